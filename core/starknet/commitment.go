@@ -1,0 +1,95 @@
+package starknet
+
+import (
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
+)
+
+// Signed is what the transaction commitment covers of one transaction.
+type Signed struct {
+	Hash      felt.Felt
+	Signature []felt.Felt
+}
+
+// TransactionCommitment is the root over hashes and signatures in the order of the block.
+func TransactionCommitment(list []Signed, v Version) felt.Felt {
+	leaves := make([][]felt.Felt, len(list))
+	for i, t := range list {
+		leaves[i] = append([]felt.Felt{t.Hash}, t.Signature...)
+		if len(t.Signature) == 0 && v.Before(V0_13_4) {
+			leaves[i] = append(leaves[i], felt.Zero()) // "no signature" was one zero then
+		}
+	}
+	return denseRoot(poseidon.HashLists(leaves))
+}
+
+// EventCommitment is the root over all events of the block, in order.
+func EventCommitment(receipts []Receipt) felt.Felt {
+	var leaves [][]felt.Felt
+	for i := range receipts {
+		for k := range receipts[i].Events {
+			leaves = append(leaves, receipts[i].Events[k].leaf(receipts[i].Hash))
+		}
+	}
+	return denseRoot(poseidon.HashLists(leaves))
+}
+
+// ReceiptCommitment is the root over the receipts in the order of the block.
+func ReceiptCommitment(receipts []Receipt) felt.Felt {
+	leaves := make([][]felt.Felt, len(receipts))
+	for i := range receipts {
+		leaves[i] = receipts[i].leaf()
+	}
+	return denseRoot(poseidon.HashLists(leaves))
+}
+
+// EventCount is the number of events in the block.
+func EventCount(receipts []Receipt) int {
+	n := 0
+	for i := range receipts {
+		n += len(receipts[i].Events)
+	}
+	return n
+}
+
+// commitmentHeight is the height of the tries of a block; indices are the keys.
+const commitmentHeight = 64
+
+// denseRoot is the root of a Poseidon trie that holds nodes[i] at key i. It overwrites nodes.
+//
+// Keys are dense, so the trie is built level by level: all nodes of a level but the last have both children, and only the
+// last may be waiting for the end of an edge to the left.
+func denseRoot(nodes []felt.Felt) felt.Felt {
+	if len(nodes) == 0 {
+		return felt.Zero()
+	}
+	level := 0
+	waiting := 0 // length of the open edge above the last node
+	for ; len(nodes) > 1; level++ {
+		last := len(nodes) - 1
+		pairs := len(nodes) / 2
+		if len(nodes)%2 == 0 && waiting > 0 {
+			nodes[last] = leftEdge(nodes[last], waiting)
+			waiting = 0
+		}
+		left, right := make([]felt.Felt, pairs), make([]felt.Felt, pairs)
+		for i := range pairs {
+			left[i], right[i] = nodes[2*i], nodes[2*i+1]
+		}
+		if len(nodes)%2 == 1 {
+			waiting++
+			nodes[pairs] = nodes[last]
+			poseidon.HashPairs(nodes[:pairs], left, right)
+			nodes = nodes[:pairs+1]
+		} else {
+			poseidon.HashPairs(nodes[:pairs], left, right)
+			nodes = nodes[:pairs]
+		}
+	}
+	return leftEdge(nodes[0], commitmentHeight-level)
+}
+
+// leftEdge is the hash of an edge whose path is all zeros.
+func leftEdge(child felt.Felt, length int) felt.Felt {
+	return poseidonPair(child, felt.Zero()).Add(num(length))
+}

@@ -1,0 +1,31 @@
+// Package starknet is the arithmetic of the Starknet protocol: transaction, class, commitment and block hashes over plain
+// structs. Everything here is a pure function; nothing reads or writes.
+//
+// Block hashes cover protocol versions 0.13.2 to 0.14.x; what differs between them is chosen by Version.
+package starknet
+
+import "github.com/ordo-sequencer/ordo/core/starknet/felt"
+
+// ContractLeaf is a contract's leaf in the contracts trie; the caller leaves the contract out when all three are zero.
+func ContractLeaf(classHash, storageRoot, nonce felt.Felt) felt.Felt {
+	return pedersenChain(classHash, storageRoot, nonce, felt.Zero())
+}
+
+// ClassLeaf is a class's leaf in the classes trie.
+func ClassLeaf(compiledClassHash felt.Felt) felt.Felt {
+	return poseidonPair(text("CONTRACT_CLASS_LEAF_V0"), compiledClassHash)
+}
+
+// StateRoot combines the roots of the two tries.
+//
+// A state without Sierra classes had the contracts root itself as its root until 0.14.0; since then it is hashed with the
+// empty classes root like any other.
+func StateRoot(contracts, classes felt.Felt, v Version) felt.Felt {
+	switch {
+	case contracts.IsZero() && classes.IsZero():
+		return felt.Zero()
+	case classes.IsZero() && v.Before(V0_14_0):
+		return contracts
+	}
+	return poseidonMany(text("STARKNET_STATE_V0"), contracts, classes)
+}
