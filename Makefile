@@ -1,0 +1,21 @@
+# Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
+.PHONY: build dev test lint proto bench
+
+build: ## bin/ordo, bin/plugins/, bin/contracts/
+	@scripts/setup.sh
+
+dev: build ## set up, build, run a dev node; ARGS="--ordering fee"
+	@exec bin/ordo dev $(ARGS)
+
+test: ## set up, then all tests
+	@scripts/setup.sh --tests
+	@scripts/test.sh
+
+lint: ## gofmt, go vet, staticcheck
+	@scripts/lint.sh
+
+proto: ## regenerate the Go code of sdk/proto (needs no protoc)
+	@cd sdk/proto/gen && go run . ..
+
+bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
+	@bin/ordo bench exec $(ARGS)

@@ -1,0 +1,177 @@
+# Shared by the scripts: where things are cached, how progress is told, and the steps of the set-up.
+# shellcheck shell=bash
+
+cache="${ORDO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ordo}"
+clone="$(pwd)"
+stamps="$cache/stamps/$(printf '%s' "$clone" | cksum | tr ' ' '-')" # bin/ belongs to a clone, so do its stamps
+export CARGO_TARGET_DIR="$cache/target"
+cargo_home="${CARGO_HOME:-$HOME/.cargo}"
+started=$(date +%s)
+
+# Smallest versions that build: the highest `rust-version` in Cargo.lock's graph, and go.mod's `go` line.
+want_go=1.26
+want_rust=1.94
+want_node=20
+want_python=3.10
+
+say() { printf '[%4ds] %s\n' "$(($(date +%s) - started))" "$*"; }
+fail() {
+  printf 'setup: %s\n' "$1" >&2
+  shift
+  for line in "$@"; do printf '       %s\n' "$line" >&2; done
+  exit 1
+}
+done_in() { say "ready"; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+# at_least HAVE WANT: dotted numbers.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
+
+# fingerprint PATH...: one hash over the names and contents of all files below the paths.
+fingerprint() {
+  find "$@" -type f -not -path '*/node_modules/*' -not -path '*/target/*' -print0 2>/dev/null |
+    LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+}
+fresh() { [ -f "$stamps/$1" ] && [ "$(cat "$stamps/$1")" = "$2" ]; }
+stamp() { printf '%s' "$2" >"$stamps/$1"; }
+
+# place FROM TO: atomic, so that a running process keeps the file it was started from.
+place() {
+  cp "$1" "$2.new"
+  chmod 755 "$2.new"
+  mv -f "$2.new" "$2"
+}
+
+# ---- tools ----
+
+missing_debs=()
+problems=()
+need_deb() { # need_deb COMMAND PACKAGE WHAT-FOR
+  have "$1" && return
+  missing_debs+=("$2")
+  problems+=("$1: not found ($3); Debian package $2")
+}
+
+check_tools() {
+  local tests="$1"
+  need_deb git git "version information"
+  need_deb cc gcc "the linker of the Rust and C parts"
+  need_deb flock util-linux "locking of the cache"
+  have cc && [ ! -e /usr/include/stdio.h ] && have dpkg && { missing_debs+=(libc6-dev); problems+=("stdio.h: not found; Debian package libc6-dev"); }
+  if [ "$tests" = true ]; then
+    need_deb node nodejs "starknet.js in the end-to-end tests"
+    need_deb npm npm "starknet.js in the end-to-end tests"
+    need_deb python3 python3 "starknet.py in the end-to-end tests"
+    if have python3 && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+      missing_debs+=(python3-venv)
+      problems+=("python3 venv: not found (starknet.py in the end-to-end tests); Debian package python3-venv")
+    fi
+  fi
+  if [ ${#missing_debs[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && have apt-get; then
+      say "installing Debian packages: ${missing_debs[*]}"
+      DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing_debs[@]}" >/dev/null ||
+        fail "apt-get could not install: ${missing_debs[*]}"
+    else
+      fail "tools are missing:" "${problems[@]}" "install them: sudo apt-get install ${missing_debs[*]}"
+    fi
+  fi
+
+  local wrong=() v
+  if ! have go; then
+    wrong+=("go: not found; Go $want_go or later is needed: https://go.dev/doc/install")
+  else
+    v="$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)"; v="${v#go}"
+    # Go 1.21 and later fetch the toolchain that go.mod names by themselves.
+    at_least "${v%%[-a-z]*}" 1.21 || wrong+=("go: found $v; Go $want_go or later is needed: https://go.dev/doc/install")
+  fi
+  if ! have cargo; then
+    wrong+=("cargo: not found; Rust $want_rust or later is needed: https://rustup.rs")
+  else
+    v="$(cargo --version | cut -d' ' -f2)"
+    at_least "${v%%-*}" "$want_rust" || wrong+=("cargo: found $v; Rust $want_rust or later is needed: rustup update stable")
+  fi
+  if [ "$tests" = true ]; then
+    v="$(node --version)"; v="${v#v}"
+    at_least "$v" "$want_node" || wrong+=("node: found $v; Node $want_node or later is needed (starknet.js)")
+    v="$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+    at_least "$v" "$want_python" || wrong+=("python3: found $v; Python $want_python or later is needed (starknet.py)")
+  fi
+  [ ${#wrong[@]} -eq 0 ] || fail "tools are missing or too old:" "${wrong[@]}"
+}
+
+# ---- steps ----
+
+build_rust() {
+  local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')"
+  if fresh rust "$key" && [ -x bin/plugins/ordo-execution-blockifier ]; then return; fi
+  say "building the execution plugin (Rust; the first time takes 7 minutes on 2 cores)"
+  cargo build --release --locked -p ordo-execution-blockifier
+  place "$CARGO_TARGET_DIR/release/ordo-execution-blockifier" bin/plugins/ordo-execution-blockifier
+  stamp rust "$key"
+}
+
+build_go() {
+  local key; key="$(fingerprint go.mod go.sum cmd core sdk plugins/ordering plugins/storage plugins/consensus contracts)"
+  if fresh go "$key" && [ -x bin/ordo ]; then return; fi
+  say "building the core and the Go plugins"
+  local version; version="$(git describe --always --dirty 2>/dev/null || echo unknown)"
+  go build -trimpath -ldflags "-X main.commit=$version" -o bin/ ./cmd/ordo
+  local main
+  for main in plugins/*/*/cmd/*/; do
+    [ -d "$main" ] && go build -trimpath -o bin/plugins/ "./$main"
+  done
+  stamp go "$key"
+}
+
+# Contracts come out of two published crates; contracts/manifest.go says which file is which and its class hash.
+build_contracts() {
+  local key; key="$(fingerprint contracts)-$(cat "$stamps/rust" 2>/dev/null)"
+  if fresh contracts "$key" && [ -n "$(ls bin/contracts/*.class 2>/dev/null)" ]; then return; fi
+  say "compiling the contracts of genesis and of the tests"
+  local devnet cairo
+  devnet="$(crate_dir starknet-devnet-core 0.10.1)"
+  cairo="$(crate_dir cairo-lang-starknet 2.19.6)"
+  go run ./contracts/cmd/compile-contracts \
+    -compiler bin/plugins/ordo-execution-blockifier -out bin/contracts \
+    -crate "starknet-devnet-core=$devnet" -crate "cairo-lang-starknet=$cairo"
+  stamp contracts "$key"
+}
+
+# crate_dir NAME VERSION: the folder of an unpacked published crate; `cargo info` downloads that one crate only.
+crate_dir() {
+  local dir
+  dir="$(find "$cargo_home/registry/src" -maxdepth 2 -type d -name "$1-$2" 2>/dev/null | head -n1)"
+  if [ -z "$dir" ]; then
+    # outside the workspace, where cargo would look for the crate in the lock file only
+    (cd "$cache" && cargo info --quiet "$1@$2" >/dev/null) || fail "crate $1 $2 cannot be downloaded" "check the network, then run again"
+    dir="$(find "$cargo_home/registry/src" -maxdepth 2 -type d -name "$1-$2" | head -n1)"
+  fi
+  [ -n "$dir" ] || fail "crate $1 $2 was downloaded but is not below $cargo_home/registry/src"
+  printf '%s' "$dir"
+}
+
+# Client libraries live in the cache, keyed by their lock file; the tests read ORDO_E2E_JS and ORDO_E2E_PYTHON.
+js_dir() { printf '%s/js-%s' "$cache" "$(fingerprint test/e2e/js/package.json test/e2e/js/package-lock.json | cut -c1-16)"; }
+python_dir() { printf '%s/python-%s' "$cache" "$(fingerprint test/e2e/python/requirements.txt | cut -c1-16)"; }
+
+install_js() {
+  local dir; dir="$(js_dir)"
+  [ -f "$dir/.done" ] && return
+  say "installing starknet.js"
+  rm -rf "$dir"; mkdir -p "$dir"
+  cp test/e2e/js/package.json test/e2e/js/package-lock.json "$dir/"
+  (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error) || fail "npm could not install test/e2e/js/package-lock.json"
+  touch "$dir/.done"
+}
+
+install_python() {
+  local dir; dir="$(python_dir)"
+  [ -f "$dir/.done" ] && return
+  say "installing starknet.py"
+  rm -rf "$dir"
+  python3 -m venv "$dir"
+  "$dir/bin/pip" install --quiet --requirement test/e2e/python/requirements.txt || fail "pip could not install test/e2e/python/requirements.txt"
+  touch "$dir/.done"
+}

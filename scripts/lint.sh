@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Lint of the Go code; staticcheck comes as a Go module of a fixed version, so nothing is installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
+[ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
+go vet ./...
+go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+cargo fmt --all --check

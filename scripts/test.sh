@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs every test after the set-up: format and vet, Go, Rust, end to end. Any argument goes to the end-to-end tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+
+say "gofmt, go vet"
+unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
+[ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
+go vet ./...
+
+say "go test"
+go test $(go list ./... | grep -v /test/e2e)
+
+say "cargo test"
+cargo test --release --locked --workspace
+
+say "end to end"
+export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON
+ORDO_E2E_JS="$(js_dir)"
+ORDO_E2E_PYTHON="$(python_dir)/bin/python"
+go test -count=1 -timeout 20m ./test/e2e/... "$@"
+done_in
