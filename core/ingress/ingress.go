@@ -1,0 +1,161 @@
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+const (
+	validateTimeout = 20 * time.Second
+	compileTimeout  = 120 * time.Second
+)
+
+var errStopped = errors.New("ingress: the node is stopping")
+
+// Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
+type Pool interface {
+	// Submit owns the transaction when it returns nil. class is set for DECLARE.
+	Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) error
+	// Deploying reports whether a DEPLOY_ACCOUNT of this account waits or runs.
+	Deploying(account []byte) bool
+}
+
+// Chain says what the next block looks like.
+type Chain interface {
+	// Next is the context of the open block, or of the block that would be built next.
+	Next() *ordov1.BlockContext
+}
+
+// Options are the parts that ingress works with.
+type Options struct {
+	ChainID   felt.Felt
+	Execution ordov1.ExecutionClient
+	Storage   ordov1.StorageReadClient // to refuse declared classes before compiling them; may be nil
+	Pool      Pool
+	Chain     Chain
+	Limits    Limits // zero: DefaultLimits
+
+	Validators int // Validate calls at a time; default 2
+	Batch      int // transactions a call; default 128
+	Compilers  int // Compile calls at a time; default 1
+}
+
+// Ingress admits transactions. Safe for concurrent use.
+type Ingress struct {
+	chainID  felt.Felt
+	storage  ordov1.StorageReadClient
+	pool     Pool
+	limits   Limits
+	validate *validator
+	compile  *compiler
+}
+
+// New starts the validation workers; Close stops them.
+func New(o Options) *Ingress {
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits()
+	}
+	return &Ingress{
+		chainID:  o.ChainID,
+		storage:  o.Storage,
+		pool:     o.Pool,
+		limits:   o.Limits,
+		validate: newValidator(o.Execution, o.Chain.Next, or(o.Validators, 2), or(o.Batch, 128)),
+		compile:  newCompiler(o.Execution, or(o.Compilers, 1)),
+	}
+}
+
+func or(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// Close waits for the calls that run. Submit fails afterwards.
+func (g *Ingress) Close() { g.validate.close() }
+
+// Submit reads a broadcast transaction, checks it and hands it to the pool. The errors are input.Error (malformed),
+// ErrUnsupportedVersion, Refused, an error of the pool, or a fault of the node.
+func (g *Ingress) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error) {
+	b, err := Decode(raw, g.chainID)
+	if err != nil {
+		return nil, err
+	}
+	return b.Transaction, g.Admit(ctx, b)
+}
+
+// Admit is Submit for a transaction that is read already.
+func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
+	if err := g.limits.check(b); err != nil {
+		return err
+	}
+	tx := b.Transaction
+	var class *ordov1.Class
+	if b.Class != nil {
+		var err error
+		if class, err = g.declared(ctx, b); err != nil {
+			return err
+		}
+	}
+	verdict, err := g.validate.validate(ctx, &ordov1.ValidateRequest_Item{Transaction: tx, Class: class, SkipValidate: g.skip(tx)})
+	if err != nil {
+		return err
+	}
+	if verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED {
+		return &Refused{Code: verdict.Refusal, Reason: verdict.Reason}
+	}
+	return g.pool.Submit(ctx, tx, class)
+}
+
+// skip: the account has no code yet that could validate, because its deployment is on the way.
+func (g *Ingress) skip(tx *ordov1.Transaction) bool {
+	return tx.Type != ordov1.TransactionType_DEPLOY_ACCOUNT && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
+}
+
+// declared compiles the class of a DECLARE and compares the hash that the account signed.
+func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, error) {
+	tx := b.Transaction
+	if g.storage != nil {
+		state, err := g.storage.State(ctx, &ordov1.StateRequest{CompiledClassHashes: tx.ClassHash})
+		if err != nil {
+			return nil, fmt.Errorf("declare: look up the class: %w", err)
+		}
+		if len(bytes.Trim(state.CompiledClassHashes, "\x00")) > 0 {
+			return nil, refuse(ordov1.Refusal_CLASS_ALREADY_DECLARED, "")
+		}
+	}
+	class, err := g.compile.compile(ctx, b.Class)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(class.CompiledClassHash, tx.CompiledClassHash) {
+		return nil, refuse(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed 0x%x, compiled to 0x%x: since starknet 0.14.1 the hash is over blake2s",
+			tx.CompiledClassHash, class.CompiledClassHash)
+	}
+	return class, nil
+}
+
+// Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and the size of
+// its class are checked.
+func (g *Ingress) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
+	b, err := Decode(raw, g.chainID)
+	if err != nil || b.Class == nil {
+		if b == nil {
+			b = &Broadcast{}
+		}
+		return b.Transaction, nil, err
+	}
+	if err := g.limits.checkClass(b.Class); err != nil {
+		return nil, nil, err
+	}
+	class, err := g.compile.compile(ctx, b.Class)
+	return b.Transaction, class, err
+}

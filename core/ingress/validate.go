@@ -1,0 +1,118 @@
+package ingress
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// validator sends transactions to execution in batches. Nobody waits for a batch to fill: a free worker takes whatever has
+// queued up while the others were calling, so a lone transaction goes at once and a flood goes in large batches.
+type validator struct {
+	execution ordov1.ExecutionClient
+	next      func() *ordov1.BlockContext
+	queue     chan *waiting
+	most      int
+	stop      chan struct{}
+	done      sync.WaitGroup
+}
+
+type waiting struct {
+	item   *ordov1.ValidateRequest_Item
+	ctx    context.Context
+	answer chan answer // room for one, so that a worker never waits for a client that left
+}
+
+type answer struct {
+	verdict *ordov1.ValidateResponse_Verdict
+	err     error
+}
+
+func newValidator(execution ordov1.ExecutionClient, next func() *ordov1.BlockContext, workers, most int) *validator {
+	v := &validator{execution: execution, next: next, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{})}
+	for range workers {
+		v.done.Add(1)
+		go v.work()
+	}
+	return v
+}
+
+// validate waits for the verdict on one transaction.
+func (v *validator) validate(ctx context.Context, item *ordov1.ValidateRequest_Item) (*ordov1.ValidateResponse_Verdict, error) {
+	w := &waiting{item: item, ctx: ctx, answer: make(chan answer, 1)}
+	select {
+	case v.queue <- w:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("validation: the queue is full: %w", ctx.Err())
+	case <-v.stop:
+		return nil, errStopped
+	}
+	select {
+	case a := <-w.answer:
+		return a.verdict, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("validation: %w", ctx.Err())
+	case <-v.stop:
+		return nil, errStopped
+	}
+}
+
+func (v *validator) work() {
+	defer v.done.Done()
+	for {
+		select {
+		case w := <-v.queue:
+			v.call(v.gather(w))
+		case <-v.stop:
+			return
+		}
+	}
+}
+
+// gather takes what waits already, without waiting itself, and leaves out whose client is gone.
+func (v *validator) gather(first *waiting) []*waiting {
+	batch := make([]*waiting, 0, 8)
+	for w := first; ; {
+		if w.ctx.Err() == nil {
+			batch = append(batch, w)
+		}
+		if len(batch) == v.most {
+			return batch
+		}
+		select {
+		case w = <-v.queue:
+		default:
+			return batch
+		}
+	}
+}
+
+func (v *validator) call(batch []*waiting) {
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), validateTimeout)
+	defer cancel()
+	request := &ordov1.ValidateRequest{Context: v.next(), Items: make([]*ordov1.ValidateRequest_Item, len(batch))}
+	for i, w := range batch {
+		request.Items[i] = w.item
+	}
+	response, err := v.execution.Validate(ctx, request)
+	if err == nil && len(response.Verdicts) != len(batch) {
+		err = fmt.Errorf("execution: %d verdicts on %d transactions", len(response.Verdicts), len(batch))
+	}
+	for i, w := range batch {
+		if err != nil {
+			w.answer <- answer{err: fmt.Errorf("validation: %w", err)}
+			continue
+		}
+		w.answer <- answer{verdict: response.Verdicts[i]}
+	}
+}
+
+func (v *validator) close() {
+	close(v.stop)
+	v.done.Wait()
+}
