@@ -1,0 +1,104 @@
+package config
+
+import (
+	"fmt"
+	"math/big"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/spf13/pflag"
+)
+
+// TestFile shows what a file does: each case prints the settings that differ from the default, or the error.
+func TestFile(t *testing.T) {
+	datadriven.RunTest(t, "testdata/file", func(t *testing.T, d *datadriven.TestData) string {
+		c := Default()
+		if err := FromFile(&c, "ordo.toml", []byte(d.Input)); err != nil {
+			return err.Error() + "\n"
+		}
+		return changes(c)
+	})
+}
+
+func changes(c Config) string {
+	var out strings.Builder
+	for _, o := range Options() {
+		if def := Default(); o.Get(&c) != o.Get(&def) {
+			fmt.Fprintf(&out, "%s = %s\n", o.Key, o.Get(&c))
+		}
+	}
+	for _, s := range []Stage{c.Ordering, c.Execution, c.Storage, c.Consensus} {
+		if len(s.Settings) > 0 {
+			raw, err := s.JSON(map[string]any{"from_core": true})
+			fmt.Fprintf(&out, "%s takes %s %v\n", s.Plugin, raw, err)
+		}
+	}
+	if out.Len() == 0 {
+		return "(defaults)\n"
+	}
+	return out.String()
+}
+
+func TestPrecedence(t *testing.T) {
+	c := Default()
+	env := map[string]string{"PORT": "1", "ORDO_PORT": "2", "SEED": "9", "CHAIN_ID": "MAINNET", "ORDO_ORDERING": "fee", "ACCOUNTS": ""}
+	if err := FromFile(&c, "f", []byte("[rpc]\nport = 7\n[genesis]\naccounts = 3\nseed = 4\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := FromEnv(&c, func(k string) (string, bool) { v, ok := env[k]; return v, ok }); err != nil {
+		t.Fatal(err)
+	}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	Bind(flags)
+	if err := flags.Parse([]string{"--seed=11"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := FromFlags(&c, flags); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%d %d %s %s %d", c.Port, c.Seed, c.ChainID, c.Ordering.Plugin, c.Accounts)
+	if want := "2 11 SN_MAIN fee 3"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestErrorsNameTheirSource(t *testing.T) {
+	c := Default()
+	err := FromEnv(&c, func(k string) (string, bool) { return "99999", k == "PORT" })
+	if err == nil || !strings.Contains(err.Error(), "environment variable PORT") {
+		t.Errorf("from the environment: %v", err)
+	}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	Bind(flags)
+	if err := flags.Parse([]string{"--accounts", "256"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := FromFlags(&c, flags); err == nil || !strings.Contains(err.Error(), "--accounts") {
+		t.Errorf("from a flag: %v", err)
+	}
+}
+
+func TestSampleReadsBack(t *testing.T) {
+	c := Default()
+	c.Port, c.ChainID, c.Gas.L2Fri = 0, "MY_CHAIN", new(big.Int).Lsh(big.NewInt(1), 100)
+	c.BlockGeneration, _ = parseBlockGeneration("2.5")
+	c.Consensus = Stage{Plugin: "./mine", Settings: map[string]any{"peers": "a,b"}}
+	got := Default()
+	if err := FromFile(&got, "sample", []byte(Sample(c))); err != nil {
+		t.Fatalf("%v\n%s", err, Sample(c))
+	}
+	if !reflect.DeepEqual(got, c) {
+		t.Errorf("got %+v\nwant %+v", got, c)
+	}
+}
+
+func FuzzFromFile(f *testing.F) {
+	f.Add([]byte(Sample(Default())))
+	f.Add([]byte("[a.b]\nc={d=1}\n[[x]]\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c := Default()
+		_ = FromFile(&c, "fuzz", raw) // must not panic
+	})
+}

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// FromFile applies a TOML file strictly: a key that is not in the table is an error that names its line and the key that
+// was probably meant. Only the `config` table of a stage is free, it belongs to the plugin.
+func FromFile(c *Config, name string, raw []byte) error {
+	var tree map[string]any
+	if err := toml.Unmarshal(raw, &tree); err != nil {
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			row, column := at.Position()
+			return fmt.Errorf("config: %s:%d:%d: %s", name, row, column, strings.TrimPrefix(err.Error(), "toml: "))
+		}
+		return fmt.Errorf("config: %s: %w", name, err)
+	}
+	lines := keyLines(raw)
+	where := func(key string) string {
+		if line := lines[key]; line > 0 {
+			return fmt.Sprintf("config: %s:%d", name, line)
+		}
+		return "config: " + name
+	}
+	known := make(map[string]Option)
+	for _, o := range Options() {
+		known[o.Key] = o
+	}
+	stages := map[string]*Stage{"ordering": &c.Ordering, "execution": &c.Execution, "storage": &c.Storage, "consensus": &c.Consensus}
+	for _, leaf := range leaves("", tree, stages) {
+		if stage := stages[strings.TrimSuffix(leaf.key, ".config")]; stage != nil && strings.HasSuffix(leaf.key, ".config") {
+			settings, ok := leaf.value.(map[string]any)
+			if !ok {
+				return fmt.Errorf("%s: %s: write a table of the plugin's settings", where(leaf.key), leaf.key)
+			}
+			stage.Settings = settings
+			continue
+		}
+		o, ok := known[leaf.key]
+		if !ok {
+			return fmt.Errorf("%s: unknown key %s: did you mean %s?", where(leaf.key), leaf.key, nearest(leaf.key, known))
+		}
+		value, err := scalar(leaf.value, o.Number)
+		if err == nil {
+			err = o.Set(c, value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", where(leaf.key), leaf.key, err)
+		}
+	}
+	return nil
+}
+
+type leaf struct {
+	key   string
+	value any
+}
+
+// leaves flattens the tree, in order of keys; the free tables of the stages stay whole.
+func leaves(prefix string, tree map[string]any, stages map[string]*Stage) []leaf {
+	var list []leaf
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		key := prefix + name
+		table, isTable := tree[name].(map[string]any)
+		free := isTable && name == "config" && stages[strings.TrimSuffix(prefix, ".")] != nil
+		if isTable && !free && len(table) > 0 {
+			list = append(list, leaves(key+".", table, stages)...)
+			continue
+		}
+		if isTable && !free && knownTable(key) {
+			continue
+		}
+		list = append(list, leaf{key, tree[name]})
+	}
+	return list
+}
+
+func knownTable(key string) bool {
+	return slices.ContainsFunc(Options(), func(o Option) bool { return strings.HasPrefix(o.Key, key+".") })
+}
+
+func scalar(value any, number bool) (string, error) {
+	switch v := value.(type) {
+	case string:
+		if number && fitsTOML(v) {
+			return "", fmt.Errorf("%q in quotes: write a number", v)
+		}
+		return v, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	}
+	if number {
+		return "", fmt.Errorf("write a number")
+	}
+	return "", fmt.Errorf("write a text in quotes")
+}
+
+// keyLines finds the line of each key, which the decoder does not keep.
+func keyLines(raw []byte) map[string]int {
+	lines := make(map[string]int)
+	p := unstable.Parser{}
+	p.Reset(raw)
+	prefix := ""
+	for p.NextExpression() {
+		e := p.Expression()
+		key, line := dotted(&p, e)
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			prefix = key + "."
+			note(lines, key, line)
+		case unstable.KeyValue:
+			note(lines, prefix+key, line)
+			inline(&p, lines, prefix+key, e.Value())
+		}
+	}
+	return lines
+}
+
+func inline(p *unstable.Parser, lines map[string]int, prefix string, value *unstable.Node) {
+	if value.Kind != unstable.InlineTable {
+		return
+	}
+	for it := value.Children(); it.Next(); {
+		if e := it.Node(); e.Kind == unstable.KeyValue {
+			key, line := dotted(p, e)
+			note(lines, prefix+"."+key, line)
+			inline(p, lines, prefix+"."+key, e.Value())
+		}
+	}
+}
+
+func note(lines map[string]int, key string, line int) {
+	if lines[key] == 0 {
+		lines[key] = line
+	}
+}
+
+func dotted(p *unstable.Parser, e *unstable.Node) (string, int) {
+	var parts []string
+	line := 0
+	for it := e.Key(); it.Next(); {
+		part := it.Node()
+		if line == 0 {
+			line = p.Shape(part.Raw).Start.Line
+		}
+		parts = append(parts, string(part.Data))
+	}
+	return strings.Join(parts, "."), line
+}
+
+// nearest is the known key with the smallest edit distance; a key that is right but for its table beats it.
+func nearest(key string, known map[string]Option) string {
+	best, least := "", 1<<30
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	for _, candidate := range slices.Sorted(maps.Keys(known)) {
+		d := distance(key, candidate)
+		if name := candidate[strings.LastIndexByte(candidate, '.')+1:]; name != "plugin" {
+			d = min(d, 2*distance(last, name)+1)
+		}
+		if d < least {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Sample writes a configuration as a commented file that FromFile reads back.
+func Sample(c Config) string {
+	var out strings.Builder
+	out.WriteString("# ordo run --config FILE. Each key has a flag and environment variables too; a flag beats the environment, the\n" +
+		"# environment beats this file.\n")
+	table := ""
+	for _, o := range Options() {
+		name, key, _ := strings.Cut(o.Key, ".")
+		if name != table {
+			endTable(&out, table, c)
+			fmt.Fprintf(&out, "\n[%s]\n", name)
+			table = name
+		}
+		value := o.Get(&c)
+		if !o.Number || !fitsTOML(value) {
+			value = strconv.Quote(value)
+		}
+		fmt.Fprintf(&out, "# %s (--%s)\n%s = %s\n", o.Help, o.Flag, key, value)
+	}
+	endTable(&out, table, c)
+	return out.String()
+}
+
+func endTable(out *strings.Builder, table string, c Config) {
+	stage, ok := map[string]Stage{"ordering": c.Ordering, "execution": c.Execution, "storage": c.Storage, "consensus": c.Consensus}[table]
+	if !ok {
+		return
+	}
+	if len(stage.Settings) == 0 {
+		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list` shows what it takes\n")
+		return
+	}
+	body, err := toml.Marshal(stage.Settings)
+	if err == nil {
+		fmt.Fprintf(out, "[%s.config]\n%s", table, body)
+	}
+}
+
+// fitsTOML: integers of a TOML file have 64 bits; the prices that do not fit go in quotes.
+func fitsTOML(value string) bool {
+	n, ok := new(big.Int).SetString(value, 10)
+	return ok && n.IsInt64()
+}

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"fmt"
+	"math/big"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ordo-sequencer/ordo/core/genesis"
+)
+
+// Option is one setting.
+type Option struct {
+	Key       string // in the file, dotted
+	Flag      string
+	Short     string
+	DevnetEnv string // the variable that starknet-devnet reads for the same setting, if it has one
+	Default   string
+	Number    bool // written without quotes in the file
+	Value     string
+	Help      string
+	Set       func(*Config, string) error
+	Get       func(*Config) string
+}
+
+// Env is the variable of ordo's own; it beats devnet's.
+func (o Option) Env() string {
+	return "ORDO_" + strings.ToUpper(strings.ReplaceAll(o.Flag, "-", "_"))
+}
+
+// Options is the table of all settings, in the order of the sample file.
+func Options() []Option {
+	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), nodeOptions(), stageOptions())
+}
+
+func rpcOptions() []Option {
+	return []Option{
+		{Key: "rpc.host", Flag: "host", DevnetEnv: "HOST", Default: "127.0.0.1", Value: "ADDRESS", Help: "address to listen at",
+			Set: func(c *Config, s string) error {
+				if net.ParseIP(s) == nil && s != "localhost" {
+					return fmt.Errorf("%q is not an IP address", s)
+				}
+				c.Host = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.Host }},
+		{Key: "rpc.port", Flag: "port", DevnetEnv: "PORT", Default: "5050", Number: true, Value: "PORT",
+			Help: "port to listen at; 0 takes a free one and prints it",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 65535)
+				c.Port = uint16(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(int(c.Port)) }},
+	}
+}
+
+func chainOptions() []Option {
+	return []Option{
+		{Key: "chain.id", Flag: "chain-id", DevnetEnv: "CHAIN_ID", Default: "TESTNET", Value: "ID",
+			Help: "MAINNET, TESTNET, or a name of your own in ASCII (at most 31 characters)",
+			Set:  setChainID, Get: getChainID},
+		{Key: "chain.block_generation_on", Flag: "block-generation-on", DevnetEnv: "BLOCK_GENERATION_ON", Default: "transaction", Value: "WHEN",
+			Help: "transaction: as soon as there are transactions; demand: on devnet_createBlock only; a number: every so many seconds",
+			Set: func(c *Config, s string) (err error) {
+				c.BlockGeneration, err = parseBlockGeneration(s)
+				return err
+			},
+			Get: func(c *Config) string { return c.BlockGeneration.String() }},
+		{Key: "chain.state_archive_capacity", Flag: "state-archive-capacity", DevnetEnv: "STATE_ARCHIVE_CAPACITY", Default: "full", Value: "none|full",
+			Help: "accepted as devnet's; the history is kept in any case",
+			Set: func(c *Config, s string) error {
+				if s != "none" && s != "full" {
+					return fmt.Errorf("%q: choose none or full", s)
+				}
+				c.StateArchive = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.StateArchive }},
+	}
+}
+
+func setChainID(c *Config, s string) error {
+	switch s {
+	case "MAINNET":
+		c.ChainID = "SN_MAIN"
+		return nil
+	case "TESTNET":
+		c.ChainID = "SN_SEPOLIA"
+		return nil
+	}
+	if s == "" || len(s) > 31 {
+		return fmt.Errorf("%q: choose MAINNET, TESTNET, or 1 to 31 ASCII characters", s)
+	}
+	for _, r := range s {
+		if r <= ' ' || r > '~' {
+			return fmt.Errorf("%q: only printable ASCII without spaces", s)
+		}
+	}
+	c.ChainID = s
+	return nil
+}
+
+func getChainID(c *Config) string {
+	switch c.ChainID {
+	case "SN_MAIN":
+		return "MAINNET"
+	case "SN_SEPOLIA":
+		return "TESTNET"
+	}
+	return c.ChainID
+}
+
+func gasOptions() []Option {
+	price := func(key, flag, env, what string, field func(*Config) **big.Int) Option {
+		return Option{Key: "gas." + key, Flag: flag, DevnetEnv: env, Default: "1000000000", Number: true, Value: "PRICE", Help: what,
+			Set: func(c *Config, s string) error {
+				n, err := decimal(s)
+				if err == nil && (n.Sign() == 0 || n.BitLen() > 128) {
+					err = fmt.Errorf("%s: choose 1 to 2^128-1", s)
+				}
+				*field(c) = n
+				return err
+			},
+			Get: func(c *Config) string { return (*field(c)).String() }}
+	}
+	return []Option{
+		price("l1_wei", "gas-price", "GAS_PRICE", "wei per L1 gas", func(c *Config) **big.Int { return &c.Gas.L1Wei }),
+		price("l1_fri", "gas-price-fri", "GAS_PRICE_FRI", "fri per L1 gas", func(c *Config) **big.Int { return &c.Gas.L1Fri }),
+		price("l1_data_wei", "data-gas-price", "DATA_GAS_PRICE", "wei per L1 data gas", func(c *Config) **big.Int { return &c.Gas.L1DataWei }),
+		price("l1_data_fri", "data-gas-price-fri", "DATA_GAS_PRICE_FRI", "fri per L1 data gas", func(c *Config) **big.Int { return &c.Gas.L1DataFri }),
+		price("l2_wei", "l2-gas-price", "L2_GAS_PRICE", "wei per L2 gas", func(c *Config) **big.Int { return &c.Gas.L2Wei }),
+		price("l2_fri", "l2-gas-price-fri", "L2_GAS_PRICE_FRI", "fri per L2 gas", func(c *Config) **big.Int { return &c.Gas.L2Fri }),
+	}
+}
+
+func genesisOptions() []Option {
+	return []Option{
+		{Key: "genesis.seed", Flag: "seed", DevnetEnv: "SEED", Default: "0", Number: true, Value: "SEED",
+			Help: "seed of the predeployed accounts; 0 gives the accounts that tools know as devnet's --seed 0",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1<<32-1)
+				c.Seed = uint32(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.FormatUint(uint64(c.Seed), 10) }},
+		{Key: "genesis.accounts", Flag: "accounts", DevnetEnv: "ACCOUNTS", Default: "10", Number: true, Value: "NUMBER",
+			Help: "how many accounts to predeploy, at most 255",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, genesis.MaxAccounts)
+				c.Accounts = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.Accounts) }},
+		{Key: "genesis.initial_balance", Flag: "initial-balance", Short: "e", DevnetEnv: "INITIAL_BALANCE", Default: "1000000000000000000000", Value: "AMOUNT",
+			Help: "balance of each predeployed account, in wei and in fri",
+			Set: func(c *Config, s string) (err error) {
+				c.InitialBalance, err = decimal(s)
+				return err
+			},
+			Get: func(c *Config) string { return c.InitialBalance.String() }},
+		{Key: "genesis.account_class", Flag: "account-class", DevnetEnv: "ACCOUNT_CLASS", Default: "openzeppelin", Value: "openzeppelin|native",
+			Help: "class of the predeployed accounts: openzeppelin (1.0.0, what clients know; devnet's cairo1) or native (Sierra 1.9: metered in Sierra gas, fit for Cairo Native)",
+			Set: func(c *Config, s string) error {
+				switch s {
+				case "openzeppelin", "cairo1":
+					c.AccountClass = genesis.OpenZeppelin
+				case "native":
+					c.AccountClass = genesis.Native
+				default:
+					return fmt.Errorf("%q: choose openzeppelin or native", s)
+				}
+				return nil
+			},
+			Get: func(c *Config) string { return string(c.AccountClass) }},
+	}
+}
+
+func nodeOptions() []Option {
+	return []Option{
+		{Key: "node.data_dir", Flag: "data-dir", Value: "FOLDER",
+			Help: "folder that keeps the chain; empty: a private one that is removed at the end",
+			Set:  func(c *Config, s string) error { c.DataDir = s; return nil },
+			Get:  func(c *Config) string { return c.DataDir }},
+		{Key: "node.log_level", Flag: "log-level", Default: "warn", Value: "LEVEL", Help: "trace, debug, info, warn or error",
+			Set: func(c *Config, s string) error {
+				if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, s) {
+					return fmt.Errorf("%q: choose trace, debug, info, warn or error", s)
+				}
+				c.LogLevel = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.LogLevel }},
+		{Key: "node.workers", Flag: "workers", Default: "0", Number: true, Value: "NUMBER", Help: "threads of the executor; 0: one per processor",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1024)
+				c.Workers = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.Workers) }},
+	}
+}
+
+func stageOptions() []Option {
+	stage := func(name, shipped, help string, of func(*Config) *Stage) Option {
+		return Option{Key: name + ".plugin", Flag: name, Default: shipped, Value: "NAME|PATH", Help: help,
+			Set: func(c *Config, s string) error {
+				if s == "" {
+					return fmt.Errorf("empty: name a shipped plugin (%s) or the path of a plugin binary", shipped)
+				}
+				of(c).Plugin = s
+				return nil
+			},
+			Get: func(c *Config) string { return of(c).Plugin }}
+	}
+	return []Option{
+		stage("ordering", "fifo", "ordering plugin: fifo, fee, or a path", func(c *Config) *Stage { return &c.Ordering }),
+		stage("execution", "blockifier", "execution plugin: blockifier, or a path", func(c *Config) *Stage { return &c.Execution }),
+		stage("storage", "badger", "storage plugin: badger, or a path", func(c *Config) *Stage { return &c.Storage }),
+		stage("consensus", "solo", "consensus plugin: solo, or a path", func(c *Config) *Stage { return &c.Consensus }),
+	}
+}
+
+func whole(s string, most uint64) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n > most {
+		return 0, fmt.Errorf("%q: choose a whole number from 0 to %d", s, most)
+	}
+	return n, nil
+}
+
+// decimal reads digits only: big.Int would take signs, underscores and prefixes.
+func decimal(s string) (*big.Int, error) {
+	if s == "" || len(s) > 78 || strings.Trim(s, "0123456789") != "" {
+		return nil, fmt.Errorf("%q: choose a decimal number of at most 78 digits", s)
+	}
+	n, _ := new(big.Int).SetString(s, 10)
+	return n, nil
+}

@@ -1,0 +1,54 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+)
+
+// FromEnv applies what the environment sets; lookup is os.LookupEnv.
+func FromEnv(c *Config, lookup func(string) (string, bool)) error {
+	for _, o := range Options() {
+		for _, name := range []string{o.DevnetEnv, o.Env()} { // the later one wins
+			if name == "" {
+				continue
+			}
+			if value, ok := lookup(name); ok && value != "" {
+				if err := o.Set(c, value); err != nil {
+					return fmt.Errorf("config: environment variable %s: %w", name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Bind defines a flag for each option.
+func Bind(flags *pflag.FlagSet) {
+	for _, o := range Options() {
+		env := o.Env()
+		if o.DevnetEnv != "" {
+			env = o.DevnetEnv + ", " + env
+		}
+		flags.VarP(&text{value: o.Default, kind: o.Value}, o.Flag, o.Short, fmt.Sprintf("%s [%s]", o.Help, env))
+	}
+}
+
+// FromFlags applies the flags that were given.
+func FromFlags(c *Config, flags *pflag.FlagSet) error {
+	for _, o := range Options() {
+		if flag := flags.Lookup(o.Flag); flag != nil && flag.Changed {
+			if err := o.Set(c, flag.Value.String()); err != nil {
+				return fmt.Errorf("config: --%s: %w", o.Flag, err)
+			}
+		}
+	}
+	return nil
+}
+
+// text is a flag whose help shows what it takes.
+type text struct{ value, kind string }
+
+func (t *text) String() string     { return t.value }
+func (t *text) Set(s string) error { t.value = s; return nil }
+func (t *text) Type() string       { return t.kind }
