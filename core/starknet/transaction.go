@@ -18,6 +18,9 @@ type Transaction interface {
 	SignedWith() []felt.Felt
 }
 
+// QueryBit is 2^128: added to the version of a transaction that is only simulated.
+var QueryBit = felt.MustHex("0x100000000000000000000000000000000")
+
 // Kind is a transaction's type and version.
 type Kind struct {
 	Type    string // invoke, declare, deploy, deploy_account, l1_handler
@@ -27,10 +30,10 @@ type Kind struct {
 // String is such as "invoke v3".
 func (k Kind) String() string { return fmt.Sprintf("%s v%d", k.Type, k.Version) }
 
-// version is the felt that is hashed: the number, plus 2^128 for the query version.
+// version is the felt that is hashed: the number, plus QueryBit for the query version.
 func (k Kind) version(query bool) felt.Felt {
 	if query {
-		return felt.FromUint128(1, uint64(k.Version))
+		return QueryBit.Add(num(k.Version))
 	}
 	return num(k.Version)
 }

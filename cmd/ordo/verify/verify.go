@@ -1,0 +1,206 @@
+// Package verify is the command `ordo verify`: it reads files, has core/starknet/verify check them, and prints the result.
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/ordo-sequencer/ordo/core/starknet/feeder"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/verify"
+	"github.com/spf13/cobra"
+)
+
+const long = `Recompute every hash in feeder-gateway JSON (blocks, state updates, both in one, transactions, classes, compiled
+classes) and in published lists of transaction hashes, and print for each item what the file says and what it should be.
+
+All files of one call are taken together: a state update is checked against its block, consecutive updates from genesis
+root by root, a compiled class against its declaration. A folder stands for the .json and .gz files in it. Classes are
+expected to have the class hash that is their file name.
+
+When a block hash does not fit the printed protocol version but fits another version with the same rules, the block counts
+as right, with a note ("verified as 0.14.2 (file says 0.14.4)"); --strict makes that a mismatch.
+
+Fields that no hash covers are listed under "not covered": an error there cannot be found.
+
+Exit status: 0 all right, 1 a mismatch, 2 a file could not be read or nothing in it could be checked.`
+
+// ExitError carries the exit status of the command to main.
+type ExitError struct {
+	Code int
+	Text string
+}
+
+func (e *ExitError) Error() string { return e.Text }
+
+// ExitCode is the status that the process should end with.
+func (e *ExitError) ExitCode() int { return e.Code }
+
+// NewCommand returns the command. A result other than 0 comes back as *ExitError.
+func NewCommand() *cobra.Command {
+	var (
+		chainID  string
+		asJSON   bool
+		strict   bool
+		compiled []string
+	)
+	cmd := &cobra.Command{
+		Use:   "verify FILE...",
+		Short: "recompute every hash in Starknet JSON files",
+		Long:  long,
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			known, err := parseCompiled(compiled)
+			if err != nil {
+				return &ExitError{2, err.Error()}
+			}
+			if _, err := felt.FromShortString(chainID); err != nil {
+				return &ExitError{2, fmt.Sprintf("verify: --chain-id: %v", err)}
+			}
+			cmd.SilenceUsage = true
+			files := read(args)
+			verify.Run(files, verify.Options{ChainID: chainID, Compiled: known, Strict: strict})
+			sum := verify.Summarize(files)
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), files, sum)
+			} else {
+				err = printText(cmd.OutOrStdout(), files, sum)
+			}
+			if err != nil {
+				return err
+			}
+			if code := sum.ExitCode(); code != 0 {
+				return &ExitError{code, "verify: " + headline(sum)}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&chainID, "chain-id", "", "chain id for transaction hashes (default: found out by trying the public networks')")
+	f.BoolVar(&asJSON, "json", false, "print one JSON document")
+	f.BoolVar(&strict, "strict", false, "count a block that verifies under another version than it prints as a mismatch")
+	f.StringArrayVar(&compiled, "compiled", nil, "compiled class hash that a class is known to have, as CLASS=HASH (repeatable)")
+	return cmd
+}
+
+func parseCompiled(list []string) (map[felt.Felt]felt.Felt, error) {
+	out := make(map[felt.Felt]felt.Felt)
+	for _, s := range list {
+		class, hash, ok := strings.Cut(s, "=")
+		c, err := felt.ParseHex(class)
+		h, err2 := felt.ParseHex(hash)
+		if err := errors.Join(err, err2); err != nil || !ok {
+			return nil, fmt.Errorf("verify: --compiled %q: want CLASS=HASH, both in hex", s)
+		}
+		out[c] = h
+	}
+	return out, nil
+}
+
+// read opens files and the files in folders; what fails is kept with its error.
+func read(args []string) []*verify.File {
+	var out []*verify.File
+	one := func(path string) {
+		f := &verify.File{Name: path}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			f.Input, err = feeder.Decode(data)
+		}
+		if err != nil {
+			f.Input, f.Err = nil, err
+		}
+		out = append(out, f)
+	}
+	for _, arg := range args {
+		if info, err := os.Stat(arg); err != nil || !info.IsDir() {
+			one(arg)
+			continue
+		}
+		found := false
+		err := filepath.WalkDir(arg, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.Type().IsRegular() && (strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".gz")) {
+				found = true
+				one(path)
+			}
+			return err
+		})
+		if err == nil && !found {
+			err = errors.New("no .json or .gz file in this folder")
+		}
+		if err != nil {
+			out = append(out, &verify.File{Name: arg, Err: err})
+		}
+	}
+	return out
+}
+
+func printJSON(w io.Writer, files []*verify.File, sum verify.Summary) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(struct {
+		Files   []*verify.File `json:"files"`
+		Summary verify.Summary `json:"summary"`
+	}{files, sum})
+}
+
+func printText(w io.Writer, files []*verify.File, sum verify.Summary) error {
+	for _, f := range files {
+		if f.Input == nil {
+			fmt.Fprintf(w, "%s\n  unreadable: %v\n\n", f.Name, f.Err)
+			continue
+		}
+		about := f.Kind
+		if f.Chain != "" {
+			about += ", " + f.Chain
+		}
+		fmt.Fprintf(w, "%s (%s)\n", f.Name, about)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprint(t, "  ITEM\tEXPECTED\tCOMPUTED\tVERDICT\n")
+		for _, i := range f.Items {
+			verdict := string(i.Verdict)
+			if i.Note != "" {
+				verdict += " (" + i.Note + ")"
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", i.Name, dash(i.Expected), dash(i.Computed), verdict)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		if len(f.Uncovered) > 0 {
+			fmt.Fprintf(w, "  not covered: %s\n", strings.Join(f.Uncovered, "; "))
+		}
+		if !f.Verified() {
+			fmt.Fprintf(w, "  this file is not verified\n")
+		}
+		fmt.Fprintln(w)
+	}
+	_, err := fmt.Fprintln(w, headline(sum))
+	return err
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func headline(s verify.Summary) string {
+	text := fmt.Sprintf("%d files, %d items right, %d mismatches", s.Files, s.OK+s.Notes, s.Mismatches)
+	for _, more := range []struct {
+		n    int
+		text string
+	}{{s.Notes, "with a note"}, {s.Unchecked, "items not checked"}, {s.Unreadable, "files unreadable"}, {s.Unverified, "files with nothing that could be checked"}} {
+		if more.n > 0 {
+			text += fmt.Sprintf(", %d %s", more.n, more.text)
+		}
+	}
+	return text
+}

@@ -1,0 +1,152 @@
+package feeder
+
+import (
+	"encoding/json"
+
+	"github.com/ordo-sequencer/ordo/core/starknet"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+)
+
+// Block is a block as the feeder gateway serves it.
+type Block struct {
+	Path         string
+	Hash         felt.Felt
+	Header       starknet.Header // with the commitments that the file prints
+	Complete     bool            // the header has all that a block hash since 0.13.2 needs
+	Transactions []Transaction
+	Receipts     []Receipt
+}
+
+// Receipt is a receipt and what can be compared with other parts of the block.
+type Receipt struct {
+	starknet.Receipt
+	Index    uint64
+	Consumed *Consumed // by an l1_handler
+}
+
+// Consumed is the L1 message that an l1_handler ran for.
+type Consumed struct {
+	From, To, Selector, Nonce felt.Felt
+	Payload                   []felt.Felt
+}
+
+func (d *decoder) block(path string, raw json.RawMessage) *Block {
+	o := d.object(path, raw)
+	defer o.close()
+	b := &Block{Path: path, Hash: o.felt("block_hash")}
+	h := &b.Header
+	h.ParentHash = o.felt(o.first("parent_block_hash", "parent_hash"))
+	h.Number = o.uint("block_number")
+	h.StateRoot = o.felt("state_root")
+	h.Timestamp = o.uint("timestamp")
+	if o.has("sequencer_address") {
+		h.Sequencer = o.felt("sequencer_address")
+	}
+	if o.has("starknet_version") {
+		h.Version = o.string("starknet_version")
+	}
+	v, err := starknet.ParseVersion(h.Version)
+	if err != nil && h.Version != "" {
+		d.fail(o.at("starknet_version"), "%v", err)
+	}
+	if b.Complete = h.Version != "" && !v.Before(starknet.V0_13_2); b.Complete {
+		o.commitments(h, v)
+	}
+	o.each("transactions", func(path string, raw json.RawMessage) {
+		t := d.transaction(path, raw)
+		if d.err == nil && t.Expected == nil {
+			d.fail(path+".transaction_hash", "missing")
+		}
+		b.Transactions = append(b.Transactions, t)
+	})
+	o.each("transaction_receipts", func(path string, raw json.RawMessage) {
+		b.Receipts = append(b.Receipts, d.receipt(path, raw))
+	})
+	h.TransactionCount = uint64(len(b.Transactions))
+	for i := range b.Receipts {
+		h.EventCount += uint64(len(b.Receipts[i].Events))
+	}
+	return b
+}
+
+func (o *object) commitments(h *starknet.Header, v starknet.Version) {
+	h.TransactionCommitment = o.felt("transaction_commitment")
+	h.EventCommitment = o.felt("event_commitment")
+	h.ReceiptCommitment = o.felt("receipt_commitment")
+	h.StateDiffCommitment = o.felt("state_diff_commitment")
+	h.StateDiffLength = o.uint("state_diff_length")
+	switch mode := o.string("l1_da_mode"); mode {
+	case "BLOB":
+		h.BlobDA = true
+	case "CALLDATA":
+	default:
+		o.d.fail(o.at("l1_da_mode"), "unknown mode %.20q", mode)
+	}
+	h.GasPrices.L1 = o.price("l1_gas_price")
+	h.GasPrices.L1Data = o.price("l1_data_gas_price")
+	if !v.Before(starknet.V0_13_4) { // not hashed, so not read, in older blocks
+		h.GasPrices.L2 = o.price("l2_gas_price")
+	}
+}
+
+func (o *object) price(key string) starknet.GasPrice {
+	p := o.object(key)
+	defer p.close()
+	return starknet.GasPrice{Wei: p.uint128("price_in_wei"), Fri: p.uint128("price_in_fri")}
+}
+
+func (d *decoder) receipt(path string, raw json.RawMessage) Receipt {
+	o := d.object(path, raw)
+	defer o.close()
+	r := Receipt{Index: o.uint("transaction_index")}
+	r.Hash = o.felt("transaction_hash")
+	r.Fee = o.felt("actual_fee")
+	o.each("events", func(path string, raw json.RawMessage) {
+		e := d.object(path, raw)
+		r.Events = append(r.Events, starknet.Event{From: e.felt("from_address"), Keys: e.felts("keys"), Data: e.felts("data")})
+		e.close()
+	})
+	o.each("l2_to_l1_messages", func(path string, raw json.RawMessage) {
+		m := d.object(path, raw)
+		r.Messages = append(r.Messages, starknet.Message{From: m.felt("from_address"), To: m.felt("to_address"), Payload: m.felts("payload")})
+		m.close()
+	})
+	if _, ok := o.fields["revert_error"]; ok {
+		r.RevertReason = o.string("revert_error")
+	}
+	switch status := o.statusOr("SUCCEEDED"); status {
+	case "SUCCEEDED":
+		if r.RevertReason != "" {
+			d.fail(o.at("execution_status"), "SUCCEEDED, but there is a revert_error")
+		}
+	case "REVERTED":
+		r.Reverted = true
+	default:
+		d.fail(o.at("execution_status"), "unknown status %.20q", status)
+	}
+	if raw, ok := o.take("execution_resources"); ok {
+		x := d.object(o.at("execution_resources"), raw)
+		if x.has("total_gas_consumed") {
+			g := x.object("total_gas_consumed")
+			r.Gas = starknet.Gas{L1: g.uint("l1_gas"), L1Data: g.uint("l1_data_gas")}
+			g.close() // l2_gas is not hashed
+		}
+		x.close()
+	}
+	if raw, ok := o.take("l1_to_l2_consumed_message"); ok {
+		m := d.object(o.at("l1_to_l2_consumed_message"), raw)
+		r.Consumed = &Consumed{From: m.felt("from_address"), To: m.felt("to_address"), Selector: m.felt("selector"), Payload: m.felts("payload")}
+		if m.has("nonce") {
+			r.Consumed.Nonce = m.felt("nonce")
+		}
+		m.close()
+	}
+	return r
+}
+
+func (o *object) statusOr(otherwise string) string {
+	if !o.has("execution_status") {
+		return otherwise // blocks from before reverted transactions were kept
+	}
+	return o.string("execution_status")
+}

@@ -1,0 +1,129 @@
+package verify
+
+import (
+	"fmt"
+
+	"github.com/ordo-sequencer/ordo/core/starknet"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+)
+
+// hashVersions are the protocol versions that have been printed in block headers since the block hash covers them.
+var hashVersions = []string{"0.13.2", "0.13.2.1", "0.13.3", "0.13.4", "0.13.5", "0.13.6",
+	"0.14.0", "0.14.1", "0.14.2", "0.14.3", "0.14.4"}
+
+func (r *run) block(b *block) {
+	f := b.file
+	b.chain = r.chain(b.Transactions)
+	f.Chain = b.chain
+	for i := range b.Transactions {
+		t := &b.Transactions[i]
+		f.transaction(fmt.Sprintf("transaction %d %s", i, t.Kind()), t, b.chain)
+	}
+	r.receipts(b)
+	if !b.Complete {
+		f.add(Item{Name: "block hash", Expected: b.Hash.Hex(), Verdict: Unchecked,
+			Note: fmt.Sprintf("version %q: block hashes are covered from 0.13.2 on", b.Header.Version)})
+		f.Uncovered = append(f.Uncovered, "header, receipts and signatures (the block is older than 0.13.2)")
+		return
+	}
+	v, _ := starknet.ParseVersion(b.Header.Version) // read before
+
+	signed := make([]starknet.Signed, len(b.Transactions))
+	for i, t := range b.Transactions {
+		signed[i] = starknet.Signed{Hash: *t.Expected, Signature: t.SignedWith()}
+	}
+	receipts := make([]starknet.Receipt, len(b.Receipts))
+	for i := range receipts {
+		receipts[i] = b.Receipts[i].Receipt
+	}
+	h := &b.Header
+	for _, c := range []struct {
+		name     string
+		expected felt.Felt
+		computed felt.Felt
+	}{
+		{"transaction commitment", h.TransactionCommitment, starknet.TransactionCommitment(signed, v)},
+		{"event commitment", h.EventCommitment, starknet.EventCommitment(receipts)},
+		{"receipt commitment", h.ReceiptCommitment, starknet.ReceiptCommitment(receipts)},
+	} {
+		f.felts(c.name, &c.expected, &c.computed)
+	}
+	r.blockHash(b, v)
+	r.links(b)
+}
+
+// blockHash checks the header as printed. Files are published whose version alone was edited; so when the hash does not
+// fit, the versions with the same rules are tried, and one that fits is reported: the hash is right, the file's version is not.
+func (r *run) blockHash(b *block, v starknet.Version) {
+	got, err := b.Header.Hash()
+	if err != nil {
+		b.file.add(Item{Name: "block hash", Expected: b.Hash.Hex(), Verdict: Unchecked, Note: err.Error()})
+		return
+	}
+	item := b.file.felts("block hash", &b.Hash, &got)
+	if got == b.Hash {
+		return
+	}
+	for _, name := range hashVersions {
+		other, _ := starknet.ParseVersion(name)
+		if other.Before(starknet.V0_13_4) != v.Before(starknet.V0_13_4) {
+			continue
+		}
+		h := b.Header
+		h.Version = name
+		if again, err := h.Hash(); err == nil && again == b.Hash {
+			if !r.options.Strict {
+				item.Computed, item.Verdict = again.Hex(), Note
+			}
+			item.Note = fmt.Sprintf("verified as %s (file says %s)", name, b.Header.Version)
+			return
+		}
+	}
+}
+
+// receipts checks that receipts belong to the transactions; one line when they all do.
+func (r *run) receipts(b *block) {
+	f, bad := b.file, 0
+	wrong := func(i int, what, expected, computed string) {
+		bad++
+		f.add(Item{Name: fmt.Sprintf("receipt %d %s", i, what), Expected: expected, Computed: computed, Verdict: Mismatch})
+	}
+	if len(b.Receipts) != len(b.Transactions) {
+		wrong(0, "and following", fmt.Sprint(len(b.Transactions), " receipts"), fmt.Sprint(len(b.Receipts)))
+		return
+	}
+	for i := range b.Receipts {
+		rc, t := &b.Receipts[i], &b.Transactions[i]
+		if rc.Hash != *t.Expected {
+			wrong(i, "transaction hash", t.Expected.Hex(), rc.Hash.Hex())
+		}
+		if rc.Index != uint64(i) {
+			wrong(i, "index", fmt.Sprint(i), fmt.Sprint(rc.Index))
+		}
+		l1, isL1 := t.Transaction.(*starknet.L1Handler)
+		if rc.Consumed == nil || !isL1 {
+			continue
+		}
+		want := append([]felt.Felt{l1.Contract, l1.Selector, l1.Nonce}, l1.Calldata...)
+		c := rc.Consumed
+		got := append([]felt.Felt{c.To, c.Selector, c.Nonce, c.From}, c.Payload...)
+		for k := range max(len(want), len(got)) {
+			if k >= len(want) || k >= len(got) {
+				wrong(i, "consumed message", fmt.Sprint(len(want), " felts"), fmt.Sprint(len(got), " felts"))
+			} else if want[k] != got[k] {
+				wrong(i, "consumed message", want[k].Hex(), got[k].Hex())
+			}
+		}
+	}
+	if n := fmt.Sprint(len(b.Receipts)); bad == 0 && n != "0" {
+		f.add(Item{Name: "receipts match transactions", Expected: n, Computed: n, Verdict: OK})
+	}
+}
+
+// links compares the block with its parent, where that is among the files.
+func (r *run) links(b *block) {
+	if p := r.byHash[b.Header.ParentHash]; p != nil {
+		n, want := felt.FromUint64(b.Header.Number), felt.FromUint64(p.Header.Number+1)
+		b.file.felts("number after its parent's", &n, &want)
+	}
+}
