@@ -1,0 +1,312 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// block is one CommitRequest, put together.
+type block struct {
+	header       *ordov1.BlockHeader
+	transactions []*ordov1.Transaction
+	results      []*ordov1.TransactionResult
+	diff         *ordov1.StateDiff
+	classes      []*ordov1.Class
+	certificate  []byte
+}
+
+// minFree is the space that a commit wants to see: two memtables with their logs, and a compaction.
+const minFree = 512 << 20
+
+func (b *block) num() uint64 { return b.header.GetContext().GetNumber() }
+
+// Commit stores one block.
+func (s *Store) Commit(stream grpc.ClientStreamingServer[ordov1.CommitRequest, ordov1.CommitResponse]) error {
+	b, err := receive(stream)
+	if err != nil {
+		return err
+	}
+	repeated, err := s.commit(stream.Context(), b)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&ordov1.CommitResponse{Height: b.num(), Repeated: repeated})
+}
+
+// receive reads the parts of a block.
+func receive(stream grpc.ClientStreamingServer[ordov1.CommitRequest, ordov1.CommitResponse]) (*block, error) {
+	b := &block{}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case b.header == nil && m.Header == nil:
+			return nil, status.Error(codes.InvalidArgument, "commit: the first message has no header")
+		case b.header != nil && m.Header != nil:
+			return nil, status.Error(codes.InvalidArgument, "commit: a second header")
+		case m.StateDiff != nil && b.diff != nil:
+			return nil, status.Error(codes.InvalidArgument, "commit: a second state diff: send it whole, in one message")
+		}
+		if m.Header != nil {
+			b.header = m.Header
+		}
+		if m.StateDiff != nil {
+			b.diff = m.StateDiff
+		}
+		b.transactions = append(b.transactions, m.Transactions...)
+		b.results = append(b.results, m.Results...)
+		b.classes = append(b.classes, m.Classes...)
+		b.certificate = append(b.certificate, m.Certificate...)
+	}
+	if b.header == nil {
+		return nil, status.Error(codes.InvalidArgument, "commit: no message")
+	}
+	if b.diff == nil {
+		b.diff = &ordov1.StateDiff{}
+	}
+	return b, nil
+}
+
+// check refuses parts that contradict each other.
+func (b *block) check() error {
+	h := b.header
+	if h.GetContext() == nil {
+		return errors.New("header: no context")
+	}
+	if err := checkFelt("header: partial_hash", h.GetPartialHash()); err != nil {
+		return err
+	}
+	if len(h.GetHash())+len(h.GetParentHash())+len(h.GetStateRoot()) != 0 {
+		return errors.New("header: hash, parent_hash and state_root must be empty: storage computes them")
+	}
+	stark, err := starkHeader(h)
+	if err != nil {
+		return err
+	}
+	partial, err := stark.PartialHash() // fails for a version whose block hash we cannot compute
+	if err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	if b := partial.Bytes(); !bytes.Equal(b[:], h.GetPartialHash()) {
+		return fmt.Errorf("header: its partial hash is %s, not 0x%x", partial, h.GetPartialHash())
+	}
+	if n := len(b.transactions); n != int(h.GetTransactionCount()) || n != len(b.results) {
+		return fmt.Errorf("%d transactions and %d results, the header counts %d", n, len(b.results), h.GetTransactionCount())
+	}
+	events := 0
+	seen := make(map[string]bool, len(b.transactions))
+	for i, r := range b.results {
+		hash := b.transactions[i].GetHash()
+		if err := checkFelt("transaction hash", hash); err != nil {
+			return fmt.Errorf("transaction %d: %w", i, err)
+		}
+		if seen[string(hash)] {
+			return fmt.Errorf("transaction %d: 0x%x is in the block twice", i, hash)
+		}
+		seen[string(hash)] = true
+		if !bytes.Equal(hash, r.GetHash()) {
+			return fmt.Errorf("result %d is of 0x%x, transaction %d is 0x%x", i, r.GetHash(), i, hash)
+		}
+		if st := r.GetStatus(); st != ordov1.TransactionResult_SUCCEEDED && st != ordov1.TransactionResult_REVERTED {
+			return fmt.Errorf("result %d: status %s cannot be in a block", i, st)
+		}
+		events += len(r.GetEvents())
+	}
+	if events != int(h.GetEventCount()) {
+		return fmt.Errorf("%d events, the header counts %d", events, h.GetEventCount())
+	}
+	n, err := checkDiff(b.diff)
+	if err != nil {
+		return fmt.Errorf("state diff: %w", err)
+	}
+	if n != int(h.GetStateDiffLength()) {
+		return fmt.Errorf("state diff of length %d, the header says %d", n, h.GetStateDiffLength())
+	}
+	return b.checkClasses()
+}
+
+// checkClasses wants the definition of every class that the diff declares.
+func (b *block) checkClasses() error {
+	sent := make(map[string]bool, len(b.classes))
+	for _, c := range b.classes {
+		if err := checkKey("class hash", c.GetHash()); err != nil {
+			return err
+		}
+		if sent[string(c.Hash)] {
+			return fmt.Errorf("class 0x%x is sent twice", c.Hash)
+		}
+		sent[string(c.Hash)] = true
+		if len(c.GetDefinition()) == 0 {
+			return fmt.Errorf("class 0x%x has no definition", c.Hash)
+		}
+	}
+	for hash := range pairs(b.diff.GetDeclared()) {
+		if !sent[string(hash)] {
+			return fmt.Errorf("class 0x%x is declared and not sent", hash)
+		}
+	}
+	for hash := range felts(b.diff.GetDeprecatedDeclared()) {
+		if !sent[string(hash)] {
+			return fmt.Errorf("class 0x%x is declared and not sent", hash)
+		}
+	}
+	return nil
+}
+
+// commit writes a block; repeated is true when it was there already.
+func (s *Store) commit(ctx context.Context, b *block) (repeated bool, err error) {
+	if err := b.check(); err != nil {
+		return false, status.Errorf(codes.InvalidArgument, "commit: block %d: %v", b.num(), err)
+	}
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	c, err := s.waitForRoots(ctx)
+	if err != nil {
+		return false, err
+	}
+	num := b.num()
+	v := s.eng.view()
+	defer v.close()
+	switch {
+	case num < c.blocks:
+		h, err := s.header(v, num)
+		if err != nil {
+			return false, status.Errorf(codes.DataLoss, "commit: %v", err)
+		}
+		if !bytes.Equal(h.GetPartialHash(), b.header.GetPartialHash()) {
+			return false, status.Errorf(codes.FailedPrecondition, "commit: height %d holds block 0x%x, not 0x%x: revert it first",
+				num, h.GetPartialHash(), b.header.GetPartialHash())
+		}
+		return true, nil
+	case num > c.blocks:
+		return false, status.Errorf(codes.FailedPrecondition, "commit: block %d leaves a gap: the next height is %d", num, c.blocks)
+	}
+
+	// Badger maps its files: on a full disk a write is a SIGBUS, not an error. Stop well before.
+	if free, ok := freeSpace(s.dir); ok && free < minFree {
+		return false, status.Errorf(codes.ResourceExhausted, "commit: %d MB are free in %s, %d MB are needed: make room",
+			free>>20, s.dir, minFree>>20)
+	}
+	body, state, err := s.writes(v, b, &c)
+	if err == nil {
+		err = s.applyBlock(num, body, state, c)
+	}
+	if err != nil {
+		return false, status.Errorf(codes.Internal, "commit: block %d: %v", num, err)
+	}
+	s.roots.offer(num, b.diff)
+	s.setChain(func(now *chain) { now.blocks, now.partial, now.floor = c.blocks, c.partial, c.floor })
+	return false, nil
+}
+
+// waitForRoots holds a commit back while too many blocks wait for their root.
+func (s *Store) waitForRoots(ctx context.Context) (chain, error) {
+	for {
+		c, changed, err := s.snapshot()
+		if err != nil {
+			return c, status.Errorf(codes.FailedPrecondition, "commit: %v", err)
+		}
+		if c.blocks-c.rooted < uint64(s.opts.MaxLag) {
+			return c, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return c, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// applyBlock writes what a block consists of, atomically. c is the chain with the block.
+func (s *Store) applyBlock(num uint64, body, state []write, c chain) error {
+	last := []write{
+		{metaKey(metaHead), encodeHead(num, c.partial)},
+		{metaKey(metaHistoryFloor), binary.BigEndian.AppendUint64(nil, c.floor)},
+	}
+	whole := append(append(body[:len(body):len(body)], state...), last...)
+	if s.eng.fits(whole) {
+		return s.eng.apply(whole)
+	}
+	// Too large for Badger: the body, with all that is needed to take the block back, comes first and touches nothing
+	// that is read; then the mark; then the state; the last transaction moves the head and takes the mark away.
+	s.opts.Log.Info("block is written in batches", "block", num, "entries", len(whole))
+	s.eng.split.Lock()
+	defer s.eng.split.Unlock()
+	if err := s.eng.applySplit(body); err != nil {
+		return err
+	}
+	mark := write{metaKey(metaPending), binary.BigEndian.AppendUint64(nil, num)}
+	if err := s.eng.apply([]write{mark}); err != nil {
+		return err
+	}
+	err := s.eng.applySplit(state)
+	if err == nil {
+		err = s.eng.apply(append(last, write{key: mark.key}))
+	}
+	if err != nil {
+		// The flat state is torn now. Nothing may be read until a start has taken the block back.
+		s.fail(fmt.Errorf("block %d was written in part: %w: start the node again", num, err), true)
+	}
+	return err
+}
+
+// writes lists all entries of a block: the body, which is keyed by its number, and the state. c becomes the chain with
+// the block.
+func (s *Store) writes(v view, b *block, c *chain) (body, state []write, err error) {
+	num := b.num()
+	state, undo, err := s.stateWrites(v, num, b.diff)
+	if err != nil {
+		return nil, nil, err
+	}
+	header, err := proto.Marshal(b.header)
+	if err != nil {
+		return nil, nil, err
+	}
+	body = append(body, write{numKey(tableHeader, num), header})
+	classes, err := s.classWrites(v, num, b.classes, undo)
+	if err != nil {
+		return nil, nil, err
+	}
+	state = append(state, classes...)
+	for _, m := range []struct {
+		table byte
+		m     proto.Message
+	}{
+		{tableBody, &ordov1.Block{Transactions: b.transactions}},
+		{tableResults, &ordov1.Block{Results: b.results}},
+		{tableDiff, b.diff},
+		{tableUndo, undo},
+	} {
+		if body, err = s.blobs.putMessage(body, numKey(m.table, num), m.m); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(b.certificate) > 0 {
+		body = s.blobs.put(body, numKey(tableCert, num), b.certificate)
+	}
+	for i, t := range b.transactions {
+		at := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, num), uint32(i))
+		state = append(state, write{key(tableTx, t.GetHash()), at})
+	}
+	c.blocks, c.partial = num+1, b.header.GetPartialHash()
+	if !s.opts.History || num == 0 {
+		c.floor = num
+	}
+	return body, state, nil
+}

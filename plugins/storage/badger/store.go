@@ -1,0 +1,235 @@
+package badger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Options say how a store is opened.
+type Options struct {
+	ChainID         string
+	SyncWrites      bool  // a commit is on the device when it is answered
+	History         bool  // keep what is needed to read the state of past heights
+	CheckpointEvery int   // blocks between two writes of the trie pages
+	MaxLag          int   // blocks that may wait for their root before Commit waits too
+	MemTableSize    int64 // bytes; also bounds a transaction of Badger (15 %)
+	IndexCache      int64 // bytes
+	TriePages       int   // kept in memory after a checkpoint
+	Log             *slog.Logger
+}
+
+// DefaultOptions are those of a node that keeps its chain.
+func DefaultOptions() Options {
+	return Options{
+		SyncWrites:      true,
+		History:         true,
+		CheckpointEvery: 16,
+		MaxLag:          64,
+		MemTableSize:    64 << 20,
+		IndexCache:      64 << 20,
+		TriePages:       1 << 15,
+		Log:             slog.New(slog.DiscardHandler),
+	}
+}
+
+// Store is one chain in one Badger database. It serves ordo.v1.Storage and ordo.v1.StorageRead.
+type Store struct {
+	ordov1.UnimplementedStorageServer
+	ordov1.UnimplementedStorageReadServer
+
+	opts  Options
+	dir   string
+	eng   *engine
+	blobs *blobs
+
+	writer sync.Mutex // held by what changes the chain: Commit and Revert, one at a time
+	roots  *rootWorker
+
+	readers sync.WaitGroup // snapshots in use by calls
+
+	mu      sync.Mutex
+	chain   chain
+	changed chan struct{} // closed and replaced whenever chain changes
+	closed  bool
+	failed  error // why nothing can be committed any more
+	torn    bool  // a block is in the flat state in part: nothing may be read
+}
+
+// chain is what Head answers.
+type chain struct {
+	blocks     uint64   // number of blocks: head + 1
+	partial    []byte   // of the head
+	rooted     uint64   // number of blocks whose root is known
+	root, hash []byte   // of the last of them
+	floor      uint64   // state is kept from the end of this height on
+	reverts    []uint64 // heights removed since the start, in order
+}
+
+const formatVersion = 1
+
+var errClosed = errors.New("storage is closing")
+
+// Open opens or creates the store in dir. It checks what it finds and refuses, with an error that says what is damaged,
+// rather than serve a wrong state.
+func Open(dir string, opts Options) (*Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	eng, err := openEngine(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts, dir: dir, eng: eng, changed: make(chan struct{})}
+	if s.blobs, err = newBlobs(); err != nil {
+		return nil, errors.Join(err, eng.close())
+	}
+	if err := s.recover(); err != nil {
+		s.blobs.close()
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", dir, err), eng.close())
+	}
+	s.roots.start()
+	return s, nil
+}
+
+// Close finishes the roots that are due, writes the trie pages and closes the database.
+func (s *Store) Close() error {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.wake()
+	s.mu.Unlock()
+	err := s.roots.stop()
+	s.readers.Wait()
+	s.blobs.close()
+	return errors.Join(err, s.eng.close())
+}
+
+// wake tells everyone who waits that the chain changed; s.mu is held.
+func (s *Store) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// snapshot returns the chain as it is, and a channel that is closed at its next change.
+func (s *Store) snapshot() (chain, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.chain, s.changed, errClosed
+	}
+	return s.chain, s.changed, s.failed
+}
+
+func (s *Store) setChain(f func(c *chain)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.chain)
+	s.wake()
+}
+
+// fail stops commits for good; after a torn write it stops reads too.
+func (s *Store) fail(err error, torn bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Log.Error("storage has failed", "error", err)
+	s.failed, s.torn = err, s.torn || torn
+	s.wake()
+}
+
+// ---- records ----
+
+func encodeHead(num uint64, partial []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, num), partial...)
+}
+
+// readNum reads a value that begins with a number; found is false when the key is not there.
+func readNum(v view, key []byte) (num uint64, rest []byte, found bool, err error) {
+	value, err := v.get(key)
+	if err != nil || value == nil {
+		return 0, nil, false, err
+	}
+	if len(value) < 8 {
+		return 0, nil, false, fmt.Errorf("entry %x is damaged: %d bytes", key, len(value))
+	}
+	return binary.BigEndian.Uint64(value), value[8:], true, nil
+}
+
+// header returns the stored header, without root, hash and parent; nil when there is no such block.
+func (s *Store) header(v view, num uint64) (*ordov1.BlockHeader, error) {
+	data, err := v.get(numKey(tableHeader, num))
+	if err != nil || data == nil {
+		return nil, err
+	}
+	h := &ordov1.BlockHeader{}
+	if err := proto.Unmarshal(data, h); err != nil {
+		return nil, fmt.Errorf("header of block %d is damaged: %w", num, err)
+	}
+	if h.GetContext().GetNumber() != num {
+		return nil, fmt.Errorf("header of block %d is damaged: it says %d", num, h.GetContext().GetNumber())
+	}
+	return h, nil
+}
+
+// root returns state root and hash of a block, nil when they are not known yet.
+func (s *Store) root(v view, num uint64) (root, hash []byte, err error) {
+	data, err := v.get(numKey(tableRoot, num))
+	if err != nil || data == nil {
+		return nil, nil, err
+	}
+	if len(data) != pairSize {
+		return nil, nil, fmt.Errorf("root of block %d is damaged: %d bytes", num, len(data))
+	}
+	return data[:feltSize:feltSize], data[feltSize:], nil
+}
+
+// parentHash returns the hash of the block before, 0 before the first.
+func (s *Store) parentHash(v view, num uint64) ([]byte, error) {
+	if num == 0 {
+		return zeroFelt, nil
+	}
+	_, hash, err := s.root(v, num-1)
+	return hash, err
+}
+
+func (s *Store) diff(v view, table byte, num uint64) (*ordov1.StateDiff, error) {
+	d := &ordov1.StateDiff{}
+	found, err := s.blobs.getMessage(v, numKey(table, num), d)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("state diff of block %d is missing", num)
+	}
+	return d, nil
+}
+
+// contract is the flat record of a contract: class hash and nonce.
+func contract(v view, address []byte) (class, nonce []byte, err error) {
+	data, err := v.get(key(tableContract, address))
+	if err != nil {
+		return nil, nil, err
+	}
+	if data == nil {
+		return zeroFelt, zeroFelt, nil
+	}
+	if len(data) != pairSize {
+		return nil, nil, fmt.Errorf("contract 0x%x is damaged: %d bytes", address, len(data))
+	}
+	return data[:feltSize:feltSize], data[feltSize:], nil
+}
