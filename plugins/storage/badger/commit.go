@@ -27,7 +27,7 @@ type block struct {
 }
 
 // minFree is the space that a commit wants to see: two memtables with their logs, and a compaction.
-const minFree = 512 << 20
+const minFree = 256 << 20
 
 func (b *block) num() uint64 { return b.header.GetContext().GetNumber() }
 

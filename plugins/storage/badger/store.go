@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
+	"github.com/hashicorp/go-hclog"
 	"os"
 	"sync"
 
@@ -23,7 +23,7 @@ type Options struct {
 	MemTableSize    int64 // bytes; also bounds a transaction of Badger (15 %)
 	IndexCache      int64 // bytes
 	TriePages       int   // kept in memory after a checkpoint
-	Log             *slog.Logger
+	Log             hclog.Logger
 }
 
 // DefaultOptions are those of a node that keeps its chain.
@@ -36,7 +36,7 @@ func DefaultOptions() Options {
 		MemTableSize:    64 << 20,
 		IndexCache:      64 << 20,
 		TriePages:       1 << 15,
-		Log:             slog.New(slog.DiscardHandler),
+		Log:             hclog.NewNullLogger(),
 	}
 }
 
@@ -81,7 +81,7 @@ var errClosed = errors.New("storage is closing")
 // rather than serve a wrong state.
 func Open(dir string, opts Options) (*Store, error) {
 	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
+		opts.Log = hclog.NewNullLogger()
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)

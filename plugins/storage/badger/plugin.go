@@ -1,0 +1,151 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ordo-sequencer/ordo/sdk"
+)
+
+// Config is the plugin's section of the node's configuration. A field that is not set has its default.
+type Config struct {
+	SyncWrites      *bool `json:"sync_writes"`
+	History         *bool `json:"history"`
+	CheckpointEvery int   `json:"checkpoint_every"`
+	MaxLag          int   `json:"max_lag"`
+	MemTableMB      int   `json:"memtable_mb"`
+	IndexCacheMB    int   `json:"index_cache_mb"`
+	TriePages       int   `json:"trie_pages"`
+}
+
+// Schema describes Config to the operator and to the check of the configuration.
+const Schema = `{
+  "type": "object",
+  "properties": {
+    "sync_writes": {
+      "type": "boolean", "default": true,
+      "description": "a commit is on the device before it is answered; off, a power cut may take the last blocks (a crash of the process does not). Without a data directory it is off"
+    },
+    "history": {
+      "type": "boolean", "default": true,
+      "description": "keep what is needed to read the state at past heights"
+    },
+    "checkpoint_every": {
+      "type": "integer", "minimum": 1, "maximum": 10000, "default": 16,
+      "description": "blocks between two writes of the trie pages; a restart replays at most so many"
+    },
+    "max_lag": {
+      "type": "integer", "minimum": 1, "maximum": 10000, "default": 64,
+      "description": "blocks that may wait for their state root before a commit waits too"
+    },
+    "memtable_mb": {
+      "type": "integer", "minimum": 8, "maximum": 1024, "default": 64,
+      "description": "size of Badger's tables in memory; a block larger than 15 % of it is written in several transactions"
+    },
+    "index_cache_mb": {
+      "type": "integer", "minimum": 8, "maximum": 65536, "default": 64,
+      "description": "memory for the indexes of Badger's tables"
+    },
+    "trie_pages": {
+      "type": "integer", "minimum": 0, "maximum": 100000000, "default": 32768,
+      "description": "trie pages kept in memory, about 2 kB each"
+    }
+  }
+}`
+
+// options lays a configuration over the defaults.
+func (c *Config) options(ephemeral bool) Options {
+	o := DefaultOptions()
+	o.SyncWrites = !ephemeral
+	if c.SyncWrites != nil {
+		o.SyncWrites = *c.SyncWrites
+	}
+	if c.History != nil {
+		o.History = *c.History
+	}
+	set := func(to *int, v int) {
+		if v > 0 {
+			*to = v
+		}
+	}
+	set(&o.CheckpointEvery, c.CheckpointEvery)
+	set(&o.MaxLag, c.MaxLag)
+	set(&o.TriePages, c.TriePages)
+	if c.MemTableMB > 0 {
+		o.MemTableSize = int64(c.MemTableMB) << 20
+	}
+	if c.IndexCacheMB > 0 {
+		o.IndexCache = int64(c.IndexCacheMB) << 20
+	}
+	return o
+}
+
+// Service is the storage plugin badger.
+func Service() *sdk.Service {
+	return sdk.Storage(sdk.Description{
+		Name:         "badger",
+		Version:      "0.1.0",
+		Capabilities: []string{"roots", "history", "revert"},
+		ConfigSchema: Schema,
+	}, &part{})
+}
+
+// part is the plugin in its process: a Store that is opened by Configure and closed by Drain.
+type part struct {
+	*Store
+	scratch string // directory to remove at the end, when nothing is to outlive the process
+}
+
+var (
+	_ sdk.StoragePart = (*part)(nil)
+	_ sdk.Configurer  = (*part)(nil)
+	_ sdk.Drainer     = (*part)(nil)
+)
+
+// Configure opens the store.
+func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
+	var c Config
+	if err := setup.Decode(&c); err != nil {
+		return err
+	}
+	dir := setup.DataDir
+	if dir == "" {
+		if setup.RunDir == "" {
+			return &sdk.Problem{Summary: "neither a data directory nor a run directory was handed over"}
+		}
+		scratch, err := os.MkdirTemp(setup.RunDir, "storage-")
+		if err != nil {
+			return fmt.Errorf("scratch directory: %w", err)
+		}
+		p.scratch, dir = scratch, scratch
+	}
+	opts := c.options(p.scratch != "")
+	opts.ChainID = setup.Chain.GetChainId()
+	opts.Log = setup.Logger
+	store, err := Open(filepath.Clean(dir), opts)
+	if err != nil {
+		p.cleanUp()
+		return &sdk.Problem{Summary: err.Error()}
+	}
+	p.Store = store
+	return nil
+}
+
+// Drain finishes the roots that are due and closes the store.
+func (p *part) Drain(context.Context) error {
+	if p.Store == nil {
+		return nil
+	}
+	err := p.Store.Close()
+	p.cleanUp()
+	return err
+}
+
+func (p *part) cleanUp() {
+	if p.scratch != "" {
+		_ = os.RemoveAll(p.scratch) // it lies in the run directory, which the host removes anyway
+		p.scratch = ""
+	}
+}
