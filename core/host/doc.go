@@ -1,0 +1,15 @@
+// Package host starts the plugins of a node, watches over them and stops them.
+//
+// go-plugin launches the process and shakes hands; the rest is done here, because a node has to survive its plugins:
+//
+//   - what a plugin writes to stdout and stderr is read here, bounded and repaired, before anything parses it: one
+//     malformed log line would take go-plugin's host down, one endless line would stop the plugin;
+//   - the process has a group of its own. An interrupt from the terminal does not reach it, and the kill reaches its
+//     children. Its stdin is a pipe that only this process holds open: its end tells a plugin that the host is gone;
+//   - the environment is an allow-list, the sockets lie in a private folder, and the peer's uid is checked;
+//   - data goes over a connection of its own, tuned for bulk, with statistics for every method;
+//   - stopping is Drain (the plugin flushes), then go-plugin's shutdown, then a kill, each with a deadline of ours.
+//
+// A Plugin is one life of one process. It never comes back: whoever wants another one starts it, with the next
+// generation. Nothing here restarts by itself; see Set for the four stages of a node.
+package host

@@ -1,0 +1,201 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+const (
+	maxLine  = 64 << 10 // of output; what is longer is cut
+	maxHello = 4 << 10  // of the handshake
+	maxRate  = 2000     // lines a second that are logged; the rest is counted
+	tailSize = 12       // lines kept to explain a failed start
+)
+
+// output reads what a plugin writes, so that the plugin never blocks on a full pipe and no line harms the host.
+type output struct {
+	log     hclog.Logger
+	readers sync.WaitGroup
+	files   []*os.File
+
+	mu    sync.Mutex
+	first string   // line on stdout: the handshake
+	seen  bool     // there was one
+	tail  []string // newest lines on stderr
+
+	second         time.Time // for which lines are counted
+	passed, missed int
+}
+
+func newOutput(log hclog.Logger) *output { return &output{log: log} }
+
+// read starts the readers. The first line of stdout goes to hello as well.
+func (o *output) read(stdout, stderr *os.File, hello *io.PipeWriter) {
+	o.files = []*os.File{stdout, stderr}
+	o.readers.Add(2)
+	go func() {
+		defer o.readers.Done()
+		defer hello.Close()
+		forLines(stdout, func(line string) {
+			if o.takeFirst(line) {
+				_, _ = io.WriteString(hello, cut(line, maxHello)+"\n")
+				return
+			}
+			if line != "" && o.pass() {
+				o.logger().Info(line, "stream", "stdout")
+			}
+		})
+	}()
+	go func() {
+		defer o.readers.Done()
+		var l lines
+		forLines(stderr, func(line string) {
+			o.remember(line)
+			if o.pass() {
+				l.log(o.logger(), line)
+			}
+		})
+	}()
+}
+
+// pass tells whether one more line may be logged: a plugin that floods must not fill the disk or hold up the node.
+func (o *output) pass() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now := time.Now(); now.Sub(o.second) >= time.Second {
+		if o.missed > 0 {
+			o.log.Warn("the plugin writes too much, lines were dropped", "dropped", o.missed)
+		}
+		o.second, o.passed, o.missed = now, 0, 0
+	}
+	if o.passed >= maxRate {
+		o.missed++
+		return false
+	}
+	o.passed++
+	return true
+}
+
+// finish waits for the readers to come to the end of the pipes, and ends them if somebody else holds these open or
+// nobody takes the handshake.
+func (o *output) finish(grace time.Duration, hello *io.PipeReader) {
+	over := make(chan struct{})
+	go func() { o.readers.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(grace):
+	}
+	for _, f := range o.files {
+		f.Close()
+	}
+	hello.Close()
+	<-over
+}
+
+func (o *output) takeFirst(line string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen {
+		return false
+	}
+	o.first, o.seen = line, true
+	return true
+}
+
+func (o *output) remember(line string) {
+	if line == "" {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tail = append(o.tail, cut(line, 500))
+	if len(o.tail) > tailSize {
+		o.tail = o.tail[1:]
+	}
+}
+
+// hello returns the handshake line, if there was any.
+func (o *output) hello() (string, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.first, o.seen
+}
+
+// lastWords returns the end of stderr, for an error message.
+func (o *output) lastWords() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(o.tail, "\n  ")
+}
+
+// forLines calls do for each line, cut at maxLine. The rest of a longer line is read and dropped.
+func forLines(r io.Reader, do func(string)) {
+	in := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 || err == nil {
+			do(strings.ToValidUTF8(strings.TrimRight(string(line), "\r\n"), "\uFFFD"))
+		}
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = in.ReadSlice('\n')
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "..."
+}
+
+// rename gives the output another logger, once it is known what the plugin calls itself.
+func (o *output) rename(log hclog.Logger) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.log = log
+}
+
+func (o *output) logger() hclog.Logger {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.log
+}
+
+// lineLog logs what a plugin prints through go-plugin's stdio service: an author's fmt.Println.
+type lineLog struct {
+	log    hclog.Logger
+	stream string
+	mu     sync.Mutex
+	rest   []byte
+}
+
+func (l *lineLog) Write(data []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, data...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 && len(l.rest) < maxLine {
+			return len(data), nil
+		}
+		line := l.rest
+		if i >= 0 {
+			line, l.rest = l.rest[:i], l.rest[i+1:]
+		} else {
+			l.rest = nil
+		}
+		l.log.Info(strings.ToValidUTF8(string(line), "\uFFFD"), "stream", l.stream)
+	}
+}

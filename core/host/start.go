@@ -1,0 +1,295 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maxSocketPath is what a unix socket address holds, less the name that the plugin chooses.
+const maxSocketPath = 107
+
+// Start launches a plugin, checks what it is, and configures it. When it returns an error, nothing is left running.
+func Start(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
+	options = options.withDefaults()
+	if spec.Generation == 0 {
+		spec.Generation = 1
+	}
+	path, err := spec.executable()
+	if err != nil {
+		return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+	}
+	p, err := launch(ctx, options, spec, path)
+	if err != nil {
+		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), path, err)
+	}
+	if err := p.introduce(ctx); err != nil {
+		p.Kill()
+		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), path, err)
+	}
+	return p, nil
+}
+
+// launch starts the process and shakes hands.
+func launch(ctx context.Context, options Options, spec Spec, path string) (*Plugin, error) {
+	if err := verifyChecksums(spec.Checksums); err != nil {
+		return nil, err
+	}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), info: &ordov1.DescribeResponse{Name: filepath.Base(path)}}
+	p.log = options.Logger.Named(StageName(spec.Stage))
+	if err := p.makeRunDir(); err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Plugin, error) {
+		if p.ownDir != "" {
+			os.RemoveAll(p.ownDir)
+		}
+		return nil, err
+	}
+
+	cmd := exec.Command(path, spec.Args...)
+	cmd.Env = spec.environment(options.PassEnv)
+	p.process = newProcess(cmd, p.log)
+	client := plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig:  sdk.Handshake(),
+		Plugins:          plugin.PluginSet{"ordo": nothing{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     options.StartTimeout,
+		Logger:           hclog.NewNullLogger(), // it would repeat what is logged here
+		SyncStdout:       &lineLog{log: p.log, stream: "stdout"},
+		SyncStderr:       &lineLog{log: p.log, stream: "stderr"},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.runDir},
+		GRPCDialOptions:  []grpc.DialOption{grpc.WithAuthority("localhost")},
+		RunnerFunc: func(_ hclog.Logger, handed *exec.Cmd, _ string) (runner.Runner, error) {
+			cmd.Env = append(cmd.Env, handed.Env...)
+			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.runDir)
+			return p.process, nil
+		},
+	})
+	p.stop = client.Kill
+
+	address, err := p.shakeHands(ctx, client)
+	if err != nil {
+		return fail(p.abandon(err))
+	}
+	if len(address) > maxSocketPath {
+		return fail(p.abandon(fmt.Errorf("socket path %s is too long", address)))
+	}
+	p.meter = &meter{exited: p.exited, reason: p.goneText}
+	if p.data, err = dialData(address, p.meter); err != nil {
+		return fail(p.abandon(err))
+	}
+	go func() {
+		<-p.process.done
+		p.ended(p.process.reason)
+	}()
+	return p, nil
+}
+
+// shakeHands runs go-plugin's steps, which know no context, and gives them one by ending the process under them.
+func (p *Plugin) shakeHands(ctx context.Context, client *plugin.Client) (address string, err error) {
+	shaken := make(chan error, 1)
+	go func() {
+		addr, err := client.Start()
+		if err == nil {
+			address = addr.String()
+			var protocol plugin.ClientProtocol
+			if protocol, err = client.Client(); err == nil {
+				p.control = protocol.(*plugin.GRPCClient).Conn
+			}
+		}
+		shaken <- err
+	}()
+	timer := time.NewTimer(p.options.StartTimeout + time.Second) // go-plugin's own timeout should come first
+	defer timer.Stop()
+	select {
+	case err := <-shaken:
+		return address, err
+	case <-ctx.Done():
+		err = fmt.Errorf("start given up: %w", context.Cause(ctx))
+	case <-timer.C:
+		err = fmt.Errorf("no answer on its socket within %s after the start", p.options.StartTimeout)
+	}
+	p.process.abort()
+	<-shaken // soon: what it waits for is dead
+	return "", err
+}
+
+// introduce asks the plugin who it is and configures it.
+func (p *Plugin) introduce(ctx context.Context) error {
+	client := ordov1.NewPluginClient(p.data)
+	describing, cancel := context.WithTimeout(ctx, p.options.StartTimeout)
+	defer cancel()
+	info, err := client.Describe(describing, &ordov1.DescribeRequest{})
+	if err != nil {
+		if status.Code(err) == codes.Unimplemented {
+			return fmt.Errorf("it is a go-plugin plugin, but not one of ordo: it does not serve %s", ordov1.Plugin_ServiceDesc.ServiceName)
+		}
+		return fmt.Errorf("describe: %w", p.withLastWords(err))
+	}
+	if info.GetStage() != p.spec.Stage {
+		return fmt.Errorf("it is a plugin of stage %s (%s), not %s: use it for that stage, or name another one here",
+			StageName(info.GetStage()), info.GetName(), StageName(p.spec.Stage))
+	}
+	if info.GetName() == "" {
+		return errors.New("describe: the plugin has no name")
+	}
+	p.info = info
+	p.log = p.options.Logger.Named(p.Name())
+	if p.process != nil {
+		p.process.output.rename(p.log)
+	}
+	if p.spec.DataDir != "" {
+		if err := os.MkdirAll(p.spec.DataDir, 0o700); err != nil {
+			return fmt.Errorf("data folder: %w", err)
+		}
+	}
+	configuring, cancelConfigure := context.WithTimeout(ctx, p.options.ConfigureTimeout)
+	defer cancelConfigure()
+	resp, err := client.Configure(configuring, &ordov1.ConfigureRequest{
+		Config:     p.spec.Config,
+		Chain:      p.spec.Chain,
+		RunDir:     p.runDir,
+		DataDir:    p.spec.DataDir,
+		Listen:     p.spec.Listen,
+		Peers:      p.spec.Peers,
+		Generation: p.spec.Generation,
+	})
+	if err != nil {
+		return fmt.Errorf("configure: %w", p.withLastWords(err))
+	}
+	if err := refused(resp.GetDiagnostics()); err != nil {
+		return err
+	}
+	for _, d := range resp.GetDiagnostics() {
+		p.warnings = append(p.warnings, d)
+		p.log.Warn(d.GetSummary(), "key", d.GetPath(), "detail", d.GetDetail())
+	}
+	p.started = time.Now()
+	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
+		"capabilities", strings.Join(info.GetCapabilities(), ","))
+	return nil
+}
+
+// makeRunDir gives the plugin a private folder with a short path.
+func (p *Plugin) makeRunDir() error {
+	if p.options.RunDir == "" {
+		dir, err := os.MkdirTemp("", "ordo-") // 0700
+		if err != nil {
+			return fmt.Errorf("run folder: %w", err)
+		}
+		p.ownDir, p.runDir = dir, dir
+	} else {
+		name := StageName(p.spec.Stage)[:3] + strconv.FormatUint(p.spec.Generation, 10)
+		p.runDir = filepath.Join(p.options.RunDir, name)
+		if err := os.MkdirAll(p.runDir, 0o700); err != nil {
+			return fmt.Errorf("run folder: %w", err)
+		}
+		p.ownDir = p.runDir
+	}
+	if n := len(p.runDir) + len("/plugin1234567890"); n > maxSocketPath {
+		if p.ownDir != "" {
+			os.RemoveAll(p.ownDir)
+		}
+		return fmt.Errorf("run folder %s: a socket in it would have a path of %d bytes, the system allows %d: choose a shorter one",
+			p.runDir, n, maxSocketPath)
+	}
+	return nil
+}
+
+// abandon ends a process that failed to start and says what is known about why.
+func (p *Plugin) abandon(cause error) error {
+	if p.control != nil {
+		p.control.Close()
+	}
+	if p.process.pid == 0 { // never started
+		return cause
+	}
+	// A process that has just written its last words may not be reaped yet: see whether it ends by itself.
+	ended := false
+	select {
+	case <-p.process.done:
+		ended = true
+	case <-time.After(300 * time.Millisecond):
+	}
+	p.process.killGroup()
+	<-p.process.done
+	return explainStart(cause, p.process, ended)
+}
+
+// explainStart puts go-plugin's errors into words for operators.
+func explainStart(cause error, proc *process, ended bool) error {
+	hello, seen := proc.output.hello()
+	var err error
+	switch {
+	case !seen && ended:
+		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout", proc.reason)
+	case !seen:
+		err = fmt.Errorf("not a plugin: it said nothing on stdout for %s and was stopped", "the time allowed")
+	case !isHello(hello):
+		err = fmt.Errorf("not a plugin: its first line on stdout is no handshake: %q", cut(hello, 120))
+	case strings.Contains(cause.Error(), "incompatible API version"):
+		err = fmt.Errorf("it speaks version %s of the contract, this node speaks %d: use a plugin built for it",
+			strings.Split(hello, "|")[1], sdk.ProtocolVersion)
+	case ended:
+		err = fmt.Errorf("it ended with %s right after the handshake", proc.reason)
+	default:
+		err = cause
+	}
+	if words := proc.output.lastWords(); words != "" {
+		err = fmt.Errorf("%w; it wrote:\n  %s", err, words)
+	}
+	return err
+}
+
+// isHello tells whether a line looks like `1|1|unix|/path|grpc`.
+func isHello(line string) bool {
+	parts := strings.Split(strings.TrimSpace(line), "|")
+	if len(parts) < 4 {
+		return false
+	}
+	_, err := strconv.Atoi(parts[0])
+	return err == nil
+}
+
+// withLastWords adds what a plugin wrote that ended during a call.
+func (p *Plugin) withLastWords(err error) error {
+	if p.process == nil {
+		return err
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(300 * time.Millisecond):
+		return err
+	}
+	if words := p.process.output.lastWords(); words != "" {
+		return fmt.Errorf("it ended with %s; it wrote:\n  %s", p.process.reason, words)
+	}
+	return fmt.Errorf("it ended with %s", p.process.reason)
+}
+
+// nothing is the plugin that go-plugin dispenses: none, the generated clients are used.
+type nothing struct{ plugin.NetRPCUnsupportedPlugin }
+
+func (nothing) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("a host serves nothing")
+}
+func (nothing) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("use the generated clients")
+}

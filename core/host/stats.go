@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// MethodStats is what one method of a plugin has served since it started.
+type MethodStats struct {
+	Method   string // "Score"
+	Calls    uint64 // started; a stream is one call
+	Errors   uint64 // ended with an error
+	Open     int64  // running now
+	Sent     uint64 // messages to the plugin
+	Received uint64 // messages from the plugin
+	// P50 and P99 of the time from a message to the plugin until the next one from it: for a unary call its duration.
+	P50, P99 time.Duration
+}
+
+// meter counts the calls of one data connection.
+type meter struct {
+	exited  <-chan struct{}
+	reason  func() string
+	methods sync.Map // full method -> *counters
+}
+
+type counters struct {
+	calls, errors, sent, received atomic.Uint64
+	open                          atomic.Int64
+	times                         histogram
+}
+
+func (m *meter) counters(method string) *counters {
+	if c, ok := m.methods.Load(method); ok {
+		return c.(*counters)
+	}
+	c, _ := m.methods.LoadOrStore(method, &counters{})
+	return c.(*counters)
+}
+
+// snapshot returns the counters, sorted by method.
+func (m *meter) snapshot() []MethodStats {
+	var all []MethodStats
+	m.methods.Range(func(key, value any) bool {
+		name, c := key.(string), value.(*counters)
+		q := c.times.quantiles(0.5, 0.99)
+		all = append(all, MethodStats{
+			Method:   name[strings.LastIndexByte(name, '/')+1:],
+			Calls:    c.calls.Load(),
+			Errors:   c.errors.Load(),
+			Open:     c.open.Load(),
+			Sent:     c.sent.Load(),
+			Received: c.received.Load(),
+			P50:      q[0],
+			P99:      q[1],
+		})
+		return true
+	})
+	sort.Slice(all, func(i, j int) bool { return all[i].Method < all[j].Method })
+	return all
+}
+
+// explain tells a caller that the plugin is gone, instead of how the connection noticed.
+func (m *meter) explain(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	select {
+	case <-m.exited:
+		if code := status.Code(err); code == codes.Canceled || code == codes.Unavailable {
+			return status.Error(codes.Unavailable, m.reason())
+		}
+	default:
+	}
+	return err
+}
+
+func (m *meter) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	c := m.counters(method)
+	c.calls.Add(1)
+	c.sent.Add(1)
+	c.open.Add(1)
+	defer c.open.Add(-1)
+	begin := time.Now()
+	err := invoke(ctx, method, req, reply, conn, opts...)
+	c.times.add(time.Since(begin))
+	if err != nil {
+		c.errors.Add(1)
+		return m.explain(err)
+	}
+	c.received.Add(1)
+	return nil
+}
+
+func (m *meter) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c := m.counters(method)
+	c.calls.Add(1)
+	s, err := open(ctx, desc, conn, method, opts...)
+	if err != nil {
+		c.errors.Add(1)
+		return nil, m.explain(err)
+	}
+	c.open.Add(1)
+	metered := &meteredStream{ClientStream: s, meter: m, c: c, single: !desc.ServerStreams}
+	// A caller may leave a stream without reading its end: the context tells.
+	context.AfterFunc(s.Context(), func() { metered.end(nil) })
+	return metered, nil
+}
+
+// meteredStream counts messages, and the time from a message sent to the next one received.
+type meteredStream struct {
+	grpc.ClientStream
+	meter  *meter
+	c      *counters
+	single bool         // the answer is one message, and ends the stream
+	asked  atomic.Int64 // when the oldest unanswered message was sent, in ns; 0: none
+	ended  atomic.Bool
+}
+
+func (s *meteredStream) SendMsg(msg any) error {
+	s.asked.CompareAndSwap(0, time.Now().UnixNano())
+	if err := s.ClientStream.SendMsg(msg); err != nil {
+		return s.meter.explain(err)
+	}
+	s.c.sent.Add(1)
+	return nil
+}
+
+func (s *meteredStream) RecvMsg(msg any) error {
+	err := s.ClientStream.RecvMsg(msg)
+	if err != nil {
+		s.end(err)
+		return s.meter.explain(err)
+	}
+	s.c.received.Add(1)
+	if asked := s.asked.Swap(0); asked != 0 {
+		s.c.times.add(time.Duration(time.Now().UnixNano() - asked))
+	}
+	if s.single {
+		s.end(nil)
+	}
+	return nil
+}
+
+func (s *meteredStream) end(err error) {
+	if s.ended.Swap(true) {
+		return
+	}
+	s.c.open.Add(-1)
+	if err != nil && !errors.Is(err, io.EOF) && status.Code(err) != codes.Canceled {
+		s.c.errors.Add(1)
+	}
+}

@@ -1,0 +1,55 @@
+package sdk
+
+import (
+	"errors"
+	"io"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Protocol is a consensus protocol as a pure state machine. Step gets one event and returns what is to be done, in order.
+// It is called by one goroutine at a time and must not know a clock, a socket, a file, a random number or a map's order:
+// the same events give the same actions, on any machine. The first event of a Protocol is Start.
+//
+// An event that a protocol does not know (a later minor of the contract) is answered with no action.
+type Protocol interface {
+	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
+}
+
+// Hosted serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
+// A part that also implements Configurer or Drainer is given as part; nil is fine.
+func Hosted(d Description, part any, begin func() Protocol) *Service {
+	s := Consensus(d, &hosted{begin: begin})
+	s.part = part
+	return s
+}
+
+type hosted struct {
+	ordov1.UnimplementedConsensusServer
+	begin func() Protocol
+}
+
+// Run answers each event with exactly one Actions of the same seq.
+func (h *hosted) Run(stream ordov1.Consensus_RunServer) error {
+	protocol := h.begin()
+	started := false
+	for {
+		event, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if isStart := event.GetStart() != nil; isStart == started {
+			return status.Error(codes.FailedPrecondition, "run: Start is the first event of a stream, and only the first")
+		}
+		started = true
+		actions := &ordov1.Actions{Seq: event.GetSeq(), Actions: protocol.Step(event)}
+		if err := stream.Send(actions); err != nil {
+			return err
+		}
+	}
+}
