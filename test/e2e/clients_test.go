@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/ordo-sequencer/ordo/contracts"
+	"github.com/ordo-sequencer/ordo/test/client"
+)
+
+// testData is the folder of compiled contracts in the crate that the execution plugin depends on.
+func testData(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("ORDO_E2E_CONTRACTS")
+	if dir == "" {
+		t.Skip("ORDO_E2E_CONTRACTS is not set: run make test")
+	}
+	return dir
+}
+
+func needs(t *testing.T, variable string) string {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		t.Skipf("%s is not set: run make test", variable)
+	}
+	return value
+}
+
+// TestStarknetJS is item 1 for starknet.js.
+func TestStarknetJS(t *testing.T) {
+	needs(t, "ORDO_E2E_JS")
+	n := start(t)
+	script(t, n, "node", "js/flow.mjs")
+}
+
+// TestStarknetPy is item 1 for starknet.py.
+func TestStarknetPy(t *testing.T) {
+	python := needs(t, "ORDO_E2E_PYTHON")
+	n := start(t)
+	script(t, n, python, "python/flow.py")
+}
+
+// script runs a client's whole flow against a node.
+func script(t *testing.T, n *node, interpreter, file string) {
+	t.Helper()
+	account, err := contracts.Read(filepath.Join(binaries(t), "contracts"), contracts.OpenZeppelinAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(testData(t), "erc20__erc_20")
+	cmd := exec.CommandContext(within(t, 3*patient), interpreter, file, n.URL,
+		token+".contract_class.json", token+".compiled_contract_class.json", client.Hex(account.Hash))
+	cmd.Stderr = new(transcript)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s\n%s", file, err, out, cmd.Stderr)
+	}
+	var result struct{ Events int }
+	if err := json.Unmarshal(out, &result); err != nil || result.Events == 0 {
+		t.Fatalf("%s printed %s", file, out)
+	}
+	t.Logf("%s: %s", file, out)
+}
