@@ -1,0 +1,241 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// answer carries out what consensus wants. It answers each event once, in order.
+func (m *Machine) answer(actions *ordov1.Actions) error {
+	if actions.Seq != m.answered+1 || actions.Seq > m.seq {
+		return fmt.Errorf("pipeline: consensus: answer to event %d, but event %d is next of %d sent: the consensus plugin is broken", actions.Seq, m.answered+1, m.seq)
+	}
+	m.answered++
+	for _, action := range actions.Actions {
+		if err := m.act(action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) act(action *ordov1.Action) error {
+	switch a := action.Action.(type) {
+	case *ordov1.Action_Build_:
+		return m.build(a.Build)
+	case *ordov1.Action_Seal_:
+		return m.seal(a.Seal.Attempt)
+	case *ordov1.Action_Abandon_:
+		return m.abandon(a.Abandon.Attempt)
+	case *ordov1.Action_Validate_:
+		return m.validate(a.Validate)
+	case *ordov1.Action_Decide_:
+		return m.decide(a.Decide)
+	case *ordov1.Action_SetTimer_:
+		m.emit(SetTimer{TimerID{ConsensusTimer, a.SetTimer.Id}, a.SetTimer.AfterMs})
+	case *ordov1.Action_CancelTimer_:
+		m.emit(CancelTimer{TimerID{ConsensusTimer, a.CancelTimer.Id}})
+	case *ordov1.Action_Send_:
+		m.emit(Send{a.Send.To, a.Send.Data})
+	case *ordov1.Action_Persist_:
+		m.emit(Persist{a.Persist.Data})
+	default:
+		return fmt.Errorf("pipeline: consensus: an action without content: the consensus plugin is broken or newer than this node")
+	}
+	return nil
+}
+
+// begin registers an attempt and lets go of the one that is open.
+func (m *Machine) begin(id uint64, round uint32) (*attempt, error) {
+	if m.attempts[id] != nil {
+		return nil, fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", id, m.height)
+	}
+	if m.open != nil {
+		m.drop(m.open)
+	}
+	a := m.fresh(id, round)
+	m.open = a
+	return a, nil
+}
+
+func (m *Machine) fresh(id uint64, round uint32) *attempt {
+	m.builds++
+	a := &attempt{id: id, build: m.builds, round: round, stage: held}
+	m.attempts[id] = a
+	return a
+}
+
+func (m *Machine) build(b *ordov1.Action_Build) error {
+	if b.ReuseAttempt != 0 {
+		return m.rebuild(b)
+	}
+	// What an earlier attempt of this height still holds, closed or not, is free again: this one starts from the same pool.
+	for _, earlier := range m.attempts {
+		if earlier.stage == done {
+			m.pool.Rewind(earlier.build, 0)
+		}
+	}
+	a, err := m.begin(b.Attempt, b.Round)
+	if err != nil {
+		return err
+	}
+	a.pooled, a.allowEmpty = true, b.AllowEmpty
+	a.limit = int(b.MaxTransactions)
+	a.deadlineMs, a.idleMs = b.DeadlineMs, b.IdleMs
+	return nil
+}
+
+// rebuild proposes the transactions of an earlier attempt again, in its context, so that the same n is the same block.
+func (m *Machine) rebuild(b *ordov1.Action_Build) error {
+	old := m.attempts[b.ReuseAttempt]
+	if old == nil {
+		return fmt.Errorf("pipeline: consensus: build: height %d has no attempt %d to reuse: the consensus plugin is broken", m.height, b.ReuseAttempt)
+	}
+	if m.attempts[b.Attempt] != nil {
+		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
+	}
+	n := old.count()
+	if b.MaxTransactions > 0 {
+		n = min(n, int(b.MaxTransactions))
+	}
+	switch {
+	case old.stage == done && n == old.count():
+		// Nothing to run: the block is here.
+		if m.open != nil {
+			m.drop(m.open)
+		}
+		again := *old
+		again.id, again.round = b.Attempt, b.Round
+		m.attempts[b.Attempt] = &again
+		m.tellBuilt(&again)
+		return nil
+	case old == m.open && old.stage == running && !old.foreign:
+		// Its stream is alive: take it over, and close it at n, which may be below what has run.
+		m.cancelTimers(old)
+		again := *old
+		old.stage = abandoned
+		again.id, again.round, again.limit = b.Attempt, b.Round, n
+		again.pooled, again.allowEmpty, again.source = false, true, old.all()
+		m.attempts[b.Attempt], m.open = &again, &again
+		return nil
+	}
+	a, err := m.begin(b.Attempt, b.Round)
+	if err != nil {
+		return err
+	}
+	a.context, a.degraded = old.context, old.degraded
+	a.source, a.limit, a.allowEmpty = old.all()[:n], n, true
+	a.deadlineMs = b.DeadlineMs
+	hashes := make([]pool.Key, n)
+	for i, item := range a.source {
+		hashes[i] = pool.Key(item.Tx.Hash)
+	}
+	m.pool.Lease(a.build, hashes)
+	return nil
+}
+
+func (m *Machine) seal(id uint64) error {
+	a := m.attempts[id]
+	if a == nil {
+		return fmt.Errorf("pipeline: consensus: seal: height %d has no attempt %d: the consensus plugin is broken", m.height, id)
+	}
+	if a == m.open && (a.stage == held || a.stage == running) {
+		m.sealNow(a)
+	}
+	return nil // sealed by itself a moment ago: its Built or Failed is on the way
+}
+
+// sealNow takes what is ready at this moment, and no more: newcomers must not keep the block open.
+func (m *Machine) sealNow(a *attempt) {
+	if !a.sealing {
+		a.sealing, a.budget = true, m.pool.Waiting()
+	}
+}
+
+func (m *Machine) abandon(id uint64) error {
+	a := m.attempts[id]
+	if a == nil {
+		return fmt.Errorf("pipeline: consensus: abandon: height %d has no attempt %d: the consensus plugin is broken", m.height, id)
+	}
+	m.drop(a)
+	return nil
+}
+
+func (m *Machine) validate(v *ordov1.Action_Validate) error {
+	a, err := m.begin(v.Attempt, v.Round)
+	if err != nil {
+		return err
+	}
+	a.foreign, a.claim = true, v.Value
+	proposal := &ordov1.Proposal{}
+	if err := proto.Unmarshal(v.Proposal, proposal); err != nil {
+		m.refuse(a, "the proposal cannot be decoded")
+		return nil
+	}
+	if reason := m.sound(proposal); reason != "" {
+		m.refuse(a, reason)
+		return nil
+	}
+	a.stage = checking
+	a.context, a.limit = proposal.Context, int(proposal.N)
+	for _, tx := range proposal.Transactions[:proposal.N] {
+		a.source = append(a.source, Item{Tx: tx})
+	}
+	m.emit(Check{a.build, proposal})
+	return nil
+}
+
+// futureMs is how far a proposer's clock may be ahead of ours.
+const futureMs = 10_000
+
+// sound says what is wrong with a proposal at first sight, "" when nothing is.
+func (m *Machine) sound(p *ordov1.Proposal) string {
+	own := m.context(m.now)
+	c := p.Context
+	switch {
+	case c == nil:
+		return "the proposal has no context"
+	case c.Number != m.height:
+		return fmt.Sprintf("the proposal is for height %d, not %d", c.Number, m.height)
+	case p.N > uint64(len(p.Transactions)):
+		return fmt.Sprintf("the proposal counts %d transactions and brings %d", p.N, len(p.Transactions))
+	case c.StarknetVersion != own.StarknetVersion:
+		return fmt.Sprintf("the proposal is of version %q, not %q", c.StarknetVersion, own.StarknetVersion)
+	case c.Timestamp < m.timestamp:
+		return "the proposal is older than its parent"
+	case c.Timestamp > own.Timestamp+futureMs/1000:
+		return "the proposal is from the future"
+	case c.BlobDa != own.BlobDa || !proto.Equal(c.L1Gas, own.L1Gas) || !proto.Equal(c.L1DataGas, own.L1DataGas) || !proto.Equal(c.L2Gas, own.L2Gas):
+		return "the proposal has other gas prices"
+	}
+	seen := map[string]bool{}
+	for _, tx := range p.Transactions {
+		if len(tx.Hash) != len(pool.Key{}) || seen[string(tx.Hash)] {
+			return fmt.Sprintf("transaction %x is in the proposal twice, or its hash is not one", tx.Hash)
+		}
+		seen[string(tx.Hash)] = true
+	}
+	return ""
+}
+
+func (m *Machine) checked(in Checked) error {
+	a := m.open
+	if a == nil || a.build != in.Build || a.stage != checking {
+		return nil // abandoned meanwhile
+	}
+	if in.Invalid != "" {
+		m.refuse(a, in.Invalid)
+		return nil
+	}
+	for i := range a.source {
+		if tx := a.source[i].Tx; tx.Type == ordov1.TransactionType_DECLARE && len(tx.ClassHash) == len(pool.Key{}) {
+			a.source[i].Class = in.Classes[pool.Key(tx.ClassHash)]
+		}
+	}
+	a.stage = held
+	return nil
+}

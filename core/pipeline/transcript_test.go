@@ -1,0 +1,473 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// env is the world around one machine: a real pool, and stages that answer when the transcript says so, or by themselves
+// when they are named in `auto`.
+type env struct {
+	t       *testing.T
+	pool    *pool.Pool
+	m       *Machine
+	now     uint64
+	auto    map[string]bool
+	unheard uint64 // events that consensus has not answered
+	seq     uint64
+	builds  map[uint64]*build
+	work    []Command // for the automatic stages
+	last    *ordov1.ConsensusEvent_Built
+	commits []uint64
+	out     strings.Builder
+	err     error
+}
+
+type build struct {
+	context *ordov1.BlockContext
+	items   []Item
+	ran     []*ordov1.TransactionResult
+	n       uint64
+	seal    Seal
+}
+
+// Names are short strings left in the bytes of hashes and addresses: account "a", its transaction of nonce 3 "a/3".
+func key(name string) []byte {
+	k := make([]byte, 32)
+	copy(k[32-len(name):], name)
+	return k
+}
+
+func name(k []byte) string { return strings.TrimLeft(string(k), "\x00") }
+
+func TestTranscripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		e := &env{t: t}
+		datadriven.RunTest(t, path, e.run)
+	})
+}
+
+func (e *env) run(t *testing.T, d *datadriven.TestData) string {
+	number := func(key string, fallback uint64) uint64 {
+		if d.HasArg(key) {
+			d.ScanArgs(t, key, &fallback)
+		}
+		return fallback
+	}
+	text := func(key string) (s string) {
+		if d.HasArg(key) {
+			d.ScanArgs(t, key, &s)
+		}
+		return s
+	}
+	list := func(key string) (all []string) {
+		for _, a := range d.CmdArgs {
+			if a.Key == key {
+				all = append(all, a.Vals...)
+			}
+		}
+		return all
+	}
+	e.out.Reset()
+	e.now = number("at", e.now)
+	switch d.Cmd {
+	case "start":
+		*e = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+		for _, stage := range list("auto") {
+			e.auto[stage] = true
+		}
+		head := Head{Height: number("height", 0), Timestamp: number("timestamp", 0), Hashes: map[uint64][]byte{}}
+		head.Rooted = number("rooted", head.Height)
+		for h := range head.Rooted + 1 {
+			head.Hashes[h] = fmt.Appendf(nil, "hash-%d", h)
+		}
+		var out []Command
+		e.m, out = New(Options{Arrival: d.HasArg("arrival"), Proposals: d.HasArg("proposals"), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
+			MaxCommits: int(number("max-commits", 0)), Template: template}, e.pool, e.now, head)
+		e.carryOut(out)
+	case "submit":
+		for _, line := range strings.Fields(d.Input) {
+			// a/3 or a/3:7 with a tip, or bare+ for one that the policy did not score
+			line, bare := strings.CutSuffix(line, "+")
+			line, tip, _ := strings.Cut(line, ":")
+			e.submit(line, tip, bare)
+		}
+		e.step(PoolChanged{})
+	case "consensus":
+		e.consensus(d.Input)
+	case "timer":
+		kind, id := ConsensusTimer, number("id", 0)
+		for _, k := range []TimerKind{DeadlineTimer, IdleTimer} {
+			if d.HasArg(string(k)) {
+				kind, id = k, number("build", 0)
+			}
+		}
+		e.step(TimerFired{TimerID{kind, id}})
+	case "demand":
+		e.step(Demanded{})
+	case "drain":
+		e.step(Drain{})
+	case "results":
+		e.results(number("build", 1), int(number("n", 1000)), list("rejected"), int(number("first", 1<<32)))
+	case "full":
+		b := e.builds[number("build", 1)]
+		e.step(Full{number("build", 1), number("n", uint64(len(b.ran))), "500 transactions"})
+	case "closed":
+		e.closed(number("build", 1))
+	case "sealed":
+		e.sealed(number("build", 1))
+	case "failed":
+		e.step(BuildFailed{number("build", 1), text("why")})
+	case "checked":
+		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
+	case "applied":
+		e.step(Applied{number("height", 1)})
+	case "committed":
+		e.step(Committed{number("height", 1)})
+	case "rooted":
+		h := number("height", 1)
+		e.step(Rooted{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
+	case "show":
+		for _, entry := range e.pool.Snapshot() {
+			fmt.Fprintf(&e.out, "%s: %s\n", name(entry.Hash[:]), e.pool.State(entry))
+		}
+		fmt.Fprintf(&e.out, "height=%d settled=%v\n", e.m.Height(), e.m.Settled())
+	default:
+		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+	}
+	for len(e.work) > 0 && e.err == nil {
+		c := e.work[0]
+		e.work = e.work[1:]
+		e.answerItself(c)
+	}
+	if e.err != nil {
+		fmt.Fprintf(&e.out, "FAULT %v\n", e.err)
+	}
+	return e.out.String()
+}
+
+func template(nowMs uint64) *ordov1.BlockContext {
+	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4"}
+}
+
+func (e *env) submit(tx, tip string, bare bool) {
+	sender, n, _ := strings.Cut(tx, "/")
+	nonce, ok := new(big.Int).SetString(n, 10)
+	bid, _ := new(big.Int).SetString("0"+tip, 10)
+	if !ok {
+		e.t.Fatalf("bad transaction %q", tx)
+	}
+	if _, _, err := e.pool.Add(time.UnixMilli(int64(e.now)), &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: key(tx), Sender: key(sender),
+		Nonce: nonce.Bytes(), Tip: bid.Uint64(), ResourceBounds: &ordov1.ResourceBounds{L2GasPrice: []byte{1}}}, nil, 0); err != nil {
+		fmt.Fprintf(&e.out, "%s: %v\n", tx, err)
+	}
+	if bare {
+		e.pool.RankByArrival(e.pool.Unscored(100))
+		return
+	}
+	var scores []pool.Score
+	for _, entry := range e.pool.Unscored(100) {
+		scores = append(scores, pool.Score{Entry: entry, Hi: entry.Tx.Tip})
+	}
+	e.pool.Rank(scores, 0)
+}
+
+// consensus answers all open events: the last with the actions in the input, the others with none. When none is open, a
+// timer of its own makes one.
+func (e *env) consensus(input string) {
+	if e.unheard == 0 {
+		e.step(TimerFired{TimerID{ConsensusTimer, 0}})
+	}
+	for ; e.unheard > 1; e.unheard-- {
+		e.seq++
+		e.step(Answered{&ordov1.Actions{Seq: e.seq}})
+	}
+	actions := &ordov1.Actions{}
+	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+		if strings.HasPrefix(line, "seq ") {
+			fmt.Sscanf(line, "seq %d", &actions.Seq)
+			continue
+		}
+		if line != "" {
+			actions.Actions = append(actions.Actions, e.action(line))
+		}
+	}
+	if actions.Seq == 0 {
+		e.seq++
+		e.unheard--
+		actions.Seq = e.seq
+	}
+	e.step(Answered{actions})
+}
+
+func (e *env) action(line string) *ordov1.Action {
+	fields := strings.Fields(line)
+	args := map[string]uint64{}
+	texts := map[string]string{}
+	for _, f := range fields[1:] {
+		k, v, valued := strings.Cut(f, "=")
+		if !valued {
+			args[k] = 1
+			continue
+		}
+		texts[k] = v
+		n, _ := new(big.Int).SetString(v, 10)
+		if n != nil {
+			args[k] = n.Uint64()
+		}
+	}
+	value := []byte(strings.ReplaceAll(texts["value"], "_", " "))
+	switch fields[0] {
+	case "build":
+		return &ordov1.Action{Action: &ordov1.Action_Build_{Build: &ordov1.Action_Build{Attempt: args["attempt"], Round: uint32(args["round"]),
+			DeadlineMs: uint32(args["deadline"]), IdleMs: uint32(args["idle"]), MaxTransactions: uint32(args["max"]), AllowEmpty: args["empty"] > 0, ReuseAttempt: args["reuse"]}}}
+	case "seal":
+		return &ordov1.Action{Action: &ordov1.Action_Seal_{Seal: &ordov1.Action_Seal{Attempt: args["attempt"]}}}
+	case "abandon":
+		return &ordov1.Action{Action: &ordov1.Action_Abandon_{Abandon: &ordov1.Action_Abandon{Attempt: args["attempt"]}}}
+	case "decide":
+		if len(value) == 0 && e.last != nil {
+			value = e.last.Value
+		}
+		return &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: args["attempt"], Value: value}}}
+	case "validate":
+		// txs=a/0,b/0 are the transactions, n how many count
+		p := &ordov1.Proposal{Context: template(e.now), N: args["n"]}
+		p.Context.Number = e.m.Height()
+		if args["number"] > 0 {
+			p.Context.Number = args["number"]
+		}
+		if args["time"] > 0 {
+			p.Context.Timestamp = args["time"]
+		}
+		for _, tx := range strings.Split(texts["txs"], ",") {
+			if tx != "" {
+				sender, n, _ := strings.Cut(tx, "/")
+				nonce, _ := new(big.Int).SetString(n, 10)
+				p.Transactions = append(p.Transactions, &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: key(tx), Sender: key(sender), Nonce: nonce.Bytes()})
+			}
+		}
+		b, err := proto.Marshal(p)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if args["garbage"] > 0 {
+			b = []byte("\xff\xff")
+		}
+		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Proposal: b, Value: value}}}
+	case "timer":
+		return &ordov1.Action{Action: &ordov1.Action_SetTimer_{SetTimer: &ordov1.Action_SetTimer{Id: args["id"], AfterMs: uint32(args["after"])}}}
+	case "cancel":
+		return &ordov1.Action{Action: &ordov1.Action_CancelTimer_{CancelTimer: &ordov1.Action_CancelTimer{Id: args["id"]}}}
+	case "persist":
+		return &ordov1.Action{Action: &ordov1.Action_Persist_{Persist: &ordov1.Action_Persist{Data: []byte(texts["data"])}}}
+	case "send":
+		return &ordov1.Action{Action: &ordov1.Action_Send_{Send: &ordov1.Action_Send{To: texts["to"], Data: []byte(texts["data"])}}}
+	}
+	e.t.Fatalf("unknown action %q", line)
+	return nil
+}
+
+func (e *env) results(id uint64, n int, rejected []string, first int) {
+	b := e.builds[id]
+	n = min(n, len(b.items)-len(b.ran))
+	r := &ordov1.BuildResponse_Results{First: uint64(min(first, len(b.ran)))}
+	for _, item := range b.items[len(b.ran):][:n] {
+		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
+		if slices.Contains(rejected, name(item.Tx.Hash)) {
+			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INSUFFICIENT_BALANCE, "balance too low"
+		} else if before := "no"; slices.ContainsFunc(append(b.ran, r.Results...), func(o *ordov1.TransactionResult) bool {
+			before, _, _ = strings.Cut(name(o.Hash), "/")
+			sender := name(item.Tx.Sender)
+			return o.Status == ordov1.TransactionResult_REJECTED && before == sender
+		}) {
+			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INVALID_NONCE, "nonce ahead"
+		}
+		r.Results = append(r.Results, result)
+	}
+	b.ran = append(b.ran, r.Results...)
+	e.step(Executed{id, r})
+}
+
+func (e *env) closed(id uint64) {
+	b := e.builds[id]
+	nonces := map[string]uint64{}
+	for i, r := range b.ran[:b.n] {
+		if r.Status != ordov1.TransactionResult_REJECTED {
+			n, _ := pool.Nonce(b.items[i].Tx.Nonce)
+			nonces[name(b.items[i].Tx.Sender)] = n + 1
+		}
+	}
+	diff := &ordov1.StateDiff{}
+	for sender, n := range nonces {
+		diff.Nonces = append(append(diff.Nonces, key(sender)...), new(big.Int).SetUint64(n).FillBytes(make([]byte, 32))...)
+	}
+	e.step(Closed{id, &ordov1.BuildResponse_Closed{N: b.n, StateDiff: diff}})
+}
+
+// sealed gives blocks readable values: number, time and transactions.
+func (e *env) sealed(id uint64) {
+	s := e.builds[id].seal
+	header := proto.Clone(s.Draft).(*ordov1.BlockHeader)
+	header.PartialHash = fmt.Appendf(nil, "%d@%d[%s]", header.Context.Number, header.Context.Timestamp, names(s.Items))
+	e.step(Sealed{id, header})
+}
+
+func names(items []Item) string {
+	var all []string
+	for _, item := range items {
+		all = append(all, name(item.Tx.Hash))
+	}
+	return strings.Join(all, " ")
+}
+
+func (e *env) step(in Input) {
+	out, err := e.m.Step(e.now, in)
+	e.carryOut(out)
+	if err != nil {
+		e.err = err
+	}
+}
+
+// answerItself plays a stage that does its work at once.
+func (e *env) answerItself(c Command) {
+	switch c := c.(type) {
+	case Add:
+		e.results(c.Build, 1000, nil, 1<<32)
+	case Close:
+		e.closed(c.Build)
+	case Seal:
+		e.sealed(c.Build)
+	case Check:
+		e.step(Checked{Build: c.Build})
+	case Apply:
+		e.step(Applied{c.Height})
+	case Commit:
+		e.step(Committed{c.Height})
+		if e.auto["root"] {
+			e.step(Rooted{&ordov1.Root{Height: c.Height, BlockHash: fmt.Appendf(nil, "hash-%d", c.Height)}})
+		}
+	case Tell: // a solo protocol: build when there is something, decide at once
+		e.unheard--
+		e.seq++
+		actions := &ordov1.Actions{Seq: e.seq}
+		switch event := c.Event.Event.(type) {
+		case *ordov1.ConsensusEvent_Ready_:
+			actions.Actions = append(actions.Actions, e.action("build attempt=1"), e.action("seal attempt=1"))
+		case *ordov1.ConsensusEvent_Built_:
+			e.last = event.Built
+			actions.Actions = append(actions.Actions, e.action("decide attempt=1"))
+		}
+		e.step(Answered{actions})
+	}
+}
+
+func (e *env) carryOut(out []Command) {
+	for _, c := range out {
+		stage := ""
+		line := ""
+		switch c := c.(type) {
+		case Tell:
+			stage, line = "consensus", "tell "+event(c.Event)
+			e.unheard++
+			if b := c.Event.GetBuilt(); b != nil {
+				e.last = b
+			}
+		case Open:
+			e.builds[c.Build] = &build{context: c.Context}
+			line = fmt.Sprintf("open build=%d number=%d time=%d old=%s", c.Build, c.Context.Number, c.Context.Timestamp, c.Context.OldBlockHash)
+			if c.Validate {
+				line += " validate"
+			}
+		case Add:
+			stage = "execution"
+			e.builds[c.Build].items = append(e.builds[c.Build].items, c.Items...)
+			line = fmt.Sprintf("add build=%d: %s", c.Build, names(c.Items))
+		case Close:
+			stage = "execution"
+			e.builds[c.Build].n = c.N
+			line = fmt.Sprintf("close build=%d n=%d", c.Build, c.N)
+		case Abort:
+			line = fmt.Sprintf("abort build=%d", c.Build)
+		case Progress:
+			line = fmt.Sprintf("progress build=%d first=%d: %s", c.Build, c.First, names(c.Items))
+		case Check:
+			stage, line = "execution", fmt.Sprintf("check build=%d", c.Build)
+		case Seal:
+			stage = "execution"
+			e.builds[c.Build].seal = c
+			line = fmt.Sprintf("seal build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
+			if c.Draft.Degraded {
+				line += " (degraded)"
+			}
+		case Apply:
+			stage, line = "apply", fmt.Sprintf("apply height=%d build=%d", c.Height, c.Build)
+		case Commit:
+			stage, line = "commit", fmt.Sprintf("commit height=%d: %s", c.Height, c.Header.PartialHash)
+			if len(c.Items) != len(c.Results) {
+				e.t.Fatalf("commit of %d transactions with %d results", len(c.Items), len(c.Results))
+			}
+		case Leave:
+			for _, d := range c.Dropped {
+				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)
+			}
+		case Accept:
+			line = fmt.Sprintf("accept height=%d hash=%s", c.Root.Height, c.Root.BlockHash)
+		case SetTimer:
+			line = fmt.Sprintf("timer %s/%d after %d ms", c.ID.Kind, c.ID.ID, c.AfterMs)
+		case CancelTimer:
+			line = fmt.Sprintf("cancel timer %s/%d", c.ID.Kind, c.ID.ID)
+		case Send:
+			line = fmt.Sprintf("send to=%s %s", c.To, c.Data)
+		case Persist:
+			line = fmt.Sprintf("persist %s", c.Data)
+		}
+		if e.auto[stage] {
+			e.work = append(e.work, c)
+		}
+		if !e.auto["quiet"] || bytes.Contains([]byte("commit accept leave FAULT"), []byte(strings.Fields(line)[0])) {
+			fmt.Fprintln(&e.out, strings.TrimSpace(line))
+		}
+	}
+}
+
+func event(e *ordov1.ConsensusEvent) string {
+	switch v := e.Event.(type) {
+	case *ordov1.ConsensusEvent_Start_:
+		return fmt.Sprintf("start height=%d pending=%d", v.Start.Height, v.Start.Pending)
+	case *ordov1.ConsensusEvent_Ready_:
+		return fmt.Sprintf("ready pending=%d", v.Ready.Pending)
+	case *ordov1.ConsensusEvent_Demand_:
+		return "demand"
+	case *ordov1.ConsensusEvent_Timer_:
+		return fmt.Sprintf("timer id=%d", v.Timer.Id)
+	case *ordov1.ConsensusEvent_Built_:
+		s := fmt.Sprintf("built attempt=%d n=%d value=%s", v.Built.Attempt, v.Built.N, v.Built.Value)
+		if v.Built.Proposal != nil {
+			p := &ordov1.Proposal{}
+			if err := proto.Unmarshal(v.Built.Proposal, p); err != nil {
+				return err.Error()
+			}
+			s += fmt.Sprintf(" proposal of %d", len(p.Transactions))
+		}
+		return s
+	case *ordov1.ConsensusEvent_Verdict_:
+		return fmt.Sprintf("verdict attempt=%d valid=%v value=%s %s", v.Verdict.Attempt, v.Verdict.Valid, v.Verdict.Value, v.Verdict.Reason)
+	case *ordov1.ConsensusEvent_Decided_:
+		return fmt.Sprintf("decided height=%d pending=%d", v.Decided.Height, v.Decided.Pending)
+	case *ordov1.ConsensusEvent_Failed_:
+		return fmt.Sprintf("failed attempt=%d empty=%v: %s", v.Failed.Attempt, v.Failed.Empty, v.Failed.Reason)
+	}
+	return fmt.Sprintf("%T", e.Event)
+}
