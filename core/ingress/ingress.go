@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -21,8 +22,8 @@ var errStopped = errors.New("ingress: the node is stopping")
 
 // Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
 type Pool interface {
-	// Submit owns the transaction when it returns nil. class is set for DECLARE.
-	Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) error
+	// Submit owns the transaction when it returns nil. class is set for DECLARE; accountNonce is the sender's at the tip.
+	Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error
 	// Deploying reports whether a DEPLOY_ACCOUNT of this account waits or runs.
 	Deploying(account []byte) bool
 }
@@ -112,7 +113,11 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 	if verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED {
 		return &Refused{Code: verdict.Refusal, Reason: verdict.Reason}
 	}
-	return g.pool.Submit(ctx, tx, class)
+	nonce, ok := pool.Nonce(verdict.AccountNonce)
+	if !ok {
+		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
+	}
+	return g.pool.Submit(ctx, tx, class, nonce)
 }
 
 // skip: the account has no code yet that could validate, because its deployment is on the way.

@@ -1,0 +1,32 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+)
+
+// PluginInfo is one running plugin, for `ordo plugin list`.
+type PluginInfo struct {
+	Stage        string   `json:"stage"`
+	Name         string   `json:"name"`
+	Version      string   `json:"version"`
+	PID          int      `json:"pid"`
+	Generation   uint64   `json:"generation"` // which start of the stage this is
+	Capabilities []string `json:"capabilities"`
+	Calls        uint64   `json:"calls"`
+	P50          float64  `json:"p50_ms"`
+	P99          float64  `json:"p99_ms"`
+}
+
+func (s *Server) adminMethods() map[string]method {
+	return map[string]method{
+		"ordo_plugins": {call: func(ctx context.Context, _ *input.Object) (any, error) {
+			list := s.Plugins(ctx)
+			if list == nil {
+				list = []PluginInfo{}
+			}
+			return list, nil
+		}},
+	}
+}

@@ -1,0 +1,124 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func (s *Server) classMethods() map[string]method {
+	return map[string]method{
+		"starknet_getClass":        {params: []string{"block_id", "class_hash"}, call: s.class},
+		"starknet_getClassAt":      {params: []string{"block_id", "contract_address"}, call: s.classAt},
+		"starknet_getCompiledCasm": {params: []string{"class_hash"}, call: s.compiledCasm},
+	}
+}
+
+// classAtBlock returns the class if it is declared at the block; nil if not.
+func (s *Server) classAtBlock(ctx context.Context, ref *blockRef, hash []byte) (*ordov1.Class, error) {
+	if ref.tip {
+		if class, ok := ref.view.Class(Key(hash)); ok {
+			return class, nil
+		}
+	}
+	return s.storedClass(ctx, &ordov1.ClassesRequest{Hashes: hash, Definition: true, AtHeight: true, Height: ref.number})
+}
+
+func (s *Server) storedClass(ctx context.Context, q *ordov1.ClassesRequest) (*ordov1.Class, error) {
+	var found *ordov1.Class
+	err := s.eachClass(ctx, q, func(c *ordov1.Class) { found = c })
+	return found, err
+}
+
+func (s *Server) eachClass(ctx context.Context, q *ordov1.ClassesRequest, yield func(*ordov1.Class)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := s.Storage.Classes(ctx, q)
+	if err != nil {
+		return fmt.Errorf("storage: read classes: %w", err)
+	}
+	for {
+		class, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("storage: read classes: %w", err)
+		}
+		yield(class)
+	}
+}
+
+func (s *Server) class(ctx context.Context, p *input.Object) (any, error) {
+	hash := p.Felt("class_hash")
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	return s.definition(ctx, ref, hash)
+}
+
+func (s *Server) definition(ctx context.Context, ref *blockRef, hash []byte) (any, error) {
+	class, err := s.classAtBlock(ctx, ref, hash)
+	if err != nil {
+		return nil, err
+	}
+	if class == nil {
+		return nil, errClassNotFound
+	}
+	return json.RawMessage(class.Definition), nil
+}
+
+func (s *Server) classAt(ctx context.Context, p *input.Object) (any, error) {
+	contract, ref, err := s.contractParam(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	state, err := s.read(ctx, ref, &ordov1.StateRequest{ClassHashes: contract})
+	if err != nil {
+		return nil, err
+	}
+	if isZero(state.ClassHashes) {
+		return nil, errContractNotFound
+	}
+	return s.definition(ctx, ref, state.ClassHashes)
+}
+
+func (s *Server) compiledCasm(ctx context.Context, p *input.Object) (any, error) {
+	hash := p.Felt("class_hash")
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	class, ok := s.Chain.View().Class(Key(hash))
+	if !ok {
+		var err error
+		if class, err = s.storedClass(ctx, &ordov1.ClassesRequest{Hashes: hash, Casm: true}); err != nil {
+			return nil, err
+		}
+	}
+	if class == nil || len(class.Casm) == 0 {
+		return nil, errClassNotFound // Cairo 0 classes have none
+	}
+	return casmAnswer(class.Casm)
+}
+
+// casmAnswer keeps the fields of the specification; compilers write more, such as hints as Python text.
+func casmAnswer(casm []byte) (any, error) {
+	var c struct {
+		EntryPoints json.RawMessage `json:"entry_points_by_type"`
+		Bytecode    json.RawMessage `json:"bytecode"`
+		Prime       json.RawMessage `json:"prime"`
+		Compiler    json.RawMessage `json:"compiler_version"`
+		Hints       json.RawMessage `json:"hints"`
+		Segments    json.RawMessage `json:"bytecode_segment_lengths,omitempty"`
+	}
+	if err := json.Unmarshal(casm, &c); err != nil {
+		return nil, fmt.Errorf("storage: compiled class: %w", err)
+	}
+	return c, nil
+}

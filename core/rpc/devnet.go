@@ -1,0 +1,193 @@
+package rpc
+
+import (
+	"context"
+	"math/big"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Devnet is what a dev node adds: the methods that starknet-devnet's clients know.
+type Devnet struct {
+	Config   DevnetConfig
+	Accounts []DevnetAccount
+	STRK     felt.Felt // token contracts
+	ETH      felt.Felt
+	Faucet   Faucet // mints; nil: devnet_mint is not served
+	// CreateBlock closes a block now, also an empty one, and returns its hash when the root is known; nil: not served.
+	CreateBlock func(ctx context.Context) (hash []byte, err error)
+	// Instant: every transaction gets a block at once, so devnet_mint can wait until its block is accepted.
+	Instant bool
+}
+
+// Faucet is the account that may mint both tokens.
+type Faucet interface {
+	Address() felt.Felt
+	// Sign returns the signature that the account accepts on a transaction hash.
+	Sign(hash felt.Felt) ([]felt.Felt, error)
+}
+
+// DevnetConfig answers devnet_getConfig; the field names are starknet-devnet's.
+type DevnetConfig struct {
+	Seed             uint32       `json:"seed"`
+	TotalAccounts    uint8        `json:"total_accounts"`
+	AccountClassHash felt.Felt    `json:"account_contract_class_hash"`
+	InitialBalance   string       `json:"predeployed_accounts_initial_balance"` // decimal
+	StartTime        *uint64      `json:"start_time"`
+	L1GasPriceWei    uint64       `json:"gas_price_wei"`
+	L1GasPriceFri    uint64       `json:"gas_price_fri"`
+	DataGasPriceWei  uint64       `json:"data_gas_price_wei"`
+	DataGasPriceFri  uint64       `json:"data_gas_price_fri"`
+	L2GasPriceWei    uint64       `json:"l2_gas_price_wei"`
+	L2GasPriceFri    uint64       `json:"l2_gas_price_fri"`
+	ChainID          string       `json:"chain_id"`
+	DumpOn           *string      `json:"dump_on"`
+	DumpPath         *string      `json:"dump_path"`
+	StateArchive     string       `json:"state_archive"`
+	Fork             struct{}     `json:"fork_config"` // there is no forking
+	Server           DevnetServer `json:"server_config"`
+	BlockGeneration  any          `json:"block_generation_on"` // "transaction", "demand" or seconds
+	LiteMode         bool         `json:"lite_mode"`
+}
+
+// DevnetServer is where the node listens.
+type DevnetServer struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+}
+
+// DevnetAccount is a predeployed account. Its key is public: it exists on dev chains only.
+type DevnetAccount struct {
+	InitialBalance string    `json:"initial_balance"` // decimal
+	Address        felt.Felt `json:"address"`
+	PublicKey      felt.Felt `json:"public_key"`
+	PrivateKey     felt.Felt `json:"private_key"`
+}
+
+func (s *Server) devnetMethods() map[string]method {
+	methods := map[string]method{
+		"devnet_getConfig":              {call: func(context.Context, *input.Object) (any, error) { return s.Devnet.Config, nil }},
+		"devnet_getPredeployedAccounts": {params: []string{"with_balance"}, call: s.predeployed},
+		"devnet_getAccountBalance":      {params: []string{"address", "unit", "block_tag"}, call: s.accountBalance},
+	}
+	if s.Devnet.Faucet != nil {
+		methods["devnet_mint"] = method{params: []string{"address", "amount", "unit"}, call: s.devnetMint}
+	}
+	if s.Devnet.CreateBlock != nil {
+		methods["devnet_createBlock"] = method{call: s.createBlock}
+	}
+	return methods
+}
+
+type balance struct {
+	Amount string `json:"amount"`
+	Unit   string `json:"unit"`
+}
+
+func (s *Server) predeployed(ctx context.Context, p *input.Object) (any, error) {
+	var with bool
+	if p.Has("with_balance") {
+		v, err := input.Bool(p.Raw("with_balance"))
+		p.Fail("with_balance", err)
+		with = v
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	type balances struct {
+		ETH  balance `json:"eth"`
+		STRK balance `json:"strk"`
+	}
+	type account struct {
+		DevnetAccount
+		Balance *balances `json:"balance,omitempty"`
+	}
+	list := make([]account, len(s.Devnet.Accounts))
+	at := preConfirmed(s.Chain.View())
+	for i, a := range s.Devnet.Accounts {
+		list[i].DevnetAccount = a
+		if !with {
+			continue
+		}
+		wei, err := s.balanceOf(ctx, at, a.Address, "WEI")
+		if err != nil {
+			return nil, err
+		}
+		fri, err := s.balanceOf(ctx, at, a.Address, "FRI")
+		if err != nil {
+			return nil, err
+		}
+		list[i].Balance = &balances{balance{wei.String(), "WEI"}, balance{fri.String(), "FRI"}}
+	}
+	return list, nil
+}
+
+var units = []string{"FRI", "WEI"}
+
+// unitParam reads the optional unit; FRI without.
+func unitParam(p *input.Object) string {
+	if !p.Has("unit") {
+		return units[0]
+	}
+	return units[p.Enum("unit", units...)]
+}
+
+func (s *Server) token(unit string) felt.Felt {
+	if unit == "WEI" {
+		return s.Devnet.ETH
+	}
+	return s.Devnet.STRK
+}
+
+func (s *Server) accountBalance(ctx context.Context, p *input.Object) (any, error) {
+	packed, unit := p.Felt("address"), unitParam(p)
+	tag := tagPreConfirmed
+	if p.Has("block_tag") {
+		tags := []string{tagPreConfirmed, tagLatest}
+		tag = tags[p.Enum("block_tag", tags...)]
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	ref, err := s.resolve(ctx, s.Chain.View(), blockID{tag: tag})
+	if err != nil {
+		return nil, err
+	}
+	address, err := felt.FromBytes(packed)
+	if err != nil {
+		return nil, err
+	}
+	amount, err := s.balanceOf(ctx, ref, address, unit)
+	if err != nil {
+		return nil, err
+	}
+	return balance{amount.String(), unit}, nil
+}
+
+// balanceOf asks the token contract, as anybody would.
+func (s *Server) balanceOf(ctx context.Context, at *blockRef, account felt.Felt, unit string) (*big.Int, error) {
+	result, err := s.runCall(ctx, at, &ordov1.CallView{
+		Contract: s.token(unit).Append(nil), Selector: keccak.Selector("balanceOf").Append(nil), Calldata: account.Append(nil),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(result) != 2*felt.Size {
+		return nil, errContract.WithData(map[string]any{"revert_error": "balanceOf of the fee token did not return a u256"})
+	}
+	low, high := new(big.Int).SetBytes(result[:felt.Size]), new(big.Int).SetBytes(result[felt.Size:])
+	return low.Add(low, high.Lsh(high, 128)), nil
+}
+
+func (s *Server) createBlock(ctx context.Context, _ *input.Object) (any, error) {
+	hash, err := s.Devnet.CreateBlock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Hash hexFelt `json:"block_hash"`
+	}{hash}, nil
+}

@@ -1,0 +1,155 @@
+package rpc
+
+import (
+	"errors"
+
+	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func specError(code jrpc2.Code, message string) *jrpc2.Error {
+	return &jrpc2.Error{Code: code, Message: message}
+}
+
+// The specification's errors, with its very words.
+var (
+	errNoTrace             = specError(10, "No trace available for transaction")
+	errContractNotFound    = specError(20, "Contract not found")
+	errEntrypointNotFound  = specError(21, "Requested entry point does not exist in the contract")
+	errBlockNotFound       = specError(24, "Block not found")
+	errInvalidIndex        = specError(27, "Invalid transaction index in a block")
+	errClassNotFound       = specError(28, "Class hash not found")
+	errTransactionNotFound = specError(29, "Transaction hash not found")
+	errPageTooBig          = specError(31, "Requested page size is too big")
+	errNoBlocks            = specError(32, "There are no blocks")
+	errBadToken            = specError(33, "The supplied continuation token is invalid or unknown")
+	errTooManyKeys         = specError(34, "Too many keys provided in a filter")
+	errContract            = specError(40, "Contract error")
+	errExecution           = specError(41, "Transaction execution error")
+
+	errAlreadyDeclared      = specError(51, "Class already declared")
+	errInvalidNonce         = specError(52, "Invalid transaction nonce")
+	errResources            = specError(53, "The transaction's resources don't cover validation or the minimal transaction fee")
+	errBalance              = specError(54, "Account balance is smaller than the transaction's maximal fee (calculated as the sum of each resource's limit x max price)")
+	errValidation           = specError(55, "Account validation failed")
+	errCompilation          = specError(56, "Compilation failed")
+	errClassTooLarge        = specError(57, "Contract class size is too large")
+	errNonAccount           = specError(58, "Sender address is not an account contract")
+	errDuplicate            = specError(59, "A transaction with the same hash already exists in the mempool")
+	errCompiledHash         = specError(60, "the compiled class hash did not match the one supplied in the transaction")
+	errTransactionVersion   = specError(61, "the transaction version is not supported")
+	errContractClassVersion = specError(62, "the contract class version is not supported")
+	errUnexpected           = specError(63, "An unexpected error occurred")
+	errUnderpriced          = specError(64, "Replacement transaction is underpriced")
+	errFeeBelowMinimum      = specError(65, "Transaction fee below minimum")
+	errInvalidProof         = specError(69, "The proof field in the invoke v3 transaction is invalid")
+)
+
+// refusals maps what execution says to the error of the same name.
+var refusals = map[ordov1.Refusal]*jrpc2.Error{
+	ordov1.Refusal_INVALID_NONCE:                errInvalidNonce,
+	ordov1.Refusal_INSUFFICIENT_RESOURCES:       errResources,
+	ordov1.Refusal_INSUFFICIENT_BALANCE:         errBalance,
+	ordov1.Refusal_VALIDATION_FAILURE:           errValidation,
+	ordov1.Refusal_CLASS_ALREADY_DECLARED:       errAlreadyDeclared,
+	ordov1.Refusal_CLASS_NOT_DECLARED:           errClassNotFound,
+	ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH: errCompiledHash,
+	ordov1.Refusal_COMPILATION_FAILED:           errCompilation,
+	ordov1.Refusal_CLASS_TOO_LARGE:              errClassTooLarge,
+	ordov1.Refusal_NON_ACCOUNT:                  errNonAccount,
+	ordov1.Refusal_FEE_BELOW_MINIMUM:            errFeeBelowMinimum,
+	ordov1.Refusal_UNSUPPORTED_CLASS_VERSION:    errContractClassVersion,
+	ordov1.Refusal_TRANSACTION_TOO_LARGE:        errUnexpected,
+	ordov1.Refusal_INVALID_PROOF:                errInvalidProof,
+	ordov1.Refusal_OTHER:                        errUnexpected,
+}
+
+// outcomes maps what ingress and the pool say.
+var outcomes = []struct {
+	is error
+	as *jrpc2.Error
+}{
+	{ingress.ErrUnsupportedVersion, errTransactionVersion},
+	{pool.ErrDuplicate, errDuplicate},
+	{pool.ErrUnderpriced, errUnderpriced},
+	{pool.ErrExecuting, errInvalidNonce},
+	{pool.ErrNonceTooOld, errInvalidNonce},
+	{pool.ErrNonceTooFar, errInvalidNonce},
+	{pool.ErrFull, errUnexpected},
+}
+
+// clientError turns an error of a method into what the client reads. ok is false for a fault of the node.
+func clientError(err error) (e *jrpc2.Error, ok bool) {
+	if errors.As(err, &e) {
+		return e, true
+	}
+	var shape *input.Error
+	if errors.As(err, &shape) {
+		return jrpc2.Errorf(jrpc2.InvalidParams, "invalid params: %s", shape.Error()), true
+	}
+	var refused *ingress.Refused
+	if errors.As(err, &refused) {
+		e, known := refusals[refused.Code]
+		if !known {
+			e = errUnexpected
+		}
+		return withReason(e, refused.Reason), true
+	}
+	for _, o := range outcomes {
+		if errors.Is(err, o.is) {
+			return withReason(o.as, err.Error()), true
+		}
+	}
+	return nil, false
+}
+
+// withReason adds the reason as data. Where the specification wants a string there, it is never left out.
+func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
+	if reason == "" {
+		switch e {
+		case errInvalidNonce, errValidation, errCompilation, errUnexpected:
+			reason = "no reason was given"
+		default:
+			return e
+		}
+	}
+	return e.WithData(reason)
+}
+
+// viewError maps a failed call, estimate or simulation.
+func viewError(e *ordov1.ViewError) *jrpc2.Error {
+	switch e.Code {
+	case ordov1.ViewError_CONTRACT_NOT_FOUND:
+		return errContractNotFound
+	case ordov1.ViewError_ENTRYPOINT_NOT_FOUND:
+		return errEntrypointNotFound
+	case ordov1.ViewError_CLASS_NOT_FOUND:
+		return errClassNotFound
+	case ordov1.ViewError_STATE_NOT_FOUND:
+		return errBlockNotFound
+	case ordov1.ViewError_EXECUTION_ERROR:
+		return errExecution.WithData(map[string]any{"transaction_index": e.Index, "execution_error": contractError(e.Error)})
+	case ordov1.ViewError_TIMEOUT:
+		return errContract.WithData(map[string]any{"revert_error": "it ran longer than this node allows for a view"})
+	}
+	return errContract.WithData(map[string]any{"revert_error": contractError(e.Error)})
+}
+
+// contractError nests the frames, outermost first, around the text.
+func contractError(e *ordov1.ContractError) any {
+	var nested any = e.GetMessage()
+	frames := e.GetFrames()
+	for i := len(frames) - 1; i >= 0; i-- {
+		nested = struct {
+			Contract hexFelt `json:"contract_address"`
+			Class    hexFelt `json:"class_hash"`
+			Selector hexFelt `json:"selector"`
+			Error    any     `json:"error"`
+		}{frames[i].Contract, frames[i].ClassHash, frames[i].Selector, nested}
+	}
+	return nested
+}

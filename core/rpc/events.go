@@ -1,0 +1,260 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+const (
+	maxChunk      = 10_240 // events in a page
+	maxFilterKeys = 1024   // in all positions together
+	maxScan       = 10_000 // blocks read for one page; the token goes on from there
+)
+
+func (s *Server) eventMethods() map[string]method {
+	return map[string]method{"starknet_getEvents": {params: []string{"filter"}, call: s.events}}
+}
+
+type emittedEvent struct {
+	event
+	BlockHash   hexFelt `json:"block_hash,omitempty"` // a block without a root has none
+	BlockNumber uint64  `json:"block_number"`
+	Transaction hexFelt `json:"transaction_hash"`
+	TxIndex     int     `json:"transaction_index"`
+	Index       int     `json:"event_index"`
+}
+
+// eventQuery is a decoded filter with the page that is asked for.
+type eventQuery struct {
+	addresses map[Key]bool // empty: any
+	keys      [][]Key      // by position; an empty position allows any key
+	from, to  *blockID
+	size      int
+	start     eventToken
+	token     bool
+}
+
+// eventToken is where the next page begins: the n-th event of a block, matching or not.
+type eventToken struct {
+	block uint64
+	event uint64
+}
+
+func (t eventToken) String() string { return fmt.Sprintf("%x-%x", t.block, t.event) }
+
+func parseToken(text string) (t eventToken, err error) {
+	if _, err := fmt.Sscanf(text, "%x-%x", &t.block, &t.event); err != nil || t.String() != text {
+		return t, errBadToken
+	}
+	return t, nil
+}
+
+func decodeEventQuery(p *input.Object) (q eventQuery, err error) {
+	o := p.Object("filter")
+	for _, bound := range []struct {
+		name string
+		to   **blockID
+	}{{"from_block", &q.from}, {"to_block", &q.to}} {
+		if o.Has(bound.name) {
+			id, err := decodeBlockID(o.Raw(bound.name))
+			o.Fail(bound.name, err)
+			*bound.to = &id
+		}
+	}
+	if o.Has("address") {
+		q.addresses = readAddresses(o)
+	}
+	if o.Has("keys") {
+		q.keys = readKeys(o)
+	}
+	size := o.Number("chunk_size")
+	if o.Err() == nil && size == 0 {
+		o.Fail("chunk_size", input.Errorf("must be at least 1"))
+	}
+	if o.Has("continuation_token") {
+		text := o.String("continuation_token")
+		if o.Err() == nil {
+			q.token = true
+			if q.start, err = parseToken(text); err != nil {
+				return q, err
+			}
+		}
+	}
+	p.Fail("filter", o.Done())
+	if err := p.Err(); err != nil {
+		return q, err
+	}
+	if size > maxChunk {
+		return q, errPageTooBig
+	}
+	total := 0
+	for _, position := range q.keys {
+		total += len(position)
+	}
+	if total > maxFilterKeys || len(q.keys) > maxFilterKeys {
+		return q, errTooManyKeys
+	}
+	q.size = int(size)
+	return q, nil
+}
+
+func readAddresses(o *input.Object) map[Key]bool {
+	set := map[Key]bool{}
+	raw := o.Raw("address")
+	if len(raw) > 0 && raw[0] == '[' {
+		each(o.Felts("address"), 1, func(row [][]byte) { set[Key(row[0])] = true })
+	} else if one := o.Felt("address"); len(one) == felt.Size {
+		set[Key(one)] = true
+	}
+	return set
+}
+
+func readKeys(o *input.Object) [][]Key {
+	var positions [][]Key
+	for i, item := range o.List("keys") {
+		packed, err := input.Felts(item)
+		if err != nil {
+			o.Fail("keys", input.At(i, err))
+			return nil
+		}
+		var allowed []Key
+		each(packed, 1, func(row [][]byte) { allowed = append(allowed, Key(row[0])) })
+		positions = append(positions, allowed)
+	}
+	for len(positions) > 0 && len(positions[len(positions)-1]) == 0 {
+		positions = positions[:len(positions)-1] // "any" at the end asks for nothing
+	}
+	return positions
+}
+
+func (q *eventQuery) matches(e *ordov1.Event) bool {
+	if len(q.addresses) > 0 && (len(e.FromAddress) != felt.Size || !q.addresses[Key(e.FromAddress)]) {
+		return false
+	}
+	if len(e.Keys) < len(q.keys)*felt.Size {
+		return false
+	}
+	for i, allowed := range q.keys {
+		found := len(allowed) == 0
+		for _, k := range allowed {
+			found = found || bytes.Equal(k[:], e.Keys[i*felt.Size:(i+1)*felt.Size])
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
+	q, err := decodeEventQuery(p)
+	if err != nil {
+		return nil, err
+	}
+	view := s.Chain.View()
+	from, to, err := s.eventRange(ctx, view, &q)
+	if err != nil {
+		return nil, err
+	}
+	if q.token {
+		if q.start.block < from || q.start.block > to {
+			return nil, errBadToken
+		}
+		from = q.start.block
+	}
+	page := eventPage{query: &q, Events: []emittedEvent{}}
+	if err := s.scan(ctx, view, &page, from, to); err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// eventRange: without bounds, from genesis to the latest block.
+func (s *Server) eventRange(ctx context.Context, view View, q *eventQuery) (from, to uint64, err error) {
+	bound := func(id *blockID) (uint64, error) {
+		ref, err := s.resolve(ctx, view, *id)
+		if err != nil {
+			return 0, err
+		}
+		return ref.number, nil
+	}
+	if q.from != nil {
+		if from, err = bound(q.from); err != nil {
+			return 0, 0, err
+		}
+	}
+	last := blockID{tag: tagLatest}
+	if q.to != nil {
+		last = *q.to
+		// A number beyond the chain asks for all there is.
+		if last.number != nil && *last.number > preConfirmed(view).number {
+			last = blockID{tag: tagPreConfirmed}
+		}
+	}
+	to, err = bound(&last)
+	return from, to, err
+}
+
+// eventPage gathers one page.
+type eventPage struct {
+	query  *eventQuery
+	Events []emittedEvent `json:"events"`
+	Token  string         `json:"continuation_token,omitempty"`
+}
+
+// scan reads blocks from storage and then from the view, until the page is full.
+func (s *Server) scan(ctx context.Context, view View, page *eventPage, from, to uint64) error {
+	next := from
+	if latest := view.Latest(); latest != nil && from <= latest.Context.Number && from <= to {
+		last := min(to, latest.Context.Number, from+maxScan-1)
+		request := &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: from}, To: last, Results: true}
+		err := s.eachStored(ctx, request, func(b *ordov1.Block) bool {
+			next = b.Header.Context.Number + 1
+			return page.add(b.Header.Context.Number, b.Header.Hash, b.Results)
+		})
+		if err != nil || page.Token != "" {
+			return err
+		}
+		if next = last + 1; next <= min(to, latest.Context.Number) {
+			page.Token = eventToken{block: next}.String()
+			return nil
+		}
+	}
+	for _, b := range view.Blocks() {
+		if n := b.Context.Number; n >= next && n <= to {
+			_, results, _ := included(b)
+			if !page.add(n, nil, results) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// add takes the block's matching events; false when the page is full, with the token set.
+func (p *eventPage) add(number uint64, hash []byte, results []*ordov1.TransactionResult) bool {
+	var at uint64
+	for i, r := range results {
+		for j, e := range r.Events {
+			here := eventToken{number, at}
+			at++
+			if here.block == p.query.start.block && here.event < p.query.start.event || !p.query.matches(e) {
+				continue
+			}
+			if len(p.Events) == p.query.size {
+				p.Token = here.String()
+				return false
+			}
+			p.Events = append(p.Events, emittedEvent{
+				event: event{e.FromAddress, e.Keys, e.Data}, BlockHash: hash, BlockNumber: number,
+				Transaction: r.Hash, TxIndex: i, Index: j,
+			})
+		}
+	}
+	return true
+}

@@ -1,0 +1,74 @@
+package rpc
+
+import (
+	"encoding/hex"
+
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+)
+
+// hexFelt is a big-endian number of any length that appears in JSON as hex without leading zeros; empty is 0x0.
+type hexFelt []byte
+
+// MarshalJSON implements json.Marshaler.
+func (f hexFelt) MarshalJSON() ([]byte, error) { return appendHex(make([]byte, 0, 68), f), nil }
+
+// hexFelts is a packed list of felts that appears as a JSON list.
+type hexFelts []byte
+
+// MarshalJSON implements json.Marshaler.
+func (l hexFelts) MarshalJSON() ([]byte, error) {
+	out := append(make([]byte, 0, 2+len(l)*69/felt.Size), '[')
+	for i := 0; i+felt.Size <= len(l); i += felt.Size {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendHex(out, l[i:i+felt.Size])
+	}
+	return append(out, ']'), nil
+}
+
+// hexUint is a number that appears as hex.
+type hexUint uint64
+
+// MarshalJSON implements json.Marshaler.
+func (n hexUint) MarshalJSON() ([]byte, error) {
+	b := []byte{byte(n >> 56), byte(n >> 48), byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+	return appendHex(make([]byte, 0, 20), b), nil
+}
+
+func appendHex(dst, number []byte) []byte {
+	for len(number) > 0 && number[0] == 0 {
+		number = number[1:]
+	}
+	if len(number) == 0 {
+		return append(dst, `"0x0"`...)
+	}
+	dst = append(dst, `"0x`...)
+	at := len(dst)
+	dst = hex.AppendEncode(dst, number)
+	if dst[at] == '0' {
+		dst = append(dst[:at], dst[at+1:]...)
+	}
+	return append(dst, '"')
+}
+
+// each calls yield for every row of a packed table of felts.
+func each(packed []byte, columns int, yield func(row [][]byte)) {
+	width := columns * felt.Size
+	row := make([][]byte, columns)
+	for ; len(packed) >= width; packed = packed[width:] {
+		for c := range row {
+			row[c] = packed[c*felt.Size : (c+1)*felt.Size : (c+1)*felt.Size]
+		}
+		yield(row)
+	}
+}
+
+func isZero(number []byte) bool {
+	for _, c := range number {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

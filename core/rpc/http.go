@@ -1,0 +1,189 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/creachadair/jrpc2"
+)
+
+const (
+	maxBody  = 5 << 20 // a declared class has at most 4 MB
+	maxBatch = 1000    // requests in one body
+)
+
+// Serve answers HTTP on the listener until the context ends, then lets running requests finish for a moment.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       60 * time.Second,
+		WriteTimeout:      150 * time.Second, // a declaration compiles
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(listener) }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		server.Close()
+	}
+	if err := <-stopped; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cors(w.Header())
+	switch path := r.URL.Path; {
+	case r.Method == http.MethodOptions:
+		w.WriteHeader(http.StatusNoContent)
+	case path == "/is_alive":
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "Alive!!!") // older clients compare the text
+	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
+		http.Error(w, "not found: post json-rpc to / or /rpc", http.StatusNotFound)
+	case r.Method == http.MethodPost:
+		s.post(w, r)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		s.hello(w)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
+		http.Error(w, "method not allowed: post json-rpc", http.StatusMethodNotAllowed)
+	}
+}
+
+// cors lets wallets in browsers call from any page; there are no cookies and no keys to steal.
+func cors(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "*")
+	h.Set("Access-Control-Max-Age", "86400")
+}
+
+func (s *Server) hello(w http.ResponseWriter) {
+	reply(w, http.StatusOK, struct {
+		Name    string `json:"name"`
+		Spec    string `json:"starknet_json_rpc"`
+		ChainID any    `json:"chain_id"`
+		Usage   string `json:"usage"`
+	}{"ordo", SpecVersion, s.ChainID, "post json-rpc 2.0 requests to this address"})
+}
+
+// envelope is one answer. Exactly one of Result and Error is set.
+type envelope struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Result  any             `json:"result,omitempty"`
+	Error   *jrpc2.Error    `json:"error,omitempty"`
+}
+
+var nullID = json.RawMessage("null")
+
+func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
+	if len(id) == 0 {
+		id = nullID
+	}
+	return &envelope{Version: jrpc2.Version, ID: id, Error: err}
+}
+
+func (s *Server) post(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			reply(w, http.StatusRequestEntityTooLarge, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes", maxBody)))
+			return
+		}
+		reply(w, http.StatusBadRequest, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)))
+		return
+	}
+	requests, err := jrpc2.ParseRequests(body)
+	switch {
+	case err != nil || !json.Valid(body):
+		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
+	case len(requests) == 0:
+		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")))
+	case len(requests) > maxBatch:
+		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", len(requests), maxBatch)))
+	default:
+		s.answer(w, r.Context(), requests)
+	}
+}
+
+// answer runs a batch in order: a deployment may be followed by the first call of the account.
+func (s *Server) answer(w http.ResponseWriter, ctx context.Context, requests []*jrpc2.ParsedRequest) {
+	var answers []*envelope
+	for _, request := range requests {
+		if a := s.one(ctx, request); a != nil {
+			answers = append(answers, a)
+		}
+	}
+	switch {
+	case len(answers) == 0: // notifications only
+		w.WriteHeader(http.StatusNoContent)
+	case requests[0].Batch:
+		reply(w, http.StatusOK, answers)
+	default:
+		reply(w, http.StatusOK, answers[0])
+	}
+}
+
+// one answers a request; nil for a notification.
+func (s *Server) one(ctx context.Context, request *jrpc2.ParsedRequest) *envelope {
+	id := json.RawMessage(request.ID)
+	if request.Error != nil {
+		return failure(id, request.Error)
+	}
+	if request.Method == "" {
+		return failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "method is missing"))
+	}
+	result, failed := s.Call(ctx, request.Method, bytes.TrimSpace(request.Params))
+	switch {
+	case len(id) == 0:
+		return nil
+	case failed != nil:
+		return failure(id, failed)
+	}
+	return &envelope{Version: jrpc2.Version, ID: id, Result: present{result}}
+}
+
+// present keeps `"result":false` and empty results from being left out.
+type present struct{ value any }
+
+// MarshalJSON implements json.Marshaler.
+func (p present) MarshalJSON() ([]byte, error) { return encode(p.value) }
+
+func encode(v any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(buffer.Bytes(), "\n"), nil
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	body, err := encode(v)
+	if err != nil {
+		body, _ = encode(failure(nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
+}

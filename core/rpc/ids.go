@@ -1,0 +1,197 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// blockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
+type blockRef struct {
+	number uint64
+	view   View
+	rooted *ordov1.BlockHeader // nil for a block of the view
+	block  *Block              // nil for a rooted one
+	tip    bool                // the pre_confirmed block, the last of the view
+}
+
+// context is what code that runs at this block sees.
+func (r *blockRef) context() *ordov1.BlockContext {
+	if r.rooted != nil {
+		return r.rooted.Context
+	}
+	return r.block.Context
+}
+
+const (
+	tagLatest       = "latest"
+	tagPreConfirmed = "pre_confirmed"
+	tagL1Accepted   = "l1_accepted"
+)
+
+// blockID is a decoded BLOCK_ID: exactly one field is set.
+type blockID struct {
+	tag    string
+	number *uint64
+	hash   []byte
+}
+
+func decodeBlockID(raw json.RawMessage) (id blockID, err error) {
+	if len(raw) > 0 && raw[0] == '"' {
+		tags := []string{tagLatest, tagPreConfirmed, tagL1Accepted}
+		at, err := input.Enum(raw, tags)
+		if err != nil {
+			return id, err
+		}
+		return blockID{tag: tags[at]}, nil
+	}
+	o, err := input.ParseObject(raw)
+	if err != nil {
+		return id, input.Errorf("want \"latest\", \"pre_confirmed\", \"l1_accepted\", {\"block_number\": n} or {\"block_hash\": \"0x...\"}")
+	}
+	hasHash, hasNumber := o.Has("block_hash"), o.Has("block_number")
+	switch {
+	case hasHash == hasNumber:
+		return id, input.Errorf("want one of block_hash and block_number")
+	case hasHash:
+		id.hash = o.Felt("block_hash")
+	default:
+		n := o.Number("block_number")
+		id.number = &n
+	}
+	return id, o.Done()
+}
+
+// blockParam reads a required BLOCK_ID parameter and finds the block.
+func (s *Server) blockParam(ctx context.Context, p *input.Object, name string) (*blockRef, error) {
+	raw := p.Raw(name)
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	id, err := decodeBlockID(raw)
+	if err != nil {
+		return nil, input.In(name, err)
+	}
+	return s.resolve(ctx, s.Chain.View(), id)
+}
+
+func (s *Server) resolve(ctx context.Context, view View, id blockID) (*blockRef, error) {
+	latest := view.Latest()
+	switch {
+	case id.tag == tagL1Accepted:
+		return nil, errBlockNotFound // there is no L1 that would accept blocks
+	case id.tag == tagPreConfirmed:
+		return preConfirmed(view), nil
+	case id.tag == tagLatest:
+		if latest == nil {
+			return nil, errBlockNotFound
+		}
+		return &blockRef{number: latest.Context.Number, view: view, rooted: latest}, nil
+	case id.number != nil:
+		return s.byNumber(ctx, view, *id.number)
+	}
+	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: id.hash}})
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil || isZero(stored.Header.Hash) {
+		return nil, errBlockNotFound
+	}
+	return &blockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
+}
+
+func (s *Server) byNumber(ctx context.Context, view View, number uint64) (*blockRef, error) {
+	if latest := view.Latest(); latest != nil && number <= latest.Context.Number {
+		if number == latest.Context.Number {
+			return &blockRef{number: number, view: view, rooted: latest}, nil
+		}
+		stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: number}})
+		if err != nil {
+			return nil, err
+		}
+		if stored == nil {
+			return nil, errBlockNotFound
+		}
+		return &blockRef{number: number, view: view, rooted: stored.Header}, nil
+	}
+	for _, b := range view.Blocks() {
+		if b.Context.Number == number {
+			return &blockRef{number: number, view: view, block: b, tip: preConfirmed(view).number == number}, nil
+		}
+	}
+	return nil, errBlockNotFound
+}
+
+// preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
+func preConfirmed(view View) *blockRef {
+	next := view.Next()
+	if blocks := view.Blocks(); len(blocks) > 0 {
+		last := blocks[len(blocks)-1]
+		if last.Context.Number >= next.Number {
+			return &blockRef{number: last.Context.Number, view: view, block: last, tip: true}
+		}
+	}
+	return &blockRef{number: next.Number, view: view, block: &Block{Context: next}, tip: true}
+}
+
+// stored reads one block from storage; nil when it is not there.
+func (s *Server) stored(ctx context.Context, request *ordov1.BlocksRequest) (*ordov1.Block, error) {
+	var found *ordov1.Block
+	err := s.eachStored(ctx, request, func(b *ordov1.Block) bool { found = b; return false })
+	return found, err
+}
+
+// eachStored streams blocks from storage until yield is false.
+func (s *Server) eachStored(ctx context.Context, request *ordov1.BlocksRequest, yield func(*ordov1.Block) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream when not all of it is read
+	stream, err := s.Storage.Blocks(ctx, request)
+	if err != nil {
+		return fmt.Errorf("storage: read blocks: %w", err)
+	}
+	for {
+		block, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("storage: read blocks: %w", err)
+		}
+		if !yield(block) {
+			return nil
+		}
+	}
+}
+
+// body returns transactions and results of the block; the latter may be fewer while it is open.
+func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordov1.Transaction, []*ordov1.TransactionResult, error) {
+	if ref.block != nil {
+		return included(ref.block)
+	}
+	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true, Results: results})
+	if err != nil {
+		return nil, nil, err
+	}
+	if b == nil {
+		return nil, nil, errBlockNotFound
+	}
+	if results && len(b.Transactions) != len(b.Results) {
+		return nil, nil, fmt.Errorf("storage: block %d has %d transactions and %d results", ref.number, len(b.Transactions), len(b.Results))
+	}
+	return b.Transactions, b.Results, nil
+}
+
+// included pairs transactions with results: those without one yet, and the rejected, are not in the block.
+func included(b *Block) (txs []*ordov1.Transaction, results []*ordov1.TransactionResult, err error) {
+	for i, r := range b.Results {
+		if i < len(b.Transactions) && r.Status != ordov1.TransactionResult_REJECTED {
+			txs, results = append(txs, b.Transactions[i]), append(results, r)
+		}
+	}
+	return txs, results, nil
+}

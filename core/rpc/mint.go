@@ -1,0 +1,189 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// minter keeps the faucet's transactions apart: each needs the nonce after the one before.
+type minter struct {
+	mu   sync.Mutex
+	next uint64 // nonce after the last one sent
+	last []byte // hash of the last one sent
+}
+
+const (
+	mintWait  = 10 * time.Second
+	patience  = 500 * time.Millisecond // for a transaction that nobody may ask a block for
+	mintL2Gas = 200_000_000            // far above a mint, far below the most a transaction may use
+	mintL1Gas = 100_000
+)
+
+func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
+	packed, unit := p.Felt("address"), unitParam(p)
+	amount, err := decimal(p.Raw("amount"))
+	p.Fail("amount", err)
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	address, err := felt.FromBytes(packed)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := s.sendMint(ctx, address, unit, amount)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.awaitMint(ctx, hash); err != nil {
+		return nil, err
+	}
+	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.View()), address, unit)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Balance string  `json:"new_balance"`
+		Unit    string  `json:"unit"`
+		Hash    hexFelt `json:"tx_hash"`
+	}{total.String(), unit, hash}, nil
+}
+
+// decimal reads a whole JSON number of any size; clients in JavaScript write 1e+21.
+func decimal(raw json.RawMessage) (*big.Int, error) {
+	text := string(raw)
+	if size, err := strconv.ParseFloat(text, 64); err != nil || size < 0 || size >= 1<<256 {
+		return nil, input.Errorf("want a whole number from 0 to 2^256-1")
+	}
+	n, ok := new(big.Rat).SetString(text)
+	if !ok || !n.IsInt() || n.Num().BitLen() > 256 {
+		return nil, input.Errorf("want a whole number from 0 to 2^256-1")
+	}
+	return n.Num(), nil
+}
+
+// sendMint sends the faucet's next transaction.
+func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount *big.Int) ([]byte, error) {
+	s.mint.mu.Lock()
+	defer s.mint.mu.Unlock()
+	nonce, err := s.faucetNonce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := s.mintTransaction(to, unit, amount, nonce)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ingress.Admit(ctx, &ingress.Broadcast{Transaction: tx}); err != nil {
+		return nil, err
+	}
+	s.mint.next, s.mint.last = nonce+1, tx.Hash
+	return tx.Hash, nil
+}
+
+// faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
+func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
+	if s.mint.last != nil {
+		if waiting, _ := s.Chain.Waiting(Key(s.mint.last)); waiting != NotWaiting {
+			return s.mint.next, nil
+		}
+	}
+	address := s.Devnet.Faucet.Address().Append(nil)
+	state, err := s.read(ctx, preConfirmed(s.Chain.View()), &ordov1.StateRequest{Nonces: address})
+	if err != nil {
+		return 0, fmt.Errorf("mint: nonce of the faucet: %w", err)
+	}
+	f, err := felt.FromBytes(state.Nonces)
+	if err != nil {
+		return 0, err
+	}
+	n, _ := f.Uint64()
+	return n, nil
+}
+
+// mintTransaction is a multicall of one call, signed by the faucet.
+func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, nonce uint64) (*ordov1.Transaction, error) {
+	low := new(big.Int).And(amount, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(1)))
+	lowFelt, err := felt.FromBig(low)
+	if err != nil {
+		return nil, err
+	}
+	highFelt, err := felt.FromBig(new(big.Int).Rsh(amount, 128))
+	if err != nil {
+		return nil, err
+	}
+	next := s.Chain.View().Next()
+	tx := &ordov1.Transaction{
+		Type:   ordov1.TransactionType_INVOKE,
+		Sender: s.Devnet.Faucet.Address().Append(nil),
+		Nonce:  felt.FromUint64(nonce).Append(nil),
+		Calldata: felt.Pack([]felt.Felt{
+			felt.One(), s.token(unit), keccak.Selector("permissioned_mint"), felt.FromUint64(3), to, lowFelt, highFelt,
+		}),
+		ResourceBounds: &ordov1.ResourceBounds{
+			L1GasAmount: mintL1Gas, L1GasPrice: doubled(next.L1Gas),
+			L2GasAmount: mintL2Gas, L2GasPrice: doubled(next.L2Gas),
+			L1DataGasAmount: mintL1Gas, L1DataGasPrice: doubled(next.L1DataGas),
+		},
+	}
+	if tx.Hash, err = ingress.Hash(tx, s.ChainID); err != nil {
+		return nil, err
+	}
+	hash, err := felt.FromBytes(tx.Hash)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := s.Devnet.Faucet.Sign(hash)
+	tx.Signature = felt.Pack(signature)
+	return tx, err
+}
+
+// doubled leaves room for a price that moves before the block.
+func doubled(p *ordov1.GasPrice) []byte {
+	price := new(big.Int).SetBytes(p.GetFri())
+	return price.Lsh(price, 1).FillBytes(make([]byte, 17))[1:]
+}
+
+// awaitMint waits until the mint has run, and on an instant node until its block is accepted. On a node that makes blocks on
+// demand it may wait for a block that the client has yet to ask for, so waiting longer is no error.
+func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
+	start := time.Now()
+	deadline := time.NewTimer(mintWait)
+	defer deadline.Stop()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		at, err := s.find(ctx, hash)
+		switch {
+		case err == errTransactionNotFound:
+			return errUnexpected.WithData("the mint was dropped: see the log of the node")
+		case err != nil:
+			return err
+		case at.ref == nil:
+			if !s.Devnet.Instant && time.Since(start) > patience {
+				return nil
+			}
+		case at.result.Status == ordov1.TransactionResult_REVERTED:
+			return errUnexpected.WithData("the mint reverted: " + at.result.Reason)
+		case at.ref.rooted != nil || !s.Devnet.Instant:
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			return errUnexpected.WithData("the mint did not run in time")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// SpecVersion is the version of the Starknet JSON-RPC served.
+const SpecVersion = "0.10.2"
+
+// Options are the parts that the server answers from.
+type Options struct {
+	ChainID   felt.Felt
+	Chain     Chain
+	Storage   ordov1.StorageReadClient
+	Execution ordov1.ExecutionClient
+	Ingress   Ingress
+	Log       *slog.Logger // default: slog.Default()
+
+	Devnet  *Devnet                            // set by `ordo dev`: serves the devnet methods
+	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
+
+	ViewTimeout time.Duration // of a call, estimate or simulation; default 30 s
+}
+
+// Server answers requests. Safe for concurrent use.
+type Server struct {
+	Options
+	methods map[string]method
+	mint    minter
+}
+
+// method is one entry of the table: params name its parameters by position.
+type method struct {
+	params []string
+	call   func(ctx context.Context, p *input.Object) (any, error)
+}
+
+// New wires the methods.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.ViewTimeout == 0 {
+		o.ViewTimeout = 30 * time.Second
+	}
+	s := &Server{Options: o, methods: map[string]method{}}
+	groups := []map[string]method{
+		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(),
+		s.viewMethods(), s.traceMethods(), s.writeMethods(),
+	}
+	if o.Devnet != nil {
+		groups = append(groups, s.devnetMethods())
+	}
+	if o.Plugins != nil {
+		groups = append(groups, s.adminMethods())
+	}
+	for _, group := range groups {
+		for name, m := range group {
+			s.methods[name] = m
+		}
+	}
+	return s
+}
+
+// Methods lists what is served.
+func (s *Server) Methods() []string {
+	names := make([]string, 0, len(s.methods))
+	for name := range s.methods {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Call answers one request. The error is what the client is to read.
+func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) (result any, failed *jrpc2.Error) {
+	m, ok := s.methods[name]
+	if !ok {
+		return nil, jrpc2.Errorf(jrpc2.MethodNotFound, "method %q is not served", clip(name))
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("rpc: a method panicked", "method", name, "panic", p, "stack", string(debug.Stack()))
+			result, failed = nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: see the log of the node")
+		}
+	}()
+	p, err := m.bind(params)
+	if err == nil {
+		if result, err = m.call(ctx, p); err == nil {
+			return result, nil
+		}
+	}
+	if e, ok := clientError(err); ok {
+		return nil, e
+	}
+	if ctx.Err() == nil { // else the client left
+		s.Log.Warn("rpc: a method failed", "method", name, "error", err)
+	}
+	return nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
+}
+
+// bind names positional parameters, and checks that a method without parameters gets none.
+func (m method) bind(raw json.RawMessage) (*input.Object, error) {
+	fields := map[string]json.RawMessage{}
+	if len(raw) > 0 && raw[0] == '[' {
+		list, err := input.List(raw)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > len(m.params) {
+			return nil, input.Errorf("%d parameters, at most %d expected: %v", len(list), len(m.params), m.params)
+		}
+		for i, value := range list {
+			fields[m.params[i]] = value
+		}
+	} else if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &fields); err != nil {
+			return nil, input.Errorf("not a json object: %v", err)
+		}
+		for name := range fields {
+			if !contains(m.params, name) {
+				return nil, input.Errorf("unknown parameter %q: want %v", clip(name), m.params)
+			}
+		}
+	}
+	return input.NewObject(fields), nil
+}
+
+func contains(list []string, name string) bool {
+	for _, s := range list {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}
+
+func (s *Server) chainMethods() map[string]method {
+	return map[string]method{
+		"starknet_specVersion": {call: func(context.Context, *input.Object) (any, error) { return SpecVersion, nil }},
+		"starknet_chainId":     {call: func(context.Context, *input.Object) (any, error) { return s.ChainID, nil }},
+		// The node makes the blocks itself: there is nobody to catch up with.
+		"starknet_syncing": {call: func(context.Context, *input.Object) (any, error) { return false, nil }},
+		"starknet_blockNumber": {call: func(context.Context, *input.Object) (any, error) {
+			latest := s.Chain.View().Latest()
+			if latest == nil {
+				return nil, errNoBlocks
+			}
+			return latest.Context.Number, nil
+		}},
+		"starknet_blockHashAndNumber": {call: func(context.Context, *input.Object) (any, error) {
+			latest := s.Chain.View().Latest()
+			if latest == nil {
+				return nil, errNoBlocks
+			}
+			return struct {
+				Hash   hexFelt `json:"block_hash"`
+				Number uint64  `json:"block_number"`
+			}{latest.Hash, latest.Context.Number}, nil
+		}},
+	}
+}
+
+var _ http.Handler = (*Server)(nil)

@@ -1,0 +1,236 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func (s *Server) transactionMethods() map[string]method {
+	hash, flags := "transaction_hash", "response_flags"
+	return map[string]method{
+		"starknet_getTransactionStatus":            {params: []string{hash}, call: s.transactionStatus},
+		"starknet_getTransactionByHash":            {params: []string{hash, flags}, call: s.transactionByHash},
+		"starknet_getTransactionByBlockIdAndIndex": {params: []string{"block_id", "index", flags}, call: s.transactionByIndex},
+		"starknet_getTransactionReceipt":           {params: []string{hash}, call: s.transactionReceipt},
+	}
+}
+
+// proofFacts reads the optional response_flags of transactions.
+func proofFacts(p *input.Object) bool {
+	return p.Flags("response_flags", true, "INCLUDE_PROOF_FACTS")[0]
+}
+
+type resourceBound struct {
+	Amount hexUint `json:"max_amount"`
+	Price  hexFelt `json:"max_price_per_unit"`
+}
+
+type resourceBounds struct {
+	L1Gas     resourceBound `json:"l1_gas"`
+	L1DataGas resourceBound `json:"l1_data_gas"`
+	L2Gas     resourceBound `json:"l2_gas"`
+}
+
+// sharedV3 is what all transactions of accounts have.
+type sharedV3 struct {
+	Hash      hexFelt        `json:"transaction_hash,omitempty"`
+	Type      string         `json:"type"`
+	Version   string         `json:"version"`
+	Signature hexFelts       `json:"signature"`
+	Nonce     hexFelt        `json:"nonce"`
+	Bounds    resourceBounds `json:"resource_bounds"`
+	Tip       hexUint        `json:"tip"`
+	Paymaster hexFelts       `json:"paymaster_data"`
+	NonceMode string         `json:"nonce_data_availability_mode"`
+	FeeMode   string         `json:"fee_data_availability_mode"`
+}
+
+func newSharedV3(tx *ordov1.Transaction, hash []byte) sharedV3 {
+	b := tx.GetResourceBounds()
+	version := "0x3"
+	if tx.QueryOnly {
+		version = "0x100000000000000000000000000000003"
+	}
+	return sharedV3{
+		Hash: hash, Type: tx.Type.String(), Version: version, Signature: tx.Signature, Nonce: tx.Nonce, Tip: hexUint(tx.Tip),
+		Paymaster: tx.PaymasterData, NonceMode: daMode(tx.NonceDaMode), FeeMode: daMode(tx.FeeDaMode),
+		Bounds: resourceBounds{
+			L1Gas:     resourceBound{hexUint(b.GetL1GasAmount()), b.GetL1GasPrice()},
+			L1DataGas: resourceBound{hexUint(b.GetL1DataGasAmount()), b.GetL1DataGasPrice()},
+			L2Gas:     resourceBound{hexUint(b.GetL2GasAmount()), b.GetL2GasPrice()},
+		},
+	}
+}
+
+func daMode(m uint32) string {
+	if m == 1 {
+		return "L2"
+	}
+	return "L1"
+}
+
+// transactionAnswer shows a transaction as TXN, or with its hash as TXN_WITH_HASH.
+func transactionAnswer(tx *ordov1.Transaction, withHash, facts bool) any {
+	var hash hexFelt
+	if withHash {
+		hash = tx.Hash
+	}
+	switch tx.Type {
+	case ordov1.TransactionType_INVOKE:
+		t := struct {
+			sharedV3
+			Sender     hexFelt   `json:"sender_address"`
+			Calldata   hexFelts  `json:"calldata"`
+			Deployment hexFelts  `json:"account_deployment_data"`
+			Facts      *hexFelts `json:"proof_facts,omitempty"`
+		}{sharedV3: newSharedV3(tx, hash), Sender: tx.Sender, Calldata: tx.Calldata, Deployment: tx.AccountDeploymentData}
+		if list := hexFelts(tx.ProofFacts); facts {
+			t.Facts = &list
+		}
+		return t
+	case ordov1.TransactionType_DECLARE:
+		return struct {
+			sharedV3
+			Sender     hexFelt  `json:"sender_address"`
+			Compiled   hexFelt  `json:"compiled_class_hash"`
+			Class      hexFelt  `json:"class_hash"`
+			Deployment hexFelts `json:"account_deployment_data"`
+		}{newSharedV3(tx, hash), tx.Sender, tx.CompiledClassHash, tx.ClassHash, tx.AccountDeploymentData}
+	case ordov1.TransactionType_DEPLOY_ACCOUNT:
+		return struct {
+			sharedV3
+			Salt     hexFelt  `json:"contract_address_salt"`
+			Calldata hexFelts `json:"constructor_calldata"`
+			Class    hexFelt  `json:"class_hash"`
+		}{newSharedV3(tx, hash), tx.ContractAddressSalt, tx.Calldata, tx.ClassHash}
+	}
+	return struct {
+		Hash     hexFelt  `json:"transaction_hash,omitempty"`
+		Type     string   `json:"type"`
+		Version  string   `json:"version"`
+		Nonce    hexFelt  `json:"nonce"`
+		Contract hexFelt  `json:"contract_address"`
+		Selector hexFelt  `json:"entry_point_selector"`
+		Calldata hexFelts `json:"calldata"`
+	}{hash, tx.Type.String(), "0x0", tx.Nonce, tx.Sender, tx.EntryPointSelector, tx.Calldata}
+}
+
+// place is where a transaction is.
+type place struct {
+	ref     *blockRef // nil while it waits
+	index   int
+	tx      *ordov1.Transaction
+	result  *ordov1.TransactionResult
+	waiting Waiting
+}
+
+// find looks in the view, the pool and storage, in this order: a transaction moves from the pool to the view to storage,
+// so the pool is asked first and the view taken after it.
+func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
+	waiting, tx := s.Chain.Waiting(Key(hash))
+	view := s.Chain.View()
+	for _, b := range view.Blocks() {
+		txs, results, _ := included(b)
+		for i, t := range txs {
+			if string(t.Hash) == string(hash) {
+				ref := &blockRef{number: b.Context.Number, view: view, block: b, tip: preConfirmed(view).number == b.Context.Number}
+				return &place{ref: ref, index: i, tx: t, result: results[i]}, nil
+			}
+		}
+	}
+	if waiting != NotWaiting && tx != nil {
+		return &place{tx: tx, waiting: waiting}, nil
+	}
+	return s.findStored(ctx, view, hash)
+}
+
+func (s *Server) findStored(ctx context.Context, view View, hash []byte) (*place, error) {
+	found, err := s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
+	if err != nil {
+		return nil, err
+	}
+	if !found.Found {
+		return nil, errTransactionNotFound
+	}
+	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: found.Number}, Transactions: true, Results: true})
+	if err != nil {
+		return nil, err
+	}
+	if b == nil || int(found.Index) >= len(b.Transactions) || int(found.Index) >= len(b.Results) {
+		return nil, errTransactionNotFound
+	}
+	ref := &blockRef{number: found.Number, view: view, rooted: b.Header}
+	if isZero(b.Header.Hash) { // committed, its root is being computed
+		ref.rooted, ref.block = nil, &Block{Context: b.Header.Context, Transactions: b.Transactions, Results: b.Results}
+	}
+	return &place{ref: ref, index: int(found.Index), tx: b.Transactions[found.Index], result: b.Results[found.Index]}, nil
+}
+
+func (s *Server) findParam(ctx context.Context, p *input.Object) (*place, error) {
+	hash := p.Felt("transaction_hash")
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	return s.find(ctx, hash)
+}
+
+func (s *Server) transactionStatus(ctx context.Context, p *input.Object) (any, error) {
+	at, err := s.findParam(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	answer := struct {
+		Finality  string `json:"finality_status"`
+		Execution string `json:"execution_status,omitempty"`
+		Reason    string `json:"failure_reason,omitempty"`
+	}{Finality: "RECEIVED"}
+	switch {
+	case at.ref != nil:
+		answer.Finality, answer.Execution, answer.Reason = finality(at.ref), at.result.Status.String(), at.result.Reason
+	case at.waiting == Candidate:
+		answer.Finality = "CANDIDATE"
+	}
+	return answer, nil
+}
+
+func (s *Server) transactionByHash(ctx context.Context, p *input.Object) (any, error) {
+	facts := proofFacts(p)
+	at, err := s.findParam(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return transactionAnswer(at.tx, true, facts), nil
+}
+
+func (s *Server) transactionByIndex(ctx context.Context, p *input.Object) (any, error) {
+	index, facts := p.Number("index"), proofFacts(p)
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	txs, _, err := s.body(ctx, ref, false)
+	if err != nil {
+		return nil, err
+	}
+	if index >= uint64(len(txs)) {
+		return nil, errInvalidIndex
+	}
+	return transactionAnswer(txs[index], true, facts), nil
+}
+
+func (s *Server) transactionReceipt(ctx context.Context, p *input.Object) (any, error) {
+	at, err := s.findParam(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if at.ref == nil {
+		return nil, errTransactionNotFound // it has no receipt before it has run
+	}
+	return struct {
+		*receipt
+		Hash   hexFelt `json:"block_hash,omitempty"`
+		Number uint64  `json:"block_number"`
+	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.rooted.GetHash(), at.ref.number}, nil
+}

@@ -1,0 +1,251 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func (s *Server) viewMethods() map[string]method {
+	return map[string]method{
+		"starknet_call":                 {params: []string{"request", "block_id"}, call: s.callContract},
+		"starknet_estimateFee":          {params: []string{"request", "simulation_flags", "block_id"}, call: s.estimateFee},
+		"starknet_estimateMessageFee":   {params: []string{"message", "block_id"}, call: s.estimateMessageFee},
+		"starknet_simulateTransactions": {params: []string{"block_id", "transactions", "simulation_flags"}, call: s.simulateTransactions},
+	}
+}
+
+// stateAt names the state after the block to execution.
+func stateAt(ref *blockRef) *ordov1.StateAt {
+	if ref.rooted == nil && ref.tip {
+		return &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
+	}
+	return &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number}}
+}
+
+// view runs a view in execution; a failed one is an error that the client reads.
+func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.ViewTimeout+5*time.Second)
+	defer cancel()
+	q.TimeoutMs = uint32(s.ViewTimeout / time.Millisecond)
+	r, err := s.Execution.View(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("execution: view: %w", err)
+	}
+	if e := r.GetError(); e != nil {
+		return nil, &failedView{e}
+	}
+	return r, nil
+}
+
+// failedView carries the outcome until it is known which shape of error the method has.
+type failedView struct{ outcome *ordov1.ViewError }
+
+func (f *failedView) Error() string {
+	return fmt.Sprintf("%s: %s", f.outcome.Code, f.outcome.Error.GetMessage())
+}
+
+func (f *failedView) Unwrap() error { return viewError(f.outcome) }
+
+func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {
+	o := p.Object("request")
+	call := &ordov1.CallView{Contract: o.Felt("contract_address"), Selector: o.Felt("entry_point_selector"), Calldata: o.Felts("calldata")}
+	p.Fail("request", o.Done())
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.runCall(ctx, ref, call)
+	return hexFelts(result), err
+}
+
+func (s *Server) runCall(ctx context.Context, ref *blockRef, call *ordov1.CallView) ([]byte, error) {
+	r, err := s.view(ctx, &ordov1.ViewRequest{At: stateAt(ref), Context: ref.context(), View: &ordov1.ViewRequest_Call{Call: call}})
+	return r.GetCall(), err
+}
+
+// simulate runs a simulation and checks that the answer fits.
+func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1.BlockContext, q *ordov1.Simulation) (*ordov1.SimulationResults, error) {
+	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
+	if err != nil {
+		return nil, err
+	}
+	out := r.GetSimulation()
+	if len(out.GetTransactions()) != len(q.Transactions) {
+		return nil, fmt.Errorf("execution: view: %d results of %d transactions", len(out.GetTransactions()), len(q.Transactions))
+	}
+	return out, nil
+}
+
+// broadcastParam reads a list of broadcast transactions.
+func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name string) (q *ordov1.Simulation, err error) {
+	items := p.List(name)
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	q = &ordov1.Simulation{}
+	for i, item := range items {
+		tx, class, err := s.Ingress.Read(ctx, item)
+		if err != nil {
+			return nil, s.unreadable(name, i, err)
+		}
+		q.Transactions = append(q.Transactions, tx)
+		if class != nil {
+			q.Classes = append(q.Classes, class)
+		}
+	}
+	return q, nil
+}
+
+// unreadable: estimates have no errors of their own for what ingress refuses, so a class that does not compile is a failed
+// execution, and an old version a wrong parameter.
+func (s *Server) unreadable(name string, i int, err error) error {
+	e, ok := clientError(err)
+	switch refused, isRefused := err.(*ingress.Refused); {
+	case isRefused:
+		return errExecution.WithData(map[string]any{"transaction_index": i, "execution_error": refused.Error()})
+	case ok && e.Code == errTransactionVersion.Code:
+		return input.In(name, input.At(i, input.In("version", err)))
+	}
+	return within(name, within(fmt.Sprintf("[%d]", i), err))
+}
+
+type feeEstimate struct {
+	L1Gas          hexUint `json:"l1_gas_consumed"`
+	L1GasPrice     hexFelt `json:"l1_gas_price"`
+	L2Gas          hexUint `json:"l2_gas_consumed"`
+	L2GasPrice     hexFelt `json:"l2_gas_price"`
+	L1DataGas      hexUint `json:"l1_data_gas_consumed"`
+	L1DataGasPrice hexFelt `json:"l1_data_gas_price"`
+	Fee            hexFelt `json:"overall_fee"`
+	Unit           string  `json:"unit"`
+}
+
+func newFeeEstimate(f *ordov1.FeeEstimate) feeEstimate {
+	out := feeEstimate{
+		L1Gas: hexUint(f.GetGas().GetL1Gas()), L1GasPrice: f.GetL1GasPrice(),
+		L2Gas: hexUint(f.GetGas().GetL2Gas()), L2GasPrice: f.GetL2GasPrice(),
+		L1DataGas: hexUint(f.GetGas().GetL1DataGas()), L1DataGasPrice: f.GetL1DataGasPrice(), Fee: f.GetOverallFee(), Unit: "FRI",
+	}
+	if f.GetWei() {
+		out.Unit = "WEI"
+	}
+	return out
+}
+
+func (s *Server) estimateFee(ctx context.Context, p *input.Object) (any, error) {
+	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE")
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.broadcastParam(ctx, p, "request")
+	if err != nil {
+		return nil, err
+	}
+	answer := make([]feeEstimate, 0, len(q.Transactions))
+	if len(q.Transactions) == 0 {
+		return answer, nil
+	}
+	q.SkipValidate, q.SkipFeeCharge, q.Estimate = flags[0], true, true
+	out, err := s.simulate(ctx, stateAt(ref), ref.context(), q)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range out.Transactions {
+		answer = append(answer, newFeeEstimate(t.Fee))
+	}
+	return answer, nil
+}
+
+func (s *Server) estimateMessageFee(ctx context.Context, p *input.Object) (any, error) {
+	o := p.Object("message")
+	from := o.Raw("from_address")
+	tx := &ordov1.Transaction{
+		Type: ordov1.TransactionType_L1_HANDLER, Sender: o.Felt("to_address"), EntryPointSelector: o.Felt("entry_point_selector"),
+		Nonce: make([]byte, felt.Size), QueryOnly: true,
+	}
+	payload := o.Felts("payload")
+	p.Fail("message", o.Done())
+	if p.Err() == nil {
+		sender, err := ethAddress(from)
+		p.Fail("message", input.In("from_address", err))
+		tx.Calldata = append(padded(sender), payload...)
+	}
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	// The fee is what is asked for; execution only wants to see that something was paid.
+	tx.PaidFeeOnL1 = append(make([]byte, 15), 1)
+	if tx.Hash, err = ingress.Hash(tx, s.ChainID); err != nil {
+		return nil, err
+	}
+	out, err := s.simulate(ctx, stateAt(ref), ref.context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
+	if err != nil {
+		return nil, messageError(err)
+	}
+	estimate := newFeeEstimate(out.Transactions[0].Fee)
+	estimate.Unit = "WEI"
+	return estimate, nil
+}
+
+// messageError: a message is no transaction of the client's list, so its failure is the contract's.
+func messageError(err error) error {
+	failed, ok := err.(*failedView)
+	if !ok || failed.outcome.Code != ordov1.ViewError_EXECUTION_ERROR {
+		return err
+	}
+	return errContract.WithData(map[string]any{"revert_error": contractError(failed.outcome.Error)})
+}
+
+func ethAddress(raw json.RawMessage) ([]byte, error) {
+	text, err := input.String(raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) != 42 {
+		return nil, input.Errorf("want 0x and 40 hex digits")
+	}
+	return input.Hex(raw, 20)
+}
+
+func (s *Server) simulateTransactions(ctx context.Context, p *input.Object) (any, error) {
+	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS")
+	ref, err := s.blockParam(ctx, p, "block_id")
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.broadcastParam(ctx, p, "transactions")
+	if err != nil {
+		return nil, err
+	}
+	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], flags[2], true
+	out := &ordov1.SimulationResults{}
+	if len(q.Transactions) > 0 {
+		if out, err = s.simulate(ctx, stateAt(ref), ref.context(), q); err != nil {
+			return nil, err
+		}
+	}
+	type simulated struct {
+		Trace any         `json:"transaction_trace"`
+		Fee   feeEstimate `json:"fee_estimation"`
+	}
+	list := make([]simulated, 0, len(out.Transactions))
+	for i, t := range out.Transactions {
+		list = append(list, simulated{newTrace(q.Transactions[i].Type, t.Trace), newFeeEstimate(t.Fee)})
+	}
+	if !q.InitialReads {
+		return list, nil
+	}
+	return struct {
+		List  []simulated  `json:"simulated_transactions"`
+		Reads initialReads `json:"initial_reads"`
+	}{list, newInitialReads(out.InitialReads)}, nil
+}
