@@ -49,7 +49,7 @@ const Schema = `{
       "description": "memory for the indexes of Badger's tables"
     },
     "trie_pages": {
-      "type": "integer", "minimum": 0, "maximum": 100000000, "default": 32768,
+      "type": "integer", "minimum": 1, "maximum": 100000000, "default": 32768,
       "description": "trie pages kept in memory, about 2 kB each"
     }
   }
@@ -115,18 +115,20 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 		if setup.RunDir == "" {
 			return &sdk.Problem{Summary: "neither a data directory nor a run directory was handed over"}
 		}
-		scratch, err := os.MkdirTemp(setup.RunDir, "storage-")
-		if err != nil {
-			return fmt.Errorf("scratch directory: %w", err)
+		// The name is fixed: a plugin that is started again within one run of the node finds its blocks.
+		dir = filepath.Join(setup.RunDir, "storage-badger")
+		if setup.Generation <= 1 {
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("scratch directory: %w", err)
+			}
 		}
-		p.scratch, dir = scratch, scratch
+		p.scratch = dir
 	}
 	opts := c.options(p.scratch != "")
 	opts.ChainID = setup.Chain.GetChainId()
 	opts.Log = setup.Logger
 	store, err := Open(filepath.Clean(dir), opts)
 	if err != nil {
-		p.cleanUp()
 		return &sdk.Problem{Summary: err.Error()}
 	}
 	p.Store = store

@@ -26,12 +26,12 @@ func (s *Store) recover() error {
 	if err := s.finishPending(); err != nil {
 		return err
 	}
-	v := s.eng.view()
-	defer v.close()
-	rooted, err := s.checkNumbers(v)
+	rooted, err := s.checkNumbers()
 	if err != nil {
 		return err
 	}
+	v := s.eng.view()
+	defer v.close()
 	c, err := s.loadChain(v, rooted)
 	if err != nil {
 		return err
@@ -118,7 +118,9 @@ func (s *Store) loadChain(v view, rooted uint64) (chain, error) {
 }
 
 // checkNumbers wants a header at every height up to the head and nowhere else, and returns how many blocks have roots.
-func (s *Store) checkNumbers(v view) (rooted uint64, err error) {
+func (s *Store) checkNumbers() (rooted uint64, err error) {
+	v := s.eng.view()
+	defer v.close()
 	head, _, found, err := readNum(v, metaKey(metaHead))
 	if err != nil {
 		return 0, err
