@@ -1,3 +1,5 @@
+// Package client is a small Starknet client for tests and benchmarks: it signs transactions, speaks the JSON-RPC, and
+// hides nothing that a test may want to get wrong.
 package client
 
 import (
@@ -108,7 +110,7 @@ func (a *Account) v3(nonce uint64) starknet.V3 {
 }
 
 func (a *Account) message(kind ordov1.TransactionType, nonce uint64, hash felt.Felt) *ordov1.Transaction {
-	r, s := Sign(a.Key, hash)
+	r, s := genesis.Sign(a.Key, hash)
 	return &ordov1.Transaction{
 		Type: kind, Hash: hash.Append(nil), Sender: a.Address.Append(nil), Nonce: felt.FromUint64(nonce).Append(nil), Tip: a.Tip,
 		ResourceBounds: &ordov1.ResourceBounds{

@@ -1,6 +1,4 @@
-// Package client is a small Starknet client for tests and benchmarks: it signs transactions, speaks the JSON-RPC, and
-// hides nothing that a test may want to get wrong.
-package client
+package genesis
 
 import (
 	"crypto/hmac"
@@ -45,6 +43,18 @@ func Sign(key, message felt.Felt) (r, s felt.Felt) {
 		}
 		return felt.Felt(point.X), out
 	}
+}
+
+// Faucet signs for the account that may mint.
+type Faucet struct{ Account Account }
+
+// Address is the account's.
+func (f Faucet) Address() felt.Felt { return f.Account.Address }
+
+// Sign signs a transaction hash.
+func (f Faucet) Sign(hash felt.Felt) ([]felt.Felt, error) {
+	r, s := Sign(f.Account.PrivateKey, hash)
+	return []felt.Felt{r, s}, nil
 }
 
 func secret(key, message felt.Felt, try byte, order *big.Int) *big.Int {

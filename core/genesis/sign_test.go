@@ -1,19 +1,18 @@
-package client
+package genesis
 
 import (
+	"math/big"
 	"testing"
 
 	starkcurve "github.com/consensys/gnark-crypto/ecc/stark-curve"
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fr"
-	"math/big"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
 
 // TestSign checks signatures by the definition: the point z/s G + r/s Q has x = r.
 func TestSign(t *testing.T) {
-	for i, a := range genesis.Accounts(3, 20) {
+	for i, a := range Accounts(3, 20) {
 		message := felt.FromUint64(uint64(i)).Sub(felt.FromUint64(10)) // some small, some near the prime
 		r, s := Sign(a.PrivateKey, message)
 		if again, _ := Sign(a.PrivateKey, message); again != r {
