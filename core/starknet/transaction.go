@@ -90,6 +90,9 @@ type V3 struct {
 // SignedWith implements Transaction.
 func (t *V3) SignedWith() []felt.Felt { return t.Signature }
 
+// Version3 gives what version 3 transactions share, whatever the kind.
+func (t *V3) Version3() *V3 { return t }
+
 // begin absorbs what precedes the kind's own fields.
 func (t *V3) begin(k Kind, address, chain felt.Felt, query bool) poseidon.Sponge {
 	var s poseidon.Sponge

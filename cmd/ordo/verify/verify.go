@@ -25,8 +25,8 @@ All files of one call are taken together: a state update is checked against its 
 root by root, a compiled class against its declaration. A folder stands for the .json and .gz files in it. Classes are
 expected to have the class hash that is their file name.
 
-When a block hash does not fit the printed protocol version but fits another version with the same rules, the block counts
-as right, with a note ("verified as 0.14.2 (file says 0.14.4)"); --strict makes that a mismatch.
+When a block hash does not fit the printed protocol version but fits another one, the block counts as right, with a note
+("verified as 0.14.2 (file says 0.14.4)"); --strict makes that a mismatch.
 
 Fields that no hash covers are listed under "not covered": an error there cannot be found.
 
@@ -174,7 +174,11 @@ func printText(w io.Writer, files []*verify.File, sum verify.Summary) error {
 			return err
 		}
 		if len(f.Uncovered) > 0 {
-			fmt.Fprintf(w, "  not covered: %s\n", strings.Join(f.Uncovered, "; "))
+			gaps := make([]string, len(f.Uncovered))
+			for i, g := range f.Uncovered {
+				gaps[i] = g.String()
+			}
+			fmt.Fprintf(w, "  not covered: %s\n", strings.Join(gaps, "; "))
 		}
 		if !f.Verified() {
 			fmt.Fprintf(w, "  this file is not verified\n")

@@ -12,9 +12,20 @@ type Block struct {
 	Path         string
 	Hash         felt.Felt
 	Header       starknet.Header // with the commitments that the file prints
-	Complete     bool            // the header has all that a block hash since 0.13.2 needs
+	Complete     bool            // the header has all that block hashes since 0.13.2 cover
 	Transactions []Transaction
 	Receipts     []Receipt
+
+	L2Gas         bool    // receipts count gas on L2, and the header has its price
+	L2GasConsumed *uint64 // their sum, in newer headers
+}
+
+// Prefix is the path of the block's fields in the file.
+func (b *Block) Prefix() string {
+	if b.Path == "" {
+		return ""
+	}
+	return b.Path + "."
 }
 
 // Receipt is a receipt and what can be compared with other parts of the block.
@@ -49,8 +60,14 @@ func (d *decoder) block(path string, raw json.RawMessage) *Block {
 	if err != nil && h.Version != "" {
 		d.fail(o.at("starknet_version"), "%v", err)
 	}
-	if b.Complete = h.Version != "" && !v.Before(starknet.V0_13_2); b.Complete {
+	// Older blocks need no commitments; where they have them all the same, the printed version may be what is wrong.
+	if b.Complete = h.Version != "" && (!v.Before(starknet.V0_13_2) || o.filled("receipt_commitment", "state_diff_commitment", "l1_da_mode")); b.Complete {
 		o.commitments(h, v)
+		b.L2Gas = !v.Before(starknet.V0_13_4)
+	}
+	if b.L2Gas && o.has("l2_gas_consumed") {
+		n := o.uint("l2_gas_consumed")
+		b.L2GasConsumed = &n
 	}
 	o.each("transactions", func(path string, raw json.RawMessage) {
 		t := d.transaction(path, raw)
@@ -60,7 +77,7 @@ func (d *decoder) block(path string, raw json.RawMessage) *Block {
 		b.Transactions = append(b.Transactions, t)
 	})
 	o.each("transaction_receipts", func(path string, raw json.RawMessage) {
-		b.Receipts = append(b.Receipts, d.receipt(path, raw))
+		b.Receipts = append(b.Receipts, d.receipt(path, raw, b.L2Gas))
 	})
 	h.TransactionCount = uint64(len(b.Transactions))
 	for i := range b.Receipts {
@@ -84,7 +101,7 @@ func (o *object) commitments(h *starknet.Header, v starknet.Version) {
 	}
 	h.GasPrices.L1 = o.price("l1_gas_price")
 	h.GasPrices.L1Data = o.price("l1_data_gas_price")
-	if !v.Before(starknet.V0_13_4) { // not hashed, so not read, in older blocks
+	if !v.Before(starknet.V0_13_4) || o.filled("l2_gas_price") { // hashed since 0.13.4
 		h.GasPrices.L2 = o.price("l2_gas_price")
 	}
 }
@@ -95,7 +112,7 @@ func (o *object) price(key string) starknet.GasPrice {
 	return starknet.GasPrice{Wei: p.uint128("price_in_wei"), Fri: p.uint128("price_in_fri")}
 }
 
-func (d *decoder) receipt(path string, raw json.RawMessage) Receipt {
+func (d *decoder) receipt(path string, raw json.RawMessage, l2 bool) Receipt {
 	o := d.object(path, raw)
 	defer o.close()
 	r := Receipt{Index: o.uint("transaction_index")}
@@ -129,7 +146,10 @@ func (d *decoder) receipt(path string, raw json.RawMessage) Receipt {
 		if x.has("total_gas_consumed") {
 			g := x.object("total_gas_consumed")
 			r.Gas = starknet.Gas{L1: g.uint("l1_gas"), L1Data: g.uint("l1_data_gas")}
-			g.close() // l2_gas is not hashed
+			if l2 && g.has("l2_gas") {
+				r.Gas.L2 = g.uint("l2_gas") // not hashed
+			}
+			g.close()
 		}
 		x.close()
 	}

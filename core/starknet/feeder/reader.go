@@ -77,6 +77,16 @@ func (o *object) at(key string) string {
 
 func (o *object) has(key string) bool { _, ok := o.fields[key]; return ok }
 
+// filled reports whether all the fields are there and none is null.
+func (o *object) filled(keys ...string) bool {
+	for _, k := range keys {
+		if raw, ok := o.fields[k]; !ok || string(raw) == "null" {
+			return false
+		}
+	}
+	return true
+}
+
 // take removes a field; ok is false when it is absent or null.
 func (o *object) take(key string) (raw json.RawMessage, ok bool) {
 	raw, ok = o.fields[key]

@@ -18,6 +18,8 @@ type Transaction struct {
 	QueryOnly bool       // the version itself has the query bit
 	Address   *felt.Felt // of the contract that it deploys
 	Chain     string     // chain id, where the file names one
+
+	SignatureAt string // path of the signature, without indices
 }
 
 // transaction reads a transaction object with type and version in it.
@@ -56,6 +58,7 @@ func (d *decoder) transaction(path string, raw json.RawMessage) Transaction {
 // build reads the fields of a kind into t.
 func (o *object) build(t *Transaction, kind string, version uint64) {
 	sender := o.first("sender_address", "contract_address")
+	t.SignatureAt = indices.ReplaceAllString(o.at("signature"), "[]")
 	switch kind := strings.TrimSuffix(kind, "_FUNCTION"); {
 	case kind == "INVOKE" && version == 0:
 		t.Transaction = &starknet.InvokeV0{Contract: o.felt(o.first("contract_address", "sender_address")),

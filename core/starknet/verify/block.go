@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"math/big"
 
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -20,10 +21,11 @@ func (r *run) block(b *block) {
 		f.transaction(fmt.Sprintf("transaction %d %s", i, t.Kind()), t, b.chain)
 	}
 	r.receipts(b)
+	r.fees(b)
 	if !b.Complete {
 		f.add(Item{Name: "block hash", Expected: b.Hash.Hex(), Verdict: Unchecked,
 			Note: fmt.Sprintf("version %q: block hashes are covered from 0.13.2 on", b.Header.Version)})
-		f.Uncovered = append(f.Uncovered, "header, receipts and signatures (the block is older than 0.13.2)")
+		f.gap("all but the transaction hashes", "the block is older than 0.13.2")
 		return
 	}
 	v, _ := starknet.ParseVersion(b.Header.Version) // read before
@@ -48,32 +50,29 @@ func (r *run) block(b *block) {
 	} {
 		f.felts(c.name, &c.expected, &c.computed)
 	}
-	r.blockHash(b, v)
+	r.blockHash(b)
+	if v.Before(starknet.V0_13_4) && !h.GasPrices.L2.Wei.IsZero() {
+		f.gap(b.Prefix()+"l2_gas_price", "hashed since 0.13.4")
+	}
 	r.links(b)
 }
 
 // blockHash checks the header as printed. Files are published whose version alone was edited; so when the hash does not
-// fit, the versions with the same rules are tried, and one that fits is reported: the hash is right, the file's version is not.
-func (r *run) blockHash(b *block, v starknet.Version) {
-	got, err := b.Header.Hash()
-	if err != nil {
-		b.file.add(Item{Name: "block hash", Expected: b.Hash.Hex(), Verdict: Unchecked, Note: err.Error()})
-		return
-	}
-	item := b.file.felts("block hash", &b.Hash, &got)
-	if got == b.Hash {
+// fit, the other versions are tried, and one that fits is reported: the hash is right, the file's version is not.
+func (r *run) blockHash(b *block) {
+	var item *Item
+	if got, err := b.Header.Hash(); err != nil {
+		item = b.file.add(Item{Name: "block hash", Expected: b.Hash.Hex(), Verdict: Unchecked, Note: err.Error()})
+	} else if item = b.file.felts("block hash", &b.Hash, &got); got == b.Hash {
 		return
 	}
 	for _, name := range hashVersions {
-		other, _ := starknet.ParseVersion(name)
-		if other.Before(starknet.V0_13_4) != v.Before(starknet.V0_13_4) {
-			continue
-		}
 		h := b.Header
 		h.Version = name
 		if again, err := h.Hash(); err == nil && again == b.Hash {
-			if !r.options.Strict {
-				item.Computed, item.Verdict = again.Hex(), Note
+			item.Computed, item.Verdict = again.Hex(), Note
+			if r.options.Strict {
+				item.Verdict = Mismatch
 			}
 			item.Note = fmt.Sprintf("verified as %s (file says %s)", name, b.Header.Version)
 			return
@@ -126,4 +125,64 @@ func (r *run) links(b *block) {
 		n, want := felt.FromUint64(b.Header.Number), felt.FromUint64(p.Header.Number+1)
 		b.file.felts("number after its parent's", &n, &want)
 	}
+}
+
+// fees checks what receipts say that is not hashed: the gas on L2, of which the fee is made. The fee itself is hashed.
+// Handlers of L1 messages pay on L1, and what a reverted transaction pays may be capped: those are left out.
+func (r *run) fees(b *block) {
+	if !b.L2Gas {
+		return
+	}
+	at := b.Prefix() + "transaction_receipts[].execution_resources.total_gas_consumed.l2_gas"
+	f, checked, left, sum := b.file, 0, 0, uint64(0)
+	for i := range min(len(b.Receipts), len(b.Transactions)) {
+		rc := &b.Receipts[i]
+		sum += rc.Gas.L2
+		want, ok := fee(b, i)
+		switch {
+		case !ok:
+			left++
+		case want.Cmp(rc.Fee.Big()) != 0:
+			f.add(Item{Name: fmt.Sprintf("receipt %d fee by gas and prices", i), Expected: rc.Fee.Hex(), Computed: fmt.Sprintf("%#x", want), Verdict: Mismatch})
+			checked++
+		default:
+			checked++
+		}
+	}
+	if checked > 0 {
+		n := fmt.Sprint(checked)
+		f.add(Item{Name: "fees by gas and prices", Expected: n, Computed: n, Verdict: OK})
+	}
+	if left > 0 {
+		f.gap(at, fmt.Sprintf("of %d reverted transactions and l1_handlers", left))
+	}
+	if c := b.L2GasConsumed; c != nil {
+		i := Item{Name: "l2 gas consumed", Expected: fmt.Sprint(*c), Computed: fmt.Sprint(sum), Verdict: OK}
+		if *c != sum {
+			i.Verdict = Mismatch
+		}
+		f.add(i)
+	}
+}
+
+// fee is what transaction i costs: gas of each kind at the block's price, the tip on top of the price of L2 gas.
+func fee(b *block, i int) (*big.Int, bool) {
+	rc, p := &b.Receipts[i], &b.Header.GasPrices
+	price := func(g starknet.GasPrice) *big.Int { return g.Wei.Big() }
+	tip := new(big.Int)
+	if rc.Reverted || rc.Fee.IsZero() {
+		return nil, false
+	}
+	if v3, ok := b.Transactions[i].Transaction.(interface{ Version3() *starknet.V3 }); ok {
+		price = func(g starknet.GasPrice) *big.Int { return g.Fri.Big() }
+		tip.SetUint64(v3.Version3().Tip)
+	}
+	sum := new(big.Int)
+	for _, part := range []struct {
+		gas   uint64
+		price *big.Int
+	}{{rc.Gas.L1, price(p.L1)}, {rc.Gas.L1Data, price(p.L1Data)}, {rc.Gas.L2, tip.Add(tip, price(p.L2))}} {
+		sum.Add(sum, part.price.Mul(part.price, new(big.Int).SetUint64(part.gas)))
+	}
+	return sum, true
 }

@@ -15,6 +15,9 @@ type update struct {
 	block  *block // that it belongs to, where it is among the files
 	rooted bool   // its roots were checked, or it was tried
 	parent bool   // its old root was compared
+
+	// classes: each Cairo 0 class that it declares is used by a later update, so a wrong hash would be found there
+	classes bool
 }
 
 // updateChains pairs updates with blocks and checks, root by root, those that lead on from genesis.
@@ -94,23 +97,22 @@ func (r *run) oldHashes(u *update) {
 
 // finish says what stayed open.
 func (u *update) finish() {
-	f := u.file
-	var missing string
+	f, prefix := u.file, ""
+	if u.Path != "" {
+		prefix = u.Path + "."
+	}
 	switch {
 	case u.rooted && u.block == nil:
-		missing = "block_hash (the block is not among the files)"
-		if len(u.Diff.DeprecatedDeclared) > 0 {
-			missing += ", state_diff.old_declared_contracts (Cairo 0 classes are not in the root)"
+		f.gap(prefix+"block_hash", "the block is not among the files")
+		if len(u.Diff.DeprecatedDeclared) > 0 && !u.classes {
+			f.gap(prefix+"state_diff.old_declared_contracts", "Cairo 0 classes are not in the state root, and not all of these are used")
 		}
 	case !u.rooted && u.block == nil:
 		f.add(Item{Name: "state root", Expected: u.NewRoot.Hex(), Verdict: Unchecked,
 			Note: "neither its block nor right updates from genesis up to it are among the files"})
-		missing = "everything"
-	case !u.rooted && u.block != nil && !u.parent:
-		missing = "old_root (neither the parent block nor the updates from genesis are among the files)"
-	}
-	if missing != "" {
-		f.Uncovered = append(f.Uncovered, missing)
+		f.gap(prefix+"everything", "")
+	case !u.rooted && !u.parent:
+		f.gap(prefix+"old_root", "neither the parent block nor the updates from genesis are among the files")
 	}
 }
 
@@ -118,8 +120,9 @@ func (u *update) finish() {
 type chain struct {
 	applied  []*update
 	root     felt.Felt
-	declares bool // genesis declares classes, so every class is declared before it is used
-	classes  map[felt.Felt]bool
+	declares bool               // genesis declares classes, so every class is declared before it is used
+	classes  map[felt.Felt]bool // declared
+	used     map[felt.Felt]bool // by a contract
 }
 
 // try applies an update to the chain's state and returns the roots. The state is rebuilt: chains in files are short, and a
@@ -156,9 +159,15 @@ func (u *update) versions() []starknet.Version {
 
 // follow checks genesis and then whatever follows, as far as it goes.
 func (r *run) follow(genesis *update) {
-	c := &chain{classes: make(map[felt.Felt]bool), declares: len(genesis.Diff.DeprecatedDeclared)+len(genesis.Diff.Declared) > 0}
+	c := &chain{classes: make(map[felt.Felt]bool), used: make(map[felt.Felt]bool), declares: len(genesis.Diff.DeprecatedDeclared)+len(genesis.Diff.Declared) > 0}
 	for u := genesis; u != nil; u = r.next(c) {
 		c.check(u)
+	}
+	for _, u := range c.applied {
+		u.classes = c.declares
+		for _, h := range u.Diff.DeprecatedDeclared {
+			u.classes = u.classes && c.used[h]
+		}
 	}
 }
 
@@ -194,6 +203,7 @@ func (c *chain) classHashes(u *update) {
 	}
 	for _, list := range [][]starknet.Pair{u.Diff.Deployed, u.Diff.Replaced} {
 		for _, p := range list {
+			c.used[p.Value] = true
 			if !c.classes[p.Value] {
 				u.file.add(Item{Name: "class of " + p.Key.Hex(), Expected: p.Value.Hex(), Computed: "declared nowhere", Verdict: Mismatch})
 			}

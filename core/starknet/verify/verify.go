@@ -44,8 +44,24 @@ type File struct {
 	Chain     string       `json:"chain_id,omitempty"`
 	Error     string       `json:"error,omitempty"`
 	Items     []Item       `json:"items"`
-	Uncovered []string     `json:"uncovered,omitempty"` // fields that no hash covers: an error there is not found
+	Uncovered []Gap        `json:"not_covered,omitempty"`
 }
+
+// Gap is a field that no check covers: an error there is not found.
+type Gap struct {
+	Field string `json:"field"` // path without indices: transactions[].nonce
+	Why   string `json:"why,omitempty"`
+}
+
+// String is such as "status (never hashed)".
+func (g Gap) String() string {
+	if g.Why == "" {
+		return g.Field
+	}
+	return g.Field + " (" + g.Why + ")"
+}
+
+func (f *File) gap(field, why string) { f.Uncovered = append(f.Uncovered, Gap{field, why}) }
 
 // Options of a run.
 type Options struct {
@@ -70,7 +86,10 @@ func Run(files []*File, o Options) {
 			}
 			continue
 		}
-		f.Kind, f.Uncovered = f.Input.Kind, f.Input.Unread
+		f.Kind = f.Input.Kind
+		for _, field := range f.Input.Unread {
+			f.gap(field, "")
+		}
 		r.file(f)
 	}
 	r.updateChains()
@@ -174,11 +193,13 @@ func (r *run) loose(f *File) {
 		}
 		f.transaction(name, &list[i], f.Chain)
 	}
-	uncovered := []string{"signature (it is hashed in the block only)"}
-	if p := f.Input.Place; p != nil {
-		b := r.byHash[p.BlockHash]
-		if b == nil || p.Index >= uint64(len(b.Transactions)) {
-			uncovered = append(uncovered, "block_hash, transaction_index (the block is not among the files)")
+	f.signatures(r, list)
+	if p := f.Input.Place; p != nil && list[0].Expected != nil {
+		if b := r.byHash[p.BlockHash]; b == nil {
+			f.gap("block_hash", "the block is not among the files")
+			f.gap("transaction_index", "the block is not among the files")
+		} else if p.Index >= uint64(len(b.Transactions)) {
+			f.add(Item{Name: "index in its block", Expected: fmt.Sprintf("below %d", len(b.Transactions)), Computed: fmt.Sprint(p.Index), Verdict: Mismatch})
 		} else {
 			f.felts("hash in its block", b.Transactions[p.Index].Expected, list[0].Expected)
 		}
@@ -186,7 +207,37 @@ func (r *run) loose(f *File) {
 	if h, ok := hashInName(f.Name); ok && len(list) == 1 && list[0].Expected != nil {
 		f.felts("hash in the file name", &h, list[0].Expected)
 	}
-	f.Uncovered = append(f.Uncovered, uncovered...)
+}
+
+// signatures compares signatures with those in blocks of the run: the transaction hash does not cover them.
+func (f *File) signatures(r *run, list []feeder.Transaction) {
+	open := make(map[string]bool)
+	for i := range list {
+		t := &list[i]
+		if len(t.SignedWith()) == 0 {
+			continue
+		}
+		if other := r.transaction(t.Expected); other == nil {
+			if !open[t.SignatureAt] {
+				f.gap(t.SignatureAt, "hashed in the block only")
+			}
+			open[t.SignatureAt] = true
+		} else if !slices.Equal(t.SignedWith(), other.SignedWith()) {
+			f.add(Item{Name: "signature", Expected: fmt.Sprint(other.SignedWith()), Computed: fmt.Sprint(t.SignedWith()), Verdict: Mismatch})
+		}
+	}
+}
+
+// transaction finds a transaction in a block of the run.
+func (r *run) transaction(hash *felt.Felt) *feeder.Transaction {
+	for _, b := range r.blocks {
+		for i := range b.Transactions {
+			if e := b.Transactions[i].Expected; hash != nil && e != nil && *e == *hash {
+				return &b.Transactions[i]
+			}
+		}
+	}
+	return nil
 }
 
 // transaction checks one transaction's hashes and address.
