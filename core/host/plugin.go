@@ -172,12 +172,12 @@ func (p *Plugin) shutdown(grace time.Duration) {
 // ended is called once, when the process is gone.
 func (p *Plugin) ended(reason string) {
 	p.reason = reason
-	close(p.exited)
-	p.data.Close()
-	p.control.Close()
 	if p.ownDir != "" {
 		os.RemoveAll(p.ownDir)
 	}
+	close(p.exited)
+	p.data.Close()
+	p.control.Close()
 }
 
 // goneText is what callers are told when the plugin has ended under them.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type process struct {
 	hello  *io.PipeReader // the handshake line, then nothing until the process ends
 	output *output
 
+	killed atomic.Bool   // by us
 	done   chan struct{} // closed when the process is reaped and its output is read
 	reason string        // why it ended; valid after done
 }
@@ -143,6 +145,7 @@ func (p *process) killGroup() {
 	case <-p.done:
 	default:
 		if p.pid > 0 {
+			p.killed.Store(true)
 			_ = unix.Kill(-p.pid, unix.SIGKILL)
 		}
 	}

@@ -222,26 +222,27 @@ func (p *Plugin) abandon(cause error) error {
 		return cause
 	}
 	// A process that has just written its last words may not be reaped yet: see whether it ends by itself.
-	ended := false
 	select {
 	case <-p.process.done:
-		ended = true
 	case <-time.After(300 * time.Millisecond):
 	}
 	p.process.killGroup()
 	<-p.process.done
-	return explainStart(cause, p.process, ended)
+	byUs := p.process.killed.Load() && p.process.reason == "signal: killed"
+	return explainStart(cause, p.process, !byUs, p.options.StartTimeout)
 }
 
 // explainStart puts go-plugin's errors into words for operators.
-func explainStart(cause error, proc *process, ended bool) error {
+func explainStart(cause error, proc *process, ended bool, allowed time.Duration) error {
 	hello, seen := proc.output.hello()
 	var err error
 	switch {
 	case !seen && ended:
 		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout", proc.reason)
+	case !seen && strings.Contains(cause.Error(), "timeout"):
+		err = fmt.Errorf("not a plugin: it said nothing on stdout for %s", allowed)
 	case !seen:
-		err = fmt.Errorf("not a plugin: it said nothing on stdout for %s and was stopped", "the time allowed")
+		err = cause
 	case !isHello(hello):
 		err = fmt.Errorf("not a plugin: its first line on stdout is no handshake: %q", cut(hello, 120))
 	case strings.Contains(cause.Error(), "incompatible API version"):

@@ -1,0 +1,214 @@
+package host_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"google.golang.org/grpc"
+)
+
+// The test binary is also every plugin of the tests: ORDO_TEST_PLUGIN tells which.
+const roleEnv = "ORDO_TEST_PLUGIN"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleEnv); role != "" {
+		play(role)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func play(role string) {
+	hello := func() { fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc") }
+	switch role {
+	case "good":
+		serveGood(sdk.Description{Name: "good", Version: "1.2.3", Capabilities: []string{"arrival"},
+			ConfigSchema: `{"type":"object","properties":{"greeting":{"type":"string"},"noise":{"type":"string"}}}`})
+	case "consensus":
+		sdk.Serve(sdk.Hosted(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
+	case "exits":
+		fmt.Fprintln(os.Stderr, "error while loading shared libraries: libfoo.so")
+		os.Exit(127)
+	case "panics":
+		panic("no database")
+	case "silent":
+		time.Sleep(time.Minute)
+	case "babbles":
+		fmt.Println("Hello! I am a friendly program.")
+		time.Sleep(time.Minute)
+	case "endless line": // never a newline
+		for {
+			if _, err := os.Stdout.WriteString(strings.Repeat("x", 1<<16)); err != nil {
+				return
+			}
+		}
+	case "version":
+		fmt.Println("1|7|unix|/nowhere|grpc")
+		time.Sleep(time.Minute)
+	case "tcp":
+		fmt.Println("1|1|tcp|127.0.0.1:1|grpc")
+		time.Sleep(time.Minute)
+	case "netrpc":
+		fmt.Println("1|1|unix|/nowhere|netrpc")
+		time.Sleep(time.Minute)
+	case "nobody listens":
+		hello()
+		time.Sleep(time.Minute)
+	case "deaf": // accepts, and never says a word of HTTP/2
+		path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "deaf")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + path + "|grpc")
+		for {
+			if _, err := l.Accept(); err != nil {
+				return
+			}
+		}
+	case "foreign": // a gRPC server that knows nothing of ordo
+		path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "foreign")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + path + "|grpc")
+		_ = grpc.NewServer().Serve(l)
+	default:
+		panic("no such role: " + role)
+	}
+}
+
+// scorer is a plugin whose Score does what the test asks for: transactions with a sender that is a command.
+type scorer struct {
+	ordov1.UnimplementedOrderingServer
+	setup *sdk.Setup
+}
+
+func serveGood(d sdk.Description) { sdk.Serve(sdk.Ordering(d, &scorer{})) }
+
+func (s *scorer) Configure(_ context.Context, setup *sdk.Setup) error {
+	s.setup = setup
+	var c struct{ Greeting, Noise string }
+	if err := setup.Decode(&c); err != nil {
+		return err
+	}
+	if c.Greeting == "rude" {
+		return &sdk.Problem{Path: "greeting", Summary: "too rude", Detail: "be polite"}
+	}
+	if c.Greeting != "" {
+		setup.Warn(sdk.Problem{Path: "greeting", Summary: "is not needed"})
+	}
+	switch c.Noise {
+	case "malformed":
+		// Each of these three takes go-plugin's own log reader down.
+		io.WriteString(stderr(), "{\"@message\":1}\n{\"@message\":\"x\",\"@level\":{}}\n{\"@message\":\"x\",\"@timestamp\":[]}\n")
+	case "long":
+		io.WriteString(stderr(), strings.Repeat("y", 300<<10)+"\nafter the long line\n")
+		rawStdout().WriteString(strings.Repeat("z", 300<<10) + "\nafter the long line on stdout\n")
+	case "flood":
+		go func() {
+			out := bufio.NewWriter(rawStdout())
+			for {
+				if _, err := out.WriteString("flood flood flood flood\n"); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	return nil
+}
+
+func (s *scorer) Score(_ context.Context, req *ordov1.ScoreRequest) (*ordov1.ScoreResponse, error) {
+	resp := &ordov1.ScoreResponse{Generation: 1}
+	for _, t := range req.GetTransactions() {
+		var hi uint64
+		switch command := string(t.GetSender()); {
+		case command == "die":
+			os.Exit(3)
+		case command == "hang":
+			time.Sleep(time.Hour)
+		case command == "slow":
+			time.Sleep(300 * time.Millisecond)
+		case command == "child": // a grandchild of the host, that outlives its parent unless the group is killed
+			c := exec.Command("sleep", "600")
+			c.Stdout, c.Stderr = stderr(), stderr()
+			if err := c.Start(); err != nil {
+				return nil, err
+			}
+			hi = uint64(c.Process.Pid)
+		case command == "print":
+			fmt.Println("printed by the policy")
+		case strings.HasPrefix(command, "env "):
+			if _, ok := os.LookupEnv(strings.TrimPrefix(command, "env ")); ok {
+				hi = 1
+			}
+		case command == "interrupt":
+			_ = syscall.Kill(os.Getpid(), syscall.SIGINT)
+			time.Sleep(50 * time.Millisecond)
+		case command == "size":
+			hi = uint64(len(t.GetHash()))
+		}
+		resp.Hi = append(resp.Hi, hi)
+	}
+	return resp, nil
+}
+
+func (s *scorer) Drain(ctx context.Context) error {
+	if err := os.WriteFile(filepath.Join(s.setup.DataDir, "drained"), []byte("yes"), 0o600); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(s.setup.DataDir, "stuck")); err == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+type mute struct{}
+
+func (mute) Step(*ordov1.ConsensusEvent) []*ordov1.Action { return nil }
+
+// stderr and rawStdout are the descriptors that the process was born with; go-plugin replaces the variables.
+func stderr() *os.File    { return os.NewFile(2, "stderr") }
+func rawStdout() *os.File { return os.NewFile(1, "stdout") }
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func readPid(t *testing.T, r io.Reader) int {
+	t.Helper()
+	in := bufio.NewScanner(r)
+	for in.Scan() {
+		if text, ok := strings.CutPrefix(in.Text(), "pid "); ok {
+			pid, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatal("the host said no pid")
+	return 0
+}
