@@ -87,3 +87,27 @@ func (h *Header) counts() felt.Felt {
 	}
 	return felt.Reduce(b[:]) // no block has 2^58 transactions
 }
+
+// Fill sets counts and commitments from what the block holds. The version must be set; the diff must be canonical.
+// Hashing runs on two cores: the diff is one long chain of permutations, everything else parallel to it.
+func (h *Header) Fill(signed []Signed, receipts []Receipt, diff *StateDiff) error {
+	v, err := ParseVersion(h.Version)
+	if err != nil {
+		return fmt.Errorf("block header: %w", err)
+	}
+	if len(signed) != len(receipts) {
+		return fmt.Errorf("block header: %d transactions but %d receipts", len(signed), len(receipts))
+	}
+	if err := diff.Check(); err != nil {
+		return fmt.Errorf("block header: %w", err)
+	}
+	done := make(chan felt.Felt)
+	go func() { done <- diff.Commitment() }()
+	h.TransactionCount, h.EventCount = uint64(len(signed)), uint64(EventCount(receipts))
+	h.StateDiffLength = uint64(diff.Length())
+	h.TransactionCommitment = TransactionCommitment(signed, v)
+	h.EventCommitment = EventCommitment(receipts)
+	h.ReceiptCommitment = ReceiptCommitment(receipts)
+	h.StateDiffCommitment = <-done
+	return nil
+}
