@@ -1,0 +1,186 @@
+package poseidon
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+)
+
+// plain is the permutation as the definition has it: 91 rounds, three constants each, a full matrix.
+func plain(in [3]felt.Felt) [3]felt.Felt {
+	n := felt.FromUint64
+	m := [3][3]felt.Felt{{n(3), n(1), n(1)}, {n(1), felt.Zero().Sub(n(1)), n(1)}, {n(1), n(1), felt.Zero().Sub(n(2))}}
+	for r := range 2*fullRounds + partialRounds {
+		c := roundConstants(r)
+		for i := range in {
+			in[i] = in[i].Add(felt.Felt(c[i]))
+		}
+		partial := r >= fullRounds && r < fullRounds+partialRounds
+		for i := range in {
+			if !partial || i == 2 {
+				in[i] = in[i].Mul(in[i]).Mul(in[i])
+			}
+		}
+		var out [3]felt.Felt
+		for i := range out {
+			for j := range in {
+				out[i] = out[i].Add(m[i][j].Mul(in[j]))
+			}
+		}
+		in = out
+	}
+	return in
+}
+
+func random(r *rand.Rand) felt.Felt {
+	var b [40]byte
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return felt.Reduce(b[:])
+}
+
+func TestKnownValues(t *testing.T) {
+	// The permutation of zeros, as published with the hash's reference implementation.
+	got := Permute([3]felt.Felt{})
+	want := [3]string{
+		"0x79e8d1e78258000a28fc9d49e233bc6852357968577b1e386550ed6a9086133",
+		"0x3840d003d0f3f96dbb796ff6aa6a63be5b5404b91ccaabca256154cbb6fb984",
+		"0x1eb39da3f7d3b04142d0ac83d9da00c9325a61fb2ef326e50b70eaa8a3c7cc7",
+	}
+	for i := range got {
+		if got[i] != felt.MustHex(want[i]) {
+			t.Errorf("lane %d: %s, want %s", i, got[i], want[i])
+		}
+	}
+	first := roundConstants(0)
+	if felt.Felt(first[0]) != felt.MustHex("0x6861759ea556a2339dd92f9562a30b9e58e2ad98109ae4780b7fd8eac77fe6f") {
+		t.Errorf("first round constant %s", felt.Felt(first[0]))
+	}
+}
+
+func TestCompressedEqualsPlain(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		in := [3]felt.Felt{random(r), random(r), random(r)}
+		if Permute(in) != plain(in) {
+			t.Fatalf("permutation of %s", in)
+		}
+	}
+}
+
+func TestSponge(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	for n := range 12 {
+		list := make([]felt.Felt, n)
+		for i := range list {
+			list[i] = random(r)
+		}
+		// By the definition: pad with 1 and zeros to an even length, absorb pairs.
+		padded := append(append([]felt.Felt{}, list...), felt.One())
+		if len(padded)%2 == 1 {
+			padded = append(padded, felt.Zero())
+		}
+		var s [3]felt.Felt
+		for i := 0; i < len(padded); i += 2 {
+			s = plain([3]felt.Felt{s[0].Add(padded[i]), s[1].Add(padded[i+1]), s[2]})
+		}
+		if got := HashMany(list...); got != s[0] {
+			t.Errorf("%d felts: %s, want %s", n, got, s[0])
+		}
+		var p Sponge
+		for i := range list {
+			p.Sum() // reading must not disturb
+			p.Write(list[i])
+		}
+		if got := p.Sum(); got != s[0] {
+			t.Errorf("%d felts, streamed: %s, want %s", n, got, s[0])
+		}
+	}
+}
+
+func TestBatchEqualsSingle(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, n := range []int{0, 1, 7, 8, 9, 63, 64, 65, 72, 200} {
+		a, b, got := make([]felt.Felt, n), make([]felt.Felt, n), make([]felt.Felt, n)
+		lists := make([][]felt.Felt, n)
+		for i := range a {
+			a[i], b[i] = random(r), random(r)
+			lists[i] = make([]felt.Felt, r.IntN(20))
+			for j := range lists[i] {
+				lists[i][j] = random(r)
+			}
+		}
+		HashPairs(got, a, b)
+		sums := HashLists(lists)
+		for i := range got {
+			if got[i] != Hash(a[i], b[i]) {
+				t.Fatalf("pairs: lane %d of %d", i, n)
+			}
+			if sums[i] != HashMany(lists[i]...) {
+				t.Fatalf("lists: lane %d of %d (%d felts)", i, n, len(lists[i]))
+			}
+		}
+		HashPairs(a, a, b)
+		for i := range a {
+			if a[i] != got[i] {
+				t.Fatalf("in place: lane %d of %d", i, n)
+			}
+		}
+	}
+}
+
+func FuzzPermute(f *testing.F) {
+	f.Add([]byte{1}, []byte{2}, []byte{3})
+	f.Fuzz(func(t *testing.T, x, y, z []byte) {
+		in := [3]felt.Felt{felt.Reduce(x), felt.Reduce(y), felt.Reduce(z)}
+		want := plain(in)
+		if Permute(in) != want {
+			t.Fatalf("permutation of %s", in)
+		}
+		l := newLanes(batchMin)
+		for k := range l.x {
+			for i := range l.x[k] {
+				l.x[k][i] = fp.Element(in[k])
+			}
+		}
+		l.permute(batchMin)
+		for k := range l.x {
+			if felt.Felt(l.x[k][batchMin-1]) != want[k] {
+				t.Fatalf("batched permutation of %s, lane %d", in, k)
+			}
+		}
+	})
+}
+
+func BenchmarkConstants(b *testing.B) {
+	for b.Loop() {
+		derive()
+	}
+}
+
+func BenchmarkHash(b *testing.B) {
+	x, y := felt.MustHex("0x123456789abcdef0123456789abcdef0123456789abcdef"), felt.MustHex("0x7abcdef0123456789abcdef0123456789abcdef01234")
+	load()
+	b.Run("single", func(b *testing.B) {
+		for b.Loop() {
+			x = Hash(x, y)
+		}
+	})
+	for _, n := range []int{8, 16, 64, 256} {
+		b.Run(fmt.Sprintf("batch-%d", n), func(b *testing.B) {
+			as, bs := make([]felt.Felt, n), make([]felt.Felt, n)
+			for i := range as {
+				x = x.Mul(y)
+				as[i], bs[i] = x, y
+			}
+			for b.Loop() {
+				HashPairs(as, as, bs)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/hash")
+		})
+	}
+}
