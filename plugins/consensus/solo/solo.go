@@ -41,6 +41,8 @@ type Solo struct {
 	// serving: the sealed attempt is the answer to a demand, so if it fails the demand is open again.
 	serving bool
 
+	allowedEmpty bool // of the open attempt
+
 	tickAt  uint64 // interval: when the running tick is due
 	pauseMs uint32 // before the next try; 0 when the last attempt went well
 }
@@ -151,7 +153,7 @@ func (s *Solo) failed(e *ordov1.ConsensusEvent_Failed) []*ordov1.Action {
 		s.serving = false
 		s.demands++
 	}
-	if e.GetEmpty() {
+	if e.GetEmpty() && !s.allowedEmpty { // the other kind of empty is a fault, and must not spin
 		s.rearm()
 		return s.next()
 	}
@@ -188,6 +190,7 @@ func (s *Solo) next() []*ordov1.Action {
 	case Demand:
 		build.AllowEmpty = true
 	}
+	s.allowedEmpty = build.AllowEmpty
 	s.stage = building
 	actions := []*ordov1.Action{{Action: &ordov1.Action_Build_{Build: build}}}
 	if s.demands > 0 {
