@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -158,8 +159,15 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *input.Object) (an
 	if ref.rooted != nil {
 		return ref.rooted.TransactionCount, nil
 	}
-	txs, _, err := included(ref.block)
-	return len(txs), err
+	return len(ref.block.Results), nil
+}
+
+// changes is the diff of a block of the view; the one that stands in between two blocks changed nothing.
+func changes(b *chain.Block) *ordov1.StateDiff {
+	if len(b.Transactions) == 0 && b.Header == nil {
+		return nil
+	}
+	return b.Diff()
 }
 
 func finality(ref *blockRef) string {
@@ -183,7 +191,7 @@ func (s *Server) stateUpdate(ctx context.Context, p *input.Object) (any, error) 
 		answer := struct {
 			OldRoot hexFelt    `json:"old_root,omitempty"`
 			Diff    *stateDiff `json:"state_diff"`
-		}{Diff: newStateDiff(ref.block.Diff, only)}
+		}{Diff: newStateDiff(changes(ref.block), only)}
 		if latest := ref.view.Latest(); latest != nil && latest.Context.Number+1 == ref.number {
 			answer.OldRoot = latest.StateRoot
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -175,7 +176,7 @@ func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
 }
 
 // eventRange: without bounds, from genesis to the latest block.
-func (s *Server) eventRange(ctx context.Context, view View, q *eventQuery) (from, to uint64, err error) {
+func (s *Server) eventRange(ctx context.Context, view *chain.View, q *eventQuery) (from, to uint64, err error) {
 	bound := func(id *blockID) (uint64, error) {
 		ref, err := s.resolve(ctx, view, *id)
 		if err != nil {
@@ -208,7 +209,7 @@ type eventPage struct {
 }
 
 // scan reads blocks from storage and then from the view, until the page is full.
-func (s *Server) scan(ctx context.Context, view View, page *eventPage, from, to uint64) error {
+func (s *Server) scan(ctx context.Context, view *chain.View, page *eventPage, from, to uint64) error {
 	next := from
 	if latest := view.Latest(); latest != nil && from <= latest.Context.Number && from <= to {
 		last := min(to, latest.Context.Number, from+maxScan-1)
@@ -227,8 +228,7 @@ func (s *Server) scan(ctx context.Context, view View, page *eventPage, from, to 
 	}
 	for _, b := range view.Blocks() {
 		if n := b.Context.Number; n >= next && n <= to {
-			_, results, _ := included(b)
-			if !page.add(n, nil, results) {
+			if !page.add(n, nil, b.Results) {
 				return nil
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -14,9 +15,9 @@ import (
 // blockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
 type blockRef struct {
 	number uint64
-	view   View
+	view   *chain.View
 	rooted *ordov1.BlockHeader // nil for a block of the view
-	block  *Block              // nil for a rooted one
+	block  *chain.Block        // nil for a rooted one
 	tip    bool                // the pre_confirmed block, the last of the view
 }
 
@@ -80,7 +81,7 @@ func (s *Server) blockParam(ctx context.Context, p *input.Object, name string) (
 	return s.resolve(ctx, s.Chain.View(), id)
 }
 
-func (s *Server) resolve(ctx context.Context, view View, id blockID) (*blockRef, error) {
+func (s *Server) resolve(ctx context.Context, view *chain.View, id blockID) (*blockRef, error) {
 	latest := view.Latest()
 	switch {
 	case id.tag == tagL1Accepted:
@@ -105,7 +106,7 @@ func (s *Server) resolve(ctx context.Context, view View, id blockID) (*blockRef,
 	return &blockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
 }
 
-func (s *Server) byNumber(ctx context.Context, view View, number uint64) (*blockRef, error) {
+func (s *Server) byNumber(ctx context.Context, view *chain.View, number uint64) (*blockRef, error) {
 	if latest := view.Latest(); latest != nil && number <= latest.Context.Number {
 		if number == latest.Context.Number {
 			return &blockRef{number: number, view: view, rooted: latest}, nil
@@ -128,7 +129,7 @@ func (s *Server) byNumber(ctx context.Context, view View, number uint64) (*block
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
-func preConfirmed(view View) *blockRef {
+func preConfirmed(view *chain.View) *blockRef {
 	next := view.Next()
 	if blocks := view.Blocks(); len(blocks) > 0 {
 		last := blocks[len(blocks)-1]
@@ -136,7 +137,7 @@ func preConfirmed(view View) *blockRef {
 			return &blockRef{number: last.Context.Number, view: view, block: last, tip: true}
 		}
 	}
-	return &blockRef{number: next.Number, view: view, block: &Block{Context: next}, tip: true}
+	return &blockRef{number: next.Number, view: view, block: &chain.Block{Context: next}, tip: true}
 }
 
 // stored reads one block from storage; nil when it is not there.
@@ -171,7 +172,8 @@ func (s *Server) eachStored(ctx context.Context, request *ordov1.BlocksRequest, 
 // body returns transactions and results of the block; the latter may be fewer while it is open.
 func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordov1.Transaction, []*ordov1.TransactionResult, error) {
 	if ref.block != nil {
-		return included(ref.block)
+		txs, results := included(ref.block)
+		return txs, results, nil
 	}
 	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true, Results: results})
 	if err != nil {
@@ -186,12 +188,7 @@ func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordo
 	return b.Transactions, b.Results, nil
 }
 
-// included pairs transactions with results: those without one yet, and the rejected, are not in the block.
-func included(b *Block) (txs []*ordov1.Transaction, results []*ordov1.TransactionResult, err error) {
-	for i, r := range b.Results {
-		if i < len(b.Transactions) && r.Status != ordov1.TransactionResult_REJECTED {
-			txs, results = append(txs, b.Transactions[i]), append(results, r)
-		}
-	}
-	return txs, results, nil
+// included are the transactions with a result: those of the open block without one come last and are not in it yet.
+func included(b *chain.Block) ([]*ordov1.Transaction, []*ordov1.TransactionResult) {
+	return b.Transactions[:len(b.Results)], b.Results
 }

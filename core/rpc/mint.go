@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -24,10 +25,10 @@ type minter struct {
 }
 
 const (
-	mintWait  = 10 * time.Second
-	patience  = 500 * time.Millisecond // for a transaction that nobody may ask a block for
-	mintL2Gas = 200_000_000            // far above a mint, far below the most a transaction may use
-	mintL1Gas = 100_000
+	mintWait     = 10 * time.Second
+	mintPatience = 500 * time.Millisecond // for a block that the client may have yet to ask for
+	mintL2Gas    = 200_000_000            // far above a mint, far below the most a transaction may use
+	mintL1Gas    = 100_000
 )
 
 func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
@@ -94,7 +95,7 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 // faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
 func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
 	if s.mint.last != nil {
-		if waiting, _ := s.Chain.Waiting(Key(s.mint.last)); waiting != NotWaiting {
+		if stage := s.Chain.Status(Key(s.mint.last)).Stage; stage == chain.Received || stage == chain.Candidate {
 			return s.mint.next, nil
 		}
 	}
@@ -157,33 +158,27 @@ func doubled(p *ordov1.GasPrice) []byte {
 // awaitMint waits until the mint has run, and on an instant node until its block is accepted. On a node that makes blocks on
 // demand it may wait for a block that the client has yet to ask for, so waiting longer is no error.
 func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
-	start := time.Now()
-	deadline := time.NewTimer(mintWait)
-	defer deadline.Stop()
-	poll := time.NewTicker(2 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		at, err := s.find(ctx, hash)
-		switch {
-		case err == errTransactionNotFound:
-			return errUnexpected.WithData("the mint was dropped: see the log of the node")
-		case err != nil:
-			return err
-		case at.ref == nil:
-			if !s.Devnet.Instant && time.Since(start) > patience {
-				return nil
-			}
-		case at.result.Status == ordov1.TransactionResult_REVERTED:
-			return errUnexpected.WithData("the mint reverted: " + at.result.Reason)
-		case at.ref.rooted != nil || !s.Devnet.Instant:
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-deadline.C:
-			return errUnexpected.WithData("the mint did not run in time")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	patience := mintPatience
+	enough := chain.PreConfirmed
+	if s.Devnet.Instant {
+		patience, enough = mintWait, chain.Accepted
 	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var r chain.Record
+	err := s.Chain.Await(waiting, func() bool {
+		r = s.Chain.Status(Key(hash))
+		return r.Stage >= enough
+	})
+	switch {
+	case r.Stage == chain.Dropped:
+		return errUnexpected.WithData(fmt.Sprintf("the mint was dropped: %v", r.Why))
+	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
+		return errUnexpected.WithData("the mint reverted: " + r.Result.Reason)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && s.Devnet.Instant:
+		return errUnexpected.WithData("the mint is in no accepted block yet: see the log of the node")
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -21,7 +22,7 @@ const SpecVersion = "0.10.2"
 // Options are the parts that the server answers from.
 type Options struct {
 	ChainID   felt.Felt
-	Chain     Chain
+	Chain     *chain.Chain // what the node knows and storage does not
 	Storage   ordov1.StorageReadClient
 	Execution ordov1.ExecutionClient
 	Ingress   Ingress

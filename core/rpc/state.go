@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -58,7 +59,7 @@ func emptyState(q *ordov1.StateRequest) *ordov1.StateResponse {
 }
 
 // lay writes the changes that the view knows over an answer of storage.
-func lay(changes State, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
+func lay(changes *chain.View, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
 	put := func(dst []byte, at int, v Key, ok bool) {
 		if ok {
 			copy(dst[at*felt.Size:], v[:])
@@ -158,7 +159,7 @@ func (s *Server) lastUpdate(ctx context.Context, ref *blockRef, contract, key []
 	if ref.rooted == nil {
 		blocks := ref.view.Blocks()
 		for i := len(blocks) - 1; i >= 0; i-- {
-			if b := blocks[i]; b.Context.Number <= ref.number && writes(b.Diff, contract, key) {
+			if b := blocks[i]; b.Context.Number <= ref.number && writes(changes(b), contract, key) {
 				return b.Context.Number, nil
 			}
 		}

@@ -171,8 +171,9 @@ type innerResources struct {
 }
 
 type tracedEvent struct {
-	Order uint32 `json:"order"`
-	event
+	Order uint32   `json:"order"`
+	Keys  hexFelts `json:"keys"`
+	Data  hexFelts `json:"data"`
 }
 
 type tracedNotice struct {
@@ -194,7 +195,7 @@ func newInvocation(f *ordov1.FunctionInvocation) *invocation {
 		out.Calls[i] = newInvocation(c)
 	}
 	for i, e := range f.Events {
-		out.Events[i] = tracedEvent{e.Order, event{f.Contract, e.Keys, e.Data}}
+		out.Events[i] = tracedEvent{e.Order, e.Keys, e.Data}
 	}
 	for i, m := range f.Messages {
 		out.Messages[i] = tracedNotice{m.Order, messageToL1{m.FromAddress, m.ToAddress, m.Payload}}

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -119,37 +121,49 @@ func transactionAnswer(tx *ordov1.Transaction, withHash, facts bool) any {
 
 // place is where a transaction is.
 type place struct {
-	ref     *blockRef // nil while it waits
-	index   int
-	tx      *ordov1.Transaction
-	result  *ordov1.TransactionResult
-	waiting Waiting
+	ref    *blockRef // nil while it waits
+	index  int
+	tx     *ordov1.Transaction
+	result *ordov1.TransactionResult
+	stage  chain.Stage // while it waits
 }
 
-// find looks in the view, the pool and storage, in this order: a transaction moves from the pool to the view to storage,
-// so the pool is asked first and the view taken after it.
+// find looks where the chain says the transaction stands.
 func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
-	waiting, tx := s.Chain.Waiting(Key(hash))
-	view := s.Chain.View()
+	switch r := s.Chain.Status(Key(hash)); r.Stage {
+	case chain.Received, chain.Candidate:
+		return &place{tx: r.Tx, stage: r.Stage}, nil
+	case chain.PreConfirmed:
+		// Gone from the view when its root came or the attempt was lost a moment ago: then storage, or nobody, has it.
+		if at := inView(s.Chain.View(), r.Height, hash); at != nil {
+			return at, nil
+		}
+	case chain.Dropped:
+		return nil, errTransactionNotFound.WithData(fmt.Sprintf("dropped: %v", r.Why))
+	}
+	return s.findStored(ctx, s.Chain.View(), hash)
+}
+
+func inView(view *chain.View, height uint64, hash []byte) *place {
 	for _, b := range view.Blocks() {
-		txs, results, _ := included(b)
-		for i, t := range txs {
-			if string(t.Hash) == string(hash) {
-				ref := &blockRef{number: b.Context.Number, view: view, block: b, tip: preConfirmed(view).number == b.Context.Number}
-				return &place{ref: ref, index: i, tx: t, result: results[i]}, nil
+		if b.Context.Number != height {
+			continue
+		}
+		txs, results := included(b)
+		for i, tx := range txs {
+			if string(tx.Hash) == string(hash) {
+				ref := &blockRef{number: height, view: view, block: b, tip: preConfirmed(view).number == height}
+				return &place{ref: ref, index: i, tx: tx, result: results[i]}
 			}
 		}
 	}
-	if waiting != NotWaiting && tx != nil {
-		return &place{tx: tx, waiting: waiting}, nil
-	}
-	return s.findStored(ctx, view, hash)
+	return nil
 }
 
-func (s *Server) findStored(ctx context.Context, view View, hash []byte) (*place, error) {
+func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) (*place, error) {
 	found, err := s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("storage: find transaction: %w", err)
 	}
 	if !found.Found {
 		return nil, errTransactionNotFound
@@ -163,7 +177,7 @@ func (s *Server) findStored(ctx context.Context, view View, hash []byte) (*place
 	}
 	ref := &blockRef{number: found.Number, view: view, rooted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
-		ref.rooted, ref.block = nil, &Block{Context: b.Header.Context, Transactions: b.Transactions, Results: b.Results}
+		ref.rooted, ref.block = nil, chain.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}
 	return &place{ref: ref, index: int(found.Index), tx: b.Transactions[found.Index], result: b.Results[found.Index]}, nil
 }
@@ -176,23 +190,38 @@ func (s *Server) findParam(ctx context.Context, p *input.Object) (*place, error)
 	return s.find(ctx, hash)
 }
 
+type transactionStatus struct {
+	Finality  string `json:"finality_status"`
+	Execution string `json:"execution_status,omitempty"`
+	Reason    string `json:"failure_reason,omitempty"`
+}
+
 func (s *Server) transactionStatus(ctx context.Context, p *input.Object) (any, error) {
-	at, err := s.findParam(ctx, p)
+	hash := p.Felt("transaction_hash")
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	// Clients poll this one: what the chain remembers needs no storage.
+	r := s.Chain.Status(Key(hash))
+	if r.Result != nil || r.Stage == chain.Received || r.Stage == chain.Candidate {
+		return newStatus(r.Stage.String(), r.Result), nil
+	}
+	at, err := s.find(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	answer := struct {
-		Finality  string `json:"finality_status"`
-		Execution string `json:"execution_status,omitempty"`
-		Reason    string `json:"failure_reason,omitempty"`
-	}{Finality: "RECEIVED"}
-	switch {
-	case at.ref != nil:
-		answer.Finality, answer.Execution, answer.Reason = finality(at.ref), at.result.Status.String(), at.result.Reason
-	case at.waiting == Candidate:
-		answer.Finality = "CANDIDATE"
+	if at.ref == nil {
+		return newStatus(at.stage.String(), nil), nil
 	}
-	return answer, nil
+	return newStatus(finality(at.ref), at.result), nil
+}
+
+func newStatus(finality string, r *ordov1.TransactionResult) transactionStatus {
+	status := transactionStatus{Finality: finality}
+	if r != nil {
+		status.Execution, status.Reason = r.Status.String(), r.Reason
+	}
+	return status
 }
 
 func (s *Server) transactionByHash(ctx context.Context, p *input.Object) (any, error) {

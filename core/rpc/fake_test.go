@@ -1,0 +1,264 @@
+package rpc
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// dial serves gRPC in memory and connects to it.
+func dial(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	register(server)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// fakeStorage answers from blocks in memory, applying their diffs on each read.
+type fakeStorage struct {
+	ordov1.UnimplementedStorageReadServer
+	blocks  []*ordov1.Block
+	classes []*ordov1.Class
+}
+
+func (f *fakeStorage) State(_ context.Context, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
+	top := uint64(len(f.blocks) - 1)
+	if q.AtHeight {
+		if q.Height > top {
+			return &ordov1.StateResponse{NotFound: true}, nil
+		}
+		top = q.Height
+	}
+	out := &ordov1.StateResponse{Height: top}
+	var d diffs
+	for _, b := range f.blocks[:top+1] {
+		d = append(d, b.StateDiff)
+	}
+	add := func(dst *[]byte, v Key, _ bool) { *dst = append(*dst, v[:]...) }
+	each(q.Storage, 2, func(row [][]byte) { v, ok := d.Storage(Key(row[0]), Key(row[1])); add(&out.Storage, v, ok) })
+	each(q.Nonces, 1, func(row [][]byte) { v, ok := d.Nonce(Key(row[0])); add(&out.Nonces, v, ok) })
+	each(q.ClassHashes, 1, func(row [][]byte) { v, ok := d.ClassHash(Key(row[0])); add(&out.ClassHashes, v, ok) })
+	each(q.CompiledClassHashes, 1, func(row [][]byte) {
+		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row[0])
+		add(&out.CompiledClassHashes, v, ok)
+	})
+	return out, nil
+}
+
+func (f *fakeStorage) Classes(q *ordov1.ClassesRequest, out grpc.ServerStreamingServer[ordov1.Class]) error {
+	var failed error
+	each(q.Hashes, 1, func(row [][]byte) {
+		for _, c := range f.classes {
+			if string(c.Hash) == string(row[0]) && failed == nil {
+				failed = out.Send(c)
+			}
+		}
+	})
+	return failed
+}
+
+func (f *fakeStorage) Blocks(q *ordov1.BlocksRequest, out grpc.ServerStreamingServer[ordov1.Block]) error {
+	for _, b := range f.blocks {
+		n := b.Header.Context.Number
+		switch from := q.From.(type) {
+		case *ordov1.BlocksRequest_Hash:
+			if string(from.Hash) != string(b.Header.Hash) {
+				continue
+			}
+		case *ordov1.BlocksRequest_Number:
+			if n < from.Number || n > max(from.Number, q.To) {
+				continue
+			}
+		}
+		sent := &ordov1.Block{Header: b.Header}
+		if q.Transactions {
+			sent.Transactions = b.Transactions
+		}
+		if q.Results {
+			sent.Results = b.Results
+		}
+		if q.StateDiff {
+			sent.StateDiff = b.StateDiff
+		}
+		if err := out.Send(sent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fakeStorage) FindTransaction(_ context.Context, q *ordov1.FindTransactionRequest) (*ordov1.FindTransactionResponse, error) {
+	for _, b := range f.blocks {
+		for i, tx := range b.Transactions {
+			if string(tx.Hash) == string(q.Hash) {
+				return &ordov1.FindTransactionResponse{Found: true, Number: b.Header.Context.Number, Index: uint32(i)}, nil
+			}
+		}
+	}
+	return &ordov1.FindTransactionResponse{}, nil
+}
+
+// diffs answers from state diffs, the last one first.
+type diffs []*ordov1.StateDiff
+
+func lookup(d diffs, table func(*ordov1.StateDiff) []byte, key []byte) (v Key, ok bool) {
+	for i := len(d) - 1; i >= 0 && !ok; i-- {
+		each(table(d[i]), 2, func(row [][]byte) {
+			if string(row[0]) == string(key) {
+				v, ok = Key(row[1]), true
+			}
+		})
+	}
+	return v, ok
+}
+
+func (d diffs) Storage(contract, key Key) (Key, bool) {
+	return lookup(d, func(x *ordov1.StateDiff) []byte {
+		for _, c := range x.GetStorage() {
+			if Key(c.Address) == contract {
+				return c.Entries
+			}
+		}
+		return nil
+	}, key[:])
+}
+
+func (d diffs) Nonce(contract Key) (Key, bool) {
+	return lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetNonces() }, contract[:])
+}
+
+func (d diffs) ClassHash(contract Key) (Key, bool) {
+	if v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetReplaced() }, contract[:]); ok {
+		return v, ok
+	}
+	return lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetDeployed() }, contract[:])
+}
+
+// fakeExecution gives scripted outcomes by the contract or sender that is asked for.
+type fakeExecution struct {
+	ordov1.UnimplementedExecutionServer
+	verdicts map[Key]*ordov1.ValidateResponse_Verdict
+	errors   map[Key]*ordov1.ViewError
+	seen     *ordov1.ViewRequest // the last one
+}
+
+func (f *fakeExecution) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	out := &ordov1.ValidateResponse{}
+	for _, item := range q.Items {
+		verdict, ok := f.verdicts[Key(item.Transaction.Sender)]
+		if !ok {
+			verdict = &ordov1.ValidateResponse_Verdict{}
+		}
+		out.Verdicts = append(out.Verdicts, verdict)
+	}
+	return out, nil
+}
+
+func (f *fakeExecution) View(_ context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	f.seen = q
+	if call := q.GetCall(); call != nil {
+		if e, ok := f.errors[Key(call.Contract)]; ok {
+			return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: e}}, nil
+		}
+		return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Call{Call: append(call.Contract[:32:32], call.Calldata...)}}, nil
+	}
+	out := &ordov1.SimulationResults{}
+	for i, tx := range q.GetSimulate().Transactions {
+		if e, ok := f.errors[Key(tx.Sender)]; ok {
+			failed := &ordov1.ViewError{Code: e.Code, Index: uint32(i), Error: e.Error}
+			return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: failed}}, nil
+		}
+		out.Transactions = append(out.Transactions, simulatedTransaction(tx))
+	}
+	if q.GetSimulate().InitialReads {
+		out.InitialReads = &ordov1.InitialReads{
+			Storage: []*ordov1.ContractStorage{{Address: fe(0x77), Entries: fes(1, 2)}}, Nonces: fes(0x77, 3), ClassHashes: fes(0x77, 4), Declared: fes(4, 1),
+		}
+	}
+	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Simulation{Simulation: out}}, nil
+}
+
+func simulatedTransaction(tx *ordov1.Transaction) *ordov1.SimulatedTransaction {
+	call := func(contract uint64, calls ...*ordov1.FunctionInvocation) *ordov1.FunctionInvocation {
+		return &ordov1.FunctionInvocation{
+			Contract: fe(contract), Selector: fe(5), Calldata: fes(1, 2), Caller: fe(0), ClassHash: fe(0xc1), Result: fes(1), Calls: calls,
+			EntryPoint: ordov1.FunctionInvocation_EXTERNAL, CallType: ordov1.FunctionInvocation_CALL, Gas: &ordov1.Gas{L2Gas: 9},
+		}
+	}
+	inner := call(0x88)
+	inner.Events = []*ordov1.OrderedEvent{{Order: 0, Keys: fes(0xe1), Data: fes(7)}}
+	inner.Messages = []*ordov1.OrderedMessage{{Order: 1, FromAddress: fe(0x88), ToAddress: fe(0xabc), Payload: fes(1)}}
+	trace := &ordov1.Trace{
+		Type: tx.Type, Validate: call(0x77), Execute: call(0x77, inner), FeeTransfer: call(0x99), Gas: &ordov1.Gas{L1DataGas: 128, L2Gas: 1000},
+		StateDiff: &ordov1.StateDiff{Nonces: fes(0x77, 1)},
+	}
+	if tx.Tip == 13 {
+		trace.RevertReason, trace.Execute = "out of <luck>", nil
+	}
+	return &ordov1.SimulatedTransaction{
+		Trace: trace,
+		Fee: &ordov1.FeeEstimate{
+			Gas: &ordov1.Gas{L1Gas: 1, L1DataGas: 2, L2Gas: 3}, L1GasPrice: u128(10), L1DataGasPrice: u128(11), L2GasPrice: u128(12),
+			OverallFee: u128(68), Wei: tx.Type == ordov1.TransactionType_L1_HANDLER,
+		},
+		Result: &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED},
+	}
+}
+
+func (f *fakeExecution) Compile(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	class, err := ingress.DecodeClass(q.Sierra)
+	if err != nil {
+		return &ordov1.CompileResponse{Refusal: ordov1.Refusal_COMPILATION_FAILED, Reason: err.Error()}, nil
+	}
+	return &ordov1.CompileResponse{Class: &ordov1.Class{Hash: class.Hash, Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc), Casm: []byte("{}")}}, nil
+}
+
+// fakePool keeps what it is given, and refuses what it is told to.
+type fakePool struct {
+	chain     *chain.Chain
+	errors    map[Key]error
+	deploying map[Key]bool
+}
+
+func (p *fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
+	if err := p.errors[Key(tx.Sender)]; err != nil {
+		return err
+	}
+	if p.chain.Status(Key(tx.Hash)).Stage != chain.Unknown {
+		return pool.ErrDuplicate
+	}
+	p.chain.Received(tx)
+	return nil
+}
+
+func (p *fakePool) Deploying(account []byte) bool { return p.deploying[Key(account)] }
+
+func fe(n uint64) []byte { return felt.FromUint64(n).Append(nil) }
+
+func fes(list ...uint64) (out []byte) {
+	for _, n := range list {
+		out = append(out, fe(n)...)
+	}
+	return out
+}
+
+func u128(n uint64) []byte { return fe(n)[16:] }
