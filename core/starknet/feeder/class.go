@@ -18,7 +18,7 @@ const maxInflated = 256 << 20
 func (d *decoder) sierra(raw json.RawMessage) *starknet.SierraClass {
 	o := d.object("", raw)
 	defer o.close()
-	c := &starknet.SierraClass{Version: o.string("contract_class_version"), ABI: o.string("abi"), Program: o.program("sierra_program")}
+	c := &starknet.SierraClass{Version: o.string("contract_class_version"), ABI: o.abi(), Program: o.program("sierra_program")}
 	e := o.object("entry_points_by_type")
 	for name, list := range map[string]*[]starknet.SierraEntryPoint{"EXTERNAL": &c.External, "L1_HANDLER": &c.L1Handler, "CONSTRUCTOR": &c.Constructor} {
 		e.each(name, func(path string, raw json.RawMessage) {
@@ -29,6 +29,47 @@ func (d *decoder) sierra(raw json.RawMessage) *starknet.SierraClass {
 	}
 	e.close()
 	return c
+}
+
+// abi reads the ABI: the text that is hashed, or JSON as the compiler leaves it, which clients then print as Python would.
+func (o *object) abi() string {
+	raw, _ := o.take("abi")
+	if len(raw) > 0 && raw[0] == '"' {
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			o.d.fail(o.at("abi"), "%v", err)
+		}
+		return s
+	}
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '[' {
+		o.d.fail(o.at("abi"), "want a string or a list")
+		return ""
+	}
+	return spaced(raw)
+}
+
+// spaced puts one space after each comma and colon that is not in a text, and drops other space between tokens.
+func spaced(raw []byte) string {
+	var tight bytes.Buffer
+	if err := json.Compact(&tight, raw); err != nil {
+		return ""
+	}
+	out := make([]byte, 0, tight.Len()+tight.Len()/8)
+	inText, escaped := false, false
+	for _, c := range tight.Bytes() {
+		out = append(out, c)
+		switch {
+		case escaped:
+			escaped = false
+		case inText && c == '\\':
+			escaped = true
+		case c == '"':
+			inText = !inText
+		case !inText && (c == ',' || c == ':'):
+			out = append(out, ' ')
+		}
+	}
+	return string(out)
 }
 
 // program reads a list of felts, plain or as the gateway takes it: JSON, gzipped, in base64.

@@ -2,10 +2,12 @@ package feeder
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -176,7 +178,7 @@ func python(out *bytes.Buffer, v any) {
 		for k := range v {
 			keys = append(keys, k)
 		}
-		slices.Sort(keys)
+		slices.SortFunc(keys, byNumber)
 		out.WriteByte('{')
 		for i, k := range keys {
 			if i > 0 {
@@ -188,6 +190,16 @@ func python(out *bytes.Buffer, v any) {
 		}
 		out.WriteByte('}')
 	}
+}
+
+// byNumber orders keys as text, but offsets of hints, which are integers in Python, by value.
+func byNumber(a, b string) int {
+	x, err := strconv.ParseUint(a, 10, 64)
+	y, err2 := strconv.ParseUint(b, 10, 64)
+	if err != nil || err2 != nil {
+		return strings.Compare(a, b)
+	}
+	return cmp.Compare(x, y)
 }
 
 func pythonString(out *bytes.Buffer, s string) {
