@@ -224,7 +224,7 @@ func (r *Running) enter(counted bool) (func(), error) {
 	case described, configuring:
 		return nil, status.Error(codes.FailedPrecondition, "the plugin is not configured yet: call Configure first")
 	case draining:
-		return nil, status.Error(codes.Unavailable, "the plugin is draining")
+		return nil, status.Error(codes.FailedPrecondition, "the plugin is draining: no new work is taken")
 	}
 	if !counted {
 		return func() {}, nil

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// orphanGrace is what a plugin gets to flush when its host has died.
+// orphanGrace is what a plugin gets to flush when no host drains it.
 const orphanGrace = 5 * time.Second
 
 // Serve is the whole main function of a plugin. It returns when the host stops the plugin.
@@ -28,17 +30,17 @@ func Serve(s *Service) {
 	// go-plugin replaces os.Stderr by a stream that only some hosts read: the log keeps the one that is there now.
 	log := hclog.New(&hclog.LoggerOptions{
 		Name:       s.description.Name,
-		Level:      hclog.LevelFromString(envOr("ORDO_LOG_LEVEL", "debug")),
+		Level:      hclog.LevelFromString(envOr("ORDO_PLUGIN_LOG", "debug")),
 		Output:     os.Stderr,
 		JSONFormat: true,
 	})
 	running := s.Run(log)
-	go watchHost(func(why string) {
-		log.Warn("the host is gone, stopping", "why", why)
+	go endWhen(func(why string) {
+		log.Warn("stopping without the host", "why", why)
 		ctx, cancel := context.WithTimeout(context.Background(), orphanGrace)
 		defer cancel()
 		if err := running.drain(ctx); err != nil {
-			log.Error("drain after the host's end", "error", err)
+			log.Error("drain", "error", err)
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -89,26 +91,34 @@ func (a *adapter) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientCo
 	return nil, errors.New("the sdk only serves: the host uses the generated clients")
 }
 
-// watchHost calls gone once when the process that started this one has died: its end of our stdin closes, or we get
-// another parent. Pdeathsig alone is not enough, it exists on Linux only and a host may not set it.
-func watchHost(gone func(why string)) {
-	signal := make(chan string, 2)
-	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+// endWhen calls end once when the process has to stop although no host says so: a signal asks for it, or the host has
+// died, which shows by the end of our stdin or by another parent. Pdeathsig alone is not enough: it exists on Linux
+// only, and a host may not set it. An interrupt is not a reason, go-plugin ignores it for us.
+func endWhen(end func(why string)) {
+	reason := make(chan string, 3)
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	go func() {
+		<-terminated
+		reason <- "terminated by a signal"
+	}()
+	// Only when the host promises to hold the other end: elsewhere stdin may be a terminal, a file or nothing.
+	if os.Getenv("ORDO_PLUGIN_WATCH_STDIN") != "" {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
-			signal <- "stdin closed"
+			reason <- "stdin ended: the host is gone"
 		}()
 	}
 	parent := os.Getppid()
 	go func() {
 		for range time.Tick(time.Second) {
 			if os.Getppid() != parent {
-				signal <- "parent changed"
+				reason <- "another parent: the host is gone"
 				return
 			}
 		}
 	}()
-	gone(<-signal)
+	end(<-reason)
 }
 
 func envOr(key, fallback string) string {

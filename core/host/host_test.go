@@ -304,7 +304,7 @@ func TestDrainWaitsForCalls(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("drained before the call ended")
 	}
-	if _, err := score(p, ""); status.Code(err) != codes.Unavailable {
+	if _, err := score(p, ""); status.Code(err) != codes.FailedPrecondition {
 		t.Fatalf("a call after Drain: %v", err)
 	}
 }

@@ -97,7 +97,7 @@ func (s Spec) executable() (string, error) {
 
 // environment is what the plugin may see of ours, then its own.
 func (s Spec) environment(pass []string) []string {
-	allowed := append([]string{"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "XDG_CACHE_HOME", "ORDO_LOG_LEVEL",
+	allowed := append([]string{"PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "XDG_CACHE_HOME", "ORDO_PLUGIN_LOG",
 		"LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG", "GOTRACEBACK", "GOMAXPROCS"}, pass...)
 	var env []string
 	for _, key := range allowed {
@@ -105,5 +105,7 @@ func (s Spec) environment(pass []string) []string {
 			env = append(env, key+"="+value)
 		}
 	}
+	// Stdin is a pipe whose other end only we hold.
+	env = append(env, "ORDO_PLUGIN_WATCH_STDIN=1")
 	return append(env, s.Env...)
 }
