@@ -41,8 +41,10 @@ const (
 
 // Names of the contracts that only tests and benchmarks use.
 const (
-	ERC20 = "erc20"
-	Hello = "hello"
+	ERC20    = "erc20"
+	Hello    = "hello"
+	Bridge   = "token-bridge"
+	Mintable = "mintable"
 )
 
 // All lists every contract of the build.
@@ -64,6 +66,10 @@ func All() []Contract {
 			"0x59129bb3d36d04806281438d6a5b56f780a283663ef6a32cb3b1c945217b11b"),
 		sierra(Hello, cairo, "test_data/hello_starknet__hello_starknet.contract_class.json",
 			"0x62d825df400525ed5f51ba57524097de31c7805209b107e03d35a5f49640362"),
+		sierra(Bridge, cairo, "test_data/token_bridge__token_bridge.contract_class.json",
+			"0x26b1be718ec1a453a9e3ac2b4592466ccbfa1f7dc6bb21d4a682880fa664686"),
+		sierra(Mintable, cairo, "test_data/mintable__mintable_erc20_ownable.contract_class.json",
+			"0x4df4a3f1abe1612aeb2074f87bb75fd97562540869532d40063041c41c097ff"),
 	}
 }
 

@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ordo-sequencer/ordo/contracts"
+	"github.com/ordo-sequencer/ordo/core/starknet"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/client"
+)
+
+const (
+	mixedSize   = 2000
+	mixedSender = 40
+	mixedBlocks = 8  // with the one before them below ten, where blocks begin to write old hashes into the state
+	mixedFresh  = 60 // accounts to be deployed
+)
+
+// TestExecutors is item 5: the same mixed transactions through the sequential and the concurrent executor, in one block
+// and in many, give the same results and the same final root.
+func TestExecutors(t *testing.T) {
+	setup, txs := mixture(t)
+	type outcome struct {
+		name    string
+		root    string
+		results map[string]string
+	}
+	var all []outcome
+	for _, executor := range []string{"sequential", "concurrent"} {
+		for _, blocks := range []int{1, mixedBlocks} {
+			name := fmt.Sprintf("%s, %d blocks", executor, blocks)
+			root, results := execute(t, executor, blocks, setup, txs)
+			t.Logf("%s: root %s, %d results", name, root, len(results))
+			all = append(all, outcome{name, root, results})
+		}
+	}
+	for _, o := range all[1:] {
+		if o.root != all[0].root {
+			t.Errorf("%s ends with root %s, %s with %s", all[0].name, all[0].root, o.name, o.root)
+		}
+		if !maps.Equal(o.results, all[0].results) {
+			for hash, result := range all[0].results {
+				if o.results[hash] != result {
+					t.Fatalf("%s and %s differ in %s:\n%s\n%s", all[0].name, o.name, hash, result, o.results[hash])
+				}
+			}
+			t.Errorf("%s has %d results, %s has %d", all[0].name, len(all[0].results), o.name, len(o.results))
+		}
+	}
+	counts := make(map[string]int)
+	for _, result := range all[0].results {
+		for _, word := range []string{"SUCCEEDED", "REVERTED", "DECLARE", "DEPLOY_ACCOUNT"} {
+			if strings.Contains(result, `"`+word+`"`) {
+				counts[word]++
+			}
+		}
+	}
+	t.Logf("%v", counts)
+	if len(all[0].results) < mixedSize*9/10 || counts["REVERTED"] < 50 || counts["DECLARE"] < 3 || counts["DEPLOY_ACCOUNT"] < 10 {
+		t.Errorf("the mixture is not mixed: %d results, %v", len(all[0].results), counts)
+	}
+}
+
+// execute runs the transactions in a fresh node and returns the final root and each receipt.
+func execute(t *testing.T, executor string, blocks int, setup, txs []*client.Tx) (root string, results map[string]string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ordo.toml")
+	settings := fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
+		"[execution.config]\nexecutor = %q\n", mixedSender, executor)
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := run(t, "run", "--config", file)
+	defer n.stop(t)
+	seal := func(part []*client.Tx) {
+		t.Helper()
+		for _, tx := range part {
+			n.submit(t, tx)
+		}
+		n.call(t, "devnet_createBlock", map[string]any{}, nil)
+	}
+	seal(setup)
+	for i := range blocks {
+		seal(txs[i*len(txs)/blocks : (i+1)*len(txs)/blocks])
+	}
+	head := n.rooted(t, uint64(blocks+1))
+	if head.Number != uint64(blocks+1) {
+		t.Fatalf("%d blocks, want %d", head.Number, blocks+1)
+	}
+	results = make(map[string]string)
+	for number := 2; number <= blocks+1; number++ {
+		var block struct {
+			Transactions []struct {
+				Receipt map[string]any `json:"receipt"`
+			} `json:"transactions"`
+		}
+		n.call(t, "starknet_getBlockWithReceipts", map[string]any{"block_id": map[string]any{"block_number": number}}, &block)
+		for _, tx := range block.Transactions {
+			hash := tx.Receipt["transaction_hash"].(string)
+			raw, err := json.Marshal(tx.Receipt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results[hash] = string(raw)
+		}
+	}
+	return head.Root, results
+}
+
+// mixture makes the transactions, always the same ones: setup funds the accounts that the others deploy. A nonce that comes too early is followed by the missing one
+// within the same eighth, so that the order of execution does not depend on where blocks end.
+func mixture(t *testing.T) (setup, list []*client.Tx) {
+	t.Helper()
+	m := &mixer{
+		random:  rand.New(rand.NewPCG(5, 2000)),
+		senders: accounts(0, mixedSender),
+		nonces:  make([]uint64, mixedSender),
+		dir:     filepath.Join(binaries(t), "contracts"),
+	}
+	m.token = m.class(t, contracts.ERC20)
+	m.account = m.class(t, contracts.NativeAccount)
+	m.classes = []*ordov1.Class{m.token, m.class(t, contracts.Hello), m.class(t, contracts.Bridge), m.class(t, contracts.Mintable)}
+	for i := range mixedFresh {
+		salt := felt.FromUint64(uint64(i))
+		account := client.NewAccountAt(m.senders[0], client.Felt(m.account.Hash), salt, felt.FromUint64(uint64(1_000_000+i)))
+		m.fresh = append(m.fresh, fresh{account, salt})
+		call := client.Transfer(strk(), account.Address, 5_000_000_000_000_000_000)
+		setup = append(setup, m.invoke(i%mixedSender, call))
+	}
+	for part := range mixedBlocks {
+		from := len(list)
+		for len(list) < (part+1)*mixedSize/mixedBlocks {
+			list = append(list, m.next(len(list))...)
+		}
+		m.scatter(list[from:])
+	}
+	return setup, list
+}
+
+type mixer struct {
+	random  *rand.Rand
+	senders []*client.Account
+	nonces  []uint64
+	dir     string
+	token   *ordov1.Class
+	account *ordov1.Class
+	classes []*ordov1.Class // not declared yet
+	tokens  []deployed
+	fresh   []fresh // funded, not deployed
+	salt    uint64
+}
+
+type fresh struct {
+	*client.Account
+	salt felt.Felt
+}
+
+type deployed struct {
+	address felt.Felt
+	owner   int
+}
+
+func (m *mixer) class(t *testing.T, name string) *ordov1.Class {
+	t.Helper()
+	class, err := contracts.Read(m.dir, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return class
+}
+
+func (m *mixer) invoke(sender int, calls ...client.Call) *client.Tx {
+	m.nonces[sender]++
+	a := *m.senders[sender]
+	a.Tip = m.random.Uint64N(3)
+	return a.Invoke(m.nonces[sender]-1, calls...)
+}
+
+func (m *mixer) next(index int) []*client.Tx {
+	sender := m.random.IntN(len(m.senders))
+	other := m.senders[m.random.IntN(len(m.senders))].Address
+	m.salt++
+	salt := felt.FromUint64(m.salt)
+	switch roll := m.random.IntN(100); {
+	case index%500 == 0 && len(m.classes) > 0: // declares, the token's first
+		class := m.classes[0]
+		m.classes = m.classes[1:]
+		m.nonces[sender]++
+		return []*client.Tx{m.senders[sender].Declare(m.nonces[sender]-1, class)}
+	case roll < 8: // a token of the sender's
+		data := []felt.Felt{salt, salt, felt.FromUint64(18), felt.FromUint64(1000), felt.Zero(), m.senders[sender].Address}
+		hash := client.Felt(m.token.Hash)
+		m.tokens = append(m.tokens, deployed{starknet.ContractAddress(felt.Zero(), salt, hash, data), sender})
+		return []*client.Tx{m.invoke(sender, client.Deploy(hash, salt, data...))}
+	case roll < 20 && len(m.tokens) > 0: // it moves, or reverts once the owner has given it all away
+		token := m.tokens[m.random.IntN(len(m.tokens))]
+		return []*client.Tx{m.invoke(token.owner, client.Transfer(token.address, other, m.random.Uint64N(900)))}
+	case roll < 24: // more than anyone has: reverts
+		call := client.Transfer(strk(), other, 1)
+		call.Calldata[2] = felt.One() // high half
+		return []*client.Tx{m.invoke(sender, call)}
+	case roll < 26: // no contract there: reverts
+		return []*client.Tx{m.invoke(sender, client.Transfer(salt.Add(felt.MustHex("0xdead0000")), other, 1))}
+	case roll < 28: // a class that nobody declared
+		return []*client.Tx{m.invoke(sender, client.Deploy(felt.MustHex("0xc1a55"), salt))}
+	case roll < 33 && len(m.fresh) > 0: // an account is deployed, and used at once
+		account := m.fresh[0]
+		m.fresh = m.fresh[1:]
+		deploy := account.DeployAccount(client.Felt(m.account.Hash), account.salt)
+		return []*client.Tx{deploy, account.Invoke(1, client.Transfer(strk(), other, 5))}
+	case roll < 40: // several calls
+		return []*client.Tx{m.invoke(sender, client.Transfer(strk(), other, 1), client.Transfer(strk(), felt.FromUint64(m.salt), 2))}
+	}
+	return []*client.Tx{m.invoke(sender, client.Transfer(strk(), other, m.random.Uint64N(1000)))}
+}
+
+// scatter exchanges neighbours of one sender, which makes gaps in nonces.
+func (m *mixer) scatter(part []*client.Tx) {
+	last := make(map[string]int)
+	for i, tx := range part {
+		sender := string(tx.Sender)
+		if j, ok := last[sender]; ok && m.random.IntN(12) == 0 && plain(part[i]) && plain(part[j]) {
+			part[i], part[j] = part[j], part[i]
+			delete(last, sender)
+			continue
+		}
+		last[sender] = i
+	}
+}
+
+func plain(tx *client.Tx) bool {
+	return tx.Type == ordov1.TransactionType_INVOKE
+}
