@@ -10,8 +10,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -105,11 +107,18 @@ func (c *testChain) grow() *block {
 	}
 	b := &block{diff: d, classes: classes}
 	for i := range r.IntN(4) {
-		hash := felt.FromUint64(1_000_000 + num*100 + uint64(i)).Append(nil)
-		b.transactions = append(b.transactions, &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: hash, Tip: num, Calldata: bytes.Repeat(hash, 5)})
-		result := &ordov1.TransactionResult{Hash: hash, Status: ordov1.TransactionResult_SUCCEEDED}
+		tx := &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Sender: address().Append(nil), Nonce: felt.FromUint64(num*10 + uint64(i)).Append(nil),
+			Calldata: felt.Pack([]felt.Felt{felt.One(), felt.FromUint64(r.Uint64())}), Signature: felt.Pack([]felt.Felt{felt.One(), felt.Zero()}), Tip: num,
+			ResourceBounds: &ordov1.ResourceBounds{L2GasAmount: 1000, L2GasPrice: wire.FromUint128(starknet.Uint128{Lo: 3})}}
+		tx.Hash = wire.FromFelt(must(wire.TransactionHash(tx, felt.MustShortString("SN_TEST"))))
+		b.transactions = append(b.transactions, tx)
+		result := &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED, ActualFee: wire.FromUint128(starknet.Uint128{Lo: 5}),
+			Gas: &ordov1.Gas{L2Gas: 77}}
+		if r.IntN(5) == 0 {
+			result.Status, result.Reason = ordov1.TransactionResult_REVERTED, "out of gas"
+		}
 		for range r.IntN(3) {
-			result.Events = append(result.Events, &ordov1.Event{FromAddress: hash, Keys: hash})
+			result.Events = append(result.Events, &ordov1.Event{FromAddress: tx.Sender, Keys: felt.Pack([]felt.Felt{felt.One()})})
 		}
 		b.results = append(b.results, result)
 	}
@@ -153,7 +162,7 @@ func (c *testChain) append(b *block) *block {
 	if n := len(c.hashes); n > 0 {
 		parent = c.hashes[n-1]
 	}
-	h, err := starkHeader(b.header)
+	h, err := wire.Header(b.header)
 	if err != nil {
 		panic(err)
 	}
@@ -192,46 +201,36 @@ func name(what string, parts ...[]byte) string {
 	return what
 }
 
-// seal writes the header of a block whose parts are there.
+// seal writes the header of a block whose parts are there, with true commitments.
 func seal(b *block, num uint64) {
-	one := &ordov1.GasPrice{Wei: []byte{1}, Fri: []byte{2}}
-	n, err := checkDiff(b.diff)
-	if err != nil {
-		panic(err)
+	price := &ordov1.GasPrice{Wei: wire.FromUint128(starknet.Uint128{Lo: 1}), Fri: wire.FromUint128(starknet.Uint128{Lo: 2})}
+	diff := must(wire.StateDiff(b.diff))
+	var signed []starknet.Signed
+	var receipts []starknet.Receipt
+	for i, t := range b.transactions {
+		signed = append(signed, starknet.Signed{Hash: f(t.Hash), Signature: must(felt.Unpack(t.Signature))})
+		receipts = append(receipts, must(wire.Receipt(b.results[i])))
 	}
-	events := 0
-	for _, r := range b.results {
-		events += len(r.Events)
-	}
-	commitment := felt.FromUint64(num*1000 + uint64(len(b.transactions)) + 1).Append(nil)
 	b.header = &ordov1.BlockHeader{
 		Context: &ordov1.BlockContext{Number: num, Timestamp: 1700000000 + num, Sequencer: felt.FromUint64(0x5e9).Append(nil), StarknetVersion: "0.14.1",
-			L1Gas: one, L1DataGas: one, L2Gas: one, BlobDa: true},
-		TransactionCount: uint32(len(b.transactions)), EventCount: uint32(events), StateDiffLength: uint32(n),
-		TransactionCommitment: commitment, EventCommitment: commitment, ReceiptCommitment: commitment, StateDiffCommitment: diffMark(b.diff),
+			L1Gas: price, L1DataGas: price, L2Gas: price, BlobDa: true},
+		TransactionCount:      uint32(len(b.transactions)),
+		EventCount:            uint32(starknet.EventCount(receipts)),
+		StateDiffLength:       uint32(diff.Length()),
+		TransactionCommitment: wire.FromFelt(starknet.TransactionCommitment(signed, starknet.V0_14_1)),
+		EventCommitment:       wire.FromFelt(starknet.EventCommitment(receipts)),
+		ReceiptCommitment:     wire.FromFelt(starknet.ReceiptCommitment(receipts)),
+		StateDiffCommitment:   wire.FromFelt(diff.Commitment()),
 	}
-	h, err := starkHeader(b.header)
-	if err != nil {
-		panic(err)
-	}
-	partial, err := h.PartialHash()
-	if err != nil {
-		panic(err)
-	}
-	b.header.PartialHash = partial.Append(nil)
+	h := must(wire.Header(b.header))
+	b.header.PartialHash = wire.FromFelt(must(h.PartialHash()))
 }
 
-// diffMark stands for the commitment of a diff: blocks with other diffs have other hashes.
-func diffMark(d *ordov1.StateDiff) []byte {
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(d)
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	sum := felt.One()
-	for i := 0; i < len(data); i += 31 {
-		sum = sum.Mul(felt.FromUint64(0xfff1)).Add(felt.Reduce(data[i:min(len(data), i+31)]))
-	}
-	return sum.Append(nil)
+	return v
 }
 
 // ---- driving a store ----

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -130,7 +131,7 @@ func (b *block) check() error {
 	if err := b.checkClasses(); err != nil {
 		return err
 	}
-	stark, err := starkHeader(h)
+	stark, err := wire.Header(h)
 	if err != nil {
 		return err
 	}

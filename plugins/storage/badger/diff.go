@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/trie"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -179,61 +178,4 @@ func trieDiff(d *ordov1.StateDiff) (*trie.Diff, error) {
 		return nil, fmt.Errorf("state diff: %w", err)
 	}
 	return &out, nil
-}
-
-// starkHeader is a stored header as the block hash takes it.
-func starkHeader(h *ordov1.BlockHeader) (*starknet.Header, error) {
-	c := h.GetContext()
-	out := &starknet.Header{
-		Number:           c.GetNumber(),
-		Timestamp:        c.GetTimestamp(),
-		TransactionCount: uint64(h.GetTransactionCount()),
-		EventCount:       uint64(h.GetEventCount()),
-		StateDiffLength:  uint64(h.GetStateDiffLength()),
-		BlobDA:           c.GetBlobDa(),
-		Version:          c.GetStarknetVersion(),
-	}
-	for _, f := range []struct {
-		name string
-		to   *felt.Felt
-		from []byte
-	}{
-		{"sequencer", &out.Sequencer, c.GetSequencer()},
-		{"transaction_commitment", &out.TransactionCommitment, h.GetTransactionCommitment()},
-		{"event_commitment", &out.EventCommitment, h.GetEventCommitment()},
-		{"receipt_commitment", &out.ReceiptCommitment, h.GetReceiptCommitment()},
-		{"state_diff_commitment", &out.StateDiffCommitment, h.GetStateDiffCommitment()},
-	} {
-		v, err := felt.FromBytes(f.from)
-		if err != nil {
-			return nil, fmt.Errorf("header: %s: %w", f.name, err)
-		}
-		*f.to = v
-	}
-	for _, p := range []struct {
-		name string
-		to   *starknet.GasPrice
-		from *ordov1.GasPrice
-	}{
-		{"l1_gas", &out.GasPrices.L1, c.GetL1Gas()},
-		{"l1_data_gas", &out.GasPrices.L1Data, c.GetL1DataGas()},
-		{"l2_gas", &out.GasPrices.L2, c.GetL2Gas()},
-	} {
-		var err error
-		if p.to.Wei, err = price(p.from.GetWei()); err != nil {
-			return nil, fmt.Errorf("header: %s: %w", p.name, err)
-		}
-		if p.to.Fri, err = price(p.from.GetFri()); err != nil {
-			return nil, fmt.Errorf("header: %s: %w", p.name, err)
-		}
-	}
-	return out, nil
-}
-
-func price(b []byte) (starknet.Uint128, error) {
-	f, err := felt.FromBytes(b)
-	if err != nil {
-		return starknet.Uint128{}, err
-	}
-	return starknet.Uint128FromFelt(f)
 }

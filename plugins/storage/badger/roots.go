@@ -13,6 +13,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -213,7 +214,7 @@ func stateRoot(roots trie.Roots, h *ordov1.BlockHeader) (felt.Felt, error) {
 }
 
 func blockHash(h *ordov1.BlockHeader, root felt.Felt, parent []byte) (felt.Felt, error) {
-	stark, err := starkHeader(h)
+	stark, err := wire.Header(h)
 	if err != nil {
 		return felt.Felt{}, err
 	}
