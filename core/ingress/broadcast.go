@@ -6,6 +6,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -138,22 +139,13 @@ func (b *Broadcast) readDeployAccount(o *input.Object) {
 
 // finish fills in what follows from the rest: the address of a new account, and the hash.
 func (b *Broadcast) finish(chain felt.Felt) error {
-	tx := b.Transaction
-	if tx.Type == ordov1.TransactionType_DEPLOY_ACCOUNT {
-		tx.Sender = AccountAddress(tx)
-	}
-	hash, err := Hash(tx, chain)
+	t, err := wire.Transaction(b.Transaction)
 	if err != nil {
 		return err
 	}
-	tx.Hash = hash
+	if d, ok := t.(*starknet.DeployAccountV3); ok {
+		b.Transaction.Sender = wire.FromFelt(d.Address())
+	}
+	b.Transaction.Hash = wire.FromFelt(t.Hash(chain, b.Transaction.QueryOnly))
 	return nil
-}
-
-// AccountAddress is where a DEPLOY_ACCOUNT puts its account.
-func AccountAddress(tx *ordov1.Transaction) []byte {
-	salt, _ := felt.FromBytes(tx.ContractAddressSalt)
-	class, _ := felt.FromBytes(tx.ClassHash)
-	calldata, _ := felt.Unpack(tx.Calldata)
-	return starknet.ContractAddress(felt.Zero(), salt, class, calldata).Append(nil)
 }

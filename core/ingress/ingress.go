@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -28,10 +29,12 @@ type Pool interface {
 	Deploying(account []byte) bool
 }
 
-// Chain says what the next block looks like.
+// Chain is what the node knows of the present; *chain.Chain is one.
 type Chain interface {
 	// Next is the context of the open block, or of the block that would be built next.
 	Next() *ordov1.BlockContext
+	// Status tells where a transaction stands.
+	Status(hash chain.Key) chain.Record
 }
 
 // Options are the parts that ingress works with.
@@ -53,6 +56,7 @@ type Ingress struct {
 	chainID  felt.Felt
 	storage  ordov1.StorageReadClient
 	pool     Pool
+	chain    Chain
 	limits   Limits
 	validate *validator
 	compile  *compiler
@@ -67,6 +71,7 @@ func New(o Options) *Ingress {
 		chainID:  o.ChainID,
 		storage:  o.Storage,
 		pool:     o.Pool,
+		chain:    o.Chain,
 		limits:   o.Limits,
 		validate: newValidator(o.Execution, o.Chain.Next, or(o.Validators, 2), or(o.Batch, 128)),
 		compile:  newCompiler(o.Execution, or(o.Compilers, 1)),
@@ -99,6 +104,11 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 		return err
 	}
 	tx := b.Transaction
+	// A repeated transaction is not worth a compilation or a validation; one that was accepted fails by its nonce.
+	switch g.chain.Status(chain.Key(tx.Hash)).Stage {
+	case chain.Received, chain.Candidate, chain.PreConfirmed:
+		return pool.ErrDuplicate
+	}
 	var class *ordov1.Class
 	if b.Class != nil {
 		var err error
@@ -142,8 +152,8 @@ func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 		return nil, err
 	}
 	if !bytes.Equal(class.CompiledClassHash, tx.CompiledClassHash) {
-		return nil, refuse(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed 0x%x, compiled to 0x%x: since starknet 0.14.1 the hash is over blake2s",
-			tx.CompiledClassHash, class.CompiledClassHash)
+		return nil, refuse(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
+			felt.Reduce(tx.CompiledClassHash), felt.Reduce(class.CompiledClassHash))
 	}
 	return class, nil
 }

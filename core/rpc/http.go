@@ -147,7 +147,11 @@ func (s *Server) answer(w http.ResponseWriter, ctx context.Context, requests []*
 func (s *Server) one(ctx context.Context, request *jrpc2.ParsedRequest) *envelope {
 	id := json.RawMessage(request.ID)
 	if request.Error != nil {
-		return failure(id, request.Error)
+		e := request.Error
+		if e.Code == jrpc2.ParseError { // the body is valid json, so this is no error of parsing
+			e = jrpc2.Errorf(jrpc2.InvalidRequest, "%s", e.Message)
+		}
+		return failure(id, e)
 	}
 	if request.Method == "" {
 		return failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "method is missing"))

@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -137,13 +138,11 @@ func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 			L1DataGasAmount: mintL1Gas, L1DataGasPrice: doubled(next.L1DataGas),
 		},
 	}
-	if tx.Hash, err = ingress.Hash(tx, s.ChainID); err != nil {
-		return nil, err
-	}
-	hash, err := felt.FromBytes(tx.Hash)
+	hash, err := wire.TransactionHash(tx, s.ChainID)
 	if err != nil {
 		return nil, err
 	}
+	tx.Hash = wire.FromFelt(hash)
 	signature, err := s.Devnet.Faucet.Sign(hash)
 	tx.Signature = felt.Pack(signature)
 	return tx, err

@@ -9,6 +9,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -184,9 +185,11 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *input.Object) (any, 
 	}
 	// The fee is what is asked for; execution only wants to see that something was paid.
 	tx.PaidFeeOnL1 = append(make([]byte, 15), 1)
-	if tx.Hash, err = ingress.Hash(tx, s.ChainID); err != nil {
+	hash, err := wire.TransactionHash(tx, s.ChainID)
+	if err != nil {
 		return nil, err
 	}
+	tx.Hash = wire.FromFelt(hash)
 	out, err := s.simulate(ctx, stateAt(ref), ref.context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
 	if err != nil {
 		return nil, messageError(err)

@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -91,26 +91,24 @@ func (o *Object) Done() error {
 	if o.err != nil || len(o.fields) == 0 {
 		return o.err
 	}
-	known := map[string]bool{}
-	for _, name := range o.known {
-		known[name] = true
-	}
 	var unknown []string
 	for name := range o.fields {
-		if !known[name] {
+		if !slices.Contains(o.known, name) {
 			unknown = append(unknown, name)
 		}
 	}
 	if len(unknown) > 0 {
-		sort.Strings(unknown)
-		return &Error{Path: clip(unknown[0]), Reason: "unknown field; known here: " + strings.Join(o.known, ", ")}
+		slices.Sort(unknown)
+		return &Error{Path: short(unknown[0]), Reason: "unknown field; known here: " + strings.Join(o.known, ", ")}
 	}
 	return nil
 }
 
 // Has reports whether the field is there and not null. It also makes the field a known one.
 func (o *Object) Has(name string) bool {
-	o.known = append(o.known, name)
+	if !slices.Contains(o.known, name) {
+		o.known = append(o.known, name)
+	}
 	raw, ok := o.fields[name]
 	return ok && !isNull(raw)
 }
@@ -191,6 +189,13 @@ func read[T any](o *Object, name string, decode func(json.RawMessage) (T, error)
 	v, err := decode(raw)
 	o.Fail(name, err)
 	return v
+}
+
+func short(name string) string {
+	if len(name) > 80 {
+		return name[:80] + "..."
+	}
+	return name
 }
 
 func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "null" }
