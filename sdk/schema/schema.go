@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 	"strconv"
@@ -97,7 +98,7 @@ func (s *Schema) Check(document []byte) []Problem {
 	if err := dec.Decode(&value); err != nil {
 		return []Problem{{Summary: "not JSON: " + err.Error()}}
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return []Problem{{Summary: "not JSON: something follows the first value"}}
 	}
 	return s.check("", value)
