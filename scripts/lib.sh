@@ -166,6 +166,20 @@ install_js() {
   touch "$dir/.done"
 }
 
+# The project's own contracts, in Cairo, which only tests use. The compiler is slow, so what it makes is kept in the cache.
+cairo_dir() { printf '%s/cairo-%s' "$cache" "$(fingerprint contracts/cairo | cut -c1-16)"; }
+compile_cairo() {
+  local dir source name; dir="$(cairo_dir)"
+  [ -f "$dir/.done" ] && return
+  mkdir -p "$dir"
+  for source in contracts/cairo/*.cairo; do
+    name="$(basename "$source" .cairo)"
+    say "compiling $source (half a minute)"
+    ORDO_E2E_JS="$(js_dir)" node contracts/cairo/compile.mjs "$source" "$dir/$name.contract_class.json" || fail "$source does not compile"
+  done
+  touch "$dir/.done"
+}
+
 install_python() {
   local dir; dir="$(python_dir)"
   [ -f "$dir/.done" ] && return

@@ -31,6 +31,7 @@ build_go
 build_contracts
 if $with_tests; then
   install_js
+  compile_cairo
   install_python
 fi
 done_in

@@ -16,7 +16,8 @@ say "cargo test"
 cargo test --release --locked --workspace
 
 say "end to end"
-export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS
+export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
+ORDO_E2E_CAIRO="$(cairo_dir)"
 ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.6)/test_data"
