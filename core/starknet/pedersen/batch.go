@@ -3,6 +3,7 @@ package pedersen
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
 )
 
 const (
@@ -10,6 +11,8 @@ const (
 	batchMin = 16
 	// more lanes than this gain nothing and leave the cache
 	batchMax = 512
+	// vector multiplications work on this many elements at a time; a remainder is slow, so lanes are filled up to it
+	block = 8
 )
 
 // HashPairs sets dst[i] to the hash of (a[i], b[i]). dst may be a or b. It panics when the lengths differ.
@@ -47,7 +50,8 @@ type scratch struct {
 }
 
 func newScratch(n int) *scratch {
-	v := make(fp.Vector, 7*n+16)
+	n = (n + block - 1) / block * block
+	v := make(fp.Vector, 7*n+4*block)
 	cut := func(k int) fp.Vector { part := v[:k:k]; v = v[k:]; return part }
 	return &scratch{
 		t:      load(),
@@ -95,9 +99,9 @@ func (s *scratch) hash(dst, a, b []felt.Felt) {
 func (s *scratch) gather(i int, p *point) {
 	k := len(s.active)
 	s.active = append(s.active, int32(i))
-	s.dx[k].Sub(&p.x, &s.x[i])
-	s.dy[k].Sub(&p.y, &s.y[i])
-	s.sx[k].Add(&p.x, &s.x[i])
+	branchless.Sub(&s.dx[k], &p.x, &s.x[i])
+	branchless.Sub(&s.dy[k], &p.y, &s.y[i])
+	branchless.Add(&s.sx[k], &p.x, &s.x[i])
 }
 
 // add adds the gathered point to every active lane.
@@ -106,39 +110,41 @@ func (s *scratch) add() {
 	if n == 0 {
 		return
 	}
-	dx, dy, sx := s.dx[:n], s.dy[:n], s.sx[:n]
+	full := (n + block - 1) / block * block
+	dx, dy, sx := s.dx[:full], s.dy[:full], s.sx[:full]
+	for i := n; i < full; i++ {
+		dx[i].SetOne() // anything that has an inverse
+	}
 	invert(dx, s.tree)
 	dy.Mul(dy, dx) // slope
 	dx.Mul(dy, dy)
 	for k, i := range s.active {
 		x := &s.x[i]
-		dx[k].Sub(&dx[k], &sx[k]) // the new abscissa
-		sx[k].Sub(x, &dx[k])
+		branchless.Sub(&dx[k], &dx[k], &sx[k]) // the new abscissa
+		branchless.Sub(&sx[k], x, &dx[k])
 		*x = dx[k]
 	}
 	dy.Mul(dy, sx)
 	for k, i := range s.active {
-		s.y[i].Sub(&dy[k], &s.y[i])
+		branchless.Sub(&s.y[i], &dy[k], &s.y[i])
 	}
 }
 
-// invert replaces every element (none is 0) by its inverse. It multiplies halves together until a few products are left,
-// inverts their product, and walks back; so nearly all of its 3n multiplications are wide vector operations. tree needs
-// len(v)+8 elements of room.
+// invert replaces every element (none is 0) by its inverse; there is a multiple of block of them. It multiplies halves
+// together until one block of products is left, inverts their product, and walks back; so nearly all of its 3n
+// multiplications are wide vector operations. tree needs len(v)+2*block elements of room.
 func invert(v, tree fp.Vector) {
-	n := len(v)
-	if n <= 8 {
+	if len(v) == block {
 		invertFew(v)
 		return
 	}
-	half := n / 2
-	up := tree[:n-half] // the odd element, if any, goes up alone
+	half := len(v) / block / 2 * block
+	rest := v[2*half:] // a block or nothing: it goes up alone
+	up := tree[:half+len(rest)]
 	part := up[:half]
 	part.Mul(v[:half], v[half:2*half])
-	if n&1 == 1 {
-		up[half] = v[n-1]
-	}
-	invert(up, tree[n-half:])
+	copy(up[half:], rest)
+	invert(up, tree[len(up):])
 	// 1/x = y/(xy) and 1/y = x/(xy): swap the halves, then multiply both by the inverses of the products.
 	for i := range half {
 		v[i], v[half+i] = v[half+i], v[i]
@@ -146,13 +152,11 @@ func invert(v, tree fp.Vector) {
 	lo, hi := v[:half], v[half:2*half]
 	lo.Mul(lo, part)
 	hi.Mul(hi, part)
-	if n&1 == 1 {
-		v[n-1] = up[half]
-	}
+	copy(rest, up[half:])
 }
 
 func invertFew(v fp.Vector) {
-	var before [8]fp.Element
+	var before [block]fp.Element
 	acc := fp.One()
 	for i := range v {
 		before[i] = acc

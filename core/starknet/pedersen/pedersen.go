@@ -8,6 +8,7 @@ package pedersen
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
 )
 
 // Hash returns the hash of a pair.
@@ -57,24 +58,24 @@ func (acc *jacobian) add(p *point) {
 	var zz, h, hh, hhh, r, v, t fp.Element
 	zz.Square(&acc.z)
 	h.Mul(&p.x, &zz)
-	h.Sub(&h, &acc.x)
+	branchless.Sub(&h, &h, &acc.x)
 	r.Mul(&p.y, &zz)
 	r.Mul(&r, &acc.z)
-	r.Sub(&r, &acc.y)
+	branchless.Sub(&r, &r, &acc.y)
 	hh.Square(&h)
 	hhh.Mul(&hh, &h)
 	v.Mul(&acc.x, &hh)
 	acc.z.Mul(&acc.z, &h)
 
 	acc.x.Square(&r)
-	acc.x.Sub(&acc.x, &hhh)
-	t.Double(&v)
-	acc.x.Sub(&acc.x, &t)
+	branchless.Sub(&acc.x, &acc.x, &hhh)
+	branchless.Add(&t, &v, &v)
+	branchless.Sub(&acc.x, &acc.x, &t)
 
-	v.Sub(&v, &acc.x)
+	branchless.Sub(&v, &v, &acc.x)
 	v.Mul(&v, &r)
 	t.Mul(&acc.y, &hhh)
-	acc.y.Sub(&v, &t)
+	branchless.Sub(&acc.y, &v, &t)
 }
 
 func (acc *jacobian) abscissa() felt.Felt {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
 )
 
 const (
@@ -115,41 +116,45 @@ func (l *lanes) permute(n int) {
 		return
 	}
 	x, sq := [3]fp.Vector{l.x[0][:n], l.x[1][:n], l.x[2][:n]}, l.sq[:n]
+	for k := range x {
+		addAll(x[k], &l.c.start[k])
+	}
 	for r := range l.c.first {
 		full(&x, sq, &l.c.first[r])
 	}
-	last := x[2]
+	a, b, c := x[0], x[1], x[2]
 	for r := range l.c.partial {
-		c := &l.c.partial[r]
-		for i := range last {
-			last[i].Add(&last[i], c)
+		k := &l.c.partial[r]
+		cubeAll(c, sq)
+		for i := range a {
+			mix(&a[i], &b[i], &c[i], k)
 		}
-		sq.Mul(last, last)
-		last.Mul(last, sq)
-		mix(&x)
 	}
+	addAll(a, &l.c.between[0])
+	addAll(b, &l.c.between[1])
 	for r := range l.c.last {
 		full(&x, sq, &l.c.last[r])
 	}
 }
 
-func full(x *[3]fp.Vector, sq fp.Vector, c *[3]fp.Element) {
-	for k := range x {
-		v := x[k]
-		for i := range v {
-			v[i].Add(&v[i], &c[k])
-		}
-		sq.Mul(v, v)
-		v.Mul(v, sq)
+func full(x *[3]fp.Vector, sq fp.Vector, k *[3]fp.Element) {
+	for lane := range x {
+		cubeAll(x[lane], sq)
 	}
-	mix(x)
+	for i := range x[0] {
+		mix(&x[0][i], &x[1][i], &x[2][i], &k[2])
+	}
+	addAll(x[0], &k[0])
+	addAll(x[1], &k[1])
 }
 
-func mix(x *[3]fp.Vector) {
-	a, b, c := x[0], x[1], x[2]
-	for i := range a {
-		s := state{a[i], b[i], c[i]}
-		s.mix()
-		a[i], b[i], c[i] = s[0], s[1], s[2]
+func cubeAll(v, sq fp.Vector) {
+	sq.Mul(v, v)
+	v.Mul(v, sq)
+}
+
+func addAll(v fp.Vector, k *fp.Element) {
+	for i := range v {
+		branchless.Add(&v[i], &v[i], k)
 	}
 }

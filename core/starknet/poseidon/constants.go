@@ -13,11 +13,14 @@ const (
 	partialRounds = 83
 )
 
-// constants are the round constants, compressed: a partial round has one nonlinear lane, so what it adds to the other two
-// is carried through the linear layer into the next round, and one addition a round is left.
+// constants are the round constants, each added by the round before it. They are compressed: a partial round has one
+// nonlinear lane, so what it adds to the other two is carried through the linear layer into the next round, and one
+// addition a round is left.
 type constants struct {
+	start   [3]fp.Element // before the first round
 	first   [fullRounds][3]fp.Element
 	partial [partialRounds]fp.Element
+	between [2]fp.Element // for the first two lanes, after the partial rounds
 	last    [fullRounds][3]fp.Element
 }
 
@@ -26,24 +29,34 @@ var load = sync.OnceValue(derive)
 
 func derive() *constants {
 	c := new(constants)
-	for r := range c.first {
-		c.first[r] = roundConstants(r)
+	c.start = roundConstants(0)
+	for r := 1; r < fullRounds; r++ {
+		c.first[r-1] = roundConstants(r)
 	}
 	var carry state
-	for r := range c.partial {
-		rc := roundConstants(fullRounds + r)
+	next := func(round int) {
+		rc := roundConstants(round)
 		for i := range carry {
 			carry[i].Add(&carry[i], &rc[i])
 		}
-		c.partial[r] = carry[2]
+	}
+	for r := range partialRounds {
+		next(fullRounds + r)
+		if r == 0 {
+			c.first[fullRounds-1][2] = carry[2]
+		} else {
+			c.partial[r-1] = carry[2]
+		}
 		carry[2].SetZero()
-		carry.mix()
+		carry.mixPartial(new(fp.Element))
 	}
-	for r := range c.last {
-		c.last[r] = roundConstants(fullRounds + partialRounds + r)
-	}
-	for i := range carry {
-		c.last[0][i].Add(&c.last[0][i], &carry[i])
+	next(fullRounds + partialRounds)
+	// The first round after the partial ones has a constant in each lane. The partial round before it can add only one, and
+	// the other two are added apart (see permute).
+	c.partial[partialRounds-1] = carry[2]
+	c.between = [2]fp.Element{carry[0], carry[1]}
+	for r := 1; r < fullRounds; r++ {
+		c.last[r-1] = roundConstants(fullRounds + partialRounds + r)
 	}
 	return c
 }

@@ -5,6 +5,7 @@ package poseidon
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
 )
 
 // Hash returns the two-to-one hash: the first lane of the permuted state (a, b, 2).
@@ -77,40 +78,40 @@ func two() fp.Element {
 type state [3]fp.Element
 
 func (s *state) permute(c *constants) {
+	for i := range s {
+		branchless.Add(&s[i], &s[i], &c.start[i])
+	}
 	for r := range c.first {
-		s.full(&c.first[r])
+		s.cubes()
+		s.mix(&c.first[r])
 	}
 	for r := range c.partial {
-		s[2].Add(&s[2], &c.partial[r])
 		cube(&s[2])
-		s.mix()
+		s.mixPartial(&c.partial[r])
 	}
+	branchless.Add(&s[0], &s[0], &c.between[0])
+	branchless.Add(&s[1], &s[1], &c.between[1])
 	for r := range c.last {
-		s.full(&c.last[r])
+		s.cubes()
+		s.mix(&c.last[r])
 	}
 }
 
-func (s *state) full(c *[3]fp.Element) {
-	for i := range s {
-		s[i].Add(&s[i], &c[i])
-		cube(&s[i])
-	}
-	s.mix()
+func (s *state) cubes() {
+	cube(&s[0])
+	cube(&s[1])
+	cube(&s[2])
 }
 
-// mix multiplies by ((3,1,1),(1,-1,1),(1,1,-2)): the sum of the lanes plus 2, -2 and -3 times the own lane.
-func (s *state) mix() {
-	var sum, d fp.Element
-	sum.Add(&s[0], &s[1])
-	sum.Add(&sum, &s[2])
-	d.Double(&s[0])
-	s[0].Add(&sum, &d)
-	d.Double(&s[1])
-	s[1].Sub(&sum, &d)
-	d.Double(&s[2])
-	d.Add(&d, &s[2])
-	s[2].Sub(&sum, &d)
+// mix multiplies by ((3,1,1),(1,-1,1),(1,1,-2)) and adds the constants of the next round.
+func (s *state) mix(k *[3]fp.Element) {
+	mix(&s[0], &s[1], &s[2], &k[2])
+	branchless.Add(&s[0], &s[0], &k[0])
+	branchless.Add(&s[1], &s[1], &k[1])
 }
+
+// mixPartial is mix where only the last lane has a constant.
+func (s *state) mixPartial(k *fp.Element) { mix(&s[0], &s[1], &s[2], k) }
 
 func cube(x *fp.Element) {
 	var sq fp.Element
