@@ -78,7 +78,7 @@ func sierra(name, crate, path, hash string) Contract {
 }
 
 // File is the class file of a contract.
-func File(dir, name string) string { return filepath.Join(dir, name+".class") }
+func File(dir, name string) string { return filepath.Join(dir, name+".class.pb") }
 
 // Read reads the class file of a contract, as the build wrote it.
 func Read(dir, name string) (*ordov1.Class, error) {

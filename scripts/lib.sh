@@ -128,7 +128,7 @@ build_go() {
 # Contracts come out of two published crates; contracts/manifest.go says which file is which and its class hash.
 build_contracts() {
   local key; key="$(fingerprint contracts)-$(cat "$stamps/rust" 2>/dev/null)"
-  if fresh contracts "$key" && [ -n "$(ls bin/contracts/*.class 2>/dev/null)" ]; then return; fi
+  if fresh contracts "$key" && [ -n "$(ls bin/contracts/*.class.pb 2>/dev/null)" ]; then return; fi
   say "compiling the contracts of genesis and of the tests"
   local devnet cairo
   devnet="$(crate_dir starknet-devnet-core 0.10.1)"

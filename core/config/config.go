@@ -81,7 +81,7 @@ func parseBlockGeneration(text string) (BlockGeneration, error) {
 
 // GasPrices are the prices of every block, in the smallest unit of each token.
 type GasPrices struct {
-	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri *big.Int
+	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri uint64
 }
 
 // Default is a node as `ordo dev` starts it without any setting.

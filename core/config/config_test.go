@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -82,7 +81,7 @@ func TestErrorsNameTheirSource(t *testing.T) {
 
 func TestSampleReadsBack(t *testing.T) {
 	c := Default()
-	c.Port, c.ChainID, c.Gas.L2Fri = 0, "MY_CHAIN", new(big.Int).Lsh(big.NewInt(1), 100)
+	c.Port, c.ChainID, c.Gas.L2Fri = 0, "MY_CHAIN", 1<<64-1
 	c.BlockGeneration, _ = parseBlockGeneration("2.5")
 	c.Consensus = Stage{Plugin: "./mine", Settings: map[string]any{"peers": "a,b"}}
 	got := Default()

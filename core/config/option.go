@@ -114,25 +114,25 @@ func getChainID(c *Config) string {
 }
 
 func gasOptions() []Option {
-	price := func(key, flag, env, what string, field func(*Config) **big.Int) Option {
+	price := func(key, flag, env, what string, field func(*Config) *uint64) Option {
 		return Option{Key: "gas." + key, Flag: flag, DevnetEnv: env, Default: "1000000000", Number: true, Value: "PRICE", Help: what,
 			Set: func(c *Config, s string) error {
-				n, err := decimal(s)
-				if err == nil && (n.Sign() == 0 || n.BitLen() > 128) {
-					err = fmt.Errorf("%s: choose 1 to 2^128-1", s)
+				n, err := strconv.ParseUint(s, 10, 64)
+				if err != nil || n == 0 {
+					return fmt.Errorf("%q: choose a whole number from 1 to 2^64-1", s)
 				}
 				*field(c) = n
-				return err
+				return nil
 			},
-			Get: func(c *Config) string { return (*field(c)).String() }}
+			Get: func(c *Config) string { return strconv.FormatUint(*field(c), 10) }}
 	}
 	return []Option{
-		price("l1_wei", "gas-price", "GAS_PRICE", "wei per L1 gas", func(c *Config) **big.Int { return &c.Gas.L1Wei }),
-		price("l1_fri", "gas-price-fri", "GAS_PRICE_FRI", "fri per L1 gas", func(c *Config) **big.Int { return &c.Gas.L1Fri }),
-		price("l1_data_wei", "data-gas-price", "DATA_GAS_PRICE", "wei per L1 data gas", func(c *Config) **big.Int { return &c.Gas.L1DataWei }),
-		price("l1_data_fri", "data-gas-price-fri", "DATA_GAS_PRICE_FRI", "fri per L1 data gas", func(c *Config) **big.Int { return &c.Gas.L1DataFri }),
-		price("l2_wei", "l2-gas-price", "L2_GAS_PRICE", "wei per L2 gas", func(c *Config) **big.Int { return &c.Gas.L2Wei }),
-		price("l2_fri", "l2-gas-price-fri", "L2_GAS_PRICE_FRI", "fri per L2 gas", func(c *Config) **big.Int { return &c.Gas.L2Fri }),
+		price("l1_wei", "gas-price", "GAS_PRICE", "wei per L1 gas", func(c *Config) *uint64 { return &c.Gas.L1Wei }),
+		price("l1_fri", "gas-price-fri", "GAS_PRICE_FRI", "fri per L1 gas", func(c *Config) *uint64 { return &c.Gas.L1Fri }),
+		price("l1_data_wei", "data-gas-price", "DATA_GAS_PRICE", "wei per L1 data gas", func(c *Config) *uint64 { return &c.Gas.L1DataWei }),
+		price("l1_data_fri", "data-gas-price-fri", "DATA_GAS_PRICE_FRI", "fri per L1 data gas", func(c *Config) *uint64 { return &c.Gas.L1DataFri }),
+		price("l2_wei", "l2-gas-price", "L2_GAS_PRICE", "wei per L2 gas", func(c *Config) *uint64 { return &c.Gas.L2Wei }),
+		price("l2_fri", "l2-gas-price-fri", "L2_GAS_PRICE_FRI", "fri per L2 gas", func(c *Config) *uint64 { return &c.Gas.L2Fri }),
 	}
 }
 

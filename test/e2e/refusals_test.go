@@ -227,12 +227,12 @@ func outOfGas(t *testing.T, n *node, a *client.Account) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := filepath.Join(work, "definition.json")
+	in := filepath.Join(work, "spinner.json")
 	if err := os.WriteFile(in, definition, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	compiler := filepath.Join(binaries(t), "plugins", "ordo-execution-blockifier")
-	if out, err := exec.Command(compiler, "compile", in, contracts.File(work, "spinner")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(compiler, "compile", in, "--out", work).CombinedOutput(); err != nil {
 		t.Fatalf("compile: %v\n%s", err, out)
 	}
 	class, err := contracts.Read(work, "spinner")

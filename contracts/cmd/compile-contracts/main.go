@@ -20,16 +20,47 @@ func main() {
 	crates := make(crateDirs)
 	flag.Var(crates, "crate", "NAME=FOLDER of an unpacked crate, repeatable")
 	flag.Parse()
-	for _, c := range contracts.All() {
-		if err := build(c, *compiler, crates, *out); err != nil {
-			fmt.Fprintf(os.Stderr, "compile-contracts: %s: %v\n", c.Name, err)
-			os.Exit(1)
-		}
+	if err := run(*compiler, crates, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "compile-contracts:", err)
+		os.Exit(1)
 	}
 }
 
-// build writes the class file beside its place first, so that a broken run leaves the old one.
-func build(c contracts.Contract, compiler string, crates crateDirs, out string) error {
+// run compiles beside the place first, so that a broken run leaves the old files.
+func run(compiler string, crates crateDirs, out string) error {
+	work, err := os.MkdirTemp(out, ".compile-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	args := []string{"compile"}
+	for _, c := range contracts.All() {
+		in := filepath.Join(work, c.Name+".json")
+		if err := define(c, crates, in); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		args = append(args, in)
+	}
+	cmd := exec.Command(compiler, append(args, "--out", work)...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", compiler, err)
+	}
+	for _, c := range contracts.All() {
+		if err := check(c, work); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	for _, c := range contracts.All() {
+		if err := os.Rename(contracts.File(work, c.Name), contracts.File(out, c.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// define writes the artifact of a crate in the shape of the JSON-RPC.
+func define(c contracts.Contract, crates crateDirs, to string) error {
 	dir, ok := crates[c.Crate]
 	if !ok {
 		return fmt.Errorf("where is crate %s? pass -crate %s=FOLDER", c.Crate, c.Crate)
@@ -42,21 +73,11 @@ func build(c contracts.Contract, compiler string, crates crateDirs, out string) 
 	if err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(out, ".compile-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	in := filepath.Join(work, "definition.json")
-	if err := os.WriteFile(in, definition, 0o600); err != nil {
-		return err
-	}
-	cmd := exec.Command(compiler, "compile", in, contracts.File(work, c.Name))
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", cmd, err)
-	}
-	class, err := contracts.Read(work, c.Name)
+	return os.WriteFile(to, definition, 0o600)
+}
+
+func check(c contracts.Contract, dir string) error {
+	class, err := contracts.Read(dir, c.Name)
 	if err != nil {
 		return err
 	}
@@ -67,7 +88,7 @@ func build(c contracts.Contract, compiler string, crates crateDirs, out string) 
 	if hash != c.ClassHash {
 		return fmt.Errorf("%s hashes to %s, the manifest says %s: another file than the one that was checked", c.Path, hash, c.ClassHash)
 	}
-	return os.Rename(contracts.File(work, c.Name), contracts.File(out, c.Name))
+	return nil
 }
 
 type crateDirs map[string]string
