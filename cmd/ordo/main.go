@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordo-sequencer/ordo/cmd/ordo/bench"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 )
 
@@ -44,7 +45,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), verify.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), verify.NewCommand(), bench.NewCommand(), versionCommand())
 	return cmd
 }
 

@@ -24,6 +24,13 @@ type Options struct {
 	InitialBalance *big.Int // of each account, in wei and in fri
 	AccountClass   AccountClass
 	Contracts      string // folder of the class files
+	Tokens         []Token
+}
+
+// Token is an ERC-20 of new Sierra beside the fee tokens; benchmarks move it. Each predeployed account gets Amount.
+type Token struct {
+	Address felt.Felt
+	Amount  uint64
 }
 
 // AccountClass names the class of the predeployed accounts.
@@ -96,6 +103,9 @@ func New(o Options) (*Genesis, error) {
 	b.account(g.Chargeable, OpenZeppelin, chargeableBalance())
 	for _, a := range g.Accounts {
 		b.account(a, o.AccountClass, o.InitialBalance)
+	}
+	for _, t := range o.Tokens {
+		b.plainToken(t, g.Accounts)
 	}
 	// Both account classes are there whichever the accounts use: DEPLOY_ACCOUNT of either works at once.
 	g.Class = b.declare(o.AccountClass.contract())
@@ -180,6 +190,20 @@ func (b *builder) token(address felt.Felt, name, symbol string, minter felt.Felt
 	s.putText("ERC20_symbol", symbol)
 	s.put(variable("ERC20_decimals"), felt.FromUint64(18))
 	s.put(variable("permitted_minter"), minter)
+}
+
+// plainToken is the ERC-20 of Cairo's own examples: names are single felts.
+func (b *builder) plainToken(t Token, owners []Account) {
+	b.deploy(t.Address, contracts.ERC20)
+	s := b.storage(t.Address)
+	s.put(variable("name"), felt.MustShortString("Token"))
+	s.put(variable("symbol"), felt.MustShortString("TOK"))
+	s.put(variable("decimals"), felt.FromUint64(18))
+	amount := new(big.Int).SetUint64(t.Amount)
+	s.putU256(variable("total_supply"), new(big.Int).Mul(amount, big.NewInt(int64(len(owners)))))
+	for _, a := range owners {
+		s.putU256(variable("balances", a.Address), amount)
+	}
 }
 
 // account deploys an account as its constructor would have, and funds it.

@@ -93,7 +93,9 @@ func specs(c config.Config, i Installation) ([]host.Spec, error) {
 		if err != nil {
 			return fmt.Errorf("%s.config: %w", host.StageName(stage), err)
 		}
-		list = append(list, host.Spec{Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir})
+		list = append(list, host.Spec{
+			Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir, Env: []string{"ORDO_LOG_LEVEL=" + c.LogLevel},
+		})
 		return nil
 	}
 	var execution, consensus map[string]any

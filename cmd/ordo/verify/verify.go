@@ -55,16 +55,20 @@ func NewCommand() *cobra.Command {
 		Use:   "verify FILE...",
 		Short: "recompute every hash in Starknet JSON files",
 		Long:  long,
-		Args:  cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return misuse(cmd, errors.New("no files: give feeder-gateway JSON files, or folders of them"))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			known, err := parseCompiled(compiled)
 			if err != nil {
-				return &ExitError{2, err.Error()}
+				return misuse(cmd, err)
 			}
 			if _, err := felt.FromShortString(chainID); err != nil {
-				return &ExitError{2, fmt.Sprintf("verify: --chain-id: %v", err)}
+				return misuse(cmd, fmt.Errorf("--chain-id: %w", err))
 			}
-			cmd.SilenceUsage = true
 			files := read(args)
 			verify.Run(files, verify.Options{ChainID: chainID, Compiled: known, Strict: strict})
 			sum := verify.Summarize(files)
@@ -90,6 +94,13 @@ func NewCommand() *cobra.Command {
 	return cmd
 }
 
+// misuse reports a wrong call: nothing was read, status 2. The result itself goes to standard output, so main prints no
+// text for an ExitError; this one is printed here.
+func misuse(cmd *cobra.Command, err error) error {
+	fmt.Fprintln(cmd.ErrOrStderr(), "verify:", err)
+	return &ExitError{2, "verify: " + err.Error()}
+}
+
 func parseCompiled(list []string) (map[felt.Felt]felt.Felt, error) {
 	out := make(map[felt.Felt]felt.Felt)
 	for _, s := range list {
@@ -97,7 +108,7 @@ func parseCompiled(list []string) (map[felt.Felt]felt.Felt, error) {
 		c, err := felt.ParseHex(class)
 		h, err2 := felt.ParseHex(hash)
 		if err := errors.Join(err, err2); err != nil || !ok {
-			return nil, fmt.Errorf("verify: --compiled %q: want CLASS=HASH, both in hex", s)
+			return nil, fmt.Errorf("--compiled %q: want CLASS=HASH, both in hex", s)
 		}
 		out[c] = h
 	}
@@ -197,13 +208,13 @@ func dash(s string) string {
 }
 
 func headline(s verify.Summary) string {
-	text := fmt.Sprintf("%d files, %d items right, %d mismatches", s.Files, s.OK+s.Notes, s.Mismatches)
+	text := fmt.Sprintf("files: %d; items right: %d, mismatches: %d", s.Files, s.OK+s.Notes, s.Mismatches)
 	for _, more := range []struct {
+		what string
 		n    int
-		text string
-	}{{s.Notes, "with a note"}, {s.Unchecked, "items not checked"}, {s.Unreadable, "files unreadable"}, {s.Unverified, "files with nothing that could be checked"}} {
+	}{{"right with a note", s.Notes}, {"not checked", s.Unchecked}, {"unreadable files", s.Unreadable}, {"files with nothing that could be checked", s.Unverified}} {
 		if more.n > 0 {
-			text += fmt.Sprintf(", %d %s", more.n, more.text)
+			text += fmt.Sprintf(", %s: %d", more.what, more.n)
 		}
 	}
 	return text

@@ -1,0 +1,200 @@
+// Package bench is the command `ordo bench`: what the process boundary costs, measured, not claimed.
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
+)
+
+const long = `Run the same block of ERC-20 transfers through the execution plugin, over gRPC as the core does, and through the bare
+crate in a process without plugin or gRPC. Both use the same workers on the same state; the order alternates and the
+medians are compared, after one round each that does not count.
+
+Measured is the time from the start of the block to its close. Transactions are signed, and classes loaded, before.`
+
+// Report is what a run found.
+type Report struct {
+	Transactions int     `json:"transactions"`
+	Workers      int     `json:"workers"`
+	Processors   int     `json:"processors"`
+	Plugin       Side    `json:"plugin"`
+	Bare         Side    `json:"bare"`
+	Ratio        float64 `json:"ratio"` // plugin / bare, of the medians
+}
+
+// Side is one of the two.
+type Side struct {
+	Median float64 `json:"tx_per_second"`
+	Rounds []round `json:"rounds"`
+}
+
+type round struct {
+	Transactions int     `json:"transactions"`
+	Seconds      float64 `json:"seconds"`
+	DiffLength   int     `json:"state_diff_length"`
+}
+
+func (r round) speed() float64 { return float64(r.Transactions) / r.Seconds }
+
+type options struct {
+	json         string
+	workers      int
+	transactions int
+	rounds       int
+	quiet        bool
+}
+
+// NewCommand is `ordo bench`.
+func NewCommand() *cobra.Command {
+	var o options
+	run := &cobra.Command{
+		Use:   "exec",
+		Short: "Execution through the plugin against the bare crate",
+		Long:  long,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.transactions < 1 || o.rounds < 1 || o.workers < 1 {
+				return fmt.Errorf("bench: --transactions, --rounds and --workers must be at least 1")
+			}
+			report, err := measure(cmd.Context(), o)
+			if err != nil {
+				return fmt.Errorf("bench: %w", err)
+			}
+			return report.print(cmd.OutOrStdout(), o.json)
+		},
+	}
+	f := run.Flags()
+	f.StringVar(&o.json, "json", "", "also write the report to this file")
+	f.IntVar(&o.workers, "workers", runtime.NumCPU(), "threads of each executor")
+	f.IntVar(&o.transactions, "transactions", 1000, "transfers in the block")
+	f.IntVar(&o.rounds, "rounds", 7, "rounds that count, of each side")
+	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
+	cmd := &cobra.Command{Use: "bench", Short: "Measure"}
+	cmd.AddCommand(run)
+	return cmd
+}
+
+func measure(ctx context.Context, o options) (*Report, error) {
+	installed, err := machine.Installed()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(installed.Plugins, "ordo-execution-blockifier")
+	bar := progressbar.NewOptions(o.transactions+2*(o.rounds+1), progressbar.OptionSetWriter(progressOutput(o.quiet)),
+		progressbar.OptionSetDescription("signing"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetPredictTime(false))
+	defer bar.Finish()
+	w, err := newWorkload(installed, o.transactions, func() { _ = bar.Add(1) })
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "ordo-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "block")
+	if err := w.write(file); err != nil {
+		return nil, err
+	}
+	plugin, err := startPlugin(ctx, path, o.workers, w)
+	if err != nil {
+		return nil, err
+	}
+	defer plugin.plugin.Kill()
+
+	report := &Report{Transactions: o.transactions, Workers: o.workers, Processors: runtime.NumCPU()}
+	one := func(side *Side, name string, counts bool, run func() (round, error)) error {
+		bar.Describe(name)
+		r, err := run()
+		if err != nil {
+			return err
+		}
+		if r.Transactions != o.transactions {
+			return fmt.Errorf("%s: %d of %d transactions are in the block", name, r.Transactions, o.transactions)
+		}
+		if counts {
+			side.Rounds = append(side.Rounds, r)
+		}
+		return bar.Add(1)
+	}
+	for i := range o.rounds + 1 {
+		both := []func() error{
+			func() error {
+				return one(&report.Plugin, "plugin", i > 0, func() (round, error) { return plugin.run(ctx, w) })
+			},
+			func() error {
+				return one(&report.Bare, "bare crate", i > 0, func() (round, error) { return bare(ctx, path, file, o.workers) })
+			},
+		}
+		if i%2 == 1 {
+			slices.Reverse(both)
+		}
+		for _, run := range both {
+			if err := run(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if p, b := report.Plugin.Rounds[0].DiffLength, report.Bare.Rounds[0].DiffLength; p != b {
+		return nil, fmt.Errorf("the plugin changed %d cells, the bare crate %d: they did not run the same block", p, b)
+	}
+	report.Plugin.settle()
+	report.Bare.settle()
+	report.Ratio = report.Plugin.Median / report.Bare.Median
+	return report, nil
+}
+
+func (s *Side) settle() {
+	speeds := make([]float64, len(s.Rounds))
+	for i, r := range s.Rounds {
+		speeds[i] = r.speed()
+	}
+	slices.Sort(speeds)
+	s.Median = (speeds[(len(speeds)-1)/2] + speeds[len(speeds)/2]) / 2
+}
+
+func (s *Side) span() (low, high float64) {
+	low, high = s.Rounds[0].speed(), s.Rounds[0].speed()
+	for _, r := range s.Rounds {
+		low, high = min(low, r.speed()), max(high, r.speed())
+	}
+	return low, high
+}
+
+func (r *Report) print(out io.Writer, file string) error {
+	line := func(name string, s Side) {
+		low, high := s.span()
+		fmt.Fprintf(out, "%-11s %8.0f tx/s  (%.0f to %.0f in %d rounds)\n", name, s.Median, low, high, len(s.Rounds))
+	}
+	fmt.Fprintf(out, "%d ERC-20 transfers in one block, %d workers on %d processors\n", r.Transactions, r.Workers, r.Processors)
+	line("plugin", r.Plugin)
+	line("bare crate", r.Bare)
+	fmt.Fprintf(out, "ratio       %8.3f\n", r.Ratio)
+	if file == "" {
+		return nil
+	}
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(raw, '\n'), 0o644)
+}
+
+func progressOutput(quiet bool) io.Writer {
+	if quiet {
+		return io.Discard
+	}
+	return os.Stderr
+}

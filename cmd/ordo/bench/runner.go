@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/core/host"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// inFlight is how many chunks the core leaves unanswered.
+const inFlight = 4
+
+// through is the plugin process, reached as the core reaches it.
+type through struct {
+	plugin    *host.Plugin
+	execution ordov1.ExecutionClient
+	attempt   uint64
+}
+
+func startPlugin(ctx context.Context, path string, workers int, w *workload) (*through, error) {
+	settings, err := json.Marshal(map[string]any{"workers": workers, "executor": "concurrent"})
+	if err != nil {
+		return nil, err
+	}
+	p, err := host.Start(ctx, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Name: "bench", Level: hclog.Warn, Output: os.Stderr})}, host.Spec{
+		Stage: ordov1.Stage_STAGE_EXECUTION, Path: path, Config: settings,
+		Chain: &ordov1.Chain{
+			ChainId: chainID, StarknetVersion: w.open.Context.StarknetVersion,
+			StrkFeeToken: genesis.STRKAddress().Append(nil), EthFeeToken: genesis.ETHAddress().Append(nil),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &through{plugin: p, execution: ordov1.NewExecutionClient(p.Conn())}
+	if _, err := t.execution.Apply(ctx, w.state); err != nil {
+		p.Kill()
+		return nil, fmt.Errorf("apply the state: %w", err)
+	}
+	return t, nil
+}
+
+// run builds the block once and measures from Open to Closed. The block is never applied, so each round starts equal.
+func (t *through) run(ctx context.Context, w *workload) (round, error) {
+	t.attempt++
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	begun := time.Now()
+	stream, err := t.execution.Build(ctx)
+	if err != nil {
+		return round{}, err
+	}
+	if err := stream.Send(open(w.open, t.attempt)); err != nil {
+		return round{}, fmt.Errorf("build: %w", err)
+	}
+	sent, done := 0, 0
+	for done < w.n {
+		for sent < len(w.chunks) && (sent-done/perChunk) < inFlight {
+			if err := stream.Send(add(w.chunks[sent])); err != nil {
+				return round{}, fmt.Errorf("build: %w", err)
+			}
+			sent++
+		}
+		answer, err := stream.Recv()
+		if err != nil {
+			return round{}, fmt.Errorf("build: %w", err)
+		}
+		if full := answer.GetFull(); full != nil {
+			return round{}, fmt.Errorf("build: the block is full at %d: %s", full.N, full.Why)
+		}
+		for _, r := range answer.GetResults().GetResults() {
+			if r.Status != ordov1.TransactionResult_SUCCEEDED {
+				return round{}, fmt.Errorf("build: transaction %d: %s: %s", done, r.Status, r.Reason)
+			}
+			done++
+		}
+	}
+	if err := stream.Send(closing(w.n)); err != nil {
+		return round{}, fmt.Errorf("build: %w", err)
+	}
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return round{}, errors.New("build: the stream ended before Closed")
+		}
+		if err != nil {
+			return round{}, fmt.Errorf("build: %w", err)
+		}
+		if closed := answer.GetClosed(); closed != nil {
+			return round{Transactions: done, Seconds: time.Since(begun).Seconds(), DiffLength: length(closed.StateDiff)}, nil
+		}
+	}
+}
+
+// length counts the cells that a diff changes.
+func length(d *ordov1.StateDiff) int {
+	n := (len(d.Deployed) + len(d.Replaced) + len(d.Nonces) + len(d.Declared)) / 64
+	for _, s := range d.Storage {
+		n += len(s.Entries) / 64
+	}
+	return n
+}
+
+// bare runs the crate without plugin, gRPC or results, in a process of its own that measures itself.
+func bare(ctx context.Context, path, file string, workers int) (round, error) {
+	cmd := exec.CommandContext(ctx, path, "bench", file, "--workers", strconv.Itoa(workers), "--chain-id", chainID)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return round{}, fmt.Errorf("%s bench: %w", path, err)
+	}
+	var answer struct {
+		Tx       int     `json:"tx"`
+		Rejected int     `json:"rejected"`
+		Seconds  float64 `json:"seconds"`
+		Length   int     `json:"state_diff_length"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return round{}, fmt.Errorf("%s bench printed %q: %w", path, out, err)
+	}
+	if answer.Rejected > 0 {
+		return round{}, fmt.Errorf("%s bench: %d transactions were rejected", path, answer.Rejected)
+	}
+	return round{Transactions: answer.Tx, Seconds: answer.Seconds, DiffLength: answer.Length}, nil
+}
