@@ -39,6 +39,10 @@ func play(role string) {
 			ConfigSchema: `{"type":"object","properties":{"greeting":{"type":"string"},"noise":{"type":"string"}}}`})
 	case "consensus":
 		sdk.Serve(sdk.Hosted(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
+	case "storage":
+		sdk.Serve(sdk.Storage(sdk.Description{Name: "store"}, &store{}))
+	case "execution":
+		sdk.Serve(sdk.Execution(sdk.Description{Name: "machine"}, &machine{}))
 	case "exits":
 		fmt.Fprintln(os.Stderr, "error while loading shared libraries: libfoo.so")
 		os.Exit(127)
@@ -176,6 +180,53 @@ func (s *scorer) Drain(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// store answers reads with the generation of its process as the height.
+type store struct {
+	ordov1.UnimplementedStorageServer
+	ordov1.UnimplementedStorageReadServer
+	setup *sdk.Setup
+}
+
+func (s *store) Configure(_ context.Context, setup *sdk.Setup) error {
+	s.setup = setup
+	return nil
+}
+
+func (s *store) State(context.Context, *ordov1.StateRequest) (*ordov1.StateResponse, error) {
+	return &ordov1.StateResponse{Height: s.setup.Generation}, nil
+}
+
+func (s *store) Drain(context.Context) error {
+	return os.WriteFile(filepath.Join(s.setup.DataDir, "drained"), []byte(time.Now().Format(time.RFC3339Nano)), 0o600)
+}
+
+// machine reads from storage when it is configured, and passes on what it read as its tip.
+type machine struct {
+	ordov1.UnimplementedExecutionServer
+	setup   *sdk.Setup
+	storage ordov1.StorageReadClient
+}
+
+func (m *machine) Configure(ctx context.Context, setup *sdk.Setup) error {
+	m.setup = setup
+	conn, err := setup.Dial("storage.read")
+	if err != nil {
+		return err
+	}
+	m.storage = ordov1.NewStorageReadClient(conn)
+	_, err = m.storage.State(ctx, &ordov1.StateRequest{})
+	return err
+}
+
+func (m *machine) Apply(ctx context.Context, _ *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
+	resp, err := m.storage.State(ctx, &ordov1.StateRequest{}, grpc.WaitForReady(true))
+	return &ordov1.ApplyResponse{Tip: resp.GetHeight()}, err
+}
+
+func (m *machine) Drain(context.Context) error {
+	return os.WriteFile(filepath.Join(m.setup.DataDir, "drained"), []byte(time.Now().Format(time.RFC3339Nano)), 0o600)
 }
 
 type mute struct{}

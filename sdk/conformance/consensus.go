@@ -16,7 +16,7 @@ var Consensus = map[string]func(*testing.T, Subject){
 	"stage is consensus":          consensusStage,
 	"makes blocks of traffic":     consensusTraffic,
 	"makes a block on demand":     consensusDemand,
-	"two demands, two blocks":     consensusTwoDemands,
+	"three demands, three blocks": consensusThreeDemands,
 	"demand while sealing":        consensusDemandWhileSealing,
 	"survives failures":           consensusFailures,
 	"survives empty attempts":     consensusEmpty,
@@ -55,11 +55,12 @@ func consensusDemand(t *testing.T, s Subject) {
 	c.until(func() bool { return c.height == 2 }, "decide an empty block that the operator asked for")
 }
 
-func consensusTwoDemands(t *testing.T, s Subject) {
+func consensusThreeDemands(t *testing.T, s Subject) {
 	c := begin(t, s, s.Configured(t), 1, 0)
-	c.demand()
-	c.demand()
-	c.until(func() bool { return c.height == 3 }, "decide two blocks for two demands")
+	for range 3 {
+		c.demand()
+	}
+	c.until(func() bool { return c.height == 4 }, "decide three blocks for three demands")
 }
 
 func consensusDemandWhileSealing(t *testing.T, s Subject) {
