@@ -12,16 +12,36 @@ import (
 type update struct {
 	*feeder.StateUpdate
 	file   *File
-	block  *block // that it belongs to, where it is among the files
-	rooted bool   // its roots were checked, or it was tried
-	parent bool   // its old root was compared
+	block  *block  // that it belongs to, where it is among the files
+	rooted bool    // its roots were checked
+	twin   *update // the same update from an earlier file, which is checked instead
+	parent bool    // its old root was compared
 
 	// classes: each Cairo 0 class that it declares is used by a later update, so a wrong hash would be found there
 	classes bool
 }
 
+// same reports whether two files hold the same update.
+func (u *update) same(w *update) bool {
+	return u.BlockHash == w.BlockHash && u.NewRoot == w.NewRoot && u.OldRoot == w.OldRoot && u.Diff.Length() == w.Diff.Length() &&
+		u.Diff.Commitment() == w.Diff.Commitment()
+}
+
 // updateChains pairs updates with blocks and checks, root by root, those that lead on from genesis.
 func (r *run) updateChains() {
+	var single []*update
+	for _, u := range r.updates {
+		if u.twin == nil {
+			single = append(single, u)
+		}
+	}
+	all := r.updates
+	r.updates = single
+	r.updateRoots()
+	r.updates = all
+}
+
+func (r *run) updateRoots() {
 	for _, u := range r.updates {
 		if u.block == nil {
 			u.block = r.blockOf(u)
@@ -102,6 +122,13 @@ func (u *update) finish() {
 		prefix = u.Path + "."
 	}
 	switch {
+	case u.twin != nil:
+		i := Item{Name: "state update", Expected: "as " + u.twin.file.Name, Computed: "the same", Verdict: OK}
+		if !u.twin.file.Verified() {
+			i.Verdict, i.Note = Unchecked, "see there"
+		}
+		f.add(i)
+		f.Uncovered = append(f.Uncovered, u.twin.file.Uncovered...)
 	case u.rooted && u.block == nil:
 		f.gap(prefix+"block_hash", "the block is not among the files")
 		if len(u.Diff.DeprecatedDeclared) > 0 && !u.classes {

@@ -131,7 +131,14 @@ func (r *run) collect(f *File) {
 		r.declaration(t.Transaction)
 	}
 	if u := f.Input.Update; u != nil {
-		r.updates = append(r.updates, &update{StateUpdate: u, file: f, block: own})
+		now := &update{StateUpdate: u, file: f, block: own}
+		for _, w := range r.updates {
+			if own == nil && w.twin == nil && now.same(w) {
+				now.twin = w
+				break
+			}
+		}
+		r.updates = append(r.updates, now)
 		for _, list := range [][]starknet.Pair{u.Diff.Declared, u.Diff.Migrated} {
 			for _, p := range list {
 				r.declare(p.Key, p.Value)

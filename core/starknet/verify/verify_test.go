@@ -141,7 +141,7 @@ func TestFacts(t *testing.T) {
 // result itself names as not covered.
 func TestFlippedDigits(t *testing.T) {
 	for set := range sets {
-		t.Run(set, func(t *testing.T) { flip(t, loadFacts(t, set), 3) })
+		t.Run(set, func(t *testing.T) { flip(t, loadFacts(t, set), 2) })
 	}
 }
 
@@ -344,6 +344,21 @@ func TestNothingChecked(t *testing.T) {
 		files := check(map[string][]byte{name: data})
 		if s := Summarize(files); s.ExitCode() != 2 || s.Unverified != 1 || s.Unchecked != 1 {
 			t.Errorf("a state update alone: %+v", s)
+		}
+	}
+}
+
+// TestTwice gives every file twice.
+func TestTwice(t *testing.T) {
+	for _, set := range []string{"sepolia-genesis", "mainnet-genesis", "0.13.2"} {
+		inputs := loadFacts(t, set)
+		for name, data := range loadFacts(t, set) {
+			inputs["again-"+name] = data
+		}
+		files := check(inputs)
+		if s := Summarize(files); s.ExitCode() != 0 || s.Files != len(inputs) {
+			t.Errorf("%s: %+v", set, s)
+			report(t, files)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestAgainstBig(t *testing.T) {
 		return n
 	}
 	eight := new(big.Int).Lsh(p, 3)
-	for range 100_000 {
+	for range 20_000 {
 		a, b, wide := below(p), below(p), below(eight)
 		x, y := fp.Element(words(a)), fp.Element(words(b))
 		var z fp.Element
