@@ -37,6 +37,7 @@ type Options struct {
 	Arrival    bool // the ordering policy gains nothing by waiting: stream into the open block as transactions come
 	Proposals  bool // consensus has peers: Built carries what Validate takes
 	Chunk      int  // transactions in one Add; 128
+	Replay     bool // the proposals are blocks of a stored chain: their prices and times are what they were
 	Window     int  // chunks that execution may have unanswered; 4
 	MaxCommits int  // decided blocks that storage may have unanswered; 8
 

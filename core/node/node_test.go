@@ -1,0 +1,447 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/sdk/grammar"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func grammars(t *testing.T) map[string]*grammar.Grammar {
+	all := map[string]*grammar.Grammar{}
+	for _, page := range []string{"ordering", "execution", "storage", "consensus"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "spec", page+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := grammar.FromPage(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, g := range found {
+			all[name] = g
+		}
+	}
+	return all
+}
+
+// Many clients at once, more blocks than the hash lag, chains of nonces, reverts and gaps filled late.
+func TestChainGrows(t *testing.T) {
+	for _, arrival := range []bool{true, false} {
+		w := newWorld(t)
+		w.execution.limit = 7
+		if arrival {
+			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+		}
+		n := w.start()
+		var all []*ordov1.Transaction
+		for account := uint64(1); account <= 10; account++ {
+			for _, nonce := range []uint64{0, 1, 3, 2, 5, 6, 4, 7, 8, 9} {
+				all = append(all, w.tx(account, nonce, nonce%2*reverts, nonce))
+			}
+		}
+		var clients sync.WaitGroup
+		for i := range 10 {
+			clients.Go(func() {
+				for _, tx := range all[i*10:][:10] {
+					if err := n.Submit(ctx(t), tx, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		clients.Wait()
+		w.await(chain.Accepted, all...)
+		w.chainIsSound()
+		if got := len(w.storage.blocks); got < 15 {
+			t.Errorf("%d blocks: 100 transactions at 7 each need more", got)
+		}
+		if latest := n.Chain().Latest(); latest.Context.Number != uint64(len(w.storage.blocks)-1) || len(n.Waiting()) != 0 {
+			t.Errorf("latest %d of %d blocks, %d wait", latest.Context.Number, len(w.storage.blocks), len(n.Waiting()))
+		}
+		if err := n.Stop(ctx(t)); err != nil {
+			t.Error(err)
+		}
+		w.callsAreLawful(grammars(t))
+	}
+}
+
+// Every step of a transaction's life is told, in order.
+func TestStatuses(t *testing.T) {
+	w := newWorld(t)
+	n := w.start()
+	follow := n.Chain().Subscribe(1000)
+	good, bad, late := w.tx(1, 0, plain, 0), w.tx(2, 0, rejects, 0), w.tx(2, 1, plain, 0)
+	w.submit(good, bad, late)
+	w.await(chain.Accepted, good)
+	w.await(chain.Dropped, bad)
+	if why := n.Chain().Status(pool.Key(bad.Hash)).Why; why == nil || !strings.Contains(why.Error(), "VALIDATION_FAILURE") {
+		t.Errorf("dropped without its reason: %v", why)
+	}
+	// Refused only because the one before it was: it waits for the nonce, and runs when it comes.
+	better := w.tx(2, 0, plain, 5)
+	w.submit(better)
+	w.await(chain.Accepted, better, late)
+	follow.Close()
+	last := map[chain.Key]chain.Stage{}
+	var path []chain.Stage
+	for e := range follow.C {
+		if e.Record == nil {
+			continue
+		}
+		if e.Hash == pool.Key(good.Hash) {
+			path = append(path, e.Record.Stage)
+		}
+		last[e.Hash] = e.Record.Stage
+	}
+	want := []chain.Stage{chain.Received, chain.Candidate, chain.PreConfirmed, chain.Accepted}
+	if len(path) != len(want) {
+		t.Fatalf("stages %v, want %v", path, want)
+	}
+	for i := range want {
+		if path[i] != want[i] {
+			t.Fatalf("stages %v, want %v", path, want)
+		}
+	}
+	if err := n.Submit(ctx(t), good, nil); !errors.Is(err, pool.ErrNonceTooOld) {
+		t.Errorf("the same again: %v", err)
+	}
+	if err := n.Submit(ctx(t), w.tx(0xacc0, 2, plain, 0), nil); !errors.Is(err, pool.ErrNonceTooOld) {
+		t.Errorf("a nonce used in genesis: %v", err)
+	}
+}
+
+func TestDemand(t *testing.T) {
+	w := newWorld(t)
+	n := w.start()
+	for want := uint64(1); want <= 12; want++ {
+		number, hash, err := n.Demand(ctx(t))
+		if err != nil || number != want || !bytes.Equal(hash, n.Chain().Latest().Hash) {
+			t.Fatalf("demand %d: block %d, %x, %v", want, number, hash, err)
+		}
+	}
+	w.chainIsSound()
+}
+
+// The view shows the open block before it is decided, and its changes.
+func TestViewOfTheOpenBlock(t *testing.T) {
+	w := newWorld(t)
+	seal := make(chan struct{})
+	var built atomic.Bool
+	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
+		switch e := event.Event.(type) {
+		case *ordov1.ConsensusEvent_Start_:
+			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1})}
+		case *ordov1.ConsensusEvent_Demand_:
+			return []*ordov1.Action{doSeal(1)}
+		case *ordov1.ConsensusEvent_Built_:
+			<-seal
+			built.Store(true)
+			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+		}
+		return nil
+	}
+	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	n := w.start()
+	a, b := w.tx(1, 0, plain, 0), w.tx(1, 1, plain, 0)
+	w.submit(a)
+	w.await(chain.PreConfirmed, a)
+	before := n.Chain().View()
+	w.submit(b)
+	w.await(chain.PreConfirmed, b)
+	after := n.Chain().View()
+	if nonce, ok := before.Nonce(pool.Key(num(1))); !ok || nonce[31] != 1 || len(before.Open().Transactions) != 1 {
+		t.Errorf("before: nonce %x %v, %d transactions", nonce, ok, len(before.Open().Transactions))
+	}
+	if nonce, ok := after.Nonce(pool.Key(num(1))); !ok || nonce[31] != 2 || len(after.Open().Results) != 2 {
+		t.Errorf("after: nonce %x %v, %d results", nonce, ok, len(after.Open().Results))
+	}
+	if value, ok := after.Storage(pool.Key(num(0x100)), pool.Key(num(1))); !ok || value[31] != 2 {
+		t.Errorf("storage %x %v", value, ok)
+	}
+	if d := after.Open().Diff(); !bytes.Equal(d.Nonces, append(num(1), num(2)...)) {
+		t.Errorf("diff %v", d)
+	}
+	if built.Load() || n.Chain().Latest().Context.Number != 0 {
+		t.Error("decided too early")
+	}
+	close(seal)
+	if _, _, err := n.Demand(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	if v := n.Chain().View(); len(v.Blocks()) != 0 || v.Next().Number != 2 {
+		t.Errorf("%d blocks after latest, next is %d", len(v.Blocks()), v.Next().Number)
+	}
+}
+
+// The chain outlives its processes, and another execution reaches the same blocks.
+func TestRestartAndReexecute(t *testing.T) {
+	w := newWorld(t)
+	w.storage.slow = 3 * time.Millisecond
+	n := w.start()
+	var all []*ordov1.Transaction
+	for nonce := range uint64(14) {
+		all = append(all, w.tx(1, nonce, nonce%3, 0))
+		if nonce%3 == rejects {
+			all[nonce] = w.tx(1, nonce, plain, 0)
+		}
+		w.submit(all[nonce])
+		w.await(chain.PreConfirmed, all[nonce])
+	}
+	// Decided is enough: Stop waits for commits and roots. What is not decided would end with the pool.
+	for n.Chain().Next().Number < 15 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := n.Stop(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	head := n.Chain().Latest()
+	if head.Context.Number < 10 || head.Context.Number != uint64(len(w.storage.blocks)-1) {
+		t.Fatalf("stopped at %d of %d blocks", head.Context.Number, len(w.storage.blocks))
+	}
+
+	w.execution = &fakeExecution{broken: map[pool.Key]bool{}}
+	w.consensus = solo()
+	n = w.start()
+	if !bytes.Equal(n.Chain().Latest().Hash, head.Hash) {
+		t.Fatal("another head after the restart")
+	}
+	next := w.tx(1, 14, plain, 0)
+	w.submit(next)
+	w.await(chain.Accepted, next)
+	if err := n.Stop(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	w.chainIsSound()
+
+	fresh := newWorld(t)
+	fresh.make()
+	var heights []uint64
+	o := fresh.options
+	o.Block.Prices.L2Fri = 5 // the node's own prices do not matter
+	found, err := Reexecute(ctx(t), w.execution.read, o, func(h uint64) { heights = append(heights, h) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Transactions != 15 || found.Blocks != uint64(len(w.storage.blocks)-1) || len(heights) != int(found.Blocks) || !bytes.Equal(found.Head.Hash, w.storage.blocks[found.Blocks].Header.Hash) {
+		t.Errorf("%+v, progress %v", found, heights)
+	}
+
+	// A stored chain that was tampered with is found.
+	w.storage.blocks[5].StateDiff.Nonces[63]++
+	w.storage.blocks[5].Header.PartialHash = num(1)
+	fresh = newWorld(t)
+	fresh.make()
+	if _, err := Reexecute(ctx(t), w.execution.read, fresh.options, nil); err == nil || !strings.Contains(err.Error(), "block 5") {
+		t.Errorf("a changed block: %v", err)
+	}
+}
+
+func TestStartRefuses(t *testing.T) {
+	w := newWorld(t)
+	if err := w.start().Stop(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		change func(*Options)
+		want   string
+	}{
+		{func(o *Options) { o.ChainID = "SN_OTHER" }, "the stored chain is SN_TEST, not SN_OTHER"},
+		{func(o *Options) { o.Genesis = &Genesis{Diff: &ordov1.StateDiff{Nonces: append(num(1), num(1)...)}} }, "another genesis"},
+		{func(o *Options) { o.Genesis = nil }, ""},
+	} {
+		o := w.options
+		c.change(&o)
+		n, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = n.Start(ctx(t))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+		n.end(nil)
+		n.work.Wait()
+	}
+	empty := newWorld(t)
+	empty.options.Genesis = nil
+	empty.make()
+	n, err := New(empty.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(ctx(t)); err == nil || !strings.Contains(err.Error(), "storage is empty") {
+		t.Errorf("no genesis: %v", err)
+	}
+	if _, err := New(Options{}); err == nil {
+		t.Error("no chain id was accepted")
+	}
+}
+
+// A build that breaks is built again from the same transactions; a dead execution stops the node with its name.
+func TestExecutionFails(t *testing.T) {
+	w := newWorld(t)
+	n := w.start()
+	txs := []*ordov1.Transaction{w.tx(1, 0, plain, 0), w.tx(2, 0, breaks, 0), w.tx(1, 1, plain, 0)}
+	w.submit(txs...)
+	w.await(chain.Accepted, txs...)
+	w.chainIsSound()
+
+	w.execution.mu.Lock()
+	w.execution.dead = true
+	w.execution.mu.Unlock()
+	w.submit(w.tx(1, 2, plain, 0))
+	stopsWith(t, n, "execution", "gone")
+	if err := n.Submit(ctx(t), w.tx(1, 3, plain, 0), nil); !errors.Is(err, ErrStopped) {
+		t.Errorf("submit to a stopped node: %v", err)
+	}
+	if _, _, err := n.Demand(ctx(t)); !errors.Is(err, ErrStopped) {
+		t.Errorf("demand of a stopped node: %v", err)
+	}
+}
+
+func stopsWith(t *testing.T, n *Node, parts ...string) {
+	t.Helper()
+	select {
+	case <-n.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the node goes on")
+	}
+	for _, part := range parts {
+		if n.Err() == nil || !strings.Contains(n.Err().Error(), part) {
+			t.Errorf("stopped with %v, want %q in it", n.Err(), part)
+		}
+	}
+}
+
+func TestStorageLiesAboutAHash(t *testing.T) {
+	w := newWorld(t)
+	w.storage.lie = true
+	n := w.start()
+	w.submit(w.tx(1, 0, plain, 0))
+	w.await(chain.Accepted, w.tx(1, 0, plain, 0))
+	w.submit(w.tx(1, 1, plain, 0))
+	stopsWith(t, n, "storage", "block 2", "its hash is")
+}
+
+// A dead ordering plugin loses nothing: arrival decides, and the block says so.
+func TestOrderingDies(t *testing.T) {
+	w := newWorld(t)
+	w.options.Log = nil
+	n := w.start()
+	a := w.tx(1, 0, plain, 0)
+	w.submit(a)
+	w.await(chain.Accepted, a)
+	w.ordering.mu.Lock()
+	w.ordering.dead = true
+	w.ordering.mu.Unlock()
+	b := w.tx(1, 1, plain, 0)
+	w.submit(b)
+	w.await(chain.Accepted, b)
+	w.ordering.mu.Lock()
+	w.ordering.dead = false
+	w.ordering.mu.Unlock()
+	c := w.tx(1, 2, plain, 0)
+	w.submit(c)
+	w.await(chain.Accepted, c)
+	var degraded []bool
+	for _, b := range w.storage.blocks[1:] {
+		degraded = append(degraded, b.Header.Degraded)
+	}
+	if len(degraded) != 3 || degraded[0] || !degraded[1] || degraded[2] {
+		t.Errorf("degraded: %v", degraded)
+	}
+	if n.Err() != nil {
+		t.Error(n.Err())
+	}
+}
+
+// A ranking policy decides among what waits, whatever came first.
+func TestRanking(t *testing.T) {
+	w := newWorld(t)
+	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
+		switch e := event.Event.(type) {
+		case *ordov1.ConsensusEvent_Demand_:
+			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), doSeal(1)}
+		case *ordov1.ConsensusEvent_Built_:
+			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+		}
+		return nil
+	}
+	n := w.start()
+	tips := []uint64{3, 9, 1, 7}
+	for i, tip := range tips {
+		w.submit(w.tx(uint64(i+1), 0, plain, tip))
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		ready := 0
+		for _, x := range n.Waiting() {
+			if x.State == "ready" {
+				ready++
+			}
+		}
+		if ready == len(tips) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %v", n.Waiting())
+		}
+	}
+	if _, _, err := n.Demand(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	for _, tx := range w.storage.blocks[1].Transactions {
+		got = append(got, tx.Tip)
+	}
+	if len(got) != 4 || got[0] != 9 || got[1] != 7 || got[2] != 3 || got[3] != 1 {
+		t.Errorf("order by tip: %v", got)
+	}
+}
+
+type journal struct {
+	mu   sync.Mutex
+	txs  int
+	full bool
+}
+
+func (j *journal) Admit(*ordov1.Transaction, *ordov1.Class) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.full {
+		return errors.New("disk full")
+	}
+	j.txs++
+	return nil
+}
+
+func (j *journal) Persist(uint64, []byte) error { return nil }
+
+func TestJournal(t *testing.T) {
+	w := newWorld(t)
+	j := &journal{}
+	w.options.Journal = j
+	n := w.start()
+	a := w.tx(1, 0, plain, 0)
+	w.submit(a)
+	if j.txs != 1 {
+		t.Error("answered before the journal had it")
+	}
+	j.mu.Lock()
+	j.full = true
+	j.mu.Unlock()
+	if err := n.Submit(ctx(t), w.tx(1, 1, plain, 0), nil); err == nil || !strings.Contains(err.Error(), "disk full") {
+		t.Errorf("promised without a journal: %v", err)
+	}
+	w.await(chain.Accepted, a)
+}

@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// scoreBatch bounds a batch; nobody waits for one to fill.
+const scoreBatch = 256
+
+// score gives every admitted transaction its rank. When the policy does not answer, rightly and in time, transactions go by
+// arrival and the block that takes them is marked; when it is back, all are ranked anew.
+func (n *Node) score() {
+	away := false
+	for {
+		select {
+		case <-n.toScore:
+		case <-n.ctx.Done():
+			return
+		}
+		for {
+			n.mu.Lock()
+			batch := n.pool.Unscored(scoreBatch)
+			views := make([]*ordov1.TransactionView, len(batch))
+			for i, e := range batch {
+				views[i] = n.pool.View(e)
+			}
+			n.mu.Unlock()
+			if len(batch) == 0 {
+				break
+			}
+			response, err := n.rank(views)
+			n.mu.Lock()
+			switch {
+			case err != nil:
+				n.pool.RankByArrival(batch)
+			default:
+				scores := make([]pool.Score, len(batch))
+				for i, e := range batch {
+					scores[i] = pool.Score{Entry: e, Hi: response.Hi[i]}
+					if len(response.Lo) > 0 {
+						scores[i].Lo = response.Lo[i]
+					}
+				}
+				n.pool.Rank(scores, response.Generation)
+				if away {
+					n.pool.Rescore()
+				}
+			}
+			n.mu.Unlock()
+			n.poke()
+			if n.ctx.Err() != nil {
+				return
+			}
+			if (err != nil) != away {
+				if away = err != nil; away {
+					n.log.Error("ordering: no ranks: transactions go by arrival and their blocks are marked degraded", "error", err)
+				} else {
+					n.log.Info("ordering: ranks again")
+				}
+			}
+		}
+	}
+}
+
+func (n *Node) rank(views []*ordov1.TransactionView) (*ordov1.ScoreResponse, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, n.options.ScoreTimeout)
+	defer cancel()
+	next := n.chain.Next()
+	response, err := n.ordering.Score(ctx, &ordov1.ScoreRequest{
+		NowMs: uint64(n.now().UnixMilli()), Height: next.Number, L2GasPrice: next.L2Gas.GetFri(), Transactions: views,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(response.Hi) != len(views) || len(response.Lo) != 0 && len(response.Lo) != len(views) {
+		return nil, fmt.Errorf("%d and %d scores for %d transactions", len(response.Hi), len(response.Lo), len(views))
+	}
+	return response, nil
+}

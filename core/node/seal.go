@@ -1,0 +1,166 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/starknet"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func (n *Node) seal(c pipeline.Seal) {
+	txs, _ := split(c.Items)
+	header, err := Seal(c.Draft, txs, c.Results, c.Diff)
+	if err != nil {
+		n.fail("execution", fmt.Errorf("block %d cannot be hashed: %w", c.Draft.Context.Number, err))
+		return
+	}
+	n.input(pipeline.Sealed{Build: c.Build, Header: header})
+}
+
+// Seal fills in a header: counts, commitments and the partial hash.
+func Seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) (*ordov1.BlockHeader, error) {
+	header := clone(draft)
+	version, err := starknet.ParseVersion(header.Context.GetStarknetVersion())
+	if err != nil {
+		return nil, err
+	}
+	if len(txs) != len(results) {
+		return nil, fmt.Errorf("%d transactions with %d results", len(txs), len(results))
+	}
+	signed := make([]starknet.Signed, len(txs))
+	receipts := make([]starknet.Receipt, len(results))
+	for i, tx := range txs {
+		if signed[i].Hash, err = wire.Felt(tx.Hash); err != nil {
+			return nil, fmt.Errorf("transaction %d: hash: %w", i, err)
+		}
+		if signed[i].Signature, err = felt.Unpack(tx.Signature); err != nil {
+			return nil, fmt.Errorf("transaction %d: signature: %w", i, err)
+		}
+		if receipts[i], err = wire.Receipt(results[i]); err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", i, err)
+		}
+	}
+	changes, err := wire.StateDiff(diff)
+	if err != nil {
+		return nil, err
+	}
+
+	// The state diff is one long sponge, the others are many small ones: they share the machine well.
+	var all sync.WaitGroup
+	for _, work := range []func(){
+		func() { header.StateDiffCommitment = wire.FromFelt(changes.Commitment()) },
+		func() {
+			header.TransactionCommitment = wire.FromFelt(starknet.TransactionCommitment(signed, version))
+			header.ReceiptCommitment = wire.FromFelt(starknet.ReceiptCommitment(receipts))
+		},
+		func() { header.EventCommitment = wire.FromFelt(starknet.EventCommitment(receipts)) },
+	} {
+		all.Go(work)
+	}
+	all.Wait()
+
+	header.TransactionCount, header.EventCount = uint32(len(txs)), uint32(starknet.EventCount(receipts))
+	header.StateDiffLength = uint32(changes.Length())
+	if header.GasUsed == nil {
+		header.GasUsed = gasUsed(results)
+	}
+	hashed, err := wire.Header(header)
+	if err != nil {
+		return nil, err
+	}
+	partial, err := hashed.PartialHash()
+	if err != nil {
+		return nil, err
+	}
+	header.PartialHash = wire.FromFelt(partial)
+	return header, nil
+}
+
+func gasUsed(results []*ordov1.TransactionResult) *ordov1.Gas {
+	sum := &ordov1.Gas{}
+	for _, r := range results {
+		sum.L1Gas += r.GetGas().GetL1Gas()
+		sum.L1DataGas += r.GetGas().GetL1DataGas()
+		sum.L2Gas += r.GetGas().GetL2Gas()
+	}
+	return sum
+}
+
+// rooted completes a header with the root that storage computed, and checks parent and hash.
+func rooted(header, parent *ordov1.BlockHeader, root *ordov1.Root) (*ordov1.BlockHeader, error) {
+	header = clone(header)
+	header.StateRoot, header.ParentHash, header.Hash = root.StateRoot, root.ParentHash, root.BlockHash
+	if parent != nil && !bytes.Equal(parent.Hash, pad(root.ParentHash)) {
+		return nil, fmt.Errorf("block %d: storage names the parent 0x%x, its hash is 0x%x: the store is damaged or its plugin is broken", root.Height, root.ParentHash, parent.Hash)
+	}
+	hashed, err := wire.Header(header)
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", root.Height, err)
+	}
+	hash, err := hashed.Hash()
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", root.Height, err)
+	}
+	if got := wire.FromFelt(hash); !bytes.Equal(got, root.BlockHash) {
+		return nil, fmt.Errorf("block %d: storage says that its hash is 0x%x, it is 0x%x: the store is damaged or its plugin is broken", root.Height, root.BlockHash, got)
+	}
+	return header, nil
+}
+
+// pad writes an absent felt in full.
+func pad(b []byte) []byte {
+	if len(b) == 0 {
+		return make([]byte, felt.Size)
+	}
+	return b
+}
+
+// check recomputes what a foreign proposal claims about itself: hashes of transactions, and classes by compiling them.
+func (n *Node) check(c pipeline.Check) {
+	answer := pipeline.Checked{Build: c.Build, Classes: map[pool.Key]*ordov1.Class{}}
+	defer func() { n.input(answer) }()
+	definitions := map[pool.Key][]byte{}
+	for _, class := range c.Proposal.Classes {
+		if len(class.Hash) == felt.Size {
+			definitions[pool.Key(class.Hash)] = class.Definition
+		}
+	}
+	for i, tx := range c.Proposal.Transactions[:c.Proposal.N] {
+		hash, err := wire.TransactionHash(tx, n.chainID)
+		if err != nil {
+			answer.Invalid = fmt.Sprintf("transaction %d: %v", i, err)
+			return
+		}
+		if !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
+			answer.Invalid = fmt.Sprintf("transaction %d: its hash is %s, not 0x%x", i, hash, tx.Hash)
+			return
+		}
+		if tx.Type != ordov1.TransactionType_DECLARE {
+			continue
+		}
+		definition := definitions[pool.Key(pad(tx.ClassHash))]
+		if definition == nil {
+			answer.Invalid = fmt.Sprintf("transaction %d declares a class that the proposal does not bring", i)
+			return
+		}
+		compiled, err := n.execution.Compile(n.ctx, &ordov1.CompileRequest{Sierra: definition})
+		switch {
+		case err != nil:
+			n.fail("execution", fmt.Errorf("compile: %w", err))
+			return
+		case compiled.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
+			answer.Invalid = fmt.Sprintf("transaction %d: its class does not compile: %s", i, compiled.Reason)
+			return
+		case !bytes.Equal(compiled.Class.GetHash(), tx.ClassHash) || !bytes.Equal(compiled.Class.GetCompiledClassHash(), tx.CompiledClassHash):
+			answer.Invalid = fmt.Sprintf("transaction %d: its class has other hashes than it declares", i)
+			return
+		}
+		answer.Classes[pool.Key(tx.ClassHash)] = compiled.Class
+	}
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Submit admits a validated transaction: when it returns nil the pool, and the journal if there is one, have it. The
+// errors of package pool come wrapped, not changed. It owns tx and class afterwards.
+func (n *Node) Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) error {
+	if len(tx.Hash) != len(pool.Key{}) || len(tx.Sender) != len(pool.Key{}) {
+		return fmt.Errorf("submit: %w: hash or sender is not 32 bytes", pool.ErrMalformed)
+	}
+	nonce, err := n.accountNonce(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return n.admit(tx, class, nonce)
+}
+
+// SubmitAt is Submit for a caller who knows the sender's nonce at the tip: a Validate verdict tells it.
+func (n *Node) SubmitAt(tx *ordov1.Transaction, class *ordov1.Class, accountNonce []byte) error {
+	nonce, ok := pool.Nonce(accountNonce)
+	if !ok {
+		return fmt.Errorf("submit: account nonce 0x%x is out of range", accountNonce)
+	}
+	return n.admit(tx, class, nonce)
+}
+
+func (n *Node) admit(tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
+	if n.ctx.Err() != nil {
+		return ErrStopped
+	}
+	if n.options.Journal != nil {
+		if err := n.options.Journal.Admit(tx, class); err != nil {
+			return fmt.Errorf("submit: journal: %w", err)
+		}
+	}
+	n.mu.Lock()
+	_, dropped, err := n.pool.Add(n.now(), tx, class, accountNonce)
+	n.left(dropped)
+	if err == nil {
+		n.chain.Received(tx)
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("submit: %w", err)
+	}
+	select {
+	case n.toScore <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// accountNonce is the sender's nonce after the last decided block. An account that the pool knows needs no look-up: the
+// pool follows every block.
+func (n *Node) accountNonce(ctx context.Context, tx *ordov1.Transaction) (uint64, error) {
+	if tx.Type == ordov1.TransactionType_L1_HANDLER {
+		return 0, nil
+	}
+	sender := pool.Key(tx.Sender)
+	n.mu.Lock()
+	_, known := n.pool.NextNonce(sender)
+	n.mu.Unlock()
+	if known {
+		return 0, nil
+	}
+	value, decided := n.chain.DecidedNonce(sender)
+	if !decided {
+		state, err := n.read.State(ctx, &ordov1.StateRequest{Nonces: tx.Sender})
+		if err != nil {
+			return 0, fmt.Errorf("submit: storage: nonce of the sender: %w", err)
+		}
+		if len(state.Nonces) == len(value) {
+			value = pool.Key(state.Nonces)
+		}
+	}
+	nonce, ok := pool.Nonce(value[:])
+	if !ok {
+		return 0, fmt.Errorf("submit: storage: the sender's nonce 0x%x is out of range", value)
+	}
+	return nonce, nil
+}
+
+// Deploying says whether a DEPLOY_ACCOUNT of this account waits or is being executed.
+func (n *Node) Deploying(account []byte) bool {
+	if len(account) != len(pool.Key{}) {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pool.Deploying(pool.Key(account))
+}
+
+// NextNonce is the nonce that the next transaction of an account should have when it follows all that waits here; ok is
+// false for an account that the pool knows nothing of.
+func (n *Node) NextNonce(account []byte) (nonce uint64, ok bool) {
+	if len(account) != len(pool.Key{}) {
+		return 0, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pool.NextNonce(pool.Key(account))
+}
+
+// Next is the context of the open block, or of the one that would be opened next.
+func (n *Node) Next() *ordov1.BlockContext { return n.chain.Next() }
+
+// Waiting is one line of what the pool holds.
+type Waiting struct {
+	Hash  pool.Key
+	Tx    *ordov1.Transaction
+	State string // for people
+}
+
+// Waiting lists the pool in order of arrival.
+func (n *Node) Waiting() []Waiting {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []Waiting
+	for _, e := range n.pool.Snapshot() {
+		all = append(all, Waiting{e.Hash, e.Tx, n.pool.State(e)})
+	}
+	return all
+}
+
+// Demand asks for a block now, also an empty one, and returns it when its root is known.
+func (n *Node) Demand(ctx context.Context) (number uint64, hash []byte, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	asked := make(chan uint64, 1)
+	events := n.chain.Subscribe(1 << 16)
+	defer events.Close()
+	n.inbox.push(letter{pipeline.Demanded{}, func(m *pipeline.Machine) { asked <- m.Height() }})
+	select {
+	case number = <-asked:
+	case <-ctx.Done():
+		return 0, nil, n.stopped(ctx, "demand")
+	}
+	for {
+		select {
+		case e, ok := <-events.C:
+			if !ok {
+				return 0, nil, fmt.Errorf("demand: too much happened meanwhile to follow it: ask for block %d", number)
+			}
+			if e.Accepted != nil && e.Accepted.Context.Number >= number {
+				return e.Accepted.Context.Number, e.Accepted.Header.Hash, nil
+			}
+		case <-ctx.Done():
+			return 0, nil, n.stopped(ctx, "demand")
+		}
+	}
+}
+
+func (n *Node) stopped(ctx context.Context, what string) error {
+	if n.ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, ErrStopped)
+	}
+	return fmt.Errorf("%s: %w", what, ctx.Err())
+}
