@@ -45,7 +45,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), verify.NewCommand(), bench.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), versionCommand())
 	return cmd
 }
 

@@ -156,17 +156,17 @@ type contract struct {
 
 // declare reads a class file once.
 func (b *builder) declare(name string) felt.Felt {
-	if hash, ok := b.byName[name]; ok {
+	if hash, ok := b.byName[name]; ok || b.err != nil {
 		return hash
 	}
 	class, err := contracts.Read(b.dir, name)
 	if err != nil {
-		b.err = errors.Join(b.err, err)
+		b.err = err
 		return felt.Zero()
 	}
 	hash, err := felt.FromBytes(class.Hash)
 	if err != nil {
-		b.err = errors.Join(b.err, fmt.Errorf("class file %s: class hash: %w", name, err))
+		b.err = fmt.Errorf("class file %s: class hash: %w", name, err)
 	}
 	if b.byName == nil {
 		b.byName = make(map[string]felt.Felt)

@@ -85,10 +85,8 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log}, stages...); err != nil {
 		return err
 	}
-	m.read, err = grpc.NewClient("unix://"+m.set.ReadSocket(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
-	if err != nil {
-		return fmt.Errorf("storage: read socket: %w", err)
+	if m.read, err = dialRead(m.set.ReadSocket()); err != nil {
+		return err
 	}
 	if err := m.startNode(ctx); err != nil {
 		return err
@@ -212,6 +210,16 @@ func ended(err error) error {
 		return nil
 	}
 	return err
+}
+
+// dialRead connects to the socket that storage serves for reads.
+func dialRead(socket string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+	if err != nil {
+		return nil, fmt.Errorf("storage: read socket: %w", err)
+	}
+	return conn, nil
 }
 
 // listen takes the port.
