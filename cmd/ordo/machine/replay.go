@@ -50,11 +50,11 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	source := spec[ordov1.Stage_STAGE_STORAGE]
 	stored := source
 	stored.DataDir = filepath.Join(fresh, "storage")
-	_, from, err := r.storage(source, filepath.Join(fresh, "old"))
+	from, err := r.storage(source, filepath.Join(fresh, "old"))
 	if err != nil {
 		return nil, err
 	}
-	target, read, err := r.storage(stored, filepath.Join(fresh, "new"))
+	to, err := r.storage(stored, filepath.Join(fresh, "new"))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	total(head.GetHeight())
 	return node.Reexecute(ctx, ordov1.NewStorageReadClient(from.read), node.Options{
 		ChainID: c.ChainID, Log: r.log,
-		Stages: node.Stages{Execution: execution.Conn(), Storage: target.Conn(), StorageRead: read.read},
+		Stages: node.Stages{Execution: execution.Conn(), Storage: to.plugin.Conn(), StorageRead: to.read},
 	}, progress)
 }
 
@@ -83,7 +83,8 @@ type replay struct {
 	conns   []*grpc.ClientConn
 }
 
-type reader struct {
+// store is a storage plugin with the connection for reads.
+type store struct {
 	plugin *host.Plugin
 	read   *grpc.ClientConn
 }
@@ -100,19 +101,19 @@ func (r *replay) start(s host.Spec, runDir string) (*host.Plugin, error) {
 	return p, nil
 }
 
-func (r *replay) storage(s host.Spec, runDir string) (*host.Plugin, reader, error) {
+func (r *replay) storage(s host.Spec, runDir string) (store, error) {
 	socket := filepath.Join(runDir, "read.sock")
 	s.Listen = map[string]string{"read": socket}
 	p, err := r.start(s, runDir)
 	if err != nil {
-		return nil, reader{}, err
+		return store{}, err
 	}
 	read, err := dialRead(socket)
 	if err != nil {
-		return nil, reader{}, err
+		return store{}, err
 	}
 	r.conns = append(r.conns, read)
-	return p, reader{p, read}, nil
+	return store{p, read}, nil
 }
 
 func (r *replay) close() error {
