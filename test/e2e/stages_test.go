@@ -3,6 +3,7 @@ package e2e
 import (
 	"math/rand/v2"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,43 +37,71 @@ func TestFiveProcesses(t *testing.T) {
 	}
 }
 
-// TestOrdering is item 2: ten waiting transfers, by each policy's own rule.
+// TestOrdering is item 2: ten waiting transfers, by each policy's own rule. The policies of examples/ are built and run
+// like any operator's own.
 func TestOrdering(t *testing.T) {
-	tips := []uint64{50, 10, 90, 0, 70, 30, 100, 20, 80, 60}
-	byTip := func(a, b int) int { return int(tips[b]) - int(tips[a]) }
+	folder := t.TempDir()
+	youngest := filepath.Join(folder, "youngest")
+	if out, err := exec.Command("go", "build", "-o", youngest, "../../examples/ordering-go").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	smallest, err := filepath.Abs("../../examples/ordering-python/plugin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
-		plugin string
-		order  func(a, b int) int
+		name, plugin string
+		before       func(a, b waiting) int
 	}{
-		{"fifo", func(a, b int) int { return a - b }},
-		{"fee", byTip},
+		{"fifo", "fifo", func(a, b waiting) int { return a.arrival - b.arrival }},
+		{"fee", "fee", func(a, b waiting) int { return int(b.tip) - int(a.tip) }},
+		{"example in Go", youngest, func(a, b waiting) int { return b.arrival - a.arrival }},
+		{"example in Python", smallest, func(a, b waiting) int { return a.calls - b.calls }},
 	} {
-		t.Run(c.plugin, func(t *testing.T) { checkOrder(t, c.plugin, tips, c.order) })
+		t.Run(c.name, func(t *testing.T) {
+			if c.plugin == smallest {
+				if out, err := exec.Command("../../examples/ordering-python/setup.sh").CombinedOutput(); err != nil {
+					t.Fatalf("setup.sh: %v\n%s", err, out)
+				}
+			}
+			checkOrder(t, c.plugin, c.before)
+		})
 	}
 }
 
-// checkOrder sends one transfer from each account, in order of accounts, and compares the block with the rule. The rule
-// compares indices of tips.
-func checkOrder(t *testing.T, plugin string, tips []uint64, order func(a, b int) int) {
+// waiting is a transfer in the pool.
+type waiting struct {
+	arrival int
+	tip     uint64
+	calls   int
+	hash    string
+}
+
+// checkOrder lets ten transfers of ten accounts wait, and compares the block with the rule.
+func checkOrder(t *testing.T, plugin string, before func(a, b waiting) int) {
 	t.Helper()
 	n := start(t, "--ordering", plugin, "--block-generation-on", "demand")
-	var sent []string
+	tips := []uint64{50, 10, 90, 0, 70, 30, 100, 20, 80, 60}
+	calls := []int{3, 8, 1, 10, 5, 2, 9, 4, 7, 6}
+	var all []waiting
 	for i, a := range accounts(0, len(tips)) {
 		a.Tip = tips[i]
-		sent = append(sent, n.submit(t, a.Invoke(0, client.Transfer(strk(), felt.FromUint64(99), 1))))
+		list := slices.Repeat([]client.Call{client.Transfer(strk(), felt.FromUint64(99), 1)}, calls[i])
+		all = append(all, waiting{i, tips[i], calls[i], n.submit(t, a.Invoke(0, list...))})
+	}
+	for _, w := range all {
+		if s, err := n.Status(within(t, patient), w.hash); err != nil || s.Finality == "ACCEPTED_ON_L2" {
+			t.Fatalf("before the block: %+v, %v", s, err)
+		}
 	}
 	n.call(t, "devnet_createBlock", map[string]any{}, nil)
-	for _, hash := range sent {
-		n.accepted(t, hash)
-	}
-	index := make([]int, len(tips))
-	for i := range index {
-		index[i] = i
-	}
-	slices.SortStableFunc(index, order)
+	slices.SortFunc(all, before)
 	var want []string
-	for _, i := range index {
-		want = append(want, sent[i])
+	for _, w := range all {
+		if s := n.accepted(t, w.hash); s.Execution != "SUCCEEDED" {
+			t.Fatalf("%+v", s)
+		}
+		want = append(want, w.hash)
 	}
 	if got := n.block(t, uint64(1)).Transactions; !slices.Equal(got, want) {
 		t.Errorf("--ordering %s: block 1 holds\n%s\nwant\n%s", plugin, strings.Join(got, "\n"), strings.Join(want, "\n"))
