@@ -162,6 +162,18 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *input.Object) (an
 	return len(ref.block.Results), nil
 }
 
+// preConfirmedUpdate is all that the blocks without a root change over the latest root, so that the two fit together.
+func preConfirmedUpdate(view *chain.View, only map[Key]bool) any {
+	var diffs []*ordov1.StateDiff
+	for _, b := range view.Blocks() {
+		diffs = append(diffs, changes(b))
+	}
+	return struct {
+		OldRoot hexFelt    `json:"old_root"`
+		Diff    *stateDiff `json:"state_diff"`
+	}{view.Latest().GetStateRoot(), newStateDiff(chain.Merge(diffs), only)}
+}
+
 // changes is the diff of a block of the view; the one that stands in between two blocks changed nothing.
 func changes(b *chain.Block) *ordov1.StateDiff {
 	if len(b.Transactions) == 0 && b.Header == nil {
@@ -188,14 +200,7 @@ func (s *Server) stateUpdate(ctx context.Context, p *input.Object) (any, error) 
 		return nil, err
 	}
 	if ref.block != nil {
-		answer := struct {
-			OldRoot hexFelt    `json:"old_root,omitempty"`
-			Diff    *stateDiff `json:"state_diff"`
-		}{Diff: newStateDiff(changes(ref.block), only)}
-		if latest := ref.view.Latest(); latest != nil && latest.Context.Number+1 == ref.number {
-			answer.OldRoot = latest.StateRoot
-		}
-		return answer, nil
+		return preConfirmedUpdate(ref.view, only), nil
 	}
 	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, StateDiff: true})
 	if err != nil {

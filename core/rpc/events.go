@@ -184,7 +184,9 @@ func (s *Server) eventRange(ctx context.Context, view *chain.View, q *eventQuery
 		}
 		return ref.number, nil
 	}
-	if q.from != nil {
+	if q.from != nil && q.from.number != nil {
+		from = *q.from.number
+	} else if q.from != nil {
 		if from, err = bound(q.from); err != nil {
 			return 0, 0, err
 		}
@@ -192,9 +194,9 @@ func (s *Server) eventRange(ctx context.Context, view *chain.View, q *eventQuery
 	last := blockID{tag: tagLatest}
 	if q.to != nil {
 		last = *q.to
-		// A number beyond the chain asks for all there is.
-		if last.number != nil && *last.number > preConfirmed(view).number {
-			last = blockID{tag: tagPreConfirmed}
+		// Who polls names blocks that are yet to come: there is nothing in them.
+		if last.number != nil && view.Latest() != nil && *last.number > view.Latest().Context.Number {
+			last = blockID{tag: tagLatest}
 		}
 	}
 	to, err = bound(&last)

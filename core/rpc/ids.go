@@ -106,26 +106,23 @@ func (s *Server) resolve(ctx context.Context, view *chain.View, id blockID) (*bl
 	return &blockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
 }
 
+// byNumber finds rooted blocks only: who asks by number expects a block with a hash, and strict clients fail on one without.
 func (s *Server) byNumber(ctx context.Context, view *chain.View, number uint64) (*blockRef, error) {
-	if latest := view.Latest(); latest != nil && number <= latest.Context.Number {
-		if number == latest.Context.Number {
-			return &blockRef{number: number, view: view, rooted: latest}, nil
-		}
-		stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: number}})
-		if err != nil {
-			return nil, err
-		}
-		if stored == nil {
-			return nil, errBlockNotFound
-		}
-		return &blockRef{number: number, view: view, rooted: stored.Header}, nil
+	latest := view.Latest()
+	switch {
+	case latest == nil || number > latest.Context.Number:
+		return nil, errBlockNotFound
+	case number == latest.Context.Number:
+		return &blockRef{number: number, view: view, rooted: latest}, nil
 	}
-	for _, b := range view.Blocks() {
-		if b.Context.Number == number {
-			return &blockRef{number: number, view: view, block: b, tip: preConfirmed(view).number == number}, nil
-		}
+	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: number}})
+	if err != nil {
+		return nil, err
 	}
-	return nil, errBlockNotFound
+	if stored == nil {
+		return nil, errBlockNotFound
+	}
+	return &blockRef{number: number, view: view, rooted: stored.Header}, nil
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
