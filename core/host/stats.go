@@ -10,12 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// MethodStats is what one method of a plugin has served since it started.
+// MethodStats is what one method of a plugin's stage has served since it started.
 type MethodStats struct {
 	Method   string // "Score"
 	Calls    uint64 // started; a stream is one call
@@ -87,6 +88,9 @@ func (m *meter) explain(err error) error {
 
 func (m *meter) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if strings.HasPrefix(method, "/"+ordov1.Plugin_ServiceDesc.ServiceName+"/") {
+		return m.explain(invoke(ctx, method, req, reply, conn, opts...)) // ours, not the stage's
+	}
 	c := m.counters(method)
 	c.calls.Add(1)
 	c.sent.Add(1)
