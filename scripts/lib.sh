@@ -142,14 +142,20 @@ build_contracts() {
 # crate_dir NAME VERSION: the folder of an unpacked published crate; `cargo info` downloads that one crate only.
 crate_dir() {
   local dir
-  dir="$(find "$cargo_home/registry/src" -maxdepth 2 -type d -name "$1-$2" 2>/dev/null | head -n1)"
+  dir="$(unpacked "$1-$2")"
   if [ -z "$dir" ]; then
     # outside the workspace, where cargo would look for the crate in the lock file only
     (cd "$cache" && cargo info --quiet "$1@$2" >/dev/null) || fail "crate $1 $2 cannot be downloaded" "check the network, then run again"
-    dir="$(find "$cargo_home/registry/src" -maxdepth 2 -type d -name "$1-$2" | head -n1)"
+    dir="$(unpacked "$1-$2")"
   fi
   [ -n "$dir" ] || fail "crate $1 $2 was downloaded but is not below $cargo_home/registry/src"
   printf '%s' "$dir"
+}
+unpacked() {
+  local dir
+  for dir in "$cargo_home"/registry/src/*/"$1"; do
+    if [ -d "$dir" ]; then printf '%s' "$dir"; return; fi
+  done
 }
 
 # Client libraries live in the cache, keyed by their lock file; the tests read ORDO_E2E_JS and ORDO_E2E_PYTHON.
