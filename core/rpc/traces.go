@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -94,7 +95,15 @@ func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transa
 			q.Classes = append(q.Classes, class)
 		}
 	}
-	return s.simulate(ctx, at, ref.context(), q)
+	out, err := s.simulate(ctx, at, ref.context(), q)
+	if failed, ok := err.(*failedView); ok {
+		if failed.outcome.Code == ordov1.ViewError_STATE_NOT_FOUND {
+			return nil, errNoTrace // the state before the block is not kept
+		}
+		// They ran once, so this is no error of the client's.
+		return nil, fmt.Errorf("replay of block %d: %s", ref.number, failed.Error())
+	}
+	return out, err
 }
 
 // sharedTrace is what the traces of all kinds have.

@@ -54,6 +54,19 @@ func (f *failedView) Error() string {
 
 func (f *failedView) Unwrap() error { return viewError(f.outcome) }
 
+// ofTransaction: methods that run transactions have one error for all that happens inside of them.
+func (f *failedView) ofTransaction() *failedView {
+	switch e := f.outcome; e.Code {
+	case ordov1.ViewError_CONTRACT_ERROR, ordov1.ViewError_ENTRYPOINT_NOT_FOUND, ordov1.ViewError_CLASS_NOT_FOUND, ordov1.ViewError_TIMEOUT:
+		message := e.Error
+		if message == nil {
+			message = &ordov1.ContractError{Message: e.Code.String()}
+		}
+		return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}}
+	}
+	return f
+}
+
 func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {
 	o := p.Object("request")
 	call := &ordov1.CallView{Contract: o.Felt("contract_address"), Selector: o.Felt("entry_point_selector"), Calldata: o.Felts("calldata")}
@@ -74,6 +87,9 @@ func (s *Server) runCall(ctx context.Context, ref *blockRef, call *ordov1.CallVi
 // simulate runs a simulation and checks that the answer fits.
 func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1.BlockContext, q *ordov1.Simulation) (*ordov1.SimulationResults, error) {
 	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
+	if failed, ok := err.(*failedView); ok {
+		return nil, failed.ofTransaction()
+	}
 	if err != nil {
 		return nil, err
 	}
