@@ -30,7 +30,7 @@ import (
 )
 
 // serve puts services on an in-memory connection, with real gRPC in between and a recorder of what is called.
-func serve(t *testing.T, recorder *grammar.Recorder, register func(*grpc.Server)) *grpc.ClientConn {
+func serve(t testing.TB, recorder *grammar.Recorder, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -457,7 +457,7 @@ func solo() func(*ordov1.ConsensusEvent) []*ordov1.Action {
 // ---- one node on fakes ----
 
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	recorder  *grammar.Recorder
 	storage   *fakeStorage
 	execution *fakeExecution
@@ -467,7 +467,7 @@ type world struct {
 	node      *Node
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	return &world{t: t, recorder: &grammar.Recorder{}, storage: newStorage(), ordering: &fakeOrdering{}, consensus: solo(),
 		execution: &fakeExecution{broken: map[pool.Key]bool{}},
 		options:   Options{ChainID: "SN_TEST", Genesis: &Genesis{Timestamp: 1, Diff: &ordov1.StateDiff{Nonces: append(num(0xacc0), num(3)...)}}}}
@@ -503,7 +503,7 @@ func (w *world) start() *Node {
 	return w.node
 }
 
-func ctx(t *testing.T) context.Context {
+func ctx(t testing.TB) context.Context {
 	c, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return c
@@ -592,4 +592,15 @@ func (w *world) callsAreLawful(pages map[string]*grammar.Grammar) {
 			w.t.Error(err)
 		}
 	}
+}
+
+// accepted counts the transactions in blocks with a root.
+func (w *world) accepted() (count int) {
+	latest := w.node.Chain().Latest().Context.Number
+	w.storage.mu.Lock()
+	defer w.storage.mu.Unlock()
+	for _, b := range w.storage.blocks[:latest+1] {
+		count += len(b.Transactions)
+	}
+	return count
 }

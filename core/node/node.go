@@ -241,7 +241,7 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 // Stop lets what is decided reach storage with its root, then ends the node. Waiting transactions stay in the pool, which
-// ends with it.
+// ends with it. A node that a fault has ended answers ErrStopped with that fault.
 func (n *Node) Stop(ctx context.Context) error {
 	var err error
 	if n.machine != nil {
@@ -250,7 +250,10 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	n.end(nil)
 	n.work.Wait()
-	return errors.Join(n.fault, err)
+	if n.fault != nil {
+		return fmt.Errorf("%w: %w", ErrStopped, n.fault)
+	}
+	return err
 }
 
 // settle waits until nothing decided is on its way any more.

@@ -337,7 +337,7 @@ func TestStorageLiesAboutAHash(t *testing.T) {
 // A dead ordering plugin loses nothing: arrival decides, and the block says so.
 func TestOrderingDies(t *testing.T) {
 	w := newWorld(t)
-	w.options.Log = nil
+	w.options.ScoreTimeout = 30 * time.Millisecond
 	n := w.start()
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
@@ -351,6 +351,7 @@ func TestOrderingDies(t *testing.T) {
 	w.ordering.mu.Lock()
 	w.ordering.dead = false
 	w.ordering.mu.Unlock()
+	time.Sleep(2 * w.options.ScoreTimeout) // it is asked again after a pause
 	c := w.tx(1, 2, plain, 0)
 	w.submit(c)
 	w.await(chain.Accepted, c)
@@ -444,4 +445,35 @@ func TestJournal(t *testing.T) {
 		t.Errorf("promised without a journal: %v", err)
 	}
 	w.await(chain.Accepted, a)
+}
+
+// BenchmarkNode is submit to acceptance with stages that cost next to nothing: what the core itself takes per transaction,
+// gRPC, statuses, commitments and block hashes included.
+func BenchmarkNode(b *testing.B) {
+	w := newWorld(b)
+	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.execution.limit = 1000
+	n := w.start()
+	txs := make([]*ordov1.Transaction, b.N)
+	for i := range txs {
+		txs[i] = w.tx(uint64(1+i%1000), uint64(i/1000), plain, 0)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i, tx := range txs {
+		for i-w.accepted() > 50_000 { // nonce bound and memory: stay in sight of the chain
+			time.Sleep(time.Millisecond)
+		}
+		if err := n.SubmitAt(tx, nil, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for w.accepted() < len(txs) {
+		if n.Err() != nil {
+			b.Fatal(n.Err())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/float64(n.Chain().Latest().Context.Number), "tx/block")
 }

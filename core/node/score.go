@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -11,10 +13,12 @@ import (
 // scoreBatch bounds a batch; nobody waits for one to fill.
 const scoreBatch = 256
 
+var errAway = errors.New("the ordering plugin did not answer a moment ago")
+
 // score gives every admitted transaction its rank. When the policy does not answer, rightly and in time, transactions go by
 // arrival and the block that takes them is marked; when it is back, all are ranked anew.
 func (n *Node) score() {
-	away := false
+	away, again := false, time.Time{}
 	for {
 		select {
 		case <-n.toScore:
@@ -32,7 +36,13 @@ func (n *Node) score() {
 			if len(batch) == 0 {
 				break
 			}
-			response, err := n.rank(views)
+			var response *ordov1.ScoreResponse
+			err := errAway
+			if !away || time.Now().After(again) { // one that hangs must not hold up every batch
+				if response, err = n.rank(views); err != nil {
+					again = time.Now().Add(n.options.ScoreTimeout)
+				}
+			}
 			n.mu.Lock()
 			switch {
 			case err != nil:

@@ -95,17 +95,16 @@ func (n *Node) stepOf(id uint64, step *ordov1.BuildRequest) {
 	}
 }
 
-// abort ends a build's stream. After Close there is no Abort to send; the stream is cut.
+// abort ends a build's stream. After Close there is no Abort to send: it ends by itself in a moment, and the machine does
+// not listen any more. Cutting it would let the next build begin while execution still works on this one.
 func (n *Node) abort(id uint64) {
 	b := n.builds[id]
 	if b == nil {
 		return
 	}
-	if b.closed {
-		b.cancel()
-		return
+	if !b.closed {
+		b.steps.push(&ordov1.BuildRequest{Step: &ordov1.BuildRequest_Abort_{Abort: &ordov1.BuildRequest_Abort{}}})
 	}
-	b.steps.push(&ordov1.BuildRequest{Step: &ordov1.BuildRequest_Abort_{Abort: &ordov1.BuildRequest_Abort{}}})
 	time.AfterFunc(abortGrace, b.cancel)
 }
 
