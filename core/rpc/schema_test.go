@@ -97,8 +97,8 @@ func (s *specification) check(t testing.TB, name string, result, failure json.Ra
 
 // beyondSpec are errors that a method gives although the specification does not list them for it.
 var beyondSpec = map[string][]float64{
-	"starknet_addInvokeTransaction":        {28, 51, 56, 57, 60, 62}, // only when execution answers nonsense, as the tests make it
-	"starknet_traceBlockTransactions":      {10}, // when the state before the block is not kept
+	"starknet_addInvokeTransaction":   {28, 51, 56, 57, 60, 62}, // only when execution answers nonsense, as the tests make it
+	"starknet_traceBlockTransactions": {10},                     // when the state before the block is not kept
 }
 
 func (s *specification) follow(document string, schema map[string]any) (string, map[string]any) {

@@ -55,16 +55,16 @@ func (f *failedView) Error() string {
 func (f *failedView) Unwrap() error { return viewError(f.outcome) }
 
 // ofTransaction: methods that run transactions have one error for all that happens inside of them.
-func (f *failedView) ofTransaction() *failedView {
-	switch e := f.outcome; e.Code {
-	case ordov1.ViewError_CONTRACT_ERROR, ordov1.ViewError_ENTRYPOINT_NOT_FOUND, ordov1.ViewError_CLASS_NOT_FOUND, ordov1.ViewError_TIMEOUT:
-		message := e.Error
-		if message == nil {
-			message = &ordov1.ContractError{Message: e.Code.String()}
-		}
-		return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}}
+func (f *failedView) ofTransaction(missing bool) *failedView {
+	e := f.outcome
+	if e.Code == ordov1.ViewError_STATE_NOT_FOUND || e.Code == ordov1.ViewError_CONTRACT_NOT_FOUND && missing {
+		return f
 	}
-	return f
+	message := e.Error
+	if message == nil {
+		message = &ordov1.ContractError{Message: e.Code.String()}
+	}
+	return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}}
 }
 
 func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {
@@ -88,7 +88,8 @@ func (s *Server) runCall(ctx context.Context, ref *blockRef, call *ordov1.CallVi
 func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1.BlockContext, q *ordov1.Simulation) (*ordov1.SimulationResults, error) {
 	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
 	if failed, ok := err.(*failedView); ok {
-		return nil, failed.ofTransaction()
+		// Only estimates tell a missing contract apart.
+		return nil, failed.ofTransaction(q.Estimate)
 	}
 	if err != nil {
 		return nil, err
