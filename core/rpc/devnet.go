@@ -176,7 +176,7 @@ func (s *Server) balanceOf(ctx context.Context, at *blockRef, account felt.Felt,
 		return nil, err
 	}
 	if len(result) != 2*felt.Size {
-		return nil, errContract.WithData(map[string]any{"revert_error": "balanceOf of the fee token did not return a u256"})
+		return nil, withData(errContract, map[string]any{"revert_error": "balanceOf of the fee token did not return a u256"})
 	}
 	low, high := new(big.Int).SetBytes(result[:felt.Size]), new(big.Int).SetBytes(result[felt.Size:])
 	return low.Add(low, high.Lsh(high, 128)), nil

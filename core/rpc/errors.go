@@ -107,6 +107,15 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	return nil, false
 }
 
+// withData copies the error with data; unlike jrpc2's own it writes < and & as they are.
+func withData(e *jrpc2.Error, v any) *jrpc2.Error {
+	data, err := encode(v)
+	if err != nil {
+		return e
+	}
+	return &jrpc2.Error{Code: e.Code, Message: e.Message, Data: data}
+}
+
 // withReason adds the reason as data. Where the specification wants a string there, it is never left out.
 func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
 	if reason == "" {
@@ -117,7 +126,7 @@ func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
 			return e
 		}
 	}
-	return e.WithData(reason)
+	return withData(e, reason)
 }
 
 // viewError maps a failed call, estimate or simulation.
@@ -132,11 +141,11 @@ func viewError(e *ordov1.ViewError) *jrpc2.Error {
 	case ordov1.ViewError_STATE_NOT_FOUND:
 		return errBlockNotFound
 	case ordov1.ViewError_EXECUTION_ERROR:
-		return errExecution.WithData(map[string]any{"transaction_index": e.Index, "execution_error": contractError(e.Error)})
+		return withData(errExecution, map[string]any{"transaction_index": e.Index, "execution_error": contractError(e.Error)})
 	case ordov1.ViewError_TIMEOUT:
-		return errContract.WithData(map[string]any{"revert_error": "it ran longer than this node allows for a view"})
+		return withData(errContract, map[string]any{"revert_error": "it ran longer than this node allows for a view"})
 	}
-	return errContract.WithData(map[string]any{"revert_error": contractError(e.Error)})
+	return withData(errContract, map[string]any{"revert_error": contractError(e.Error)})
 }
 
 // contractError nests the frames, outermost first, around the text.

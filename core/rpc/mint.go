@@ -171,13 +171,13 @@ func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
 	})
 	switch {
 	case r.Stage == chain.Dropped:
-		return errUnexpected.WithData(fmt.Sprintf("the mint was dropped: %v", r.Why))
+		return withData(errUnexpected, fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
-		return errUnexpected.WithData("the mint reverted: " + r.Result.Reason)
+		return withData(errUnexpected, "the mint reverted: " + r.Result.Reason)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && s.Devnet.Instant:
-		return errUnexpected.WithData("the mint is in no accepted block yet: see the log of the node")
+		return withData(errUnexpected, "the mint is in no accepted block yet: see the log of the node")
 	}
 	return nil
 }

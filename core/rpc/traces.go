@@ -21,7 +21,7 @@ func (s *Server) traceTransaction(ctx context.Context, p *input.Object) (any, er
 		return nil, err
 	}
 	if at.ref == nil {
-		return nil, errNoTrace.WithData(map[string]string{"status": "RECEIVED"})
+		return nil, withData(errNoTrace, map[string]string{"status": "RECEIVED"})
 	}
 	txs, _, err := s.body(ctx, at.ref, false)
 	if err != nil {

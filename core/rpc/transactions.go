@@ -139,7 +139,7 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 			return at, nil
 		}
 	case chain.Dropped:
-		return nil, errTransactionNotFound.WithData(fmt.Sprintf("dropped: %v", r.Why))
+		return nil, withData(errTransactionNotFound, fmt.Sprintf("dropped: %v", r.Why))
 	}
 	return s.findStored(ctx, s.Chain.View(), hash)
 }

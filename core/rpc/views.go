@@ -127,7 +127,7 @@ func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*ingress.Refused); {
 	case isRefused:
-		return errExecution.WithData(map[string]any{"transaction_index": i, "execution_error": refused.Error()})
+		return withData(errExecution, map[string]any{"transaction_index": i, "execution_error": refused.Error()})
 	case ok && e.Code == errTransactionVersion.Code:
 		return input.In(name, input.At(i, input.In("version", err)))
 	}
@@ -222,7 +222,7 @@ func messageError(err error) error {
 	if !ok || failed.outcome.Code != ordov1.ViewError_EXECUTION_ERROR {
 		return err
 	}
-	return errContract.WithData(map[string]any{"revert_error": contractError(failed.outcome.Error)})
+	return withData(errContract, map[string]any{"revert_error": contractError(failed.outcome.Error)})
 }
 
 func ethAddress(raw json.RawMessage) ([]byte, error) {
