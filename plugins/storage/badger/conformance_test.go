@@ -64,7 +64,7 @@ func TestConformanceChain(t *testing.T) {
 
 // richChain is the first random chain that has something of everything, and enough in its last block to break.
 func richChain(blocks int) *testChain {
-	for seed := uint64(1); ; seed++ {
+	for seed := uint64(820); ; seed++ { // 824 is it, but change the generator and it may be another
 		c := newTestChain(seed)
 		var all ordov1.StateDiff
 		casm, reverted, empty, removed := false, false, false, false

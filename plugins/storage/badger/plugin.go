@@ -1,10 +1,12 @@
 package badger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 )
@@ -18,6 +20,7 @@ type Config struct {
 	MemTableMB      int   `json:"memtable_mb"`
 	IndexCacheMB    int   `json:"index_cache_mb"`
 	TriePages       int   `json:"trie_pages"`
+	MemoryMB        int   `json:"memory_mb"`
 }
 
 // Schema describes Config to the operator and to the check of the configuration.
@@ -41,7 +44,7 @@ const Schema = `{
       "description": "blocks that may wait for their state root before a commit waits too"
     },
     "memtable_mb": {
-      "type": "integer", "minimum": 8, "maximum": 1024, "default": 64,
+      "type": "integer", "minimum": 8, "maximum": 1024, "default": 32,
       "description": "size of Badger's tables in memory; a block larger than 15 % of it is written in several transactions"
     },
     "index_cache_mb": {
@@ -51,6 +54,10 @@ const Schema = `{
     "trie_pages": {
       "type": "integer", "minimum": 1, "maximum": 100000000, "default": 32768,
       "description": "trie pages kept in memory, about 2 kB each"
+    },
+    "memory_mb": {
+      "type": "integer", "minimum": 64, "maximum": 1048576, "default": 512,
+      "description": "memory that the process tries to stay below by collecting garbage earlier; mapped tables do not count"
     }
   }
 }`
@@ -124,6 +131,7 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 		}
 		p.scratch = dir
 	}
+	debug.SetMemoryLimit(int64(cmp.Or(c.MemoryMB, 512)) << 20)
 	opts := c.options(p.scratch != "")
 	opts.ChainID = setup.Chain.GetChainId()
 	opts.Log = setup.Logger

@@ -155,8 +155,8 @@ func (w *rootWorker) step() error {
 	return nil
 }
 
-// maxDirtyPages brings a checkpoint forward: about 10 MB of pages.
-const maxDirtyPages = 10_000
+// maxDirtyPages brings a checkpoint forward: about 60 MB of memory.
+const maxDirtyPages = 30_000
 
 // compute brings the tries to the end of block num.
 func (w *rootWorker) compute(v view, num uint64) (root, hash felt.Felt, err error) {

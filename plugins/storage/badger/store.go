@@ -33,7 +33,7 @@ func DefaultOptions() Options {
 		History:         true,
 		CheckpointEvery: 16,
 		MaxLag:          64,
-		MemTableSize:    64 << 20,
+		MemTableSize:    32 << 20,
 		IndexCache:      64 << 20,
 		TriePages:       1 << 15,
 		Log:             hclog.NewNullLogger(),

@@ -1,0 +1,110 @@
+package badger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// transferBlocks are blocks of 1,000 transfers between distinct accounts on a token with 2^17 balances: 2,000 balances,
+// a fee token's 1,001, and 1,000 nonces each.
+type transferBlocks struct {
+	r   *rand.Rand
+	n   uint64
+	key func(i uint64) felt.Felt
+}
+
+func (x *transferBlocks) next() *block {
+	token, fees, nonces := pairMap{}, pairMap{}, pairMap{}
+	value := felt.FromUint64(x.n + 1)
+	for i := range uint64(2000) {
+		token[x.key(x.r.Uint64N(1<<17))] = value
+		if i < 1000 {
+			fees[x.key(x.r.Uint64N(1<<17))] = value
+			nonces[x.key(x.r.Uint64N(1<<17))] = value
+		}
+	}
+	b := &block{diff: &ordov1.StateDiff{Nonces: nonces.pack(), Storage: []*ordov1.ContractStorage{
+		{Address: felt.FromUint64(100).Append(nil), Entries: token.pack()}, {Address: felt.FromUint64(200).Append(nil), Entries: fees.pack()}}}}
+	for i := range uint64(1000) {
+		hash := felt.FromUint64(x.n<<20 + i).Append(nil)
+		b.transactions = append(b.transactions, &ordov1.Transaction{Hash: hash, Sender: hash, Calldata: hash, Signature: hash})
+		b.results = append(b.results, &ordov1.TransactionResult{Hash: hash, Status: ordov1.TransactionResult_SUCCEEDED,
+			Events: []*ordov1.Event{{FromAddress: hash, Keys: hash, Data: hash}, {FromAddress: hash, Keys: hash, Data: hash}}})
+	}
+	seal(b, x.n)
+	x.n++
+	return b
+}
+
+func newTransferBlocks() *transferBlocks {
+	return &transferBlocks{r: rand.New(rand.NewPCG(1, 2)), key: func(i uint64) felt.Felt {
+		return felt.FromUint64(i + 1).Mul(felt.MustHex("0x1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcd")).Mul(felt.FromUint64(i ^ 0x55555))
+	}}
+}
+
+// small keeps a key below 2^251: the few above would be refused.
+func small(x *transferBlocks) *transferBlocks {
+	wide := x.key
+	x.key = func(i uint64) felt.Felt {
+		b := wide(i).Bytes()
+		b[0] &= 7
+		return felt.Reduce(b[:])
+	}
+	return x
+}
+
+// BenchmarkCommit is one block of 1,000 transfers: committed, and rooted.
+func BenchmarkCommit(b *testing.B) {
+	for _, rooted := range []bool{false, true} {
+		b.Run(fmt.Sprintf("rooted=%v", rooted), func(b *testing.B) {
+			o := DefaultOptions()
+			o.MaxLag = 1 << 30
+			s := open(b, b.TempDir(), o)
+			x := small(newTransferBlocks())
+			blocks := make([]*block, b.N+20)
+			for i := range blocks {
+				blocks[i] = x.next()
+			}
+			commitAll(b, s, blocks[:20]...)
+			blocks = blocks[20:]
+			b.ResetTimer()
+			for _, block := range blocks {
+				commitAll(b, s, block)
+				if rooted {
+					for now, changed, _ := s.snapshot(); now.rooted < now.blocks; now, changed, _ = s.snapshot() {
+						<-changed
+					}
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMemory reports the resident memory of a plugin process: fresh, and after b.N blocks of 1,000 transfers.
+func BenchmarkMemory(b *testing.B) {
+	p := startProcess(b, "", "")
+	client := ordov1.NewStorageClient(p.conn)
+	report := func(when string) {
+		status := string(must(os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))))
+		for _, field := range []string{"RssAnon", "RssFile"} { // the kernel takes file pages back when it needs them
+			_, rest, _ := strings.Cut(status, field+":")
+			var kb float64
+			_, _ = fmt.Sscan(rest, &kb)
+			b.ReportMetric(kb/1024, "MB-"+field+"-"+when)
+		}
+	}
+	report("fresh")
+	x := small(newTransferBlocks())
+	for range b.N {
+		if err := send(b.Context(), client, x.next()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report("after")
+}
