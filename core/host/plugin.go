@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,10 +32,13 @@ type Plugin struct {
 
 	warnings []*ordov1.Diagnostic
 
-	stop     func() // asks nicely for the end: go-plugin's shutdown; may hang, so only ever run beside a timer
+	// stop asks nicely for the end: go-plugin's shutdown. It may hang while the process lives, so it runs beside a timer.
+	stop     func()
 	stopOnce sync.Once
 	exited   chan struct{}
 	reason   string // valid after exited
+
+	silent atomic.Int64 // when the health checks began to fail, in ns; 0: they do not
 }
 
 // Conn is the connection for the stage's calls. It is closed when the plugin ends; calls then say so with Unavailable.
@@ -102,6 +106,41 @@ func (p *Plugin) Healthy(ctx context.Context) error {
 		return fmt.Errorf("%s: health: the plugin says %s", p.Name(), s)
 	}
 	return nil
+}
+
+// Silent tells for how long the plugin has not answered the host's health checks; zero when it answers. A process that
+// is stopped, or held by a debugger, is silent: whether to wait or to Kill is for the caller to say.
+func (p *Plugin) Silent() time.Duration {
+	since := p.silent.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
+// watch checks the plugin's health until it ends.
+func (p *Plugin) watch() {
+	ticker := time.NewTicker(p.options.HealthInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.exited:
+			return
+		case <-ticker.C:
+		}
+		asked := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), p.options.HealthInterval)
+		err := p.Healthy(ctx)
+		cancel()
+		switch was := p.silent.Load(); {
+		case err == nil && was != 0:
+			p.silent.Store(0)
+			p.log.Info("answers again", "after", time.Since(time.Unix(0, was)).Round(time.Millisecond))
+		case err != nil && was == 0 && p.ExitReason() == "":
+			p.silent.Store(asked.UnixNano())
+			p.log.Warn("does not answer its health check", "error", err)
+		}
+	}
 }
 
 // Drain lets the plugin finish and flush. It goes on running, and refuses calls; Stop ends it. Without a deadline in ctx
@@ -178,6 +217,7 @@ func (p *Plugin) ended(reason string) {
 	close(p.exited)
 	p.data.Close()
 	p.control.Close()
+	p.stop() // whatever the end was: go-plugin's own goroutines go now
 }
 
 // goneText is what callers are told when the plugin has ended under them.

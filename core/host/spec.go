@@ -42,6 +42,7 @@ type Options struct {
 	StartTimeout     time.Duration // launch to handshake; 10 s
 	ConfigureTimeout time.Duration // Configure may open a database or warm up; 5 min
 	ExitTimeout      time.Duration // from the end of Drain to the kill; 3 s
+	HealthInterval   time.Duration // between health checks, and what each may take; 10 s
 }
 
 func (o Options) withDefaults() Options {
@@ -56,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ExitTimeout == 0 {
 		o.ExitTimeout = 3 * time.Second
+	}
+	if o.HealthInterval == 0 {
+		o.HealthInterval = 10 * time.Second
 	}
 	return o
 }

@@ -182,6 +182,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 		p.log.Warn(d.GetSummary(), "key", d.GetPath(), "detail", d.GetDetail())
 	}
 	p.started = time.Now()
+	go p.watch()
 	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
 		"capabilities", strings.Join(info.GetCapabilities(), ","))
 	return nil
@@ -215,9 +216,6 @@ func (p *Plugin) makeRunDir() error {
 
 // abandon ends a process that failed to start and says what is known about why.
 func (p *Plugin) abandon(cause error) error {
-	if p.control != nil {
-		p.control.Close()
-	}
 	if p.process.pid == 0 { // never started
 		return cause
 	}
@@ -228,6 +226,7 @@ func (p *Plugin) abandon(cause error) error {
 	}
 	p.process.killGroup()
 	<-p.process.done
+	p.stop() // what go-plugin still holds of it
 	byUs := p.process.killed.Load() && p.process.reason == "signal: killed"
 	return explainStart(cause, p.process, !byUs, p.options.StartTimeout)
 }
