@@ -173,7 +173,7 @@ func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
 	case r.Stage == chain.Dropped:
 		return withData(errUnexpected, fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
-		return withData(errUnexpected, "the mint reverted: " + r.Result.Reason)
+		return withData(errUnexpected, "the mint reverted: "+r.Result.Reason)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && s.Devnet.Instant:
