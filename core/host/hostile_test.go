@@ -189,9 +189,15 @@ type store struct {
 	setup *sdk.Setup
 }
 
+// Configure counts the lives of this run in its scratch folder.
 func (s *store) Configure(_ context.Context, setup *sdk.Setup) error {
 	s.setup = setup
-	return nil
+	lives := filepath.Join(setup.RunDir, "lives")
+	before, _ := os.ReadFile(lives)
+	if len(before)+1 != int(setup.Generation) {
+		return fmt.Errorf("generation %d, and %d lives have written to the run folder", setup.Generation, len(before))
+	}
+	return os.WriteFile(lives, append(before, 'x'), 0o600)
 }
 
 func (s *store) State(context.Context, *ordov1.StateRequest) (*ordov1.StateResponse, error) {

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,9 @@ type Plugin struct {
 	data    *grpc.ClientConn // the stage
 	meter   *meter
 	process *process // nil in process
-	runDir  string
-	ownDir  string // removed at the end; "" when the caller made it
+	runDir  string   // scratch, the same for every life within a run of the node
+	ownDir  bool     // we made it, so we remove it
+	sockets string   // of this life
 
 	warnings []*ordov1.Diagnostic
 
@@ -211,9 +211,7 @@ func (p *Plugin) shutdown(grace time.Duration) {
 // ended is called once, when the process is gone.
 func (p *Plugin) ended(reason string) {
 	p.reason = reason
-	if p.ownDir != "" {
-		os.RemoveAll(p.ownDir)
-	}
+	p.removeRunDir()
 	close(p.exited)
 	p.data.Close()
 	p.control.Close()

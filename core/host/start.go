@@ -56,9 +56,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		return nil, err
 	}
 	fail := func(err error) (*Plugin, error) {
-		if p.ownDir != "" {
-			os.RemoveAll(p.ownDir)
-		}
+		p.removeRunDir()
 		return nil, err
 	}
 
@@ -74,11 +72,11 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		Logger:           hclog.NewNullLogger(), // it would repeat what is logged here
 		SyncStdout:       &lineLog{log: p.log, stream: "stdout"},
 		SyncStderr:       &lineLog{log: p.log, stream: "stderr"},
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.runDir},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.sockets},
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithAuthority("localhost")},
 		RunnerFunc: func(_ hclog.Logger, handed *exec.Cmd, _ string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, handed.Env...)
-			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.runDir)
+			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.sockets)
 			return p.process, nil
 		},
 	})
@@ -181,6 +179,11 @@ func (p *Plugin) introduce(ctx context.Context) error {
 		p.warnings = append(p.warnings, d)
 		p.log.Warn(d.GetSummary(), "key", d.GetPath(), "detail", d.GetDetail())
 	}
+	// What a plugin can do may depend on how it is configured: the second answer is the one that holds.
+	if info, err = client.Describe(configuring, &ordov1.DescribeRequest{}); err != nil {
+		return fmt.Errorf("describe after configure: %w", p.withLastWords(err))
+	}
+	p.info = info
 	p.started = time.Now()
 	go p.watch()
 	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
@@ -188,30 +191,40 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	return nil
 }
 
-// makeRunDir gives the plugin a private folder with a short path.
+// makeRunDir makes the folders of the plugin: one that stays for the whole run of the node, so that a plugin that keeps
+// nothing durable finds its scratch files again after a restart, and in it one for the sockets of this life.
 func (p *Plugin) makeRunDir() error {
 	if p.options.RunDir == "" {
 		dir, err := os.MkdirTemp("", "ordo-") // 0700
 		if err != nil {
 			return fmt.Errorf("run folder: %w", err)
 		}
-		p.ownDir, p.runDir = dir, dir
+		p.runDir, p.ownDir = dir, true
 	} else {
-		name := StageName(p.spec.Stage)[:3] + strconv.FormatUint(p.spec.Generation, 10)
-		p.runDir = filepath.Join(p.options.RunDir, name)
-		if err := os.MkdirAll(p.runDir, 0o700); err != nil {
-			return fmt.Errorf("run folder: %w", err)
-		}
-		p.ownDir = p.runDir
+		p.runDir = filepath.Join(p.options.RunDir, StageName(p.spec.Stage)[:3])
 	}
-	if n := len(p.runDir) + len("/plugin1234567890"); n > maxSocketPath {
-		if p.ownDir != "" {
-			os.RemoveAll(p.ownDir)
+	p.sockets = filepath.Join(p.runDir, "s"+strconv.FormatUint(p.spec.Generation, 10))
+	if n := len(p.sockets) + len("/plugin1234567890"); n > maxSocketPath {
+		if p.ownDir {
+			os.RemoveAll(p.runDir)
 		}
 		return fmt.Errorf("run folder %s: a socket in it would have a path of %d bytes, the system allows %d: choose a shorter one",
 			p.runDir, n, maxSocketPath)
 	}
+	if err := os.MkdirAll(p.sockets, 0o700); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
 	return nil
+}
+
+// removeRunDir removes what nobody needs after this life.
+func (p *Plugin) removeRunDir() {
+	if p.ownDir {
+		os.RemoveAll(p.runDir)
+		return
+	}
+	os.RemoveAll(p.sockets)
+	os.Remove(p.runDir) // if the plugin left nothing in it
 }
 
 // abandon ends a process that failed to start and says what is known about why.
