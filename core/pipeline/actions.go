@@ -117,7 +117,7 @@ func (m *Machine) rebuild(b *ordov1.Action_Build) error {
 		// Its stream is alive: take it over, and close it at n, which may be below what has run.
 		m.cancelTimers(old)
 		again := *old
-		old.stage = abandoned
+		old.stage, old.build = abandoned, 0 // the stream and the lease are not its own any more
 		again.id, again.round, again.limit = b.Attempt, b.Round, n
 		again.pooled, again.allowEmpty, again.source = false, true, old.all()
 		m.attempts[b.Attempt], m.open = &again, &again
