@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -25,13 +29,75 @@ type Storage struct {
 	Restart func(t *testing.T) *Storage
 }
 
+// RunStorage runs StorageTests over a subject: a process is killed where a test restarts it, a service is drained.
+func RunStorage(t *testing.T, s Subject) {
+	tests := StorageTests()
+	for _, name := range slices.Sorted(maps.Keys(tests)) {
+		t.Run(name, func(t *testing.T) {
+			life := storageLife{subject: s, data: t.TempDir()}
+			tests[name](t, life.start(t))
+		})
+	}
+}
+
+// storageLife starts one plugin over and over on the same data.
+type storageLife struct {
+	subject    Subject
+	data       string
+	generation uint64
+}
+
+func (l *storageLife) start(t *testing.T) *Storage {
+	t.Helper()
+	l.generation++
+	sockets, err := os.MkdirTemp("", "ordo-") // t.TempDir may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	i := l.subject.Start(t)
+	r := l.subject.configuration(t)
+	r.Chain = &ordov1.Chain{ChainId: "SN_TEST", StarknetVersion: "0.14.1"}
+	r.DataDir, r.Generation, r.Listen = l.data, l.generation, map[string]string{"read": filepath.Join(sockets, "read")}
+	answer, err := i.plugin().Configure(timeout(t), r)
+	if err != nil {
+		t.Fatalf("configure: %v", err)
+	}
+	for _, d := range answer.GetDiagnostics() {
+		if d.GetSeverity() == ordov1.Diagnostic_ERROR {
+			t.Fatalf("configure: %s: %s (%s)", d.GetPath(), d.GetSummary(), d.GetDetail())
+		}
+	}
+	d, err := i.plugin().Describe(timeout(t), &ordov1.DescribeRequest{})
+	if err != nil {
+		t.Fatalf("describe: %v", err)
+	}
+	read, err := sdk.Dial(r.Listen["read"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		read.Close()
+		if i.life == nil { // a process is killed by its own cleanup; a service has files open
+			_, _ = i.plugin().Drain(context.Background(), &ordov1.DrainRequest{DeadlineMs: 10_000})
+		}
+	})
+	return &Storage{Storage: ordov1.NewStorageClient(i.Conn), Read: ordov1.NewStorageReadClient(read), Capabilities: d.GetCapabilities(),
+		Restart: func(t *testing.T) *Storage {
+			read.Close()
+			if i.life != nil {
+				_ = i.life.cmd.Process.Kill()
+				<-i.life.ended
+			} else if _, err := i.plugin().Drain(timeout(t), &ordov1.DrainRequest{DeadlineMs: 10_000}); err != nil {
+				t.Fatalf("drain: %v", err)
+			}
+			return l.start(t)
+		}}
+}
+
 func (s *Storage) can(capability string) bool { return slices.Contains(s.Capabilities, capability) }
 
-// StorageTests are what every storage plugin must pass, by name. Each wants a store of its own:
-//
-//	for name, test := range conformance.StorageTests() {
-//		t.Run(name, func(t *testing.T) { test(t, start(t)) })
-//	}
+// StorageTests are what every storage plugin must pass, by name. Each wants a store of its own. RunStorage runs them.
 //
 // The blocks are fixed (storage_chain.json): real hashes and commitments of protocol version 0.14.1, with roots that
 // were computed apart from any store.

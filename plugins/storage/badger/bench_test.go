@@ -88,7 +88,7 @@ func BenchmarkCommit(b *testing.B) {
 
 // BenchmarkMemory reports the resident memory of a plugin process: fresh, and after b.N blocks of 1,000 transfers.
 func BenchmarkMemory(b *testing.B) {
-	p := startProcess(b, "", "")
+	p := startProcess(b, shortDir(b), "", 1, "")
 	client := ordov1.NewStorageClient(p.conn)
 	report := func(when string) {
 		status := string(must(os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))))

@@ -2,11 +2,9 @@ package badger
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -99,23 +97,56 @@ func request(b *block) *ordov1.CommitRequest {
 	return &ordov1.CommitRequest{Header: b.header, Transactions: b.transactions, Results: b.results, StateDiff: b.diff, Classes: b.classes, Certificate: b.certificate}
 }
 
-// TestConformance runs the tests of the contract in this process, over sockets.
+// TestConformance runs the tests of the contract in this process.
 func TestConformance(t *testing.T) {
-	for name, test := range conformance.StorageTests() {
-		t.Run(name, func(t *testing.T) {
-			test(t, startInProcess(t, shortDir(t), shortDir(t), 1))
-		})
-	}
+	s := conformance.InProcess(Service)
+	s.Config = []byte(testConfig)
+	conformance.RunBase(t, s)
+	conformance.RunStorage(t, s)
 }
 
-// Without a data directory everything must work just the same, restarts within the run included.
-func TestConformanceEphemeral(t *testing.T) {
-	for name, test := range conformance.StorageTests() {
-		t.Run(name, func(t *testing.T) {
-			s := startInProcess(t, shortDir(t), "", 1)
-			s.Restart = nil // draining is the end of a run
-			test(t, s)
-		})
+// TestConformanceProcess runs them against processes that are killed where a test restarts them.
+func TestConformanceProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	s := conformance.Process(os.Args[0], asPlugin)
+	s.Config = []byte(testConfig)
+	conformance.RunBase(t, s)
+	conformance.RunStorage(t, s)
+}
+
+// Without a data directory the plugin is whole too: a second start within a run finds the blocks, a new run does not.
+func TestEphemeral(t *testing.T) {
+	run, c := shortDir(t), newTestChain(3)
+	for range 6 {
+		c.grow()
+	}
+	blocks := uint64(0)
+	for generation := range uint64(3) {
+		p := startProcess(t, run, "", generation+1, testConfig)
+		client := ordov1.NewStorageClient(p.conn)
+		head := must(client.Head(t.Context(), &ordov1.HeadRequest{}))
+		if head.Empty != (blocks == 0) || !head.Empty && head.Height != blocks-1 {
+			t.Fatalf("generation %d: head %v, want %d blocks", generation+1, head, blocks)
+		}
+		for range 2 {
+			if err := send(t.Context(), client, c.blocks[blocks]); err != nil {
+				t.Fatal(err)
+			}
+			blocks++
+		}
+		p.kill()
+	}
+	p := startProcess(t, run, "", 1, testConfig)
+	if head := must(ordov1.NewStorageClient(p.conn).Head(t.Context(), &ordov1.HeadRequest{})); !head.Empty {
+		t.Fatalf("a new run has the head of an old one: %v", head)
+	}
+	if _, err := ordov1.NewPluginClient(p.conn).Drain(t.Context(), &ordov1.DrainRequest{DeadlineMs: 10_000}); err != nil {
+		t.Fatal(err)
+	}
+	if left := must(filepath.Glob(filepath.Join(run, "storage-*"))); len(left) > 0 {
+		t.Fatalf("left in the run directory: %v", left)
 	}
 }
 
@@ -127,44 +158,6 @@ func shortDir(t testing.TB) string {
 }
 
 const testConfig = `{"memtable_mb": 8, "checkpoint_every": 3, "sync_writes": false}`
-
-func startInProcess(t *testing.T, runDir, dataDir string, generation uint64) *conformance.Storage {
-	t.Helper()
-	running := Service().Run(hclog.NewNullLogger())
-	server := grpc.NewServer(running.ServerOptions()...)
-	running.Register(server)
-	path := filepath.Join(runDir, fmt.Sprintf("%d.sock", generation))
-	listener := must(net.Listen("unix", path))
-	go func() { _ = server.Serve(listener) }()
-	conn, read := connect(t, path, runDir, dataDir, generation, testConfig)
-	stop := func() {
-		_, err := ordov1.NewPluginClient(conn).Drain(t.Context(), &ordov1.DrainRequest{})
-		if err != nil {
-			t.Logf("drain: %v", err)
-		}
-		_, _ = conn.Close(), read.Close()
-		running.Close()
-		server.Stop()
-	}
-	stopped := false
-	t.Cleanup(func() {
-		if !stopped {
-			_, _ = running.Drain(context.Background(), &ordov1.DrainRequest{DeadlineMs: 10_000})
-			running.Close()
-			server.Stop()
-		}
-	})
-	return &conformance.Storage{
-		Storage:      ordov1.NewStorageClient(conn),
-		Read:         ordov1.NewStorageReadClient(read),
-		Capabilities: Service().Describe().Capabilities,
-		Restart: func(t *testing.T) *conformance.Storage {
-			stop()
-			stopped = true
-			return startInProcess(t, runDir, dataDir, generation+1)
-		},
-	}
-}
 
 // connect dials a plugin and configures it.
 func connect(t testing.TB, socket, runDir, dataDir string, generation uint64, config string) (conn, read *grpc.ClientConn) {

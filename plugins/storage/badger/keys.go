@@ -69,14 +69,3 @@ func key(table byte, parts ...[]byte) []byte {
 func historyKey(table byte, num uint64, parts ...[]byte) []byte {
 	return binary.BigEndian.AppendUint64(key(table, parts...), num)
 }
-
-// successor is the first key after all keys with this prefix; nil: there is none.
-func successor(prefix []byte) []byte {
-	out := append([]byte(nil), prefix...)
-	for i := len(out) - 1; i >= 0; i-- {
-		if out[i]++; out[i] != 0 {
-			return out[:i+1]
-		}
-	}
-	return nil
-}

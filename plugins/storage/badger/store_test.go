@@ -239,7 +239,7 @@ func TestHistoryOff(t *testing.T) {
 // bigBlock does not fit one transaction of a Badger with 8 MB memtables.
 func bigBlock(c *testChain) *block {
 	list := pairMap{}
-	for i := range uint64(20_000) {
+	for i := range uint64(7_000) {
 		list[felt.FromUint64(100+i)] = felt.FromUint64(1 + c.r.Uint64N(1<<40))
 	}
 	b := &block{diff: &ordov1.StateDiff{Storage: []*ordov1.ContractStorage{{Address: felt.FromUint64(3).Append(nil), Entries: list.pack()}}}}

@@ -38,7 +38,7 @@ func TestTorn(t *testing.T) {
 		t.Skip("starts processes")
 	}
 	dir, c := t.TempDir(), tornChain()
-	p := startProcess(t, dir, testConfig)
+	p := startProcess(t, shortDir(t), dir, 1, testConfig)
 	client := ordov1.NewStorageClient(p.conn)
 	for _, b := range c.blocks {
 		if err := send(t.Context(), client, b); err != nil {
