@@ -184,7 +184,7 @@ func TestRefusals(t *testing.T) {
 			// The wedged ones take the whole time, so it is short; a slow machine must still let the others speak.
 			timeout := 20 * time.Second
 			if c.name == "silent" || c.name == "deaf" {
-				timeout = time.Second
+				timeout = 3 * time.Second
 			}
 			p, err := host.Start(context.Background(), host.Options{RunDir: run, StartTimeout: timeout}, s)
 			if err == nil {

@@ -146,6 +146,9 @@ func (s *scorer) Score(_ context.Context, req *ordov1.ScoreRequest) (*ordov1.Sco
 		case command == "hang":
 			time.Sleep(time.Hour)
 		case command == "slow":
+			if err := os.WriteFile(filepath.Join(s.setup.DataDir, "slow"), nil, 0o600); err != nil {
+				return nil, err
+			}
 			time.Sleep(300 * time.Millisecond)
 		case command == "child": // a grandchild of the host, that outlives its parent unless the group is killed
 			c := exec.Command("sleep", "600")

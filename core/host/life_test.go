@@ -2,7 +2,10 @@ package host_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -79,16 +82,21 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 func TestDrainWaitsForCalls(t *testing.T) {
-	p := start(t, host.Options{}, spec(t, "good"))
+	s := spec(t, "good")
+	p := start(t, host.Options{}, s)
 	answered := make(chan error, 1)
 	go func() {
 		_, err := score(p, "slow")
 		answered <- err
 	}()
-	for len(p.Stats()) < 1 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(s.DataDir, "slow")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the call does not arrive")
+		}
 	}
-	time.Sleep(50 * time.Millisecond)
 	if err := p.Drain(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -102,5 +110,19 @@ func TestDrainWaitsForCalls(t *testing.T) {
 	}
 	if _, err := score(p, ""); status.Code(err) != codes.FailedPrecondition {
 		t.Fatalf("a call after Drain: %v", err)
+	}
+}
+
+// TestChecksum: the same checksum holds for every start, which is where go-plugin's own check fails.
+func TestChecksum(t *testing.T) {
+	binary, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(binary)
+	s := spec(t, "good")
+	s.Checksums = map[string]string{os.Args[0]: hex.EncodeToString(sum[:])}
+	for range 2 {
+		start(t, host.Options{}, s).Kill()
 	}
 }
