@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,21 +9,15 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	"github.com/ordo-sequencer/ordo/sdk/grammar"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -227,152 +220,14 @@ func (f *fakeExecution) Apply(_ context.Context, r *ordov1.ApplyRequest) (*ordov
 	return &ordov1.ApplyResponse{HasTip: true, Tip: f.tip}, nil
 }
 
-// ---- storage: in memory; the "root" chains over the state diffs, the block hash is the real one ----
-
-type fakeStorage struct {
-	ordov1.UnimplementedStorageServer
-	ordov1.UnimplementedStorageReadServer
-	mu     sync.Mutex
-	blocks []*ordov1.Block
-	nonces map[pool.Key][]byte
-	bell   chan struct{}
-	lie    bool          // about block hashes
-	slow   time.Duration // before every root
-}
-
-func newStorage() *fakeStorage {
-	return &fakeStorage{nonces: map[pool.Key][]byte{}, bell: make(chan struct{})}
-}
-
-func (f *fakeStorage) Head(context.Context, *ordov1.HeadRequest) (*ordov1.HeadResponse, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.blocks) == 0 {
-		return &ordov1.HeadResponse{Empty: true}, nil
-	}
-	h := &ordov1.HeadResponse{Height: uint64(len(f.blocks) - 1)}
-	for _, b := range f.blocks {
-		if len(b.Header.Hash) > 0 {
-			h.Rooted, h.RootHeight, h.StateRoot, h.BlockHash = true, b.Header.Context.Number, b.Header.StateRoot, b.Header.Hash
-		}
-	}
-	return h, nil
-}
-
-func (f *fakeStorage) Commit(stream ordov1.Storage_CommitServer) error {
-	b := &ordov1.Block{}
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if part.Header != nil {
-			b.Header, b.Certificate = part.Header, part.Certificate
-		}
-		b.Transactions, b.Results = append(b.Transactions, part.Transactions...), append(b.Results, part.Results...)
-		if part.StateDiff != nil {
-			b.StateDiff = part.StateDiff
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	height := b.Header.Context.Number
-	switch {
-	case height != uint64(len(f.blocks)):
-		return status.Errorf(codes.FailedPrecondition, "block %d after %d blocks", height, len(f.blocks))
-	case int(b.Header.TransactionCount) != len(b.Transactions) || len(b.Transactions) != len(b.Results):
-		return status.Error(codes.InvalidArgument, "counts")
-	}
-	f.blocks = append(f.blocks, b)
-	for d := b.StateDiff.GetNonces(); len(d) >= 64; d = d[64:] {
-		f.nonces[pool.Key(d[:32])] = d[32:64]
-	}
-	close(f.bell)
-	f.bell = make(chan struct{})
-	return stream.SendAndClose(&ordov1.CommitResponse{Height: height})
-}
-
-func (f *fakeStorage) Roots(r *ordov1.RootsRequest, stream ordov1.Storage_RootsServer) error {
-	for height := r.From; ; height++ {
-		f.mu.Lock()
-		for uint64(len(f.blocks)) <= height {
-			bell := f.bell
-			f.mu.Unlock()
-			select {
-			case <-bell:
-			case <-stream.Context().Done():
-				return nil
-			}
-			f.mu.Lock()
-		}
-		slow := f.slow
-		f.mu.Unlock()
-		time.Sleep(slow)
-		f.mu.Lock()
-		root := f.root(height)
-		f.mu.Unlock()
-		if err := stream.Send(root); err != nil {
-			return err
-		}
-	}
-}
-
-func (f *fakeStorage) root(height uint64) *ordov1.Root {
-	b := f.blocks[height]
-	parent := &ordov1.BlockHeader{}
-	if height > 0 {
-		parent = f.blocks[height-1].Header
-	}
-	changes, _ := wire.StateDiff(b.StateDiff)
-	before, _ := wire.Felt(parent.StateRoot)
-	h := proto.Clone(b.Header).(*ordov1.BlockHeader)
-	h.StateRoot, h.ParentHash = wire.FromFelt(poseidon.Hash(before, changes.Commitment())), parent.Hash
-	hashed, _ := wire.Header(h)
-	hash, _ := hashed.Hash()
-	if f.lie && height == 2 {
-		hash = hash.Add(felt.One())
-	}
-	h.Hash = wire.FromFelt(hash)
-	b.Header = h
-	return &ordov1.Root{Height: height, StateRoot: h.StateRoot, BlockHash: h.Hash, ParentHash: h.ParentHash}
-}
-
-func (f *fakeStorage) State(_ context.Context, r *ordov1.StateRequest) (*ordov1.StateResponse, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := &ordov1.StateResponse{}
-	for b := r.Nonces; len(b) >= 32; b = b[32:] {
-		nonce := f.nonces[pool.Key(b[:32])]
-		if nonce == nil {
-			nonce = make([]byte, 32)
-		}
-		out.Nonces = append(out.Nonces, nonce...)
-	}
-	return out, nil
-}
-
-func (f *fakeStorage) Classes(*ordov1.ClassesRequest, ordov1.StorageRead_ClassesServer) error {
-	return nil
-}
-
-func (f *fakeStorage) Blocks(r *ordov1.BlocksRequest, stream ordov1.StorageRead_BlocksServer) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n := r.GetNumber(); n < uint64(len(f.blocks)) {
-		return stream.Send(f.blocks[n])
-	}
-	return nil
-}
-
 // ---- ordering and consensus ----
 
 type fakeOrdering struct {
 	ordov1.UnimplementedOrderingServer
-	mu   sync.Mutex
-	dead bool
+	mu       sync.Mutex
+	dead     bool
+	restless bool // a new generation in each answer
+	calls    uint64
 }
 
 func (f *fakeOrdering) Score(_ context.Context, r *ordov1.ScoreRequest) (*ordov1.ScoreResponse, error) {
@@ -381,7 +236,11 @@ func (f *fakeOrdering) Score(_ context.Context, r *ordov1.ScoreRequest) (*ordov1
 	if f.dead {
 		return nil, status.Error(codes.Unavailable, "ordering is gone")
 	}
+	f.calls++
 	out := &ordov1.ScoreResponse{Generation: 1}
+	if f.restless {
+		out.Generation = f.calls
+	}
 	for _, view := range r.Transactions {
 		out.Hi = append(out.Hi, view.Tip)
 	}
@@ -452,155 +311,4 @@ func solo() func(*ordov1.ConsensusEvent) []*ordov1.Action {
 		}
 		return nil
 	}
-}
-
-// ---- one node on fakes ----
-
-type world struct {
-	t         testing.TB
-	recorder  *grammar.Recorder
-	storage   *fakeStorage
-	execution *fakeExecution
-	ordering  *fakeOrdering
-	consensus func(*ordov1.ConsensusEvent) []*ordov1.Action
-	options   Options
-	node      *Node
-}
-
-func newWorld(t testing.TB) *world {
-	return &world{t: t, recorder: &grammar.Recorder{}, storage: newStorage(), ordering: &fakeOrdering{}, consensus: solo(),
-		execution: &fakeExecution{broken: map[pool.Key]bool{}},
-		options:   Options{ChainID: "SN_TEST", Genesis: &Genesis{Timestamp: 1, Diff: &ordov1.StateDiff{Nonces: append(num(0xacc0), num(3)...)}}}}
-}
-
-func (w *world) make() {
-	w.t.Helper()
-	w.options.Stages = Stages{
-		Storage:     serve(w.t, w.recorder, func(s *grpc.Server) { ordov1.RegisterStorageServer(s, w.storage) }),
-		StorageRead: serve(w.t, &grammar.Recorder{}, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, w.storage) }),
-		Execution:   serve(w.t, w.recorder, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, w.execution) }),
-		Ordering:    serve(w.t, w.recorder, func(s *grpc.Server) { ordov1.RegisterOrderingServer(s, w.ordering) }),
-		Consensus: serve(w.t, w.recorder, func(s *grpc.Server) {
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: w.consensus})
-		}),
-		OrderingCapabilities: w.options.Stages.OrderingCapabilities, ConsensusCapabilities: w.options.Stages.ConsensusCapabilities,
-	}
-	w.execution.read = ordov1.NewStorageReadClient(w.options.Stages.StorageRead)
-}
-
-func (w *world) start() *Node {
-	w.t.Helper()
-	w.make()
-	var err error
-	if w.node, err = New(w.options); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.node.Start(ctx(w.t)); err != nil {
-		w.t.Fatal(err)
-	}
-	node := w.node
-	w.t.Cleanup(func() { node.end(nil); node.work.Wait() })
-	return w.node
-}
-
-func ctx(t testing.TB) context.Context {
-	c, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	return c
-}
-
-func (w *world) tx(account, nonce, what, tip uint64) *ordov1.Transaction {
-	tx := &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Sender: num(account), Nonce: num(nonce), Tip: tip, Calldata: num(what),
-		ResourceBounds: &ordov1.ResourceBounds{L2GasAmount: 1000, L2GasPrice: u128(1e9)}, Signature: num(account)}
-	chainID, _ := felt.FromShortString(w.options.ChainID)
-	hash, err := wire.TransactionHash(tx, chainID)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	tx.Hash = wire.FromFelt(hash)
-	return tx
-}
-
-func (w *world) submit(txs ...*ordov1.Transaction) {
-	w.t.Helper()
-	for _, tx := range txs {
-		if err := w.node.Submit(ctx(w.t), tx, nil); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// await waits until all have reached a stage.
-func (w *world) await(stage chain.Stage, txs ...*ordov1.Transaction) {
-	w.t.Helper()
-	for _, tx := range txs {
-		err := w.node.Chain().Await(ctx(w.t), func() bool {
-			got := w.node.Chain().Status(pool.Key(tx.Hash)).Stage
-			return got >= stage
-		})
-		if got := w.node.Chain().Status(pool.Key(tx.Hash)); err != nil || got.Stage != stage {
-			w.t.Fatalf("transaction of 0x%x, nonce %d: %v: is %s (%v), not %s; node: %v", bytes.TrimLeft(tx.Sender, "\x00"), tx.Nonce[31], err, got.Stage, got.Why, stage, w.node.Err())
-		}
-	}
-}
-
-// chainIsSound recomputes every hash and link of what storage holds.
-func (w *world) chainIsSound() {
-	w.t.Helper()
-	w.storage.mu.Lock()
-	defer w.storage.mu.Unlock()
-	parent := felt.Zero()
-	for i, b := range w.storage.blocks {
-		sealed, err := Seal(&ordov1.BlockHeader{Context: b.Header.Context, GasUsed: b.Header.GasUsed}, b.Transactions, b.Results, b.StateDiff)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if !bytes.Equal(sealed.PartialHash, b.Header.PartialHash) {
-			w.t.Fatalf("block %d: partial hash", i)
-		}
-		var h starknet.Header
-		if h, err = wire.Header(b.Header); err != nil {
-			w.t.Fatal(err)
-		}
-		if h.ParentHash != parent {
-			w.t.Fatalf("block %d: parent", i)
-		}
-		if parent, err = h.Hash(); err != nil {
-			w.t.Fatal(err)
-		}
-		if old := b.Header.Context.OldBlockHash; i >= 10 && !bytes.Equal(old, w.storage.blocks[i-10].Header.Hash) {
-			w.t.Fatalf("block %d: old hash %x", i, old)
-		}
-	}
-}
-
-// callsAreLawful checks what was sent against the grammars of the specification.
-func (w *world) callsAreLawful(pages map[string]*grammar.Grammar) {
-	w.t.Helper()
-	for service, name := range map[string]string{"ordo.v1.Storage": "storage", "ordo.v1.Execution": "execution", "ordo.v1.Ordering": "ordering"} {
-		if err := pages[name].Check(w.recorder.Calls(service)); err != nil {
-			w.t.Error(err)
-		}
-	}
-	for _, steps := range w.recorder.Streams("/ordo.v1.Execution/Build") {
-		if err := pages["build"].Check(steps); err != nil {
-			w.t.Error(err)
-		}
-	}
-	for _, steps := range w.recorder.Streams("/ordo.v1.Consensus/Run") {
-		if err := pages["run"].Check(steps); err != nil {
-			w.t.Error(err)
-		}
-	}
-}
-
-// accepted counts the transactions in blocks with a root.
-func (w *world) accepted() (count int) {
-	latest := w.node.Chain().Latest().Context.Number
-	w.storage.mu.Lock()
-	defer w.storage.mu.Unlock()
-	for _, b := range w.storage.blocks[:latest+1] {
-		count += len(b.Transactions)
-	}
-	return count
 }

@@ -19,6 +19,7 @@ var errAway = errors.New("the ordering plugin did not answer a moment ago")
 // arrival and the block that takes them is marked; when it is back, all are ranked anew.
 func (n *Node) score() {
 	away, again := false, time.Time{}
+	generation, bumps := uint64(0), 0
 	for {
 		select {
 		case <-n.toScore:
@@ -62,6 +63,13 @@ func (n *Node) score() {
 			}
 			n.mu.Unlock()
 			n.poke()
+			if g := response.GetGeneration(); g > generation {
+				generation = g
+				// Every bump means the whole pool again; a policy that bumps in each answer gets it at its own cost.
+				if bumps++; bumps > 1 {
+					n.pause(rescorePause)
+				}
+			}
 			if n.ctx.Err() != nil {
 				return
 			}
@@ -73,6 +81,15 @@ func (n *Node) score() {
 				}
 			}
 		}
+	}
+}
+
+const rescorePause = 20 * time.Millisecond
+
+func (n *Node) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-n.ctx.Done():
 	}
 }
 

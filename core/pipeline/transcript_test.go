@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"fmt"
 	"math/big"
 	"slices"
@@ -29,7 +28,6 @@ type env struct {
 	builds  map[uint64]*build
 	work    []Command // for the automatic stages
 	last    *ordov1.ConsensusEvent_Built
-	commits []uint64
 	out     strings.Builder
 	err     error
 }
@@ -371,103 +369,4 @@ func (e *env) answerItself(c Command) {
 		}
 		e.step(Answered{actions})
 	}
-}
-
-func (e *env) carryOut(out []Command) {
-	for _, c := range out {
-		stage := ""
-		line := ""
-		switch c := c.(type) {
-		case Tell:
-			stage, line = "consensus", "tell "+event(c.Event)
-			e.unheard++
-			if b := c.Event.GetBuilt(); b != nil {
-				e.last = b
-			}
-		case Open:
-			e.builds[c.Build] = &build{context: c.Context}
-			line = fmt.Sprintf("open build=%d number=%d time=%d old=%s", c.Build, c.Context.Number, c.Context.Timestamp, c.Context.OldBlockHash)
-			if c.Validate {
-				line += " validate"
-			}
-		case Add:
-			stage = "execution"
-			e.builds[c.Build].items = append(e.builds[c.Build].items, c.Items...)
-			line = fmt.Sprintf("add build=%d: %s", c.Build, names(c.Items))
-		case Close:
-			stage = "execution"
-			e.builds[c.Build].n = c.N
-			line = fmt.Sprintf("close build=%d n=%d", c.Build, c.N)
-		case Abort:
-			line = fmt.Sprintf("abort build=%d", c.Build)
-		case Progress:
-			line = fmt.Sprintf("progress build=%d first=%d: %s", c.Build, c.First, names(c.Items))
-		case Check:
-			stage, line = "execution", fmt.Sprintf("check build=%d", c.Build)
-		case Seal:
-			stage = "execution"
-			e.builds[c.Build].seal = c
-			line = fmt.Sprintf("seal build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
-			if c.Draft.Degraded {
-				line += " (degraded)"
-			}
-		case Apply:
-			stage, line = "apply", fmt.Sprintf("apply height=%d build=%d", c.Height, c.Build)
-		case Commit:
-			stage, line = "commit", fmt.Sprintf("commit height=%d: %s", c.Height, c.Header.PartialHash)
-			if len(c.Items) != len(c.Results) {
-				e.t.Fatalf("commit of %d transactions with %d results", len(c.Items), len(c.Results))
-			}
-		case Leave:
-			for _, d := range c.Dropped {
-				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)
-			}
-		case Accept:
-			line = fmt.Sprintf("accept height=%d hash=%s", c.Root.Height, c.Root.BlockHash)
-		case SetTimer:
-			line = fmt.Sprintf("timer %s/%d after %d ms", c.ID.Kind, c.ID.ID, c.AfterMs)
-		case CancelTimer:
-			line = fmt.Sprintf("cancel timer %s/%d", c.ID.Kind, c.ID.ID)
-		case Send:
-			line = fmt.Sprintf("send to=%s %s", c.To, c.Data)
-		case Persist:
-			line = fmt.Sprintf("persist %s", c.Data)
-		}
-		if e.auto[stage] {
-			e.work = append(e.work, c)
-		}
-		if !e.auto["quiet"] || bytes.Contains([]byte("commit accept leave FAULT"), []byte(strings.Fields(line)[0])) {
-			fmt.Fprintln(&e.out, strings.TrimSpace(line))
-		}
-	}
-}
-
-func event(e *ordov1.ConsensusEvent) string {
-	switch v := e.Event.(type) {
-	case *ordov1.ConsensusEvent_Start_:
-		return fmt.Sprintf("start height=%d pending=%d", v.Start.Height, v.Start.Pending)
-	case *ordov1.ConsensusEvent_Ready_:
-		return fmt.Sprintf("ready pending=%d", v.Ready.Pending)
-	case *ordov1.ConsensusEvent_Demand_:
-		return "demand"
-	case *ordov1.ConsensusEvent_Timer_:
-		return fmt.Sprintf("timer id=%d", v.Timer.Id)
-	case *ordov1.ConsensusEvent_Built_:
-		s := fmt.Sprintf("built attempt=%d n=%d value=%s", v.Built.Attempt, v.Built.N, v.Built.Value)
-		if v.Built.Proposal != nil {
-			p := &ordov1.Proposal{}
-			if err := proto.Unmarshal(v.Built.Proposal, p); err != nil {
-				return err.Error()
-			}
-			s += fmt.Sprintf(" proposal of %d", len(p.Transactions))
-		}
-		return s
-	case *ordov1.ConsensusEvent_Verdict_:
-		return fmt.Sprintf("verdict attempt=%d valid=%v value=%s %s", v.Verdict.Attempt, v.Verdict.Valid, v.Verdict.Value, v.Verdict.Reason)
-	case *ordov1.ConsensusEvent_Decided_:
-		return fmt.Sprintf("decided height=%d pending=%d", v.Decided.Height, v.Decided.Pending)
-	case *ordov1.ConsensusEvent_Failed_:
-		return fmt.Sprintf("failed attempt=%d empty=%v: %s", v.Failed.Attempt, v.Failed.Empty, v.Failed.Reason)
-	}
-	return fmt.Sprintf("%T", e.Event)
 }
