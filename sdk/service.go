@@ -28,6 +28,12 @@ type Drainer interface {
 	Drain(ctx context.Context) error
 }
 
+// Capable is implemented by a part whose capabilities depend on its configuration. They are asked for at any time, also
+// before Configure, and take the place of Description.Capabilities.
+type Capable interface {
+	Capabilities() []string
+}
+
 // Service is one stage, ready to be served: by Serve in a process of its own, or by a test over any listener.
 type Service struct {
 	description Description
@@ -77,12 +83,16 @@ func (s *Service) Describe() *ordov1.DescribeResponse {
 	if version == "" {
 		version = "dev"
 	}
+	capabilities := s.description.Capabilities
+	if c, ok := s.part.(Capable); ok {
+		capabilities = c.Capabilities()
+	}
 	return &ordov1.DescribeResponse{
 		Name:         s.description.Name,
 		Version:      version,
 		Stage:        s.stage,
 		ApiMinor:     APIMinor,
-		Capabilities: s.description.Capabilities,
+		Capabilities: capabilities,
 		ConfigSchema: s.description.ConfigSchema,
 	}
 }

@@ -105,6 +105,13 @@ func TestConformance(t *testing.T) {
 	conformance.RunStorage(t, s)
 }
 
+// Without history the plugin does not claim it, and the contract still holds.
+func TestConformanceWithoutHistory(t *testing.T) {
+	s := conformance.InProcess(Service)
+	s.Config = []byte(`{"memtable_mb": 8, "history": false, "sync_writes": false}`)
+	conformance.RunStorage(t, s)
+}
+
 // TestConformanceProcess runs them against processes that are killed where a test restarts them.
 func TestConformanceProcess(t *testing.T) {
 	if testing.Short() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 )
@@ -94,7 +95,6 @@ func Service() *sdk.Service {
 	return sdk.Storage(sdk.Description{
 		Name:         "badger",
 		Version:      "0.1.0",
-		Capabilities: []string{"roots", "history", "revert"},
 		ConfigSchema: Schema,
 	}, &part{})
 }
@@ -102,14 +102,24 @@ func Service() *sdk.Service {
 // part is the plugin in its process: a Store that is opened by Configure and closed by Drain.
 type part struct {
 	*Store
-	scratch string // directory to remove at the end, when nothing is to outlive the process
+	scratch   string // directory to remove at the end, when nothing is to outlive the process
+	noHistory atomic.Bool
 }
 
 var (
 	_ sdk.StoragePart = (*part)(nil)
 	_ sdk.Configurer  = (*part)(nil)
 	_ sdk.Drainer     = (*part)(nil)
+	_ sdk.Capable     = (*part)(nil)
 )
+
+// Capabilities are those of docs/spec/storage.md.
+func (p *part) Capabilities() []string {
+	if p.noHistory.Load() {
+		return []string{"roots", "revert"}
+	}
+	return []string{"roots", "history", "revert"}
+}
 
 // Configure opens the store.
 func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
@@ -140,6 +150,7 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 		return &sdk.Problem{Summary: err.Error()}
 	}
 	p.Store = store
+	p.noHistory.Store(!opts.History)
 	return nil
 }
 
