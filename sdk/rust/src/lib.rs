@@ -1,1 +1,44 @@
+//! Write an ordo plugin in Rust.
+//!
+//! [`serve`] does what `docs/spec/plugin.md` asks of every plugin: the magic cookie, the choice of a version, the socket
+//! and the handshake line, health, shutdown, logs, signals and the watch on the parent. The plugin brings its services:
+//!
+//! ```no_run
+//! use ordo_sdk::tonic::service::Routes;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     ordo_sdk::serve(|_host| {
+//!         // Routes::default().add_service(v1::plugin_server::PluginServer::new(..)).add_service(..)
+//!         Routes::default()
+//!     })
+//! }
+//! ```
+//!
+//! [`v1`] is the generated contract; [`listen`] and [`connect`] are for the sockets that `Configure` names.
 
+mod handshake;
+mod lifecycle;
+pub mod logging;
+mod serve;
+mod sockets;
+
+pub use handshake::{APP_VERSION, COOKIE_KEY, COOKIE_VALUE};
+pub use serve::{serve, Host};
+pub use sockets::{connect, listen, Listening, MAX_MESSAGE};
+pub use {bytes, prost, tonic};
+
+/// The contract: `sdk/proto/ordo/v1`.
+#[allow(clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("ordo.v1");
+}
+
+#[allow(clippy::all)]
+mod go_plugin {
+    tonic::include_proto!("plugin");
+}
+
+#[allow(clippy::all)]
+mod health {
+    tonic::include_proto!("grpc.health.v1");
+}

@@ -1,1 +1,20 @@
-fn main() {}
+//! `ordo-execution-blockifier`: the execution plugin, and two commands for set-up and measurement.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.is_empty() {
+        return ordo_sdk::serve(ordo_execution_blockifier::service::routes);
+    }
+    match ordo_execution_blockifier::command::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            eprintln!("ordo-execution-blockifier: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}

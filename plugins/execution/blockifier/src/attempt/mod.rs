@@ -1,0 +1,486 @@
+//! One attempt at a block: transactions in, results out, and the state after any prefix of them.
+//!
+//! The block's state lives in a [`TransactionExecutor`] between *segments*. A few waiting transactions run on it one after
+//! the other, on the caller's thread. Many make a segment: the state moves into a [`WorkerExecutor`] of the shared
+//! pool, transactions stream into it without a barrier, and when it runs dry the state comes back. So an open block
+//! that waits for transactions costs nothing, while blockifier's own open block would keep every worker spinning. Results
+//! and diffs do not depend on the way they were computed.
+
+mod close;
+mod pool;
+mod segment;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use blockifier::blockifier::block::pre_process_block;
+use blockifier::blockifier::config::TransactionExecutorConfig;
+use blockifier::blockifier::transaction_executor::{
+    TransactionExecutionOutput, TransactionExecutor, TransactionExecutorError, TransactionExecutorResult,
+};
+use blockifier::state::cached_state::{CachedState, StateMaps};
+use blockifier::state::state_api::StateReader;
+use blockifier::transaction::transaction_execution::Transaction;
+use bytes::Bytes;
+use ordo_sdk::v1;
+use ordo_sdk::v1::transaction_result::Status;
+use starknet_api::core::{ClassHash, ContractAddress};
+use starknet_api::state::StorageKey;
+
+use crate::classes;
+use crate::config::Executor;
+use crate::context::Block;
+use crate::diff;
+use crate::refusal::Refused;
+use crate::results;
+use crate::state::{Keys, Loaded, Overlay, Snapshot};
+use crate::threads::caught;
+use crate::transactions::{self, ClassInfos, Flags};
+pub use close::Closed;
+pub use pool::Pool;
+use segment::{Polled, Segment};
+
+/// The attempt cannot go on. Nothing of it may be used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Storage could not be read: another attempt may do.
+    Storage(String),
+    Internal(String),
+}
+
+/// How an attempt runs its transactions.
+#[derive(Clone)]
+pub struct Mode {
+    pub executor: Executor,
+    pub concurrent_from: usize,
+}
+
+enum Slot {
+    /// The next of `runs`.
+    Run(Bytes),
+    Refused(Bytes, Refused),
+}
+
+/// What a finished transaction left behind.
+struct Done {
+    gas: Option<v1::Gas>,
+    changes: Option<Box<StateMaps>>,
+}
+
+pub struct Attempt {
+    pub height: u64,
+    snapshot: Snapshot,
+    block: Block,
+    mode: Mode,
+    pool: Arc<Pool>,
+    executor: TransactionExecutor<Snapshot>,
+    segment: Option<Segment>,
+
+    slots: Vec<Slot>,
+    /// Transactions of the `Run` slots, in order. Kept: a panic of the virtual machine makes us run them again.
+    runs: Vec<Transaction>,
+    done: Vec<Done>,
+    /// How many of `runs` are done.
+    ran: usize,
+    full: Option<String>,
+
+    class_infos: ClassInfos,
+    loaded: Arc<HashMap<ClassHash, Loaded>>,
+    wire_classes: HashMap<ClassHash, v1::Class>,
+    broken_classes: HashMap<ClassHash, String>,
+
+    /// Results that were not taken yet, and what they changed.
+    fresh: Vec<v1::TransactionResult>,
+    fresh_changes: StateMaps,
+    /// All changes of results that were taken.
+    sent_changes: Arc<StateMaps>,
+}
+
+impl Attempt {
+    pub fn open(snapshot: Snapshot, block: Block, mode: Mode, pool: Arc<Pool>) -> Result<Self, Broken> {
+        let executor = new_executor(&snapshot, &block)?;
+        Ok(Self {
+            height: block.number(),
+            snapshot,
+            block,
+            mode,
+            pool,
+            executor,
+            segment: None,
+            slots: Vec::new(),
+            runs: Vec::new(),
+            done: Vec::new(),
+            ran: 0,
+            full: None,
+            class_infos: HashMap::new(),
+            loaded: Arc::default(),
+            wire_classes: HashMap::new(),
+            broken_classes: HashMap::new(),
+            fresh: Vec::new(),
+            fresh_changes: StateMaps::default(),
+            sent_changes: Arc::default(),
+        })
+    }
+
+    pub fn add(&mut self, add: v1::build_request::Add) {
+        if self.full.is_some() {
+            return; // the core keeps them for the next block
+        }
+        for class in add.classes {
+            self.add_class(class);
+        }
+        let before = self.runs.len();
+        for wire in &add.transactions {
+            let hash = wire.hash.clone();
+            match self.executable(wire) {
+                Ok(run) => {
+                    self.runs.push(run);
+                    self.slots.push(Slot::Run(hash));
+                }
+                Err(refused) => self.slots.push(Slot::Refused(hash, refused)),
+            }
+        }
+        self.prefetch(before);
+        if let Some(segment) = &mut self.segment {
+            segment.add(&self.runs[before..]);
+        }
+    }
+
+    fn add_class(&mut self, class: v1::Class) {
+        let Ok(hash) = classes::hash(&class) else { return };
+        match classes::declared(&class) {
+            Ok((hash, info, loaded)) => {
+                self.class_infos.insert(hash, info);
+                Arc::make_mut(&mut self.loaded).insert(hash, loaded);
+                self.wire_classes.insert(hash, class);
+            }
+            Err(cause) => {
+                self.broken_classes.insert(hash, cause.0);
+            }
+        }
+    }
+
+    fn executable(&self, wire: &v1::Transaction) -> Result<Transaction, Refused> {
+        // The query version is for simulations; such a transaction would have another hash in a block.
+        if wire.query_only {
+            return Err(Refused::new(v1::Refusal::Other, "a query-only transaction cannot be in a block"));
+        }
+        transactions::executable(wire, &self.class_infos, Flags::default()).map_err(|error| match &error {
+            transactions::Unusable::ClassMissing(hash) => match self.broken_classes.get(hash) {
+                Some(cause) => Refused::new(v1::Refusal::CompilationFailed, cause),
+                None => Refused::from(&error),
+            },
+            _ => Refused::from(&error),
+        })
+    }
+
+    /// Brings accounts that memory has not seen, in one read, before a worker stops over each of them.
+    fn prefetch(&self, from: usize) {
+        let strk = self.block.context.chain_info().fee_token_addresses.strk_fee_token_address;
+        let mut keys = Keys::default();
+        let mut contracts = Vec::new();
+        for run in &self.runs[from..] {
+            let account = run.sender_address();
+            if self.snapshot.knows_account(&account) {
+                continue;
+            }
+            let (low, high) = blockifier::fee::fee_utils::get_address_balance_keys(account);
+            keys.storage.extend([(strk, low), (strk, high)]);
+            keys.nonces.push(account);
+            keys.class_hashes.push(account);
+            contracts.push(account);
+            if let Some(called) = first_called(run) {
+                keys.class_hashes.push(called);
+                contracts.push(called);
+            }
+        }
+        if keys.is_empty() {
+            return;
+        }
+        let sequencer = self.block.context.block_info().sequencer_address;
+        let (low, high) = blockifier::fee::fee_utils::get_address_balance_keys(sequencer);
+        keys.storage.extend([(strk, low), (strk, high)]);
+        keys.class_hashes.push(strk);
+        contracts.push(strk);
+        self.snapshot.prefetch(keys);
+        contracts.sort_unstable();
+        contracts.dedup();
+        self.snapshot.load_classes(&contracts);
+    }
+
+    /// Whether nothing happens without more input.
+    pub fn quiet(&self) -> bool {
+        self.segment.is_none() && (self.full.is_some() || self.done.len() == self.slots.len())
+    }
+
+    /// Whether pool threads are at work, so that waiting is better than asking again.
+    pub fn in_segment(&self) -> bool {
+        self.segment.is_some()
+    }
+
+    /// Does what can be done now: one transaction on this thread, or a look at the pool.
+    pub fn pump(&mut self) -> Result<(), Broken> {
+        self.refused_first();
+        if self.segment.is_some() {
+            self.pump_segment()?;
+        } else if self.full.is_none() && self.ran < self.runs.len() {
+            if self.runs.len() - self.ran >= self.concurrent_from() {
+                self.start_segment();
+            } else {
+                self.run_here()?;
+            }
+        }
+        self.refused_first();
+        Ok(())
+    }
+
+    fn concurrent_from(&self) -> usize {
+        match self.mode.executor {
+            Executor::Sequential => usize::MAX,
+            Executor::Concurrent => 1,
+            // One worker only adds the cost of versions.
+            Executor::Auto if self.pool.workers() < 2 => usize::MAX,
+            Executor::Auto => self.mode.concurrent_from,
+        }
+    }
+
+    /// Slots that need no run, up to the next one that does.
+    fn refused_first(&mut self) {
+        if self.full.is_some() {
+            return;
+        }
+        while let Some(Slot::Refused(hash, refused)) = self.slots.get(self.done.len()) {
+            let result = results::rejected(hash.clone(), refused);
+            self.finish(result, None);
+        }
+    }
+
+    fn finish(&mut self, result: v1::TransactionResult, changes: Option<StateMaps>) {
+        if let Some(changes) = &changes {
+            self.fresh_changes.extend(changes);
+        }
+        self.done.push(Done { gas: changes.is_some().then_some(result.gas).flatten(), changes: changes.map(Box::new) });
+        self.fresh.push(result);
+    }
+
+    fn run_here(&mut self) -> Result<(), Broken> {
+        let outcome = caught(|| self.executor.execute(&self.runs[self.ran]));
+        match outcome {
+            Ok(Err(TransactionExecutorError::BlockFull)) => {
+                self.check_fault()?;
+                self.set_full();
+                Ok(())
+            }
+            Ok(outcome) => self.ran(outcome),
+            Err(panicked) => {
+                let Some(Slot::Run(hash)) = self.slots.get(self.done.len()) else {
+                    return Err(Broken::Internal("attempt: a run without a slot".into()));
+                };
+                let result = results::rejected(hash.clone(), &Refused::panicked(&panicked.0));
+                self.ran += 1;
+                self.finish(result, None);
+                // The panic may have come in the middle of counting the block's weights.
+                self.run_again()
+            }
+        }
+    }
+
+    fn check_fault(&self) -> Result<(), Broken> {
+        match self.snapshot.fault() {
+            Some(cause) => Err(Broken::Storage(cause.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over the outcome of the next run.
+    fn ran(&mut self, outcome: TransactionExecutorResult<TransactionExecutionOutput>) -> Result<(), Broken> {
+        self.check_fault()?;
+        self.refused_first();
+        let Some(Slot::Run(hash)) = self.slots.get(self.done.len()) else {
+            return Err(Broken::Internal("attempt: an outcome without a slot".into()));
+        };
+        self.ran += 1;
+        match outcome {
+            Ok((info, changes)) => {
+                let result = results::included(hash.clone(), &info);
+                self.finish(result, Some(changes));
+            }
+            Err(error) => {
+                let result = results::rejected(hash.clone(), &Refused::from(&error));
+                self.finish(result, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_segment(&mut self) {
+        let state = self.executor.block_state.take().expect("the state is here between segments");
+        let mut segment =
+            Segment::start(&self.pool, state, self.executor.block_context.clone(), self.executor.bouncer.clone());
+        segment.add(&self.runs[self.ran..]);
+        self.segment = Some(segment);
+    }
+
+    fn pump_segment(&mut self) -> Result<(), Broken> {
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        match caught(|| segment.poll()) {
+            Ok(Polled { outcomes, halted, dry }) => {
+                for outcome in outcomes {
+                    self.ran(outcome)?;
+                }
+                if halted {
+                    self.check_fault()?;
+                    self.set_full();
+                }
+                if halted || dry {
+                    self.end_segment();
+                }
+                Ok(())
+            }
+            Err(_) => {
+                // Which transaction it was nobody knows: run what is open one by one, each behind a guard of its own.
+                self.segment = None;
+                self.pool.discard();
+                self.mode.executor = Executor::Sequential;
+                self.run_again()
+            }
+        }
+    }
+
+    fn end_segment(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.executor.block_state = Some(segment.into_state());
+        }
+    }
+
+    /// Brings executor and weights to where `ran` says, from nothing. What is rejected left no trace and is left out.
+    fn run_again(&mut self) -> Result<(), Broken> {
+        self.executor = new_executor(&self.snapshot, &self.block)?;
+        let mut run = 0;
+        for (slot, done) in self.slots.iter().zip(&self.done) {
+            if !matches!(slot, Slot::Run(_)) {
+                continue;
+            }
+            if done.changes.is_some() {
+                match caught(|| self.executor.execute(&self.runs[run])) {
+                    Ok(Ok((_, changes))) if Some(&changes) == done.changes.as_deref() => {}
+                    _ => return Err(Broken::Internal("attempt: a transaction ran differently the second time".into())),
+                }
+            }
+            run += 1;
+        }
+        self.check_fault()
+    }
+
+    fn set_full(&mut self) {
+        let weights =
+            *self.executor.bouncer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_bouncer_weights();
+        let most = self.block.context.bouncer_config.block_max_capacity;
+        let used = [
+            ("transactions", weights.n_txs as u64, most.n_txs as u64),
+            ("state diff", weights.state_diff_size as u64, most.state_diff_size as u64),
+            ("events", weights.n_events as u64, most.n_events as u64),
+            ("messages to l1", weights.message_segment_length as u64, most.message_segment_length as u64),
+            ("l1 gas", weights.l1_gas as u64, most.l1_gas as u64),
+            ("sierra gas", weights.sierra_gas.0, most.sierra_gas.0),
+            ("proving gas", weights.proving_gas.0, most.proving_gas.0),
+            ("l2 gas", weights.receipt_l2_gas.0, most.receipt_l2_gas.0),
+        ];
+        let fullest = used
+            .into_iter()
+            .max_by(|a, b| (a.1 as f64 / a.2.max(1) as f64).total_cmp(&(b.1 as f64 / b.2.max(1) as f64)));
+        let (name, have, limit) = fullest.expect("the list is not empty");
+        self.full = Some(format!("the next transaction does not fit; nearest to its limit: {name}, {have} of {limit}"));
+    }
+
+    /// Why nothing more runs.
+    pub fn full(&self) -> Option<&str> {
+        self.full.as_deref()
+    }
+
+    pub fn added(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Number of results that were taken.
+    pub fn sent(&self) -> usize {
+        self.done.len() - self.fresh.len()
+    }
+
+    /// Results that wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.fresh.len()
+    }
+
+    pub fn take_results(&mut self) -> Option<v1::build_response::Results> {
+        if self.fresh.is_empty() {
+            return None;
+        }
+        let first = self.sent() as u64;
+        let results = std::mem::take(&mut self.fresh);
+        let changes = std::mem::take(&mut self.fresh_changes);
+        let delta = diff::to_wire(&changes, |address| self.was_deployed(address));
+        Arc::make_mut(&mut self.sent_changes).extend(&changes);
+        Some(v1::build_response::Results { first, results, delta: Some(delta) })
+    }
+
+    /// Before the results that wait.
+    fn was_deployed(&self, address: &ContractAddress) -> bool {
+        let class = match self.sent_changes.class_hashes.get(address) {
+            Some(class) => *class,
+            None => self.snapshot.get_class_hash_at(*address).unwrap_or_default(),
+        };
+        class != ClassHash::default()
+    }
+
+    /// The tip with the results that were taken.
+    pub fn overlay(&self) -> Overlay {
+        Overlay { under: self.snapshot.fresh(), changes: self.sent_changes.clone(), classes: self.loaded.clone() }
+    }
+
+    /// Rejected and reverted among all results, for the log.
+    pub fn count(results: &[v1::TransactionResult], status: Status) -> usize {
+        results.iter().filter(|result| result.status() == status).count()
+    }
+}
+
+fn new_executor(snapshot: &Snapshot, block: &Block) -> Result<TransactionExecutor<Snapshot>, Broken> {
+    let mut state = CachedState::new(snapshot.clone());
+    begin(&mut state, block)?;
+    Ok(TransactionExecutor::new(state, block.context.as_ref().clone(), TransactionExecutorConfig::default()))
+}
+
+/// The write that the protocol makes before the first transaction.
+fn begin(state: &mut CachedState<Snapshot>, block: &Block) -> Result<(), Broken> {
+    let info = block.context.block_info();
+    let constants = &block.context.versioned_constants().os_constants;
+    pre_process_block(state, block.old_hash, info.block_number, constants)
+        .map_err(|error| Broken::Internal(error.to_string()))
+}
+
+/// The contract of the first call of an `__execute__` with the usual calldata: (count, (to, selector, ...)*).
+fn first_called(run: &Transaction) -> Option<ContractAddress> {
+    let Transaction::Account(account) = run else { return None };
+    let starknet_api::executable_transaction::AccountTransaction::Invoke(invoke) = &account.tx else { return None };
+    ContractAddress::try_from(*invoke.calldata().0.get(1)?).ok()
+}
+
+/// Storage slots of the alias contract that closing a block with these changes will look at.
+fn alias_keys(changes: &StateMaps, alias: ContractAddress) -> Vec<(ContractAddress, StorageKey)> {
+    use blockifier::state::stateful_compression as compression;
+    let mut keys = vec![(alias, compression::ALIAS_COUNTER_STORAGE_KEY)];
+    let mut consider = |key: StorageKey| {
+        if key.0 >= compression::MIN_VALUE_FOR_ALIAS_ALLOC {
+            keys.push((alias, key));
+        }
+    };
+    for address in changes.get_contract_addresses() {
+        consider(StorageKey(address.0));
+    }
+    for (address, key) in changes.storage.keys() {
+        if *address > compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS {
+            consider(*key);
+        }
+    }
+    keys
+}

@@ -1,0 +1,32 @@
+//! StarkWare's blockifier as ordo's execution stage. The contract is `docs/spec/execution.md`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`service`] | the gRPC service, one method each |
+//! | [`attempt`] | one block attempt: executor, results, close |
+//! | [`stream`] | drives an attempt from a Build stream |
+//! | [`state`] | the tip in memory, snapshots of it, misses read from storage |
+//! | [`classes`], [`compile`] | contract classes, Sierra to CASM |
+//! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
+//! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
+
+pub mod attempt;
+pub mod bench;
+pub mod classes;
+pub mod command;
+pub mod compile;
+pub mod config;
+pub mod context;
+pub mod diff;
+pub mod felts;
+pub mod refusal;
+pub mod results;
+pub mod service;
+pub mod simulate;
+pub mod state;
+pub mod stream;
+pub mod threads;
+pub mod trace;
+pub mod transactions;
+pub mod validate;
+pub mod view;

@@ -1,0 +1,416 @@
+//! The state of the tip in this process, and snapshots of it.
+//!
+//! Blocks write into memory as they are applied; what memory never saw is read from storage. A key that is not in memory
+//! was changed by no block since the adopted height, or is stored already, so storage's head has its value.
+
+mod cells;
+mod past;
+mod remote;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use blockifier::execution::contract_class::RunnableCompiledClass;
+use blockifier::state::cached_state::StateMaps;
+use blockifier::state::errors::StateError;
+use blockifier::state::state_api::{StateReader, StateResult};
+use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
+use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
+use starknet_api::state::StorageKey;
+use starknet_types_core::felt::Felt;
+
+use crate::classes;
+use cells::{Cells, Evictable};
+pub use past::{Overlay, Past, Source};
+pub use remote::{Failed, Keys, Remote};
+
+/// A class that can run.
+#[derive(Clone)]
+pub struct Loaded {
+    pub runnable: RunnableCompiledClass,
+    /// Zero for Cairo 0.
+    pub compiled_hash: CompiledClassHash,
+}
+
+struct Class {
+    loaded: Loaded,
+    declared: u64,
+}
+
+struct Memory {
+    storage: Cells<(ContractAddress, StorageKey)>,
+    nonces: Cells<ContractAddress>,
+    class_hashes: Cells<ContractAddress>,
+    compiled: Cells<ClassHash>,
+    classes: RwLock<HashMap<ClassHash, Class>>,
+    most_classes: usize,
+    remote: Option<Arc<Remote>>,
+    /// The height that memory began with.
+    base: u64,
+    tip: AtomicU64,
+    /// Heights of living snapshots, with their number.
+    living: Mutex<BTreeMap<u64, usize>>,
+    /// Blake2s hashes of classes that are declared in an open block, by class: computed once.
+    computed: Mutex<HashMap<ClassHash, CompiledClassHash>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Memory {
+    fn new(limits: Limits, remote: Option<Arc<Remote>>, base: u64) -> Self {
+        Self {
+            storage: Cells::new(limits.cells),
+            nonces: Cells::new(limits.cells / 4 + 1),
+            class_hashes: Cells::new(limits.cells / 4 + 1),
+            compiled: Cells::new(limits.cells / 16 + 1),
+            classes: RwLock::default(),
+            most_classes: limits.classes,
+            remote,
+            base,
+            tip: AtomicU64::new(base),
+            living: Mutex::default(),
+            computed: Mutex::default(),
+        }
+    }
+
+    fn needed(&self) -> u64 {
+        let tip = self.tip.load(Ordering::Acquire);
+        locked(&self.living).keys().next().map_or(tip, |lowest| tip.min(*lowest))
+    }
+
+    fn evictable(&self) -> Option<Evictable> {
+        self.remote.as_ref().map(|remote| Evictable { stored: remote.stored(), needed: self.needed() })
+    }
+
+    fn write(&self, height: u64, maps: &StateMaps) {
+        let needed = self.needed();
+        for (key, value) in &maps.storage {
+            self.storage.put(*key, height, *value, needed);
+        }
+        for (address, nonce) in &maps.nonces {
+            self.nonces.put(*address, height, nonce.0, needed);
+        }
+        for (address, class) in &maps.class_hashes {
+            self.class_hashes.put(*address, height, class.0, needed);
+        }
+        for (class, compiled) in &maps.compiled_class_hashes {
+            self.compiled.put(*class, height, compiled.0, needed);
+        }
+    }
+
+    fn keep_class(&self, hash: ClassHash, loaded: Loaded, declared: u64) {
+        let stored = self.remote.as_ref().map(|remote| remote.stored());
+        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = stored.filter(|_| classes.len() >= self.most_classes) {
+            // Forget some of what storage can give again.
+            let mut left = classes.len() / 8 + 1;
+            classes.retain(|_, class| {
+                let forget = left > 0 && class.declared <= stored;
+                left -= usize::from(forget);
+                !forget
+            });
+        }
+        let class = classes.entry(hash).or_insert(Class { loaded, declared });
+        class.declared = class.declared.min(declared);
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub cells: usize,
+    pub classes: usize,
+}
+
+/// The last applied block and its state.
+pub struct Tip {
+    limits: Limits,
+    remote: Option<Arc<Remote>>,
+    memory: RwLock<Option<Arc<Memory>>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub tip: Option<u64>,
+}
+
+impl Tip {
+    pub fn new(limits: Limits, remote: Option<Arc<Remote>>) -> Self {
+        Self { limits, remote, memory: RwLock::default() }
+    }
+
+    pub fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
+    }
+
+    fn memory(&self) -> Option<Arc<Memory>> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn height(&self) -> Option<u64> {
+        self.memory().map(|memory| memory.tip.load(Ordering::Acquire))
+    }
+
+    /// Begins anew at a height that storage holds.
+    pub fn adopt(&self, height: u64) {
+        let memory = Memory::new(self.limits, self.remote.clone(), height);
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(memory));
+    }
+
+    /// Moves the tip by one block. The first block of all may come as a diff, too: then nothing was before it.
+    pub fn apply(&self, height: u64, maps: &StateMaps, declared: Vec<(ClassHash, Loaded)>) -> Result<(), Gap> {
+        let memory = match self.memory() {
+            Some(memory) if memory.tip.load(Ordering::Acquire) + 1 == height => memory,
+            None if height == 0 => {
+                self.begin_with(0, maps, declared);
+                return Ok(());
+            }
+            memory => return Err(Gap { tip: memory.map(|memory| memory.tip.load(Ordering::Acquire)) }),
+        };
+        memory.write(height, maps);
+        for (hash, loaded) in declared {
+            memory.keep_class(hash, loaded, height);
+        }
+        memory.tip.store(height, Ordering::Release);
+        locked(&memory.computed).clear();
+        Ok(())
+    }
+
+    /// Begins at `height` with all there is: for a chain whose state is in no storage.
+    pub fn begin_with(&self, height: u64, maps: &StateMaps, declared: Vec<(ClassHash, Loaded)>) {
+        self.adopt(height);
+        let memory = self.memory().expect("just adopted");
+        memory.write(height, maps);
+        for (hash, loaded) in declared {
+            memory.keep_class(hash, loaded, height);
+        }
+    }
+
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.memory().map(Snapshot::new)
+    }
+
+    /// Cells in memory, for the log.
+    pub fn cells(&self) -> usize {
+        self.memory().map_or(0, |memory| memory.storage.count())
+    }
+}
+
+struct Pin {
+    memory: Arc<Memory>,
+    at: u64,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut living = locked(&self.memory.living);
+        if let Some(count) = living.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                living.remove(&self.at);
+            }
+        }
+    }
+}
+
+/// The state after one block, unmoved by later ones. Reads never fail for the transport: the reader waits for storage,
+/// and when it gives up the fault is kept here, for whoever uses the results to look at first.
+#[derive(Clone)]
+pub struct Snapshot {
+    pin: Arc<Pin>,
+    fault: Arc<OnceLock<String>>,
+}
+
+impl Snapshot {
+    fn new(memory: Arc<Memory>) -> Self {
+        let at = {
+            let mut living = locked(&memory.living);
+            let at = memory.tip.load(Ordering::Acquire);
+            *living.entry(at).or_insert(0) += 1;
+            at
+        };
+        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default() }
+    }
+
+    pub fn height(&self) -> u64 {
+        self.pin.at
+    }
+
+    /// Why results that were computed from this snapshot must not be used.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.get().map(String::as_str)
+    }
+
+    /// The same state with a fault mark of its own.
+    pub fn fresh(&self) -> Self {
+        Self { pin: self.pin.clone(), fault: Arc::default() }
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.pin.memory
+    }
+
+    fn fail<T>(&self, error: Failed) -> StateResult<T> {
+        let text = match error {
+            Failed::NotKept => "storage: the state of the tip is not there".to_string(),
+            Failed::Fault(text) => text,
+        };
+        let _ = self.fault.set(text.clone());
+        Err(StateError::StateReadError(text))
+    }
+
+    fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<remote::Values> {
+        let values = match remote.at_tip(keys, self.height()) {
+            Ok(values) => values,
+            Err(error) => return self.fail(error),
+        };
+        let memory = self.memory();
+        let evictable = memory.evictable();
+        for (key, value) in keys.storage.iter().zip(&values.storage) {
+            memory.storage.fill(*key, memory.base, *value, evictable);
+        }
+        for (key, value) in keys.nonces.iter().zip(&values.nonces) {
+            memory.nonces.fill(*key, memory.base, *value, evictable);
+        }
+        for (key, value) in keys.class_hashes.iter().zip(&values.class_hashes) {
+            memory.class_hashes.fill(*key, memory.base, *value, evictable);
+        }
+        for (key, value) in keys.compiled.iter().zip(&values.compiled) {
+            memory.compiled.fill(*key, memory.base, *value, evictable);
+        }
+        Ok(values)
+    }
+
+    /// Brings what memory misses of `keys`, in one request. A failure is no matter: the read itself will tell.
+    pub fn prefetch(&self, mut keys: Keys) {
+        let Some(remote) = &self.memory().remote else { return };
+        let (memory, at) = (self.memory(), self.height());
+        keys.storage.retain(|key| memory.storage.get(key, at).is_none());
+        keys.nonces.retain(|key| memory.nonces.get(key, at).is_none());
+        keys.class_hashes.retain(|key| memory.class_hashes.get(key, at).is_none());
+        keys.compiled.retain(|key| memory.compiled.get(key, at).is_none());
+        keys.storage.sort_unstable();
+        keys.storage.dedup();
+        keys.nonces.sort_unstable();
+        keys.nonces.dedup();
+        keys.class_hashes.sort_unstable();
+        keys.class_hashes.dedup();
+        if !keys.is_empty() {
+            let _ = self.fetch(remote, &keys);
+        }
+    }
+
+    /// Whether the nonce of an account is in memory: then the rest of it is likely there, too.
+    pub fn knows_account(&self, account: &ContractAddress) -> bool {
+        self.memory().remote.is_none() || self.memory().nonces.get(account, self.height()).is_some()
+    }
+
+    /// Loads the classes of these contracts, so that no worker has to parse one while it holds the state.
+    pub fn load_classes(&self, contracts: &[ContractAddress]) {
+        for contract in contracts {
+            if let Ok(class) = self.get_class_hash_at(*contract) {
+                if class != ClassHash::default() {
+                    let _ = self.get_compiled_class(class);
+                }
+            }
+        }
+    }
+
+    pub fn class(&self, hash: ClassHash) -> StateResult<Option<Loaded>> {
+        let memory = self.memory();
+        let known = {
+            let classes = memory.classes.read().unwrap_or_else(PoisonError::into_inner);
+            classes.get(&hash).map(|class| (class.declared <= self.height()).then(|| class.loaded.clone()))
+        };
+        if let Some(answer) = known {
+            return Ok(answer);
+        }
+        let Some(remote) = &memory.remote else { return Ok(None) };
+        let wire = match remote.class(hash, self.height()) {
+            Ok(Some(wire)) => wire,
+            Ok(None) => return Ok(None),
+            Err(error) => return self.fail(error),
+        };
+        match classes::load(&wire) {
+            Ok(loaded) => {
+                memory.keep_class(hash, loaded.clone(), memory.base);
+                Ok(Some(loaded))
+            }
+            Err(error) => self.fail(Failed::Fault(format!("storage: class {:#066x}: {error}", hash.0))),
+        }
+    }
+}
+
+impl StateReader for Snapshot {
+    fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
+        let memory = self.memory();
+        if let Some(value) = memory.storage.get(&(address, key), self.height()) {
+            return Ok(value);
+        }
+        let Some(remote) = &memory.remote else { return Ok(Felt::ZERO) };
+        let values = self.fetch(remote, &Keys { storage: vec![(address, key)], ..Keys::default() })?;
+        Ok(values.storage[0])
+    }
+
+    fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
+        let memory = self.memory();
+        if let Some(value) = memory.nonces.get(&address, self.height()) {
+            return Ok(Nonce(value));
+        }
+        let Some(remote) = &memory.remote else { return Ok(Nonce::default()) };
+        // Nonce and class of an account are needed together.
+        let keys = Keys { nonces: vec![address], class_hashes: vec![address], ..Keys::default() };
+        Ok(Nonce(self.fetch(remote, &keys)?.nonces[0]))
+    }
+
+    fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
+        let memory = self.memory();
+        if let Some(value) = memory.class_hashes.get(&address, self.height()) {
+            return Ok(ClassHash(value));
+        }
+        let Some(remote) = &memory.remote else { return Ok(ClassHash::default()) };
+        let values = self.fetch(remote, &Keys { class_hashes: vec![address], ..Keys::default() })?;
+        Ok(ClassHash(values.class_hashes[0]))
+    }
+
+    fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
+        match self.class(hash)? {
+            Some(loaded) => Ok(loaded.runnable),
+            None => Err(StateError::UndeclaredClassHash(hash)),
+        }
+    }
+
+    fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
+        let memory = self.memory();
+        if let Some(value) = memory.compiled.get(&hash, self.height()) {
+            return Ok(CompiledClassHash(value));
+        }
+        let Some(remote) = &memory.remote else { return Ok(CompiledClassHash::default()) };
+        let values = self.fetch(remote, &Keys { compiled: vec![hash], ..Keys::default() })?;
+        Ok(CompiledClassHash(values.compiled[0]))
+    }
+
+    /// The stored hash is of that kind (Blake2s) on a chain of this sequencer; a class that the open block declares is
+    /// not stored yet and its hash is computed.
+    fn get_compiled_class_hash_v2(
+        &self,
+        hash: ClassHash,
+        class: &RunnableCompiledClass,
+    ) -> StateResult<CompiledClassHash> {
+        let stored = self.get_compiled_class_hash(hash)?;
+        if stored != CompiledClassHash::default() {
+            return Ok(stored);
+        }
+        let RunnableCompiledClass::V1(class) = class else {
+            return Err(StateError::MissingCompiledClassHashV2(hash));
+        };
+        if let Some(known) = locked(&self.memory().computed).get(&hash) {
+            return Ok(*known);
+        }
+        let computed = class.hash(&HashVersion::V2);
+        locked(&self.memory().computed).insert(hash, computed);
+        Ok(computed)
+    }
+}

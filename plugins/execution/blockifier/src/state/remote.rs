@@ -1,0 +1,189 @@
+//! Reads from storage, blocking, from threads that are not the runtime's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ordo_sdk::v1::storage_read_client::StorageReadClient;
+use ordo_sdk::v1::{Class, ClassesRequest, StateRequest, StateResponse};
+use ordo_sdk::{connect, MAX_MESSAGE};
+use starknet_api::core::{ClassHash, ContractAddress};
+use starknet_api::state::StorageKey;
+use starknet_types_core::felt::Felt;
+use tokio::runtime::Handle;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::felts::{self, wire, Word, FELT};
+
+/// While storage restarts a read waits; after this the attempt is given up, with the core's help.
+const PATIENCE: Duration = Duration::from_secs(20);
+const CALL: Duration = Duration::from_secs(10);
+
+/// Keys to read in one request.
+#[derive(Default, Clone, Debug)]
+pub struct Keys {
+    pub storage: Vec<(ContractAddress, StorageKey)>,
+    pub nonces: Vec<ContractAddress>,
+    pub class_hashes: Vec<ContractAddress>,
+    pub compiled: Vec<ClassHash>,
+}
+
+impl Keys {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn len(&self) -> usize {
+        self.storage.len() + self.nonces.len() + self.class_hashes.len() + self.compiled.len()
+    }
+}
+
+/// Answers in the order of the keys.
+#[derive(Default)]
+pub struct Values {
+    pub storage: Vec<Felt>,
+    pub nonces: Vec<Felt>,
+    pub class_hashes: Vec<Felt>,
+    pub compiled: Vec<Felt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// Storage does not hold the state of that height.
+    NotKept,
+    /// Storage could not be asked, or answered nonsense.
+    Fault(String),
+}
+
+pub struct Remote {
+    client: StorageReadClient<Channel>,
+    runtime: Handle,
+    /// Highest height that an answer named: everything up to it is durable.
+    stored: AtomicU64,
+}
+
+impl Remote {
+    pub fn new(socket: &str, runtime: Handle) -> Self {
+        let client = {
+            let _inside = runtime.enter();
+            StorageReadClient::new(connect(socket))
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE)
+        };
+        Self { client, runtime, stored: AtomicU64::new(0) }
+    }
+
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    /// Values at the tip `at`. Storage's head is asked; should it be ahead already (it may commit a block before we
+    /// hear of it), the same is asked at the exact height.
+    pub fn at_tip(&self, keys: &Keys, at: u64) -> Result<Values, Failed> {
+        let request = request(keys);
+        let answer = self.state(&request)?;
+        self.stored.fetch_max(answer.height, Ordering::AcqRel);
+        if answer.height > at {
+            match self.state(&StateRequest { at_height: true, height: at, ..request }) {
+                Ok(exact) => return values(keys, &exact),
+                // Storage without history: the newer value is the best there is.
+                Err(Failed::NotKept) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        values(keys, &answer)
+    }
+
+    pub fn at_height(&self, keys: &Keys, height: u64) -> Result<Values, Failed> {
+        let answer = self.state(&StateRequest { at_height: true, height, ..request(keys) })?;
+        values(keys, &answer)
+    }
+
+    fn state(&self, request: &StateRequest) -> Result<StateResponse, Failed> {
+        let answer = self.retry("state", || {
+            let mut client = self.client.clone();
+            let request = request.clone();
+            async move { client.state(request).await.map(tonic::Response::into_inner) }
+        })?;
+        if answer.not_found {
+            return Err(Failed::NotKept);
+        }
+        Ok(answer)
+    }
+
+    /// The class as it was declared at or before `height`.
+    pub fn class(&self, hash: ClassHash, height: u64) -> Result<Option<Class>, Failed> {
+        let request = ClassesRequest { hashes: wire(&hash), definition: true, casm: true, at_height: true, height };
+        let classes = self.retry("class", || {
+            let mut client = self.client.clone();
+            let request = request.clone();
+            async move {
+                let mut stream = client.classes(request).await?.into_inner();
+                let mut found = Vec::new();
+                while let Some(class) = stream.message().await? {
+                    found.push(class);
+                }
+                Ok(found)
+            }
+        })?;
+        Ok(classes.into_iter().find(|class| class.hash[..] == hash.word()))
+    }
+
+    fn retry<T, F>(&self, what: &str, call: impl Fn() -> F) -> Result<T, Failed>
+    where
+        F: std::future::Future<Output = Result<T, Status>>,
+    {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let result = self.runtime.block_on(async { tokio::time::timeout(CALL, call()).await });
+            let status = match result {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("storage did not answer"),
+            };
+            let lasting = matches!(
+                status.code(),
+                Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::FailedPrecondition
+            );
+            if lasting || begun.elapsed() > PATIENCE {
+                return Err(Failed::Fault(format!("storage: reading {what}: {}", status.message())));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+}
+
+fn request(keys: &Keys) -> StateRequest {
+    let mut storage = Vec::with_capacity(keys.storage.len() * 2 * FELT);
+    for (address, key) in &keys.storage {
+        storage.extend_from_slice(&address.word());
+        storage.extend_from_slice(&key.word());
+    }
+    StateRequest {
+        at_height: false,
+        height: 0,
+        storage: Bytes::from(storage),
+        nonces: felts::wire_list(&keys.nonces),
+        class_hashes: felts::wire_list(&keys.class_hashes),
+        compiled_class_hashes: felts::wire_list(&keys.compiled),
+    }
+}
+
+fn values(keys: &Keys, answer: &StateResponse) -> Result<Values, Failed> {
+    let list = |field: &str, bytes: &[u8], expected: usize| {
+        let felts = felts::felts(field, bytes).map_err(|error| Failed::Fault(format!("storage: {error}")))?;
+        if felts.len() != expected {
+            return Err(Failed::Fault(format!("storage: {field}: {} values for {expected} keys", felts.len())));
+        }
+        Ok(felts)
+    };
+    Ok(Values {
+        storage: list("storage", &answer.storage, keys.storage.len())?,
+        nonces: list("nonces", &answer.nonces, keys.nonces.len())?,
+        class_hashes: list("class_hashes", &answer.class_hashes, keys.class_hashes.len())?,
+        compiled: list("compiled_class_hashes", &answer.compiled_class_hashes, keys.compiled.len())?,
+    })
+}

@@ -1,0 +1,106 @@
+//! A Build stream: steps in, responses out, one attempt between.
+
+use std::time::{Duration, Instant};
+
+use ordo_sdk::v1::build_request::Step;
+use ordo_sdk::v1::{build_response, BuildResponse};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::attempt::{Attempt, Broken, Closed};
+
+/// Results wait at most this long for company in a message.
+const HOLD: Duration = Duration::from_millis(4);
+/// Pause between two looks at the pool.
+const LOOK: Duration = Duration::from_millis(1);
+
+pub type Out = mpsc::Sender<Result<BuildResponse, Status>>;
+
+/// How an attempt ended.
+pub enum Ended {
+    Closed(Box<Closed>),
+    Aborted,
+}
+
+pub fn status(broken: &Broken) -> Status {
+    match broken {
+        Broken::Storage(cause) => Status::unavailable(format!("build: {cause}; the attempt is void, try another")),
+        Broken::Internal(cause) => Status::internal(format!("build: {cause}; the attempt is void")),
+    }
+}
+
+fn response(step: build_response::Step) -> BuildResponse {
+    BuildResponse { step: Some(step) }
+}
+
+/// Runs an attempt to its end, on the calling thread. `sent` is told whenever results went out.
+pub fn drive(
+    mut attempt: Attempt,
+    steps: &mut mpsc::Receiver<Step>,
+    out: &Out,
+    chunk: usize,
+    mut sent: impl FnMut(&Attempt),
+) -> Result<Ended, Status> {
+    let mut held_since: Option<Instant> = None;
+    let mut told_full = false;
+    loop {
+        loop {
+            let step = if attempt.quiet() && attempt.waiting() == 0 {
+                match steps.blocking_recv() {
+                    Some(step) => step,
+                    None => return Ok(Ended::Aborted),
+                }
+            } else {
+                match steps.try_recv() {
+                    Ok(step) => step,
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return Ok(Ended::Aborted),
+                }
+            };
+            match step {
+                Step::Add(add) => attempt.add(add),
+                Step::Abort(_) => return Ok(Ended::Aborted),
+                Step::Open(_) => return Err(Status::invalid_argument("build: a second Open in one stream")),
+                Step::Close(close) => {
+                    let n = usize::try_from(close.n).unwrap_or(usize::MAX);
+                    if n > attempt.sent() {
+                        return Err(Status::invalid_argument(format!(
+                            "build: Close({n}) with only {} results sent",
+                            attempt.sent()
+                        )));
+                    }
+                    let closed = attempt.close(n).map_err(|broken| status(&broken))?;
+                    return Ok(Ended::Closed(Box::new(closed)));
+                }
+            }
+        }
+
+        attempt.pump().map_err(|broken| status(&broken))?;
+
+        let due = attempt.waiting() >= chunk
+            || attempt.waiting() > 0
+                && (attempt.quiet()
+                    || attempt.waiting() + attempt.sent() == attempt.added()
+                    || held_since.get_or_insert_with(Instant::now).elapsed() >= HOLD);
+        if due {
+            held_since = None;
+            if let Some(results) = attempt.take_results() {
+                sent(&attempt);
+                // The core is gone when nobody takes the message: that is an abort.
+                if out.blocking_send(Ok(response(build_response::Step::Results(results)))).is_err() {
+                    return Ok(Ended::Aborted);
+                }
+            }
+        }
+        if let (Some(why), false, 0) = (attempt.full(), told_full, attempt.waiting()) {
+            told_full = true;
+            let full = build_response::Full { n: attempt.sent() as u64, why: why.into() };
+            if out.blocking_send(Ok(response(build_response::Step::Full(full)))).is_err() {
+                return Ok(Ended::Aborted);
+            }
+        }
+        if attempt.in_segment() {
+            std::thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Threads with the stack that deep call chains need, and panics that stay in one task.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use ordo_sdk::logging;
+
+/// What blockifier gives its own workers. Reserved, not used: only touched pages cost memory.
+pub const STACK: usize = 60 << 20;
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// A fixed set of threads that run tasks in the order they come.
+#[derive(Clone)]
+pub struct Threads(mpsc::Sender<Task>);
+
+/// The task panicked; the text is the panic's.
+#[derive(Debug)]
+pub struct Panicked(pub String);
+
+impl Threads {
+    pub fn start(name: &str, count: usize) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel::<Task>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..count.max(1) {
+            let receiver = receiver.clone();
+            std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || loop {
+                let task = receiver.lock().expect("no task runs under this lock").recv();
+                match task {
+                    Ok(task) => task(),
+                    Err(_) => return,
+                }
+            })?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// Runs `task` on one of the threads.
+    pub async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let guarded: Task = Box::new(move || {
+            let _ = sender.send(caught(task));
+        });
+        if self.0.send(guarded).is_err() {
+            return Err(Panicked("the threads have ended".into()));
+        }
+        receiver.await.unwrap_or_else(|_| Err(Panicked("the thread has ended".into())))
+    }
+}
+
+pub fn caught<T>(task: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(task)).map_err(|payload| Panicked(logging::panic_text(&*payload)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_stays_in_its_task() {
+        let threads = Threads::start("test", 1).unwrap();
+        let failed = threads.run(|| -> u8 { panic!("so {}", 1) }).await;
+        assert_eq!(failed.unwrap_err().0, "so 1");
+        assert_eq!(threads.run(|| 7).await.unwrap(), 7);
+    }
+}

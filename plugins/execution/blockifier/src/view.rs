@@ -1,0 +1,261 @@
+//! Calls and simulations: who is asked, and what the answer looks like.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use blockifier::bouncer::BouncerConfig;
+use blockifier::context::{BlockContext, TransactionContext};
+use blockifier::execution::call_info::CallInfo;
+use blockifier::execution::common_hints::ExecutionMode;
+use blockifier::execution::contract_class::RunnableCompiledClass;
+use blockifier::execution::entry_point::{
+    CallEntryPoint, CallType, EntryPointExecutionContext, SierraGasRevertTracker,
+};
+use blockifier::execution::errors::{AnnotatedEntryPointExecutionError, EntryPointExecutionError, PreExecutionError};
+use blockifier::execution::stack_trace::{
+    extract_trailing_cairo1_revert_trace, gen_tx_execution_error_trace, Cairo1RevertHeader, ErrorStack,
+    ErrorStackSegment,
+};
+use blockifier::state::cached_state::CachedState;
+use blockifier::state::state_api::StateReader;
+use blockifier::transaction::errors::TransactionExecutionError;
+use blockifier::transaction::objects::TransactionInfo;
+use ordo_sdk::v1;
+use ordo_sdk::v1::state_at;
+use ordo_sdk::v1::view_error::Code;
+use ordo_sdk::v1::view_request::View;
+use ordo_sdk::v1::view_response::Result as Answer;
+use starknet_api::contract_class::EntryPointType;
+use starknet_api::core::{ClassHash, ContractAddress, EntryPointSelector};
+use starknet_api::execution_utils::format_panic_data;
+use starknet_api::transaction::fields::Calldata;
+use starknet_types_core::felt::Felt;
+use tonic::Status;
+
+use crate::context::{Block, Chain};
+use crate::felts::{self, wire, wire_list};
+use crate::simulate;
+use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source};
+
+/// States that can be asked.
+pub struct At {
+    pub tip: Snapshot,
+    pub open: Option<Overlay>,
+    pub remote: Option<Arc<Remote>>,
+    /// Nobody waits for the answer any more.
+    pub stop: Arc<AtomicBool>,
+}
+
+pub fn error(code: Code, index: usize, message: impl Into<String>) -> v1::ViewError {
+    let error = v1::ContractError { frames: Vec::new(), message: message.into() };
+    v1::ViewError { code: code.into(), index: index as u32, error: Some(error) }
+}
+
+pub fn timed_out(ms: u32) -> v1::ViewResponse {
+    respond(Answer::Error(error(Code::Timeout, 0, format!("no answer within {ms} ms"))))
+}
+
+fn respond(answer: Answer) -> v1::ViewResponse {
+    v1::ViewResponse { result: Some(answer) }
+}
+
+#[allow(clippy::result_large_err)] // tonic's own error type
+pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
+    if at.stop.load(Ordering::Acquire) {
+        return Ok(timed_out(request.timeout_ms));
+    }
+    let context = request.context.as_ref().ok_or_else(|| Status::invalid_argument("view: context: is missing"))?;
+    let block = Block::new(chain, context, BouncerConfig::max())
+        .map_err(|error| Status::invalid_argument(format!("view: {error}")))?;
+    let stop = at.stop.clone();
+    let source = match source(at, request.at.as_ref().and_then(|at| at.at.as_ref())) {
+        Ok(source) => source,
+        Err(Failed::NotKept) => {
+            return Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "there is no state of that height here"))))
+        }
+        Err(Failed::Fault(cause)) => return Err(Status::unavailable(format!("view: {cause}"))),
+    };
+    let state = CachedState::new(source);
+    let (answer, source) = match &request.view {
+        Some(View::Call(call)) => {
+            let mut state = state;
+            let answer = match run_call(&mut state, block.context.clone(), call) {
+                Ok(result) => Answer::Call(result),
+                Err(CallFailed::Malformed(cause)) => return Err(Status::invalid_argument(format!("view: {cause}"))),
+                Err(CallFailed::View(error)) => Answer::Error(error),
+            };
+            (answer, state.state)
+        }
+        Some(View::Simulate(wanted)) => {
+            let mut state = state;
+            let answer = match simulate::run(&mut state, &block, wanted, &stop) {
+                Ok(results) => Answer::Simulation(results),
+                Err(error) => Answer::Error(error),
+            };
+            (answer, state.state)
+        }
+        None => return Err(Status::invalid_argument("view: neither call nor simulate")),
+    };
+    match source.fault() {
+        None => Ok(respond(answer)),
+        Some(Failed::NotKept) => {
+            Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "the state of that height is not kept any more"))))
+        }
+        Some(Failed::Fault(cause)) => Err(Status::unavailable(format!("view: {cause}"))),
+    }
+}
+
+fn source(at: At, wanted: Option<&state_at::At>) -> Result<Source, Failed> {
+    Ok(match wanted {
+        None | Some(state_at::At::Tip(_)) => Source::Tip(at.tip.fresh()),
+        Some(state_at::At::OpenBlock(_)) => match at.open {
+            Some(overlay) => Source::Open(Overlay { under: overlay.under.fresh(), ..overlay }),
+            None => Source::Tip(at.tip.fresh()),
+        },
+        Some(state_at::At::Height(height)) if *height == at.tip.height() => Source::Tip(at.tip.fresh()),
+        Some(state_at::At::Height(height)) => Source::Past(Past::new(at.remote.ok_or(Failed::NotKept)?, *height)?),
+    })
+}
+
+enum CallFailed {
+    Malformed(String),
+    View(v1::ViewError),
+}
+
+impl From<felts::Malformed> for CallFailed {
+    fn from(error: felts::Malformed) -> Self {
+        Self::Malformed(error.0)
+    }
+}
+
+fn run_call<S: StateReader>(
+    state: &mut CachedState<S>,
+    context: Arc<BlockContext>,
+    call: &v1::CallView,
+) -> Result<bytes::Bytes, CallFailed> {
+    let contract = felts::felt("contract", &call.contract)?;
+    let selector = EntryPointSelector(felts::felt("selector", &call.selector)?);
+    let calldata = felts::felts("calldata", &call.calldata)?;
+    let not_found = || CallFailed::View(error(Code::ContractNotFound, 0, format!("no contract at {contract:#x}")));
+    // An address out of range has no contract.
+    let contract = ContractAddress::try_from(contract).map_err(|_| not_found())?;
+    let internal = |cause: &dyn std::fmt::Display| CallFailed::View(error(Code::ContractError, 0, cause.to_string()));
+    let class = state.get_class_hash_at(contract).map_err(|error| internal(&error))?;
+    if class == ClassHash::default() {
+        return Err(not_found());
+    }
+    let compiled = state.get_compiled_class(class).map_err(|error| internal(&error))?;
+
+    let constants = context.versioned_constants();
+    let mut gas = constants.os_constants.execute_max_sierra_gas.0;
+    let entry = CallEntryPoint {
+        class_hash: None,
+        code_address: None,
+        entry_point_type: EntryPointType::External,
+        entry_point_selector: selector,
+        calldata: Calldata(Arc::new(calldata)),
+        storage_address: contract,
+        caller_address: ContractAddress::default(),
+        call_type: CallType::Call,
+        initial_gas: gas,
+    };
+    let limit = SierraGasRevertTracker::new(starknet_api::execution_resources::GasAmount(gas));
+    let transaction =
+        Arc::new(TransactionContext { block_context: context.clone(), tx_info: TransactionInfo::default() });
+    let mut execution = EntryPointExecutionContext::new(transaction, ExecutionMode::Execute, false, limit);
+
+    let info = entry.execute(state, &mut execution, &mut gas).map_err(|cause| {
+        if is_entry_point_missing(&cause) {
+            return CallFailed::View(error(Code::EntrypointNotFound, 0, cause.to_string()));
+        }
+        let cause = TransactionExecutionError::ExecutionError {
+            error: Box::new(cause),
+            class_hash: class,
+            storage_address: contract,
+            selector,
+        };
+        let error = contract_error(&gen_tx_execution_error_trace(&cause));
+        CallFailed::View(v1::ViewError { code: Code::ContractError.into(), index: 0, error: Some(error) })
+    })?;
+    if info.execution.failed {
+        return Err(CallFailed::View(failed_call(&info, &compiled, selector)));
+    }
+    Ok(wire_list(&info.execution.retdata.0))
+}
+
+fn is_entry_point_missing(error: &AnnotatedEntryPointExecutionError) -> bool {
+    matches!(
+        error.unannotated(),
+        EntryPointExecutionError::PreExecutionError(
+            PreExecutionError::EntryPointNotFound(_) | PreExecutionError::NoEntryPointOfTypeFound(_)
+        )
+    )
+}
+
+fn failed_call(info: &CallInfo, class: &RunnableCompiledClass, selector: EntryPointSelector) -> v1::ViewError {
+    let retdata = &info.execution.retdata.0;
+    // A contract may panic with the same felt as the protocol does for a missing function: only the class tells them apart.
+    if info.inner_calls.is_empty() && retdata[..] == [not_found_felt()] && !has_function(class, selector) {
+        return error(Code::EntrypointNotFound, 0, format!("no function with selector {:#x}", selector.0));
+    }
+    let summary = extract_trailing_cairo1_revert_trace(info, Cairo1RevertHeader::Execution);
+    let frames = summary
+        .stack
+        .iter()
+        .map(|frame| v1::contract_error::Frame {
+            contract: wire(&frame.contract_address),
+            class_hash: wire(&frame.class_hash.unwrap_or_default()),
+            selector: wire(&frame.selector.0),
+        })
+        .collect();
+    let message = format_panic_data(&summary.last_retdata.0);
+    v1::ViewError { code: Code::ContractError.into(), index: 0, error: Some(v1::ContractError { frames, message }) }
+}
+
+fn not_found_felt() -> Felt {
+    blockifier::execution::syscalls::hint_processor::ENTRYPOINT_NOT_FOUND_ERROR_FELT
+}
+
+fn has_function(class: &RunnableCompiledClass, selector: EntryPointSelector) -> bool {
+    match class {
+        RunnableCompiledClass::V0(class) => class
+            .entry_points_by_type
+            .get(&EntryPointType::External)
+            .is_some_and(|points| points.iter().any(|point| point.selector == selector)),
+        RunnableCompiledClass::V1(class) => {
+            class.entry_points_by_type[EntryPointType::External].iter().any(|point| point.selector == selector)
+        }
+    }
+}
+
+/// Frames of the calls, then the text of what failed in the innermost.
+pub fn contract_error(stack: &ErrorStack) -> v1::ContractError {
+    let mut frames = Vec::new();
+    let mut text: Vec<String> = Vec::new();
+    for segment in &stack.stack {
+        match segment {
+            ErrorStackSegment::EntryPoint(frame) => frames.push(v1::contract_error::Frame {
+                contract: wire(&frame.storage_address),
+                class_hash: wire(&frame.class_hash),
+                selector: wire(&frame.selector.unwrap_or_default().0),
+            }),
+            ErrorStackSegment::Cairo1RevertSummary(summary) => {
+                // The outermost of its frames is the innermost of ours already.
+                for frame in &summary.stack {
+                    let frame = v1::contract_error::Frame {
+                        contract: wire(&frame.contract_address),
+                        class_hash: wire(&frame.class_hash.unwrap_or_default()),
+                        selector: wire(&frame.selector.0),
+                    };
+                    if frames.last() != Some(&frame) {
+                        frames.push(frame);
+                    }
+                }
+                text.push(format_panic_data(&summary.last_retdata.0));
+            }
+            other => text.push(String::from(other)),
+        }
+    }
+    let message = if text.is_empty() { stack.to_string() } else { text.join("\n") };
+    v1::ContractError { frames, message: crate::results::bounded(message.trim_end()) }
+}

@@ -1,0 +1,115 @@
+//! Health, shutdown, signals and the parent: when a plugin lives and when it ends.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::signal::unix::{signal, SignalKind};
+use tokio::sync::watch;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::go_plugin::grpc_controller_server::GrpcController;
+use crate::go_plugin::Empty;
+use crate::health::health_check_response::ServingStatus;
+use crate::health::health_server::Health;
+use crate::health::{HealthCheckRequest, HealthCheckResponse};
+
+const PARENT_POLL: Duration = Duration::from_millis(500);
+
+/// Raises the one flag that ends the process in order.
+#[derive(Clone)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    pub fn new() -> Self {
+        Self(watch::channel(false).0)
+    }
+
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub async fn asked(&self) {
+        let mut flag = self.0.subscribe();
+        // The sender lives in self, so this cannot fail.
+        let _ = flag.wait_for(|asked| *asked).await;
+    }
+}
+
+pub struct Controller(pub Stop);
+
+#[tonic::async_trait]
+impl GrpcController for Controller {
+    async fn shutdown(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
+        self.0.now();
+        Ok(Response::new(Empty {}))
+    }
+}
+
+/// Health of the name `plugin`, which go-plugin asks for, and of the whole (the empty name).
+pub struct Alive;
+
+fn status(service: &str) -> Option<HealthCheckResponse> {
+    ["plugin", ""].contains(&service).then(|| HealthCheckResponse { status: ServingStatus::Serving.into() })
+}
+
+#[tonic::async_trait]
+impl Health for Alive {
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        status(&request.get_ref().service)
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("health: no such service here"))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        use tokio_stream::StreamExt;
+        let first = status(&request.get_ref().service)
+            .unwrap_or(HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() });
+        // It never changes while the process lives; the stream stays open so that a loss is seen.
+        let stream = tokio_stream::once(Ok(first)).chain(tokio_stream::pending());
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+/// SIGINT reaches the whole terminal group and is the core's to handle; SIGTERM ends us in order.
+pub fn watch_signals(stop: Stop) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move { while interrupt.recv().await.is_some() {} });
+    tokio::spawn(async move {
+        if terminate.recv().await.is_some() {
+            stop.now();
+        }
+    });
+    Ok(())
+}
+
+/// Ends the process when the core is gone. A thread of its own: a runtime that is stuck must not keep an orphan alive.
+///
+/// stdin is watched only when the host says so (`ORDO_PLUGIN_WATCH_STDIN`): go-plugin hands down its own stdin, and an
+/// empty one (a service manager, a pipeline) ends at once although the host lives.
+pub fn watch_parent() -> std::io::Result<()> {
+    // SAFETY: getppid has no preconditions and cannot fail.
+    let parent = || unsafe { libc::getppid() };
+    let first = parent();
+    std::thread::Builder::new().name("parent-watch".into()).spawn(move || loop {
+        std::thread::sleep(PARENT_POLL);
+        if parent() != first {
+            gone("the parent process changed");
+        }
+    })?;
+    if std::env::var_os("ORDO_PLUGIN_WATCH_STDIN").is_some() {
+        std::thread::Builder::new().name("stdin-watch".into()).spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            gone("stdin ended");
+        })?;
+    }
+    Ok(())
+}
+
+fn gone(sign: &str) -> ! {
+    crate::logging::warn("the core is gone, ending", &[("sign", &sign)]);
+    std::process::exit(0)
+}
