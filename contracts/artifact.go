@@ -52,9 +52,19 @@ func quote(s string) json.RawMessage {
 	return b
 }
 
+// zip packs a program without its debug info, which no hash covers and which compilers wrote in several shapes.
 func zip(program []byte) (string, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(program, &fields); err != nil {
+		return "", err
+	}
+	fields["debug_info"] = json.RawMessage("null")
+	stripped, err := json.Marshal(fields)
+	if err != nil {
+		return "", err
+	}
 	var plain, packed bytes.Buffer
-	if err := json.Compact(&plain, program); err != nil {
+	if err := json.Compact(&plain, stripped); err != nil {
 		return "", err
 	}
 	w := gzip.NewWriter(&packed)

@@ -61,15 +61,15 @@ func All() []Contract {
 		{Name: LegacyUDC, Crate: devnet, Path: "contracts/system_artifacts/UDC_OZ_0.5.0.json", Kind: ordov1.Class_CAIRO0,
 			ClassHash: felt.MustHex("0x7b3e05f48f0c69e4a65ce5e076a66271a527aff2c34ce1083ec6e1526997a69")},
 		sierra(NativeAccount, cairo, "test_data/account__account.contract_class.json",
-			"0x5fa82f4d7c613dde8a000fe404cbff9ec94f419cd22fbeae91a3294bbb0ab06"),
+			"0x7ccf241abe9a373bdada7e29b3cd8b053f7b876898133e4b92d7f2ec6958b80"),
 		sierra(ERC20, cairo, "test_data/erc20__erc_20.contract_class.json",
-			"0x59129bb3d36d04806281438d6a5b56f780a283663ef6a32cb3b1c945217b11b"),
+			"0x2515042e5f7c6dec0ec478a6a92adb82e177dc72538a079c4eec30f9d23f4ab"),
 		sierra(Hello, cairo, "test_data/hello_starknet__hello_starknet.contract_class.json",
-			"0x62d825df400525ed5f51ba57524097de31c7805209b107e03d35a5f49640362"),
+			"0x2a9b57a9dd25f224e698fcce41df4a9e9d0696d1531e33a93f54cde4aede79c"),
 		sierra(Bridge, cairo, "test_data/token_bridge__token_bridge.contract_class.json",
-			"0x26b1be718ec1a453a9e3ac2b4592466ccbfa1f7dc6bb21d4a682880fa664686"),
+			"0x331d65cd26362ad78948f7ba2bb8811aef376db894cd9926564c5e6fdf2027"),
 		sierra(Mintable, cairo, "test_data/mintable__mintable_erc20_ownable.contract_class.json",
-			"0x4df4a3f1abe1612aeb2074f87bb75fd97562540869532d40063041c41c097ff"),
+			"0x78c9d571b0e6d01a992fdd2a928da69aa44a54cdf344577c3190c15589bf06e"),
 	}
 }
 

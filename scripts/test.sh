@@ -20,6 +20,6 @@ export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS 
 ORDO_E2E_CAIRO="$(cairo_dir)"
 ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
-ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.6)/test_data"
+ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"
 done_in
