@@ -93,7 +93,8 @@ func launch(t *testing.T, args ...string) *node {
 	t.Cleanup(func() {
 		n.stop(t)
 		if t.Failed() {
-			t.Logf("ordo %s printed:\n%s", strings.Join(args, " "), n.out)
+			_, log, _ := strings.Cut(n.out.String(), "listening on")
+			t.Logf("ordo %s printed:\n%s", strings.Join(args, " "), log)
 		}
 	})
 	return n

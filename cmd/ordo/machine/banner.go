@@ -38,7 +38,7 @@ func Banner(out io.Writer, c config.Config, m *Machine) {
 	if c.DataDir != "" {
 		fmt.Fprintf(&b, "Chain is kept in:        %s\n", c.DataDir)
 	} else {
-		fmt.Fprintln(&b, "Chain is kept in:        memory of this run (--data-dir FOLDER keeps it)")
+		fmt.Fprintln(&b, "Chain is kept in:        nothing that outlives this run (--data-dir FOLDER keeps it)")
 	}
 	stages := make([]string, 0, 4)
 	for _, p := range m.Plugins(context.Background()) {

@@ -27,7 +27,12 @@ const accepted = async (txHash) => {
   return receipt;
 };
 
-const [predeployed] = await provider.fetch('devnet_getPredeployedAccounts').then((r) => r.json()).then((r) => r.result);
+const devnet = await fetch(url, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'devnet_getPredeployedAccounts', params: {} }),
+});
+const [predeployed] = (await devnet.json()).result;
 const account = new Account({ provider, address: predeployed.address, signer: predeployed.private_key });
 
 // declare

@@ -68,7 +68,7 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
     # fund and deploy an account
     keys = KeyPair.generate()
     address = compute_address(class_hash=account_class, constructor_calldata=[keys.public_key], salt=keys.public_key)
-    strk = Contract(address=STRK, abi=TRANSFER_ABI, provider=account, cairo_version=1)
+    strk = await Contract.from_address(address=STRK, provider=account)
     funding = await strk.functions["transfer"].invoke_v3(recipient=address, amount=10**20, auto_estimate=True)
     await accepted(client, funding.hash)
     created = await Account.deploy_account_v3(
@@ -120,12 +120,5 @@ async def first_account(url: str) -> dict:
         async with session.post(url, json=request) as response:
             return (await response.json())["result"][0]
 
-
-U256 = {"type": "struct", "name": "core::integer::u256", "members": [
-    {"name": "low", "type": "core::integer::u128"}, {"name": "high", "type": "core::integer::u128"}]}
-TRANSFER_ABI = [U256, {"type": "function", "name": "transfer", "state_mutability": "external",
-    "inputs": [{"name": "recipient", "type": "core::starknet::contract_address::ContractAddress"},
-               {"name": "amount", "type": "core::integer::u256"}],
-    "outputs": [{"type": "core::bool"}]}]
 
 asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4], 16)))
