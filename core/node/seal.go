@@ -131,7 +131,7 @@ func (n *Node) check(c pipeline.Check) {
 			definitions[pool.Key(class.Hash)] = class.Definition
 		}
 	}
-	for i, tx := range c.Proposal.Transactions[:c.Proposal.N] {
+	for i, tx := range c.Proposal.Transactions {
 		hash, err := wire.TransactionHash(tx, n.chainID)
 		if err != nil {
 			answer.Invalid = fmt.Sprintf("transaction %d: %v", i, err)

@@ -182,7 +182,8 @@ func (m *Machine) validate(v *ordov1.Action_Validate) error {
 	}
 	a.stage = checking
 	a.context, a.limit = proposal.Context, int(proposal.N)
-	for _, tx := range proposal.Transactions[:proposal.N] {
+	// All that it lists runs, as it would if it came while the proposer still builds; n says where the block ends.
+	for _, tx := range proposal.Transactions {
 		a.source = append(a.source, Item{Tx: tx})
 	}
 	m.emit(Check{a.build, proposal})

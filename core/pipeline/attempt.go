@@ -65,7 +65,10 @@ func (a *attempt) takes() bool {
 
 // all are the transactions of the attempt: those added, or those that it was to add.
 func (a *attempt) all() []Item {
-	if a.pooled || len(a.items) > len(a.source) {
+	switch {
+	case a.foreign:
+		return a.source[:a.limit]
+	case a.pooled || len(a.items) > len(a.source):
 		return a.items
 	}
 	return a.source
@@ -113,10 +116,10 @@ func (m *Machine) pump() error {
 	dry := m.feed(a)
 	n := len(a.results)
 	switch {
-	case a.cut:
-		m.close(a, n)
 	case !a.pooled && n >= a.limit, a.pooled && a.limit > 0 && n == a.limit:
 		m.close(a, a.limit)
+	case a.cut:
+		m.close(a, n)
 	case n < len(a.items): // execution is at work
 	case a.pooled && a.sealing && dry:
 		m.close(a, n)
@@ -149,7 +152,7 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 	}
 	for !a.cut {
 		n := m.options.Chunk
-		if a.limit > 0 {
+		if a.limit > 0 && !a.foreign {
 			n = min(n, a.limit-len(a.items))
 		}
 		var chunk []Item
