@@ -26,6 +26,11 @@ func (s *Server) adminMethods() map[string]method {
 			if list == nil {
 				list = []PluginInfo{}
 			}
+			for i := range list {
+				if list[i].Capabilities == nil {
+					list[i].Capabilities = []string{}
+				}
+			}
 			return list, nil
 		}},
 	}
