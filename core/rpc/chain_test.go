@@ -95,7 +95,7 @@ func newWorld(t testing.TB) *world {
 		classes: []*ordov1.Class{
 			{Hash: fe(0xc1), Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc1),
 				Definition: []byte(`{"sierra_program":["0x1"],"contract_class_version":"0.1.0","entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","function_idx":0}],"L1_HANDLER":[]},"abi":"[]"}`),
-				Casm:       []byte(`{"prime":"0x800000000000011000000000000000000000000000000000000000000000001","compiler_version":"2.1.0","bytecode":["0x1"],"hints":[],"pythonic_hints":[],"entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","offset":0,"builtins":["range_check"]}],"L1_HANDLER":[]}}`)},
+				Casm:       []byte(`{"prime":"0x800000000000011000000000000000000000000000000000000000000000001","compiler_version":"2.1.0","bytecode":["0x1"],"hints":[[0,[{"TestLessThan":{"lhs":{"Immediate":"-0x1"},"rhs":{"Immediate":"-0x10000000000000000"},"dst":{"register":"AP","offset":0}}}]]],"pythonic_hints":[],"entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","offset":0,"builtins":["range_check"]}],"L1_HANDLER":[]}}`)},
 			{Hash: fe(0xc0), Kind: ordov1.Class_CAIRO0, Definition: []byte(`{"program":"H4sI","entry_points_by_type":{"EXTERNAL":[]},"abi":[]}`)},
 		},
 	}

@@ -1,13 +1,16 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -120,5 +123,24 @@ func casmAnswer(casm []byte) (any, error) {
 	if err := json.Unmarshal(casm, &c); err != nil {
 		return nil, fmt.Errorf("storage: compiled class: %w", err)
 	}
+	c.Hints = positive(c.Hints)
 	return c, nil
+}
+
+// positive writes negative immediates, which compilers print with a sign and the specification has no form for, as the felts
+// that they are.
+func positive(hints []byte) []byte {
+	const sign = `"-0x`
+	for at := bytes.Index(hints, []byte(sign)); at >= 0; at = bytes.Index(hints, []byte(sign)) {
+		end := at + len(sign)
+		for end < len(hints) && hints[end] != '"' {
+			end++
+		}
+		f, err := felt.ParseHex("0x" + string(hints[at+len(sign):end]))
+		if err != nil || end == len(hints) {
+			return hints // not what a compiler writes: left as it is
+		}
+		hints = slices.Concat(hints[:at+1], []byte(felt.Zero().Sub(f).Hex()), hints[end:])
+	}
+	return hints
 }
