@@ -12,7 +12,6 @@ use ordo_sdk::v1::Refusal;
 use serde::Deserialize;
 use serde_json::value::Value;
 use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
-use starknet_api::contract_class::SierraVersion;
 use starknet_api::core::{ClassHash, CompiledClassHash};
 use starknet_api::state::SierraContractClass;
 
@@ -66,15 +65,6 @@ fn compile_unguarded(sierra: &Bytes) -> Result<v1::Class, Refused> {
     }
     check_selectors(&class)?;
     let version = class.get_sierra_version().map_err(|error| failed(format_args!("class: {error}")))?;
-    if version > SierraVersion::LATEST {
-        return Err(Refused::new(
-            Refusal::UnsupportedClassVersion,
-            format!(
-                "class: Sierra {version} is newer than {}, the newest that this build compiles",
-                SierraVersion::LATEST
-            ),
-        ));
-    }
     let hash = class.calculate_class_hash();
     let casm = to_casm(sierra)?;
     Ok(v1::Class {
@@ -141,6 +131,10 @@ fn cairo0_hash(definition: &[u8]) -> Result<ClassHash, Refused> {
     if let Some(packed) = json["program"].as_str() {
         let program = crate::classes::unpack(packed).map_err(failed)?;
         json["program"] = serde_json::from_slice(&program).map_err(|error| failed(format_args!("class: {error}")))?;
+    }
+    // Debug info is not hashed, and some compilers leave it empty in a way that the type does not know.
+    if let Some(program) = json["program"].as_object_mut() {
+        program.remove("debug_info");
     }
     let class: LegacyContractClass =
         serde_json::from_value(json).map_err(|error| failed(format_args!("class: {error}")))?;

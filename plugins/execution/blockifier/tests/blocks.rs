@@ -1,0 +1,265 @@
+//! Blocks: the same on every executor, in every split, and after every prefix.
+
+mod common;
+
+use common::*;
+use ordo_execution_blockifier::config::Executor;
+use ordo_execution_blockifier::diff::{self, check_canonical};
+use ordo_sdk::v1;
+use ordo_sdk::v1::build_request::Add;
+use ordo_sdk::v1::transaction_result::Status;
+use ordo_sdk::v1::Refusal;
+use starknet_types_core::felt::Felt;
+
+/// Transfers, a declare, a new account and its first call, reverts, bad signatures, nonce gaps.
+fn mixed(world: &World, count: u64) -> (Vec<v1::Transaction>, Vec<v1::Class>) {
+    let mut accounts: Vec<Account> = (0..6).map(account).collect();
+    let class = cairo_test_class("hello_starknet__hello_starknet");
+    let mut young = undeployed(1, world.account_class);
+    let mut list = Vec::new();
+    for index in 0..count {
+        let sender = &mut accounts[(index % 5) as usize];
+        list.push(match index % 10 {
+            3 => sender.transfer(Felt::from(0x77), 10_u128.pow(30)), // more than there is: reverts
+            5 => {
+                let mut bad = sender.transfer(Felt::from(0x77), 1);
+                bad.signature = bad.signature.slice(0..32);
+                sender.nonce -= 1;
+                bad
+            }
+            7 => {
+                sender.nonce += 5;
+                let gap = sender.transfer(Felt::from(0x77), 1);
+                sender.nonce -= 6;
+                gap
+            }
+            // Between the accounts themselves, so that one transaction needs what another wrote.
+            8 => {
+                let to = *account((index + 3) % 5).address.0.key();
+                sender.transfer(to, 10_u128.pow(20))
+            }
+            _ => sender.transfer(Felt::from(1_000_000 + index), u128::from(index) + 1),
+        });
+        if index == 11 {
+            list.push(accounts[5].declare(&class));
+            list.push(accounts[5].declare(&class)); // the second time it is there
+            accounts[5].nonce -= 1;
+        }
+        if index == 13 {
+            list.push(accounts[5].transfer(*young.address.0.key(), 10_u128.pow(21)));
+        }
+        if index == 17 {
+            list.push(young.deploy_account(world.account_class));
+            list.push(young.transfer(Felt::from(0x78), 5));
+        }
+    }
+    (list, vec![class])
+}
+
+fn adds(list: &[v1::Transaction], classes: &[v1::Class], size: usize) -> Vec<Add> {
+    let mut adds = chunks(list, size);
+    adds[0].classes = classes.to_vec();
+    adds
+}
+
+#[test]
+fn every_executor_and_split_gives_the_same_block() {
+    let world = World::new(6);
+    let (list, classes) = mixed(&world, 60);
+    let one = world.build(Executor::Sequential, adds(&list, &classes, list.len()), None);
+    let count = |status| one.results.iter().filter(|result| result.status() == status).count();
+    assert_eq!(one.results.len(), list.len());
+    assert_eq!((count(Status::Reverted), count(Status::Rejected)), (6, 13), "the mix is not what it was");
+    assert!(count(Status::Succeeded) > 40);
+    let refusals: Vec<_> = one.results.iter().filter(|r| r.status() == Status::Rejected).map(|r| r.refusal()).collect();
+    for expected in [Refusal::InvalidNonce, Refusal::ValidationFailure, Refusal::ClassAlreadyDeclared] {
+        assert!(refusals.contains(&expected), "{refusals:?}");
+    }
+    check_canonical(one.diff()).unwrap();
+    assert_eq!(one.closed.as_ref().unwrap().message.classes, classes);
+
+    for (executor, size) in [
+        (Executor::Concurrent, list.len()),
+        (Executor::Concurrent, 7),
+        (Executor::Concurrent, 1),
+        (Executor::Auto, 3),
+        (Executor::Auto, 16),
+        (Executor::Sequential, 1),
+    ] {
+        let other = world.build(executor, adds(&list, &classes, size), None);
+        assert_eq!(other.results, one.results, "{executor:?} in chunks of {size}");
+        assert_eq!(other.closed.as_ref().unwrap().message, one.closed.as_ref().unwrap().message);
+    }
+}
+
+#[test]
+fn a_prefix_is_as_if_the_rest_had_never_been() {
+    let world = World::new(6);
+    let (list, classes) = mixed(&world, 30);
+    for n in [0, 1, 4, 12, 13, 14, 20, 24, list.len()] {
+        let alone = world.build(Executor::Sequential, adds(&list, &classes, list.len()), Some(n as u64));
+        let cut = match n {
+            0 => world.build(Executor::Sequential, vec![], None),
+            _ => world.build(Executor::Sequential, adds(&list[..n], &classes, n), None),
+        };
+        let concurrent = world.build(Executor::Concurrent, adds(&list, &classes, 9), Some(n as u64));
+        assert_eq!(alone.results[..n], cut.results[..], "n = {n}");
+        for other in [&alone, &concurrent] {
+            assert_eq!(other.closed.as_ref().unwrap().message, cut.closed.as_ref().unwrap().message, "n = {n}");
+        }
+    }
+}
+
+#[test]
+fn the_diff_is_the_one_that_blockifier_finalizes() {
+    use blockifier::blockifier::config::TransactionExecutorConfig;
+    use blockifier::blockifier::transaction_executor::TransactionExecutor;
+    use ordo_execution_blockifier::classes::declared;
+    use ordo_execution_blockifier::context::Block;
+    use ordo_execution_blockifier::transactions::{executable, Flags};
+
+    let world = World::new(6);
+    let (list, classes) = mixed(&world, 40);
+    let ours = world.build(Executor::Auto, adds(&list, &classes, 10), None);
+    let theirs = big_stack(|| {
+        let block = Block::new(&world.chain, &context(1), world.limits.bouncer()).unwrap();
+        let config = TransactionExecutorConfig::default();
+        let context = block.context.as_ref().clone();
+        let mut executor =
+            TransactionExecutor::pre_process_and_create(world.snapshot(), context, None, config).unwrap();
+        let infos = classes.iter().map(|class| declared(class).map(|(hash, info, _)| (hash, info)).unwrap()).collect();
+        let runs: Vec<_> = list.iter().map(|wire| executable(wire, &infos, Flags::default()).unwrap()).collect();
+        assert_eq!(executor.execute_txs(&runs, None).len(), list.len());
+        executor.finalize().unwrap().state_diff
+    });
+    let ours = diff::from_wire(ours.diff()).unwrap();
+    let theirs = blockifier::state::cached_state::StateMaps {
+        nonces: theirs.address_to_nonce.into_iter().collect(),
+        class_hashes: theirs.address_to_class_hash.into_iter().collect(),
+        storage: theirs
+            .storage_updates
+            .into_iter()
+            .flat_map(|(address, slots)| slots.into_iter().map(move |(key, value)| ((address, key), value)))
+            .collect(),
+        declared_contracts: ours.declared_contracts.clone(),
+        compiled_class_hashes: theirs.class_hash_to_compiled_class_hash.into_iter().collect(),
+    };
+    assert_eq!(ours, theirs);
+    assert!(ours.storage.keys().any(|(address, _)| *address.0.key() == Felt::TWO), "aliases are part of the diff");
+}
+
+#[test]
+fn blocks_follow_each_other_on_what_was_applied() {
+    let world = World::new(2);
+    let mut sender = account(0);
+    for number in 1..=12 {
+        let list: Vec<_> = (0..6).map(|n| sender.transfer(Felt::from(5_000 + number * 10 + n), 3)).collect();
+        let built = world.build(Executor::Auto, chunks(&list, 2), None);
+        assert!(built.results.iter().all(|result| result.status() == Status::Succeeded), "{:?}", built.results);
+        let closed = built.closed.unwrap();
+        if number >= 10 {
+            let first = &closed.message.state_diff.as_ref().unwrap().storage[0];
+            assert_eq!(first.address, ordo_execution_blockifier::felts::wire(&Felt::ONE), "block hashes are written");
+        }
+        world.tip.apply(number, &closed.changes, closed.classes).unwrap();
+        assert_eq!(world.tip.height(), Some(number));
+    }
+    let stale = world.tip.apply(12, &Default::default(), vec![]).unwrap_err();
+    assert_eq!(stale.tip, Some(12));
+}
+
+#[test]
+fn deltas_add_up_to_the_block() {
+    let world = World::new(6);
+    let (list, classes) = mixed(&world, 40);
+    let built = world.build(Executor::Auto, adds(&list, &classes, 5), None);
+    assert!(built.deltas.len() > 1);
+    let mut sum = blockifier::state::cached_state::StateMaps::default();
+    for delta in &built.deltas {
+        check_canonical(delta).unwrap();
+        sum.extend(&diff::from_wire(delta).unwrap());
+    }
+    let whole = diff::from_wire(built.diff()).unwrap();
+    assert_eq!(sum.nonces, whole.nonces);
+    assert_eq!(sum.class_hashes, whole.class_hashes);
+    assert_eq!(sum.compiled_class_hashes, whole.compiled_class_hashes);
+    for (key, value) in whole.storage.iter().filter(|((address, _), _)| *address.0.key() != Felt::TWO) {
+        assert_eq!(sum.storage.get(key), Some(value));
+    }
+}
+
+#[test]
+fn a_full_block_says_so_and_closes_where_it_is() {
+    let mut world = World::new(3);
+    world.limits.max_transactions = 7;
+    let mut sender = account(0);
+    let list: Vec<_> = (0..20).map(|n| sender.transfer(Felt::from(900 + n), 1)).collect();
+    let mut messages = Vec::new();
+    for executor in [Executor::Sequential, Executor::Concurrent, Executor::Auto] {
+        let built = world.build(executor, chunks(&list, 20), None);
+        let full = built.full.as_ref().expect("full");
+        assert_eq!(full.n, 7, "{executor:?}");
+        assert!(full.why.contains("transactions, 7 of 7"), "{}", full.why);
+        messages.push(built.closed.unwrap().message);
+    }
+    assert_eq!(messages[0], messages[1]);
+    assert_eq!(messages[0], messages[2]);
+    assert_eq!(messages[0].n, 7);
+}
+
+#[test]
+fn what_cannot_be_read_or_run_is_rejected_and_the_block_goes_on() {
+    let world = World::new(2);
+    let mut sender = account(0);
+    let good = sender.transfer(Felt::from(5), 1);
+    let odd = v1::Transaction { calldata: vec![1; 33].into(), ..good.clone() };
+    let query = v1::Transaction { query_only: true, ..good.clone() };
+    let unknown = v1::Transaction { r#type: 99, ..good.clone() };
+    let mut poor = Account { address: starknet_api::core::ContractAddress::from(0xdead_u64), key: Felt::ONE, nonce: 0 };
+    let nobody = poor.transfer(Felt::from(5), 1);
+    let lonely = account(1).declare(&cairo_test_class("hello_starknet__hello_starknet"));
+    let list = [odd, query, unknown, nobody, lonely, good];
+    for executor in [Executor::Sequential, Executor::Concurrent] {
+        let built = world.build(executor, chunks(&list, 6), None);
+        let got: Vec<_> = built.results.iter().map(|result| (result.status(), result.refusal())).collect();
+        assert_eq!(
+            got,
+            [
+                (Status::Rejected, Refusal::Other),
+                (Status::Rejected, Refusal::Other),
+                (Status::Rejected, Refusal::Other),
+                (Status::Rejected, Refusal::InsufficientBalance),
+                (Status::Rejected, Refusal::ClassNotDeclared),
+                (Status::Succeeded, Refusal::Unspecified),
+            ]
+        );
+        assert!(built.results[0].reason.contains("calldata: 33 bytes"), "{}", built.results[0].reason);
+        let gas = built.closed.unwrap().message.gas_used.unwrap();
+        assert_eq!(Some(gas), built.results[5].gas);
+    }
+}
+
+#[test]
+fn closing_beyond_the_results_is_refused() {
+    let world = World::new(1);
+    let list = [account(0).transfer(Felt::from(5), 1)];
+    let built = world.build(Executor::Sequential, chunks(&list, 1), Some(2));
+    let status = built.failed.unwrap();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert!(status.message().contains("Close(2) with only 1 results sent"), "{status}");
+}
+
+#[test]
+fn an_open_block_that_waits_gives_the_workers_back() {
+    let world = World::new(2);
+    let mut attempt = world.open(1, Executor::Concurrent);
+    let mut sender = account(0);
+    let list: Vec<_> = (0..8).map(|n| sender.transfer(Felt::from(900 + n), 1)).collect();
+    attempt.add(Add { transactions: list, classes: vec![] });
+    while !attempt.quiet() {
+        attempt.pump().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(attempt.waiting(), 8);
+    assert!(!attempt.in_segment());
+}
