@@ -17,7 +17,8 @@ import (
 
 // Node is a node's JSON-RPC.
 type Node struct {
-	URL string
+	URL  string
+	HTTP *http.Client // nil: the default one, which keeps two connections open
 }
 
 // Error is what the node answered instead of a result.
@@ -62,7 +63,11 @@ func (n Node) Post(ctx context.Context, body []byte) (status int, answer []byte,
 		return 0, nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	transport := n.HTTP
+	if transport == nil {
+		transport = http.DefaultClient
+	}
+	response, err := transport.Do(request)
 	if err != nil {
 		return 0, nil, err
 	}
