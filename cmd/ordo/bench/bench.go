@@ -1,4 +1,4 @@
-// Package bench is the command `ordo bench`: what the process boundary costs, measured, not claimed.
+// Package bench is the command `ordo bench`: what the process boundary costs and what a node carries, measured, not claimed.
 package bench
 
 import (
@@ -81,7 +81,7 @@ func NewCommand() *cobra.Command {
 	f.IntVar(&o.rounds, "rounds", 7, "rounds that count, of each side")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	cmd := &cobra.Command{Use: "bench", Short: "Measure"}
-	cmd.AddCommand(run)
+	cmd.AddCommand(run, loadCommand())
 	return cmd
 }
 
