@@ -52,16 +52,19 @@ type Chain struct {
 
 // open is the block being built.
 type open struct {
-	build      uint64
-	context    *ordov1.BlockContext
-	ran        int // results so far, rejected ones counted
-	inside     []*ordov1.Transaction
-	results    []*ordov1.TransactionResult
-	candidates []*ordov1.Transaction
-	classes    map[Key]*ordov1.Class // that candidates declare
-	deltas     []*ordov1.StateDiff
-	layers     []*layer
+	build   uint64
+	context *ordov1.BlockContext
+	// Those with a result, then the candidates. Views share the array, so that a look at a large block costs no copy: it
+	// only grows, and is copied when a rejected transaction leaves it.
+	txs      []*ordov1.Transaction
+	results  []*ordov1.TransactionResult
+	rejected []*ordov1.Transaction
+	classes  map[Key]*ordov1.Class // that candidates declare
+	deltas   []*ordov1.StateDiff
+	layers   []*layer
 }
+
+func (o *open) candidates() []*ordov1.Transaction { return o.txs[len(o.results):] }
 
 // New returns an empty chain. template gives the context of a block opened now, but for number, time and old hash.
 func New(template func() *ordov1.BlockContext) *Chain {
@@ -176,7 +179,7 @@ func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*o
 	for _, class := range classes {
 		c.open.classes[Key(class.Hash)] = class
 	}
-	c.open.candidates = append(slices.Clip(c.open.candidates), txs...)
+	c.open.txs = append(c.open.txs, txs...)
 	c.touch()
 }
 
@@ -185,23 +188,27 @@ func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delt
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.open
-	if o == nil || o.build != build || len(results) > len(o.candidates) {
+	if o == nil || o.build != build || len(results) > len(o.candidates()) {
 		return
 	}
 	changes := newLayer(delta)
-	for i, r := range results {
-		tx := o.candidates[i]
+	rejected := len(o.rejected)
+	for i, tx := range o.candidates()[:len(results)] {
+		r := results[i]
 		if r.Status == ordov1.TransactionResult_REJECTED {
-			continue // it stays a candidate until the block is decided, then it is dropped with its reason
+			o.rejected = append(o.rejected, tx) // a candidate until the block is decided, then it is dropped with its reason
+			continue
 		}
-		o.inside, o.results = append(o.inside, tx), append(o.results, r)
+		o.results = append(o.results, r)
 		c.set(tx, Record{Stage: PreConfirmed, Tx: tx, Height: o.context.Number, Result: r})
 		if class := o.classes[key(tx.ClassHash)]; class != nil && tx.Type == ordov1.TransactionType_DECLARE {
 			changes.classes[key(tx.ClassHash)] = class
 		}
 	}
-	o.candidates = o.candidates[len(results):]
-	o.ran += len(results)
+	if out := o.rejected[rejected:]; len(out) > 0 {
+		gone := func(tx *ordov1.Transaction) bool { return slices.Contains(out, tx) }
+		o.txs = slices.DeleteFunc(slices.Clone(o.txs), gone)
+	}
 	if delta != nil {
 		o.deltas = append(o.deltas, delta)
 	}
@@ -223,17 +230,17 @@ func (c *Chain) Reset(build uint64) {
 func (c *Chain) Closed(build uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open != nil && c.open.build == build && len(c.open.candidates) > 0 {
-		c.again(c.open.candidates)
-		c.open.candidates = nil
+	if c.open != nil && c.open.build == build && len(c.open.candidates()) > 0 {
+		c.again(c.open.candidates())
+		c.open.txs = slices.Clip(c.open.txs[:len(c.open.results)])
 		c.touch()
 	}
 }
 
 func (c *Chain) reset() {
 	if c.open != nil {
-		c.again(c.open.inside)
-		c.again(c.open.candidates)
+		c.again(c.open.txs)
+		c.again(c.open.rejected)
 		c.open = nil
 	}
 }
@@ -260,7 +267,7 @@ func (c *Chain) Decide(block *Block) {
 	}
 	if o := c.open; o != nil {
 		within := func(tx *ordov1.Transaction) bool { return inside[Key(tx.Hash)] }
-		c.again(slices.DeleteFunc(slices.Concat(o.inside, o.candidates), within))
+		c.again(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
 		c.open = nil
 	}
 	c.publish(Event{Decided: block})

@@ -302,3 +302,81 @@ func TestConcurrentReaders(t *testing.T) {
 	close(stop)
 	readers.Wait()
 }
+
+// A rejected transaction leaves the open block, not the views taken before, and waits again when the build is lost.
+func TestRejectedLeavesTheOpenBlock(t *testing.T) {
+	c := fresh()
+	c.Open(1, &ordov1.BlockContext{Number: 5})
+	c.Candidates(1, []*ordov1.Transaction{tx(1), tx(2), tx(3)}, nil)
+	before := c.View()
+	refused := ok(2)
+	refused.Status = ordov1.TransactionResult_REJECTED
+	c.Progress(1, []*ordov1.TransactionResult{ok(1), refused}, nil)
+	c.Candidates(1, []*ordov1.Transaction{tx(4)}, nil)
+	c.Progress(1, []*ordov1.TransactionResult{ok(3)}, nil)
+	numbers := func(v *View) (all []byte) {
+		for _, tx := range v.Open().Transactions {
+			all = append(all, tx.Hash[31])
+		}
+		return all
+	}
+	if got := numbers(before); !bytes.Equal(got, []byte{1, 2, 3}) {
+		t.Errorf("the first view has %v", got)
+	}
+	if v := c.View(); !bytes.Equal(numbers(v), []byte{1, 3, 4}) || len(v.Open().Results) != 2 {
+		t.Errorf("the last view has %v with %d results", numbers(v), len(v.Open().Results))
+	}
+	if got := c.Status(word(2)).Stage; got != Candidate {
+		t.Errorf("the rejected one is %s", got)
+	}
+	c.Reset(1)
+	for n := range uint64(4) {
+		if got := c.Status(word(n + 1)).Stage; got != Received {
+			t.Errorf("transaction %d is %s", n+1, got)
+		}
+	}
+}
+
+// How an accepted transaction ended is known without storage, unless that is a long story.
+func TestOutcomeOfAcceptedIsKept(t *testing.T) {
+	c := fresh()
+	short, long := ok(1), ok(2)
+	short.Status, short.Reason = ordov1.TransactionResult_REVERTED, "no"
+	long.Status, long.Reason = ordov1.TransactionResult_REVERTED, string(make([]byte, reasonKept+1))
+	header := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 5}}
+	c.Decide(NewBlock(header, []*ordov1.Transaction{tx(1), tx(2)}, []*ordov1.TransactionResult{short, long}, nil, nil))
+	c.Accept(header)
+	if r := c.Status(word(1)); r.Stage != Accepted || r.Result.GetReason() != "no" || r.Result.Status != ordov1.TransactionResult_REVERTED {
+		t.Errorf("got %+v", r)
+	}
+	if r := c.Status(word(2)); r.Stage != Accepted || r.Result != nil {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// BenchmarkLargeBlock: a reader looks after every result. The time per transaction must not grow with the block.
+func BenchmarkLargeBlock(b *testing.B) {
+	for _, size := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			for b.Loop() {
+				c := fresh()
+				c.Open(1, &ordov1.BlockContext{Number: 5})
+				for first := 0; first < size; first += 100 {
+					var txs []*ordov1.Transaction
+					for i := range uint64(100) {
+						txs = append(txs, tx(uint64(first)+i))
+					}
+					c.Candidates(1, txs, nil)
+					for i := range uint64(100) {
+						n := uint64(first) + i
+						c.Progress(1, []*ordov1.TransactionResult{ok(n)}, stored(n%500, n, n+1))
+						if v := c.View(); len(v.Open().Results) != int(n)+1 {
+							b.Fatal(len(v.Open().Results))
+						}
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/tx")
+		})
+	}
+}

@@ -28,7 +28,7 @@ type Record struct {
 	Stage  Stage
 	Tx     *ordov1.Transaction       // nil for an accepted one, which storage has
 	Height uint64                    // from Candidate on
-	Result *ordov1.TransactionResult // PreConfirmed; in the event of it, also Accepted
+	Result *ordov1.TransactionResult // from PreConfirmed on; of an accepted one status and reason, unless that is long
 	Why    error                     // Dropped
 }
 
@@ -48,12 +48,24 @@ func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 	old := c.records.get(hash)
 	kept := r
 	if r.Stage == Accepted {
-		kept.Tx, kept.Result = nil, nil
+		// How it ended stays: clients poll for that, and storage would have to unpack its block.
+		kept.Tx, kept.Result = nil, outcome(r.Result)
 	}
 	c.records.set(hash, &kept)
 	if old == nil || old.Stage != r.Stage {
 		c.publish(Event{Hash: hash, Record: &r})
 	}
+}
+
+// reasonKept is the longest reason that is remembered; one that is longer waits in storage.
+const reasonKept = 1 << 10
+
+// outcome is the part of a result that a status tells.
+func outcome(r *ordov1.TransactionResult) *ordov1.TransactionResult {
+	if r == nil || len(r.Reason) > reasonKept {
+		return nil
+	}
+	return &ordov1.TransactionResult{Status: r.Status, Reason: r.Reason}
 }
 
 // settledKept is how many accepted or dropped transactions are remembered.

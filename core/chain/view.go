@@ -42,7 +42,7 @@ func (c *Chain) look() *View {
 		v.next = func() *ordov1.BlockContext { return o.context }
 		deltas := slices.Clip(o.deltas)
 		b := &Block{Context: o.context, Results: slices.Clip(o.results), layers: o.layers,
-			Transactions: slices.Concat(o.inside, o.candidates),
+			Transactions: slices.Clip(o.txs),
 			diff:         sync.OnceValue(func() *ordov1.StateDiff { return Merge(deltas) })}
 		v.blocks = append(v.blocks, b)
 		v.layers = append(v.layers, b.layers...)

@@ -172,7 +172,14 @@ func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordo
 		txs, results := included(ref.block)
 		return txs, results, nil
 	}
-	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true, Results: results})
+	b, err := s.bodies.peek(ref.number), error(nil)
+	switch {
+	case b != nil:
+	case results:
+		b, err = s.whole(ctx, ref.number)
+	default:
+		b, err = s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true})
+	}
 	if err != nil {
 		return nil, nil, err
 	}

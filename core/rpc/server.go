@@ -39,6 +39,7 @@ type Server struct {
 	Options
 	methods map[string]method
 	mint    minter
+	bodies  bodies
 }
 
 // method is one entry of the table: params name its parameters by position.

@@ -168,7 +168,7 @@ func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) 
 	if !found.Found {
 		return nil, errTransactionNotFound
 	}
-	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: found.Number}, Transactions: true, Results: true})
+	b, err := s.whole(ctx, found.Number)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,77 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// bigStorage has blocks of any number, all of one size; those from 100 on have no root yet.
+type bigStorage struct {
+	ordov1.UnimplementedStorageReadServer
+	reads atomic.Int32
+}
+
+const bigBlock = bodiesKept / 4
+
+func (b *bigStorage) Blocks(q *ordov1.BlocksRequest, out grpc.ServerStreamingServer[ordov1.Block]) error {
+	b.reads.Add(1)
+	header := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: q.GetNumber()}}
+	if q.GetNumber() < 100 {
+		header.Hash = fe(q.GetNumber() + 1)
+	}
+	return out.Send(&ordov1.Block{Header: header, Transactions: make([]*ordov1.Transaction, bigBlock)})
+}
+
+func TestBodiesAreReadOnce(t *testing.T) {
+	storage := &bigStorage{}
+	s := New(Options{Storage: ordov1.NewStorageReadClient(dial(t, func(g *grpc.Server) { ordov1.RegisterStorageReadServer(g, storage) }))})
+	read := func(number uint64) {
+		t.Helper()
+		if b, err := s.whole(t.Context(), number); err != nil || b.Header.Context.Number != number {
+			t.Fatalf("block %d: %v, %v", number, b, err)
+		}
+	}
+	count := func(want int32) {
+		t.Helper()
+		if got := storage.reads.Swap(0); got != want {
+			t.Errorf("storage was read %d times, want %d", got, want)
+		}
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() { read(1) })
+	}
+	all.Wait()
+	count(1)
+
+	// Room for four: what was used last stays.
+	for _, number := range []uint64{2, 3, 4, 1, 5} {
+		read(number)
+	}
+	count(4)
+	read(1)
+	count(0)
+	read(2)
+	count(1)
+	if s.bodies.txs > bodiesKept || len(s.bodies.kept) != 4 {
+		t.Errorf("%d blocks with %d transactions are kept", len(s.bodies.kept), s.bodies.txs)
+	}
+
+	// A block without a hash may get one: it is read again.
+	read(100)
+	read(100)
+	count(2)
+
+	// A client that left is no reason to fail for the others, and leaves nothing behind.
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _ = s.whole(gone, 7)
+	read(7)
+	count(1)
+}
