@@ -1,0 +1,51 @@
+// Package journal makes promises durable: an admitted transaction before its hash is returned, the step that each height
+// has reached, and what consensus wants kept. It is an append-only log on disk, read back by Open.
+//
+// # Files
+//
+// A folder of segments, 0000000000000001.journal and so on; numbers leave no gap. A segment is a header and frames. The
+// header has the version of the format, the chain, a random salt, and the state that makes all segments before it
+// dispensable once their own records are. A frame is one commit: the salt's low half, length, CRC-32C, then records, each
+// with its length. The checksum covers the salt and the offset of the frame, so nothing that a sender puts in calldata,
+// and nothing left of another life of the disk, passes for a frame.
+//
+// Commits never overlap: a frame is begun when the one before it is synced. Hence a bad frame that a whole frame follows is
+// damage, and Open refuses with file and offset; a bad frame at the end of the last segment is a commit nobody was told of,
+// and Open cuts it off and says so in Recovery.Torn. That cannot tell the last commit from one that rotted afterwards: the
+// journal is a verified prefix then. A missing file between or before others is refused; the loss of the newest files
+// together is not seen here, only when the node compares with storage.
+//
+// A segment is forgotten when all before it are, its admissions are released, and the heights with records in it are
+// committed. First a record says so, durably, then the files go: however few of them are gone after a crash, that is no
+// hole. When too much is settled and a transaction that waits pins the oldest segment, it is copied forward under its
+// number, which is also the order of admission.
+//
+// # Faults
+//
+// A write that fails, on a full disk, is cut off again; the callers in it get the error, and the next call may succeed.
+// Releases and steps are kept and written with the next commit. A failed fsync, or a failed rename of a segment, poisons
+// the journal: the kernel may have dropped the pages and called them clean. For the same reason Open writes the last segment
+// to a new file and syncs that, rather than believe what it could read.
+//
+// # How the node uses it
+//
+//   - Before Start: OpenFolder, Open. If Recovery.Torn, log it. storage.Head is the authority on what is committed: for each
+//     height from Heads.Committed to Head, read the block's transaction hashes, Settle them and Mark it Committed (and
+//     Rooted); a missing block is damage. Head below Heads.Committed-1 means that storage lost blocks: refuse, or Mark
+//     Abandoned after an explicit revert.
+//   - Every Recovery.Transactions that is not settled by that goes to pool.Add in this order, with nonces read from storage.
+//     ErrNonceTooOld and the like: Drop. L1 handlers have no nonce: the walk over the blocks settles them.
+//   - Recovery.Heights of a decided height has the block's id and Note, in which the node put context and order of
+//     transactions (with Proposed or Decided): the same block is built again before anything else. Height.Log of the height
+//     consensus starts at is Start.log.
+//   - Submit: Admit, then pool.Add. When pool.Add refuses, Drop; ErrDuplicate too: each Admit is one holder, so whoever is
+//     refused takes only their own away. To spare the disk, ask the pool under its lock first whether it would refuse.
+//     A disk that is full refuses Submit; ErrPoisoned must stop the node.
+//   - pool.Dropped, from Add, Expire, Settle or Refuse: Drop. A block's own transactions: Settle, but only after storage
+//     answered Commit; then Mark Committed. Neither waits for the disk, and a crash before they are durable is healed by
+//     the first rule.
+//   - Mark Proposed and Decided before the block leaves the core, Applied and Rooted as told. They block for one fsync, so
+//     call them beside the loop and let the answer be an input of the machine.
+//   - Persist is the barrier that the consensus contract asks for: the actions after it wait for it.
+//   - Ordering: a restarted node numbers again from what it reads; the pool's Seq follows from the order of Add.
+package journal

@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Kind of a step.
+type Kind byte
+
+// The steps of a height. They are on disk: never renumber.
+const (
+	Proposed  Kind = iota + 1 // an attempt was given to consensus, or came from it
+	Decided                   // consensus has decided on Block; it can change only after Abandoned
+	Applied                   // execution has it
+	Committed                 // storage has it durably: this and all below
+	Rooted                    // storage knows its root: this and all below
+	Abandoned                 // this and all above are as if they had never been, Committed and Rooted too
+)
+
+func (k Kind) String() string {
+	if k < Proposed || k > Abandoned {
+		return fmt.Sprintf("step %d", byte(k))
+	}
+	return [...]string{"proposed", "decided", "applied", "committed", "rooted", "abandoned"}[k-1]
+}
+
+// Step is one thing that happened to a height.
+type Step struct {
+	Kind   Kind
+	Height uint64
+	Block  []byte // id of the block, of Proposed and Decided
+	Note   []byte // of Proposed and Decided: whatever the caller needs to build the same block again
+}
+
+// Height is what is known of a height that is not committed.
+type Height struct {
+	Number            uint64
+	Proposed, Decided []byte // ids of the last proposal and of the decision; empty: none
+	Note              []byte // of the last step that had one
+	Log               []byte // what Persist was given, in order
+}
+
+// Heads say how far the chain is: each is the first height that is not there yet.
+type Heads struct{ Applied, Committed, Rooted uint64 }
+
+// heights follow the steps; the same code runs when they happen and when they are read back.
+type heights struct {
+	heads Heads
+	open  map[uint64]*height
+}
+
+type height struct {
+	Height
+	segment uint64 // the first one with a record of it; 0: none is written yet
+}
+
+// admissible says why a step cannot be taken, before it is written.
+func (s *heights) admissible(step Step) error {
+	refuse := func(why string) error { return fmt.Errorf("height %d cannot be %s: %s", step.Height, step.Kind, why) }
+	known := s.open[step.Height]
+	switch step.Kind {
+	case Proposed, Decided:
+		if len(step.Block) == 0 {
+			return refuse("the step names no block")
+		}
+		if step.Height < s.heads.Committed {
+			return refuse("it is committed")
+		}
+		fallthrough
+	case Committed:
+		if known != nil && len(known.Decided) > 0 && len(step.Block) > 0 && !bytes.Equal(known.Decided, step.Block) {
+			return refuse(fmt.Sprintf("block 0x%x is decided there, not 0x%x", known.Decided, step.Block))
+		}
+	case Rooted:
+		if step.Height >= s.heads.Committed {
+			return refuse("it is not committed")
+		}
+	case Applied, Abandoned:
+	default:
+		return refuse("there is no such step")
+	}
+	return nil
+}
+
+// take changes the state by a step; touched is the height whose records must be kept because of it, or nil.
+func (s *heights) take(step Step) (touched *height) {
+	switch step.Kind {
+	case Proposed, Decided:
+		if step.Height < s.heads.Committed {
+			return nil
+		}
+		touched = s.at(step.Height)
+		if step.Kind == Proposed {
+			touched.Proposed = slices.Clone(step.Block)
+		} else {
+			touched.Decided = slices.Clone(step.Block)
+		}
+		if len(step.Note) > 0 {
+			touched.Note = slices.Clone(step.Note)
+		}
+	case Applied:
+		s.heads.Applied = max(s.heads.Applied, step.Height+1)
+	case Committed:
+		s.heads.Committed = max(s.heads.Committed, step.Height+1)
+		s.prune()
+	case Rooted:
+		s.heads.Rooted = max(s.heads.Rooted, step.Height+1)
+	case Abandoned:
+		h := &s.heads
+		h.Applied, h.Committed, h.Rooted = min(h.Applied, step.Height), min(h.Committed, step.Height), min(h.Rooted, step.Height)
+		for number := range s.open {
+			if number >= step.Height {
+				delete(s.open, number)
+			}
+		}
+	}
+	return touched
+}
+
+func (s *heights) persist(number uint64, data []byte) (touched *height) {
+	if number < s.heads.Committed {
+		return nil
+	}
+	touched = s.at(number)
+	touched.Log = append(touched.Log, data...)
+	return touched
+}
+
+// replace puts a height as it was copied forward.
+func (s *heights) replace(h Height) (touched *height) {
+	if h.Number < s.heads.Committed {
+		return nil
+	}
+	delete(s.open, h.Number)
+	touched = s.at(h.Number)
+	touched.Proposed, touched.Decided = slices.Clone(h.Proposed), slices.Clone(h.Decided)
+	touched.Note, touched.Log = slices.Clone(h.Note), slices.Clone(h.Log)
+	return touched
+}
+
+func (s *heights) at(number uint64) *height {
+	if s.open[number] == nil {
+		s.open[number] = &height{Height: Height{Number: number}}
+	}
+	return s.open[number]
+}
+
+// prune forgets the details of what is committed.
+func (s *heights) prune() {
+	for number := range s.open {
+		if number < s.heads.Committed {
+			delete(s.open, number)
+		}
+	}
+}
+
+// sorted copies the open heights out, lowest first.
+func (s *heights) sorted() []Height {
+	var all []Height
+	for _, h := range s.open {
+		c := h.Height
+		c.Log = slices.Clone(c.Log)
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b Height) int { return cmp.Compare(a.Number, b.Number) })
+	return all
+}
