@@ -2,6 +2,7 @@ package starknet
 
 import (
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/pedersen"
 	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
 )
 
@@ -20,7 +21,7 @@ func TransactionCommitment(list []Signed, v Version) felt.Felt {
 			leaves[i] = append(leaves[i], felt.Zero()) // "no signature" was one zero then
 		}
 	}
-	return denseRoot(poseidon.HashLists(leaves))
+	return poseidonTree.root(poseidon.HashLists(leaves))
 }
 
 // EventCommitment is the root over all events of the block, in order.
@@ -31,7 +32,7 @@ func EventCommitment(receipts []Receipt) felt.Felt {
 			leaves = append(leaves, receipts[i].Events[k].leaf(receipts[i].Hash))
 		}
 	}
-	return denseRoot(poseidon.HashLists(leaves))
+	return poseidonTree.root(poseidon.HashLists(leaves))
 }
 
 // ReceiptCommitment is the root over the receipts in the order of the block.
@@ -40,7 +41,7 @@ func ReceiptCommitment(receipts []Receipt) felt.Felt {
 	for i := range receipts {
 		leaves[i] = receipts[i].leaf()
 	}
-	return denseRoot(poseidon.HashLists(leaves))
+	return poseidonTree.root(poseidon.HashLists(leaves))
 }
 
 // EventCount is the number of events in the block.
@@ -55,11 +56,22 @@ func EventCount(receipts []Receipt) int {
 // commitmentHeight is the height of the tries of a block; indices are the keys.
 const commitmentHeight = 64
 
-// denseRoot is the root of a Poseidon trie that holds nodes[i] at key i. It overwrites nodes.
+// dense is a trie with keys 0, 1, 2, ... over one of the hashes.
+type dense struct {
+	hash  func(a, b felt.Felt) felt.Felt
+	pairs func(dst, a, b []felt.Felt)
+}
+
+var (
+	poseidonTree = dense{poseidon.Hash, poseidon.HashPairs}
+	pedersenTree = dense{pedersen.Hash, pedersen.HashPairs} // before 0.13.2
+)
+
+// root is the root of the trie that holds nodes[i] at key i. It overwrites nodes.
 //
 // Keys are dense, so the trie is built level by level: all nodes of a level but the last have both children, and only the
 // last may be waiting for the end of an edge to the left.
-func denseRoot(nodes []felt.Felt) felt.Felt {
+func (d dense) root(nodes []felt.Felt) felt.Felt {
 	if len(nodes) == 0 {
 		return felt.Zero()
 	}
@@ -69,7 +81,7 @@ func denseRoot(nodes []felt.Felt) felt.Felt {
 		last := len(nodes) - 1
 		pairs := len(nodes) / 2
 		if len(nodes)%2 == 0 && waiting > 0 {
-			nodes[last] = leftEdge(nodes[last], waiting)
+			nodes[last] = d.leftEdge(nodes[last], waiting)
 			waiting = 0
 		}
 		left, right := make([]felt.Felt, pairs), make([]felt.Felt, pairs)
@@ -79,17 +91,17 @@ func denseRoot(nodes []felt.Felt) felt.Felt {
 		if len(nodes)%2 == 1 {
 			waiting++
 			nodes[pairs] = nodes[last]
-			poseidon.HashPairs(nodes[:pairs], left, right)
+			d.pairs(nodes[:pairs], left, right)
 			nodes = nodes[:pairs+1]
 		} else {
-			poseidon.HashPairs(nodes[:pairs], left, right)
+			d.pairs(nodes[:pairs], left, right)
 			nodes = nodes[:pairs]
 		}
 	}
-	return leftEdge(nodes[0], commitmentHeight-level)
+	return d.leftEdge(nodes[0], commitmentHeight-level)
 }
 
 // leftEdge is the hash of an edge whose path is all zeros.
-func leftEdge(child felt.Felt, length int) felt.Felt {
-	return poseidonPair(child, felt.Zero()).Add(num(length))
+func (d dense) leftEdge(child felt.Felt, length int) felt.Felt {
+	return d.hash(child, felt.Zero()).Add(num(length))
 }

@@ -1,7 +1,8 @@
 // Package starknet is the arithmetic of the Starknet protocol: transaction, class, commitment and block hashes over plain
 // structs. Everything here is a pure function; nothing reads or writes.
 //
-// Block hashes cover protocol versions 0.13.2 to 0.14.x; what differs between them is chosen by Version.
+// New blocks have a version from 0.13.2 to 0.14.x; what differs between them is chosen by Version. The forms that blocks
+// before 0.13.2 have are in old.go, for verifiers.
 package starknet
 
 import "github.com/ordo-sequencer/ordo/core/starknet/felt"

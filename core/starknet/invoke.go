@@ -79,9 +79,10 @@ func (t *L1Handler) Hash(chain felt.Felt, query bool) felt.Felt {
 type Deploy struct {
 	Salt, ClassHash     felt.Felt
 	ConstructorCalldata []felt.Felt
+	Version             uint8 // 0 or 1
 }
 
-func (t *Deploy) Kind() Kind              { return Kind{"deploy", 0} }
+func (t *Deploy) Kind() Kind              { return Kind{"deploy", t.Version} }
 func (t *Deploy) SignedWith() []felt.Felt { return nil }
 
 // Address is where the contract goes.

@@ -71,7 +71,7 @@ func TestDenseRoot(t *testing.T) {
 		if n > 0 {
 			want = sparseRoot(leaves, commitmentHeight)
 		}
-		if got := denseRoot(append([]felt.Felt{}, leaves...)); got != want {
+		if got := poseidonTree.root(append([]felt.Felt{}, leaves...)); got != want {
 			t.Errorf("%d leaves: %s, want %s", n, got, want)
 		}
 	}

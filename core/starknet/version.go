@@ -11,6 +11,7 @@ type Version [4]uint8
 
 // Versions at which a rule changed.
 var (
+	V0_11_1 = Version{0, 11, 1} // all signatures are in the transaction commitment
 	V0_13_2 = Version{0, 13, 2} // block hash over Poseidon commitments
 	V0_13_4 = Version{0, 13, 4} // gas prices hashed apart; empty signatures hashed as nothing; three resource bounds
 	V0_14_0 = Version{0, 14, 0} // state root always combines both tries

@@ -13,6 +13,7 @@ type Block struct {
 	Hash         felt.Felt
 	Header       starknet.Header // with the commitments that the file prints
 	Complete     bool            // the header has all that block hashes since 0.13.2 cover
+	Pending      bool            // pre-confirmed: the block has no hash yet
 	Transactions []Transaction
 	Receipts     []Receipt
 
@@ -44,14 +45,15 @@ type Consumed struct {
 func (d *decoder) block(path string, raw json.RawMessage) *Block {
 	o := d.object(path, raw)
 	defer o.close()
-	b := &Block{Path: path, Hash: o.felt("block_hash")}
+	b := &Block{Path: path}
 	h := &b.Header
-	h.ParentHash = o.felt(o.first("parent_block_hash", "parent_hash"))
-	h.Number = o.uint("block_number")
-	h.StateRoot = o.felt("state_root")
-	h.Timestamp = o.uint("timestamp")
-	if o.has("sequencer_address") {
-		h.Sequencer = o.felt("sequencer_address")
+	if b.Pending = !o.has("block_hash"); !b.Pending {
+		b.Hash = o.felt("block_hash")
+		h.ParentHash = o.felt(o.first("parent_block_hash", "parent_hash"))
+		h.Number = o.uint("block_number")
+		h.StateRoot = o.felt("state_root")
+		h.Timestamp = o.uint("timestamp")
+		h.Sequencer, _ = o.feltOr("sequencer_address")
 	}
 	if o.has("starknet_version") {
 		h.Version = o.string("starknet_version")
@@ -61,9 +63,13 @@ func (d *decoder) block(path string, raw json.RawMessage) *Block {
 		d.fail(o.at("starknet_version"), "%v", err)
 	}
 	// Older blocks need no commitments; where they have them all the same, the printed version may be what is wrong.
-	if b.Complete = h.Version != "" && (!v.Before(starknet.V0_13_2) || o.filled("receipt_commitment", "state_diff_commitment", "l1_da_mode")); b.Complete {
+	if b.Complete = !b.Pending && h.Version != "" && (!v.Before(starknet.V0_13_2) || o.has("receipt_commitment", "state_diff_commitment", "l1_da_mode")); b.Complete {
 		o.commitments(h, v)
 		b.L2Gas = !v.Before(starknet.V0_13_4)
+	} else if !b.Pending {
+		// Some old blocks print 0 for a commitment that was never published.
+		h.TransactionCommitment, _ = o.feltOr("transaction_commitment")
+		h.EventCommitment, _ = o.feltOr("event_commitment")
 	}
 	if b.L2Gas && o.has("l2_gas_consumed") {
 		n := o.uint("l2_gas_consumed")
@@ -77,6 +83,9 @@ func (d *decoder) block(path string, raw json.RawMessage) *Block {
 		b.Transactions = append(b.Transactions, t)
 	})
 	o.each("transaction_receipts", func(path string, raw json.RawMessage) {
+		if b.Pending && string(raw) == "null" {
+			return // a candidate, which has not run
+		}
 		b.Receipts = append(b.Receipts, d.receipt(path, raw, b.L2Gas))
 	})
 	h.TransactionCount = uint64(len(b.Transactions))
@@ -101,7 +110,7 @@ func (o *object) commitments(h *starknet.Header, v starknet.Version) {
 	}
 	h.GasPrices.L1 = o.price("l1_gas_price")
 	h.GasPrices.L1Data = o.price("l1_data_gas_price")
-	if !v.Before(starknet.V0_13_4) || o.filled("l2_gas_price") { // hashed since 0.13.4
+	if !v.Before(starknet.V0_13_4) || o.has("l2_gas_price") { // hashed since 0.13.4
 		h.GasPrices.L2 = o.price("l2_gas_price")
 	}
 }
@@ -128,7 +137,7 @@ func (d *decoder) receipt(path string, raw json.RawMessage, l2 bool) Receipt {
 		r.Messages = append(r.Messages, starknet.Message{From: m.felt("from_address"), To: m.felt("to_address"), Payload: m.felts("payload")})
 		m.close()
 	})
-	if _, ok := o.fields["revert_error"]; ok {
+	if o.has("revert_error") {
 		r.RevertReason = o.string("revert_error")
 	}
 	switch status := o.statusOr("SUCCEEDED"); status {

@@ -74,6 +74,9 @@ func (d *decoder) unpack(path string, raw json.RawMessage) json.RawMessage {
 	if err == nil {
 		packed, err = Inflate(packed)
 	}
+	if err == nil && json.Valid(packed) {
+		err = duplicate(packed)
+	}
 	if err != nil {
 		d.fail(path, "%v", err)
 	}

@@ -45,6 +45,10 @@ func Decode(data []byte) (*File, error) {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
 	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark, which some editors write
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("json: the file is empty")
+	}
 	in := json.NewDecoder(bytes.NewReader(data))
 	var raw json.RawMessage
 	if err := in.Decode(&raw); err != nil {
@@ -55,11 +59,14 @@ func Decode(data []byte) (*File, error) {
 	}
 
 	raw = bytes.TrimSpace(raw)
+	if err := duplicate(raw); err != nil {
+		return nil, err
+	}
 	d := newDecoder()
 	f := new(File)
 	if raw[0] == '[' {
 		f.Kind, f.Transactions = "transaction hashes", d.vectors(raw)
-		if d.err == nil && len(f.Transactions) == 0 {
+		if !listed(raw) || d.err == nil && len(f.Transactions) == 0 {
 			return nil, ErrShape
 		}
 	} else if !f.object(d, raw) {
@@ -67,6 +74,16 @@ func Decode(data []byte) (*File, error) {
 	}
 	f.Unread = d.unreadFields()
 	return f, d.err
+}
+
+// listed reports whether a list holds transactions with their hashes, as far as its first element shows.
+func listed(raw json.RawMessage) bool {
+	var list []map[string]json.RawMessage
+	if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		return false
+	}
+	_, ok := list[0]["transaction"]
+	return ok
 }
 
 // object recognises a file by the fields that only its shape has.
@@ -86,9 +103,19 @@ func (f *File) object(d *decoder, raw json.RawMessage) bool {
 	switch {
 	case has("block", "state_update"):
 		f.Kind = "block and state update"
-		f.Block, f.Update = d.block("block", fields["block"]), d.stateUpdate("state_update", fields["state_update"])
+		f.Block = d.block("block", fields["block"])
+		if f.Block.Pending {
+			f.Kind = "pending block and state update"
+			d.leave("state_update") // it has no new root to check it by
+		} else {
+			f.Update = d.stateUpdate("state_update", fields["state_update"])
+		}
+	case has("pre_confirmed_block"):
+		f.Kind, f.Block = "pre-confirmed block", d.block("pre_confirmed_block", fields["pre_confirmed_block"])
 	case has("transactions", "block_hash"):
 		f.Kind, f.Block = "block", d.block("", raw)
+	case has("transactions", "transaction_receipts"):
+		f.Kind, f.Block = "pre-confirmed block", d.block("", raw)
 	case has("state_diff", "new_root"):
 		f.Kind, f.Update = "state update", d.stateUpdate("", raw)
 	case has("transaction"):
@@ -99,7 +126,7 @@ func (f *File) object(d *decoder, raw json.RawMessage) bool {
 			f.Place = &Place{BlockHash: o.felt("block_hash"), Index: o.uint("transaction_index")}
 		}
 		o.close()
-	case has("transaction_hash", "type"):
+	case has("transaction_hash", "type") && !has("actual_fee"): // that would be a receipt
 		f.Kind, f.Transactions = "transaction", []Transaction{d.transaction("", raw)}
 	case has("sierra_program"):
 		f.Kind, f.Sierra = "class", d.sierra(raw)

@@ -85,8 +85,8 @@ func TestErrorsNameTheField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{`"nonce":"0x4",`, ``, "nonce: missing"},
-		{`"nonce":"0x4"`, `"nonce":null`, "nonce: missing"},
+		{`"contract_address":"0x2",`, ``, "contract_address: missing"},
+		{`"contract_address":"0x2"`, `"contract_address":null`, "contract_address: missing"},
 		{`"nonce":"0x4"`, `"nonce":4`, "nonce: "},
 		{`["0x5"]`, `["0x5",7]`, "calldata: "},
 		{`["0x5"]`, `{}`, "calldata: "},

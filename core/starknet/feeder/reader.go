@@ -61,8 +61,8 @@ func (d *decoder) object(path string, raw json.RawMessage) *object {
 // close records what is left in the object.
 func (o *object) close() {
 	for k, raw := range o.fields {
-		// An empty list or object holds nothing that could be wrong.
-		if s := string(bytes.TrimSpace(raw)); s != "[]" && s != "{}" {
+		// Null and an empty list or object hold nothing that could be wrong.
+		if s := string(bytes.TrimSpace(raw)); s != "[]" && s != "{}" && s != "null" {
 			o.d.leave(o.at(k))
 		}
 	}
@@ -75,10 +75,8 @@ func (o *object) at(key string) string {
 	return o.path + "." + key
 }
 
-func (o *object) has(key string) bool { _, ok := o.fields[key]; return ok }
-
-// filled reports whether all the fields are there and none is null.
-func (o *object) filled(keys ...string) bool {
+// has reports whether all the fields are there and none is null.
+func (o *object) has(keys ...string) bool {
 	for _, k := range keys {
 		if raw, ok := o.fields[k]; !ok || string(raw) == "null" {
 			return false

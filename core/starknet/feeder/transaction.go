@@ -22,6 +22,11 @@ type Transaction struct {
 	SignatureAt string // path of the signature, without indices
 }
 
+// At is the path of one of its fields, without indices.
+func (t *Transaction) At(field string) string {
+	return strings.TrimSuffix(t.SignatureAt, "signature") + field
+}
+
 // transaction reads a transaction object with type and version in it.
 func (d *decoder) transaction(path string, raw json.RawMessage) Transaction {
 	o := d.object(path, raw)
@@ -40,7 +45,10 @@ func (d *decoder) transaction(path string, raw json.RawMessage) Transaction {
 		kind = "INVOKE" // broadcast forms leave the type out where only one fits
 	}
 	version := felt.FromUint64(3)
-	if o.has("version") || !o.has("resource_bounds") {
+	switch {
+	case kind == "DEPLOY" && !o.has("version"):
+		version = felt.Zero() // the first releases of the gateway left it out
+	case o.has("version") || !o.has("resource_bounds"):
 		version = o.felt("version")
 	}
 	if version.Cmp(starknet.QueryBit) >= 0 {
@@ -89,13 +97,14 @@ func (o *object) build(t *Transaction, kind string, version uint64) {
 		t.Address = o.address()
 		t.Transaction = &starknet.DeployAccountV3{V3: o.v3(), ClassHash: o.felt("class_hash"), Salt: o.felt("contract_address_salt"),
 			ConstructorCalldata: o.felts("constructor_calldata")}
-	case kind == "DEPLOY" && version == 0:
+	case kind == "DEPLOY" && version <= 1:
 		t.Address = o.address()
 		t.Transaction = &starknet.Deploy{ClassHash: o.felt("class_hash"), Salt: o.felt("contract_address_salt"),
-			ConstructorCalldata: o.felts("constructor_calldata")}
+			ConstructorCalldata: o.felts("constructor_calldata"), Version: uint8(version)}
 	case kind == "L1_HANDLER" && version == 0:
+		nonce, _ := o.feltOr("nonce") // the oldest have none
 		t.Transaction = &starknet.L1Handler{Contract: o.felt("contract_address"), Selector: o.felt("entry_point_selector"),
-			Nonce: o.felt("nonce"), Calldata: o.felts("calldata")}
+			Nonce: nonce, Calldata: o.felts("calldata")}
 	default:
 		o.d.fail(o.path, "unknown kind of transaction: type %.30q, version %d", kind, version)
 	}

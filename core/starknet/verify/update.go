@@ -72,7 +72,7 @@ func (r *run) blockOf(u *update) *block {
 	}
 	for _, b := range r.blocks {
 		// A wrong block hash must not hide the rest: the root finds the block too.
-		if b.Header.StateRoot == u.NewRoot {
+		if !b.Pending && b.Header.StateRoot == u.NewRoot {
 			return b
 		}
 	}
@@ -138,6 +138,11 @@ func (u *update) finish() {
 		f.add(Item{Name: "state root", Expected: u.NewRoot.Hex(), Verdict: Unchecked,
 			Note: "neither its block nor right updates from genesis up to it are among the files"})
 		f.gap(prefix+"everything", "")
+	case !u.rooted && !u.block.Complete:
+		f.gap(prefix+"state_diff", "blocks hash it since 0.13.2, and the updates from genesis are not among the files")
+		if !u.parent {
+			f.gap(prefix+"old_root", "neither the parent block nor the updates from genesis are among the files")
+		}
 	case !u.rooted && !u.parent:
 		f.gap(prefix+"old_root", "neither the parent block nor the updates from genesis are among the files")
 	}

@@ -71,7 +71,7 @@ type Options struct {
 }
 
 // KnownChains are tried in this order when the chain id is not given.
-var KnownChains = []string{"SN_MAIN", "SN_SEPOLIA", "SN_INTEGRATION_SEPOLIA", "SN_GOERLI", "SN_GOERLI2"}
+var KnownChains = []string{starknet.MainChain, "SN_SEPOLIA", "SN_INTEGRATION_SEPOLIA", "SN_GOERLI", "SN_GOERLI2"}
 
 // Run checks the files and fills in their results.
 func Run(files []*File, o Options) {
@@ -122,7 +122,9 @@ func (r *run) collect(f *File) {
 	if b := f.Input.Block; b != nil {
 		own = &block{Block: b, file: f}
 		r.blocks = append(r.blocks, own)
-		r.byHash[b.Hash] = own
+		if !b.Pending {
+			r.byHash[b.Hash] = own
+		}
 		for _, t := range b.Transactions {
 			r.declaration(t.Transaction)
 		}
@@ -193,12 +195,12 @@ func (r *run) file(f *File) {
 func (r *run) loose(f *File) {
 	list := f.Input.Transactions
 	f.Chain = r.chain(list)
-	for i := range list {
+	for i, h := range hashAll(list, f.Chain) {
 		name := list[i].Kind().String()
 		if len(list) > 1 {
 			name = fmt.Sprintf("transaction %d %s", i, name)
 		}
-		f.transaction(name, &list[i], f.Chain)
+		f.transaction(name, &list[i], h)
 	}
 	f.signatures(r, list)
 	if p := f.Input.Place; p != nil && list[0].Expected != nil {
@@ -214,92 +216,6 @@ func (r *run) loose(f *File) {
 	if h, ok := hashInName(f.Name); ok && len(list) == 1 && list[0].Expected != nil {
 		f.felts("hash in the file name", &h, list[0].Expected)
 	}
-}
-
-// signatures compares signatures with those in blocks of the run: the transaction hash does not cover them.
-func (f *File) signatures(r *run, list []feeder.Transaction) {
-	open := make(map[string]bool)
-	for i := range list {
-		t := &list[i]
-		if len(t.SignedWith()) == 0 {
-			continue
-		}
-		if other := r.transaction(t.Expected); other == nil {
-			if !open[t.SignatureAt] {
-				f.gap(t.SignatureAt, "hashed in the block only")
-			}
-			open[t.SignatureAt] = true
-		} else if !slices.Equal(t.SignedWith(), other.SignedWith()) {
-			f.add(Item{Name: "signature", Expected: fmt.Sprint(other.SignedWith()), Computed: fmt.Sprint(t.SignedWith()), Verdict: Mismatch})
-		}
-	}
-}
-
-// transaction finds a transaction in a block of the run.
-func (r *run) transaction(hash *felt.Felt) *feeder.Transaction {
-	for _, b := range r.blocks {
-		for i := range b.Transactions {
-			if e := b.Transactions[i].Expected; hash != nil && e != nil && *e == *hash {
-				return &b.Transactions[i]
-			}
-		}
-	}
-	return nil
-}
-
-// transaction checks one transaction's hashes and address.
-func (f *File) transaction(name string, t *feeder.Transaction, chain string) {
-	id := chain
-	if t.Chain != "" {
-		id = t.Chain
-	}
-	note := ""
-	if id == "" {
-		id, note = KnownChains[0], "no known chain id gives the expected hash; computed for "+KnownChains[0]
-	}
-	c, err := felt.FromShortString(id)
-	if err != nil {
-		f.add(Item{Name: name, Verdict: Unchecked, Note: "chain id: " + err.Error()})
-		return
-	}
-	if t.Expected != nil {
-		got := t.Hash(c, t.QueryOnly)
-		f.felts(name, t.Expected, &got).Note = note
-	} else {
-		f.add(Item{Name: name, Computed: t.Hash(c, t.QueryOnly).Hex(), Verdict: Unchecked, Note: "the file has no transaction_hash"})
-	}
-	if t.Query != nil {
-		got := t.Hash(c, true)
-		f.felts(name+", query version", t.Query, &got)
-	}
-	if d, ok := t.Transaction.(interface{ Address() felt.Felt }); ok && t.Address != nil {
-		got := d.Address()
-		f.felts(name+", address", t.Address, &got)
-	}
-}
-
-// chain finds the chain id under which most of the transactions have their expected hash.
-func (r *run) chain(list []feeder.Transaction) string {
-	if r.options.ChainID != "" {
-		return r.options.ChainID
-	}
-	best, most := "", 0
-	for _, id := range KnownChains {
-		c := felt.MustShortString(id)
-		n := 0
-		for i := range list {
-			if e := list[i].Expected; e != nil && list[i].Hash(c, list[i].QueryOnly) == *e {
-				n++
-			}
-		}
-		if n > most {
-			best, most = id, n
-		}
-		if 2*n > len(list) {
-			break
-		}
-	}
-	return best
 }
 
 func (f *File) add(i Item) *Item {
