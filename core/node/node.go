@@ -110,6 +110,8 @@ type Node struct {
 	build   *build            // the last one opened, of the loop
 	timers  map[pipeline.TimerID]*time.Timer
 
+	demanding chan struct{} // holds one when somebody demands a block
+
 	ctx    context.Context // of everything that runs for the node
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -157,6 +159,7 @@ func New(o Options) (*Node, error) {
 		read: ordov1.NewStorageReadClient(o.Stages.StorageRead),
 		pool: pool.New(o.Pool), toScore: make(chan struct{}, 1),
 		builds: map[uint64]*build{}, timers: map[pipeline.TimerID]*time.Timer{}, done: make(chan struct{}),
+		demanding: make(chan struct{}, 1),
 	}
 	if o.Stages.Ordering != nil {
 		n.ordering = ordov1.NewOrderingClient(o.Stages.Ordering)

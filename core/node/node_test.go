@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,6 +130,31 @@ func TestDemand(t *testing.T) {
 		if err != nil || number != want || !bytes.Equal(hash, n.Chain().Latest().Hash) {
 			t.Fatalf("demand %d: block %d, %x, %v", want, number, hash, err)
 		}
+	}
+	// Many at once: each gets a block of its own.
+	var mu sync.Mutex
+	var got []uint64
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			number, _, err := n.Demand(ctx(t))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, number)
+		})
+	}
+	all.Wait()
+	slices.Sort(got)
+	for i, number := range got {
+		if number != uint64(13+i) {
+			t.Fatalf("50 demands got the blocks %d", got)
+		}
+	}
+	if top := n.Chain().Latest().Context.Number; top != 62 {
+		t.Errorf("50 demands on block 12 led to block %d", top)
 	}
 	w.chainIsSound()
 }

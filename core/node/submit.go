@@ -129,33 +129,48 @@ func (n *Node) Waiting() []Waiting {
 	return all
 }
 
-// Demand asks for a block now, also an empty one, and returns it when its root is known.
+// Demand asks for a block now, also an empty one, and returns it when its root is known. Each demand gets a block of its
+// own, in the order of asking.
 func (n *Node) Demand(ctx context.Context) (number uint64, hash []byte, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
+	if number, err = n.demandOne(ctx); err != nil {
+		return 0, nil, err
+	}
+	var latest *ordov1.BlockHeader
+	if n.chain.Await(ctx, func() bool { latest = n.chain.Latest(); return latest.Context.Number >= number }) != nil {
+		return 0, nil, n.stopped(ctx, "demand")
+	}
+	if latest.Context.Number == number {
+		return number, latest.Hash, nil
+	}
+	block, err := n.block(ctx, number, false) // others came after it already
+	if err != nil {
+		return 0, nil, fmt.Errorf("demand: %w", err)
+	}
+	return number, block.Header.Hash, nil
+}
+
+// demandOne returns when the block is decided. Demands go one at a time: consensus may well answer several with one block.
+func (n *Node) demandOne(ctx context.Context) (number uint64, err error) {
+	select {
+	case n.demanding <- struct{}{}:
+		defer func() { <-n.demanding }()
+	case <-ctx.Done():
+		return 0, n.stopped(ctx, "demand")
+	}
 	asked := make(chan uint64, 1)
-	events := n.chain.Subscribe(1 << 16)
-	defer events.Close()
 	n.inbox.push(letter{pipeline.Demanded{}, func(m *pipeline.Machine) { asked <- m.Height() }})
 	select {
 	case number = <-asked:
 	case <-ctx.Done():
-		return 0, nil, n.stopped(ctx, "demand")
+		return 0, n.stopped(ctx, "demand")
 	}
-	for {
-		select {
-		case e, ok := <-events.C:
-			if !ok {
-				return 0, nil, fmt.Errorf("demand: too much happened meanwhile to follow it: ask for block %d", number)
-			}
-			if e.Accepted != nil && e.Accepted.Context.Number >= number {
-				return e.Accepted.Context.Number, e.Accepted.Header.Hash, nil
-			}
-		case <-ctx.Done():
-			return 0, nil, n.stopped(ctx, "demand")
-		}
+	if n.chain.Await(ctx, func() bool { return n.chain.Next().Number > number }) != nil {
+		return 0, n.stopped(ctx, "demand")
 	}
+	return number, nil
 }
 
 func (n *Node) stopped(ctx context.Context, what string) error {

@@ -119,7 +119,7 @@ func (m *Machine) rebuild(b *ordov1.Action_Build) error {
 		again := *old
 		old.stage, old.build = abandoned, 0 // the stream and the lease are not its own any more
 		again.id, again.round, again.limit = b.Attempt, b.Round, n
-		again.pooled, again.allowEmpty, again.source = false, true, old.all()
+		again.pooled, again.allowEmpty, again.source = false, true, old.all()[:n]
 		m.attempts[b.Attempt], m.open = &again, &again
 		return nil
 	}

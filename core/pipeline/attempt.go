@@ -39,7 +39,7 @@ type attempt struct {
 	allowEmpty         bool
 	limit              int // most transactions; 0: no limit
 	deadlineMs, idleMs uint32
-	idleSet            bool
+	timed, idleSet     bool // the deadline, the idle timer runs
 	sealing            bool
 	budget             int  // how many more may be taken from the pool while sealing
 	cut                bool // execution takes no more
@@ -68,7 +68,7 @@ func (a *attempt) all() []Item {
 	switch {
 	case a.foreign:
 		return a.source[:a.limit]
-	case a.pooled || len(a.items) > len(a.source):
+	case a.pooled:
 		return a.items
 	}
 	return a.source
@@ -108,7 +108,7 @@ func (m *Machine) pump() error {
 		return nil
 	}
 	if a.stage == held && m.obstacle() == "" {
-		m.start(a)
+		m.ready(a)
 	}
 	if a.stage != running {
 		return nil
@@ -129,6 +129,23 @@ func (m *Machine) pump() error {
 	return nil
 }
 
+// ready opens an attempt that nothing is in the way of, but not before there is something to run: the block's time is
+// that of its opening, and a block that waits for its first transaction must not be as old as its parent.
+func (m *Machine) ready(a *attempt) {
+	if a.deadlineMs > 0 && !a.timed {
+		a.timed = true
+		m.emit(SetTimer{TimerID{DeadlineTimer, a.build}, a.deadlineMs})
+	}
+	switch some := m.pool.Ready() > 0; {
+	case !a.pooled, a.sealing && (some || a.allowEmpty), some && m.options.Arrival:
+		m.start(a)
+	case a.sealing:
+		m.fail(a, nothingToRun, true)
+	default:
+		m.idle(a)
+	}
+}
+
 func (m *Machine) start(a *attempt) {
 	old, _ := m.oldHash()
 	switch {
@@ -140,10 +157,9 @@ func (m *Machine) start(a *attempt) {
 	}
 	a.stage = running
 	m.emit(Open{a.build, a.context, a.foreign})
-	if a.deadlineMs > 0 {
-		m.emit(SetTimer{TimerID{DeadlineTimer, a.build}, a.deadlineMs})
-	}
 }
+
+const nothingToRun = "no transaction to put in the block"
 
 // feed hands chunks to execution; dry says that there is nothing to hand over now, whatever the window.
 func (m *Machine) feed(a *attempt) (dry bool) {
@@ -209,12 +225,14 @@ func (m *Machine) fired(id TimerID) error {
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: id.ID}}})
 		return nil
 	}
-	a := m.running(id.ID)
-	if a == nil || a.stage != running {
+	a := m.open
+	if a == nil || a.build != id.ID || a.stage != running && a.stage != held {
 		return nil
 	}
 	switch {
 	case id.Kind == IdleTimer && a.idleSet:
+		m.sealNow(a)
+	case id.Kind == DeadlineTimer && a.stage == held:
 		m.sealNow(a)
 	case id.Kind == DeadlineTimer && !a.pooled:
 		m.fail(a, "deadline passed before its transactions had run", false)
@@ -272,6 +290,7 @@ func (m *Machine) close(a *attempt, n int) {
 	m.cancelTimers(a)
 	m.pool.Rewind(a.build, n)
 	a.items, a.results = slices.Clip(a.items[:n]), slices.Clip(a.results[:n])
+	a.source = a.items // who proposes it again proposes no more
 	for i, r := range a.results {
 		if r.Status != ordov1.TransactionResult_REJECTED {
 			a.inside, a.kept = append(a.inside, a.items[i]), append(a.kept, r)
@@ -282,7 +301,7 @@ func (m *Machine) close(a *attempt, n int) {
 		if dropped := m.pool.Refuse(a.refused()); len(dropped) > 0 {
 			m.emit(Leave{dropped})
 		}
-		m.fail(a, "no transaction to put in the block", true)
+		m.fail(a, nothingToRun, true)
 		return
 	}
 	a.stage = closing
@@ -378,11 +397,11 @@ func (m *Machine) drop(a *attempt) {
 }
 
 func (m *Machine) cancelTimers(a *attempt) {
-	if a.stage != running {
+	if a.stage != running && a.stage != held {
 		return
 	}
-	if a.deadlineMs > 0 {
-		a.deadlineMs = 0
+	if a.timed {
+		a.timed, a.deadlineMs = false, 0
 		m.emit(CancelTimer{TimerID{DeadlineTimer, a.build}})
 	}
 	if a.idleSet {

@@ -14,7 +14,7 @@ import (
 // decides at random, while stages answer late, fail, reject and fill up. Whatever it does, at most one build is open,
 // blocks follow each other, no transaction is twice in the chain or out of its nonce order, and at the end none is lost.
 func TestProperties(t *testing.T) {
-	for seed := range int64(300) {
+	for seed := range int64(800) {
 		c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
 			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}}
 		c.env = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
