@@ -200,6 +200,9 @@ func (j *Journal) begin(index uint64) error {
 	}
 	j.mu.Lock()
 	h := header{flags: s.flags, index: index, salt: s.salt, first: j.first, next: j.next, heads: j.heights.heads, chain: j.options.Chain}
+	if len(j.segments) > 0 {
+		h.before = uint64(j.active().size)
+	}
 	j.mu.Unlock()
 	file, err := j.place(segmentName(index), h.append(nil))
 	if err != nil {

@@ -156,10 +156,17 @@ func (r *replay) segment(index uint64, last bool) error {
 	if h.index != index {
 		return damaged(0, fmt.Errorf("it is %s under another name", segmentName(h.index)))
 	}
+	if h.first > index {
+		return damaged(0, errors.New("its header forgets itself"))
+	}
 	if h.chain != r.j.options.Chain {
 		return fmt.Errorf("%s is of chain %q, not of %q: use its chain or another data directory", name, h.chain, r.j.options.Chain)
 	}
 	j := r.j
+	if n := len(j.segments); n > 0 && j.segments[n-1].index == index-1 && j.segments[n-1].size < int64(h.before) {
+		before := j.segments[n-1]
+		r.faults = append(r.faults, fault{before.index, fmt.Errorf("%s: offset %d: it is cut short: it had %d bytes", segmentName(before.index), before.size, h.before)})
+	}
 	s := &segment{index: index, flags: h.flags, salt: h.salt, live: map[*entry]struct{}{}}
 	j.segments = append(j.segments, s)
 	j.first, j.next, j.heights.heads = max(j.first, h.first), max(j.next, h.next), h.heads
@@ -239,6 +246,9 @@ func (r *replay) record(s *segment, record []byte) error {
 	case Height:
 		touched = j.heights.replace(b)
 	case forget:
+		if b.below > s.index {
+			return errRecord
+		}
 		j.first = max(j.first, b.below)
 	}
 	if touched != nil && touched.segment == 0 {

@@ -13,7 +13,7 @@ import (
 const (
 	version    = 1
 	magic      = "ordowal\n"
-	headerSize = 8 + 4 + 4 + 7*8 + chainSize + 4
+	headerSize = 8 + 4 + 4 + 8*8 + chainSize + 4
 	chainSize  = 32
 	frameHead  = 4 + 4 + 4
 	maxFrame   = 1 << 28 // no record is near it; a length beyond is damage
@@ -29,13 +29,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // header begins a segment. What it says of heights and numbers holds at the moment the segment was begun, so that the
 // segments before it can be forgotten.
 type header struct {
-	flags uint32
-	index uint64
-	salt  uint64 // random: nobody who sends transactions can guess what a frame looks like
-	first uint64 // segments below are forgotten, whether their files are still there or not
-	next  uint64 // number of the next admission
-	heads Heads
-	chain string
+	flags  uint32
+	index  uint64
+	salt   uint64 // random: nobody who sends transactions can guess what a frame looks like
+	first  uint64 // segments below are forgotten, whether their files are still there or not
+	next   uint64 // number of the next admission
+	heads  Heads
+	before uint64 // size of the segment before; 0: there is none
+	chain  string
 }
 
 func (h *header) append(b []byte) []byte {
@@ -43,7 +44,7 @@ func (h *header) append(b []byte) []byte {
 	b = append(b, magic...)
 	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, h.flags)
-	for _, v := range []uint64{h.index, h.salt, h.first, h.next, h.heads.Applied, h.heads.Committed, h.heads.Rooted} {
+	for _, v := range []uint64{h.index, h.salt, h.first, h.next, h.heads.Applied, h.heads.Committed, h.heads.Rooted, h.before} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	var chain [chainSize]byte
@@ -68,7 +69,7 @@ func parseHeader(b []byte) (h header, err error) {
 		return h, errors.New("the checksum of its header is wrong")
 	}
 	h.flags = binary.LittleEndian.Uint32(b[12:])
-	for i, v := range []*uint64{&h.index, &h.salt, &h.first, &h.next, &h.heads.Applied, &h.heads.Committed, &h.heads.Rooted} {
+	for i, v := range []*uint64{&h.index, &h.salt, &h.first, &h.next, &h.heads.Applied, &h.heads.Committed, &h.heads.Rooted, &h.before} {
 		*v = binary.LittleEndian.Uint64(b[16+8*i:])
 	}
 	h.chain = string(bytes.TrimRight(b[end-chainSize:end], "\x00"))
