@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -28,7 +27,7 @@ hash, the state root and the block hash of every block. The folder must not be i
 			if err != nil {
 				return err
 			}
-			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("blocks"),
+			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(machine.Progress()), progressbar.OptionSetDescription("blocks"),
 				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 			result, err := machine.Replay(cmd.Context(), c, installed,
 				func(blocks uint64) { bar.ChangeMax64(int64(blocks)) },

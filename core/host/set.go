@@ -22,7 +22,7 @@ var startOrder = [...]ordov1.Stage{
 type Set struct {
 	options Options
 	runDir  string
-	ownDir  bool
+	held    *os.File // lock in a run folder of our own; nil when the caller named one
 
 	mu      sync.Mutex
 	plugins map[ordov1.Stage]*Plugin
@@ -46,11 +46,11 @@ func StartSet(ctx context.Context, options Options, specs ...Spec) (*Set, error)
 		}
 	}
 	if s.runDir == "" {
-		dir, err := os.MkdirTemp("", "ordo-")
+		dir, held, err := ownDir()
 		if err != nil {
-			return nil, fmt.Errorf("run folder: %w", err)
+			return nil, err
 		}
-		s.runDir, s.ownDir, s.options.RunDir = dir, true, dir
+		s.runDir, s.held, s.options.RunDir = dir, held, dir
 	} else if err := privateDir(s.runDir); err != nil {
 		return nil, err
 	}
@@ -182,8 +182,9 @@ func (s *Set) Close(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	if s.ownDir {
+	if s.held != nil {
 		os.RemoveAll(s.runDir)
+		s.held.Close()
 	}
 	return errors.Join(errs...)
 }

@@ -199,5 +199,5 @@ func progressOutput(quiet bool) io.Writer {
 	if quiet {
 		return io.Discard
 	}
-	return os.Stderr
+	return machine.Progress()
 }

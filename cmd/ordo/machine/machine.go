@@ -15,7 +15,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/config"
 	"github.com/ordo-sequencer/ordo/core/genesis"
@@ -29,6 +31,9 @@ import (
 
 // stopTimeout is for everything between the signal and the end of the last plugin.
 const stopTimeout = 20 * time.Second
+
+// exitNotice is how long the end of a process may come after the end of its connections.
+const exitNotice = 2 * time.Second
 
 // Machine is a node with its plugins and its JSON-RPC.
 type Machine struct {
@@ -166,7 +171,21 @@ func (m *Machine) watch(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-m.node.Done():
-		return m.node.Err()
+		err := m.node.Err()
+		if status.Code(err) != codes.Unavailable {
+			return err
+		}
+		// A connection broke: if that is because a plugin has died, its end is what the operator needs to read.
+		select {
+		case <-execution.Exited():
+			return died(execution)
+		case <-storage.Exited():
+			return died(storage)
+		case <-consensus.Exited():
+			return died(consensus)
+		case <-time.After(exitNotice):
+			return err
+		}
 	case <-ordering.Exited():
 		return died(ordering)
 	case <-execution.Exited():
