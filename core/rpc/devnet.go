@@ -19,7 +19,8 @@ type Devnet struct {
 	Faucet   Faucet // mints; nil: devnet_mint is not served
 	// CreateBlock closes a block now, also an empty one, and returns its hash when the root is known; nil: not served.
 	CreateBlock func(ctx context.Context) (hash []byte, err error)
-	// Instant: every transaction gets a block at once, so devnet_mint can wait until its block is accepted.
+	Clock       Clock // with CreateBlock, serves devnet_setTime and devnet_increaseTime
+	// Instant: every transaction gets a block at once, so the answer to one that is sent, or minted, waits for its block.
 	Instant bool
 }
 
@@ -47,10 +48,16 @@ type DevnetConfig struct {
 	DumpOn           *string      `json:"dump_on"`
 	DumpPath         *string      `json:"dump_path"`
 	StateArchive     string       `json:"state_archive"`
-	Fork             struct{}     `json:"fork_config"` // there is no forking
+	Fork             DevnetFork   `json:"fork_config"`
 	Server           DevnetServer `json:"server_config"`
 	BlockGeneration  any          `json:"block_generation_on"` // "transaction", "demand" or seconds
 	LiteMode         bool         `json:"lite_mode"`
+}
+
+// DevnetFork has no values: there is no forking.
+type DevnetFork struct {
+	URL         *string `json:"url"`
+	BlockNumber *uint64 `json:"block_number"`
 }
 
 // DevnetServer is where the node listens.
@@ -71,13 +78,17 @@ func (s *Server) devnetMethods() map[string]method {
 	methods := map[string]method{
 		"devnet_getConfig":              {call: func(context.Context, *input.Object) (any, error) { return s.Devnet.Config, nil }},
 		"devnet_getPredeployedAccounts": {params: []string{"with_balance"}, call: s.predeployed},
-		"devnet_getAccountBalance":      {params: []string{"address", "unit", "block_tag"}, call: s.accountBalance},
+		"devnet_getAccountBalance":      {params: []string{"address", "unit", "block_id", "block_tag"}, call: s.accountBalance},
 	}
 	if s.Devnet.Faucet != nil {
 		methods["devnet_mint"] = method{params: []string{"address", "amount", "unit"}, call: s.devnetMint}
 	}
 	if s.Devnet.CreateBlock != nil {
 		methods["devnet_createBlock"] = method{call: s.createBlock}
+	}
+	if s.Devnet.CreateBlock != nil && s.Devnet.Clock != nil {
+		methods["devnet_setTime"] = method{params: []string{"time", "generate_block"}, call: s.setTime}
+		methods["devnet_increaseTime"] = method{params: []string{"time"}, call: s.increaseTime}
 	}
 	return methods
 }
@@ -144,15 +155,18 @@ func (s *Server) token(unit string) felt.Felt {
 
 func (s *Server) accountBalance(ctx context.Context, p *input.Object) (any, error) {
 	packed, unit := p.Felt("address"), unitParam(p)
-	tag := tagPreConfirmed
-	if p.Has("block_tag") {
-		tags := []string{tagPreConfirmed, tagLatest}
-		tag = tags[p.Enum("block_tag", tags...)]
+	id := blockID{tag: tagLatest}
+	for _, name := range []string{"block_id", "block_tag"} { // the second is what older clients send
+		if p.Has(name) {
+			at, err := decodeBlockID(p.Raw(name))
+			p.Fail(name, err)
+			id = at
+		}
 	}
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	ref, err := s.resolve(ctx, s.Chain.View(), blockID{tag: tag})
+	ref, err := s.resolve(ctx, s.Chain.View(), id)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func devnetWorld(t testing.TB) *world {
 		Config:   DevnetConfig{Seed: 7, TotalAccounts: 1, AccountClassHash: felt.FromUint64(0xc1), InitialBalance: "1000", ChainID: "SN_SEPOLIA", StateArchive: "full", BlockGeneration: "transaction"},
 		Accounts: []DevnetAccount{{InitialBalance: "1000", Address: felt.FromUint64(0x77), PublicKey: felt.FromUint64(1), PrivateKey: felt.FromUint64(2)}},
 		STRK:     felt.FromUint64(0x57), ETH: felt.FromUint64(0xe7), Faucet: faucet{},
-		CreateBlock: func(context.Context) ([]byte, error) { return fe(0xb10c9), nil },
+		CreateBlock: func(context.Context) ([]byte, error) { return fe(0xb10c9), nil }, Clock: &clockwork{},
 	}
 	o.Plugins = func(context.Context) []PluginInfo {
 		return []PluginInfo{{Stage: "ordering", Name: "fifo", Version: "1.0.0", PID: 7, Capabilities: []string{"arrival"}, Calls: 3, P50: 0.5}}
@@ -61,6 +61,7 @@ func TestDevnet(t *testing.T) {
 			`[{"initial_balance":"1000","address":"0x77","public_key":"0x1","private_key":"0x2","balance":{"eth":{"amount":"40493601663591677152141578284380417163495","unit":"WEI"},"strk":{"amount":"40493601663591677152141578284380417163351","unit":"FRI"}}}]`},
 		{"devnet_getAccountBalance", `{"address":"0x77"}`, `{"amount":"40493601663591677152141578284380417163351","unit":"FRI"}`},
 		{"devnet_getAccountBalance", `{"address":"0x77","unit":"WEI","block_tag":"latest"}`, `{"amount":"40493601663591677152141578284380417163495","unit":"WEI"}`},
+		{"devnet_getAccountBalance", `{"address":"0x77","block_id":{"block_number":1}}`, `{"amount":"40493601663591677152141578284380417163351","unit":"FRI"}`},
 		{"devnet_createBlock", `[]`, `{"block_hash":"0xb10c9"}`},
 		{"ordo_plugins", ``, `[{"stage":"ordering","name":"fifo","version":"1.0.0","pid":7,"generation":0,"capabilities":["arrival"],"calls":3,"p50_ms":0.5,"p99_ms":0}]`},
 	} {

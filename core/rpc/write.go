@@ -36,6 +36,9 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 		if err != nil {
 			return nil, within(param, err)
 		}
+		if err := s.settle(ctx, tx.Hash); err != nil {
+			return nil, err
+		}
 		answer := added{Hash: tx.Hash}
 		switch tx.Type {
 		case ordov1.TransactionType_DECLARE:

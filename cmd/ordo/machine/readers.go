@@ -62,6 +62,7 @@ func (m *Machine) devnet() *rpc.Devnet {
 			_, hash, err := m.node.Demand(ctx)
 			return hash, err
 		},
+		Clock:   m.node,
 		Instant: c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction",
 	}
 	if c.BlockGeneration.Mode == "interval" {

@@ -1,0 +1,115 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// settling starts to wait for a transaction that the pool has just taken.
+func settling(t *testing.T, w *world, hash uint64) <-chan error {
+	w.server.Devnet.Instant = true
+	w.chain.Received(account(ordov1.TransactionType_INVOKE, hash, 9))
+	done := make(chan error, 1)
+	go func() { done <- w.server.settle(t.Context(), fe(hash)) }()
+	return done
+}
+
+// TestSettleWaitsForTheBlock: not the result but the block with its root ends the wait.
+func TestSettleWaitsForTheBlock(t *testing.T) {
+	w := devnetWorld(t)
+	decided := w.chain.View().Blocks()[0]
+	w.server.Devnet.Instant = true
+	done := make(chan error, 1)
+	go func() { done <- w.server.settle(t.Context(), decided.Transactions[0].Hash) }()
+	select {
+	case err := <-done:
+		t.Fatal("it did not wait for the root:", err)
+	case <-time.After(2 * settlePatience):
+	}
+	w.chain.Accept(&ordov1.BlockHeader{Context: decided.Context, Hash: fe(0xb10c3)})
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSettleLeavesWhatCannotRun: a transaction with a gap before its nonce is answered for, though nothing happens to it.
+func TestSettleLeavesWhatCannotRun(t *testing.T) {
+	if err := <-settling(t, devnetWorld(t), 0xabc1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSettleTellsARejection with the code that admission would have used.
+func TestSettleTellsARejection(t *testing.T) {
+	w := devnetWorld(t)
+	done := settling(t, w, 0xabc2)
+	w.chain.Drop(Key(fe(0xabc2)), fmt.Errorf("block 5: %w", &pipeline.Rejection{Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}))
+	if e, ok := clientError(<-done); !ok || e.Code != errBalance.Code || !strings.Contains(string(e.Data), "too poor") {
+		t.Errorf("got %v", e)
+	}
+}
+
+// clockwork is a node whose blocks have the time of the clock and the offset.
+type clockwork struct{ offset int64 }
+
+func (c *clockwork) TimeOffset() int64           { return c.offset }
+func (c *clockwork) SetTimeOffset(seconds int64) { c.offset = seconds }
+
+// TestTimeIsSet: the block has the time asked for, also when one with an older time was open; without a block nothing is claimed.
+func TestTimeIsSet(t *testing.T) {
+	const future = 3_384_617_820
+	for _, c := range []struct {
+		name, method, params string
+		open                 uint64
+		want                 string
+		blocks               int
+	}{
+		{"a block", "devnet_setTime", `{"time":3384617820}`, 0, `{"block_timestamp":3384617820,"block_hash":"0xb10d0"}`, 1},
+		{"an open block first", "devnet_setTime", `[3384617820]`, 5, `{"block_timestamp":3384617820,"block_hash":"0xb10d1"}`, 2},
+		{"no block", "devnet_setTime", `{"time":3384617820,"generate_block":false}`, 0, `{"block_timestamp":3384617820,"block_hash":null}`, 0},
+		{"no way back", "devnet_setTime", `{"time":7,"generate_block":false}`, 0, `{"block_timestamp":1700000002,"block_hash":null}`, 0},
+		{"more", "devnet_increaseTime", `{"time":100}`, 0, `{"timestamp_increased_by":100,"block_hash":"0xb10d0"}`, 1},
+		{"milliseconds", "devnet_setTime", `{"time":1700000000000}`, 0, `beyond the year 9999`, 0},
+		{"an age", "devnet_increaseTime", `{"time":253402300799}`, 0, `beyond the year 9999`, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, clock, made := clockWorld(t, c.open)
+			if got := call(t, w, c.method, c.params); !strings.Contains(got, c.want) {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+			if *made != c.blocks {
+				t.Errorf("%d blocks were made, want %d", *made, c.blocks)
+			}
+			if at := time.Now().Unix() + clock.offset; c.want[0] == '{' && c.method == "devnet_setTime" && c.params[9] == '3' && (at < future || at > future+5) {
+				t.Errorf("the clock of blocks is at %d", at)
+			}
+		})
+	}
+}
+
+func clockWorld(t *testing.T, open uint64) (*world, *clockwork, *int) {
+	w, clock, made := devnetWorld(t), &clockwork{}, new(int)
+	storage := &fakeStorage{}
+	w.server.Storage = ordov1.NewStorageReadClient(dial(t, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, storage) }))
+	w.server.Devnet.Clock = clock
+	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
+		block := rooted(uint64(0x10+*made), nil, nil, nil)
+		block.Header.Context.Timestamp = uint64(time.Now().Unix() + clock.offset)
+		if open > 0 && *made == 0 {
+			block.Header.Context.Timestamp = open
+		}
+		storage.blocks = append(storage.blocks, block)
+		*made++
+		return block.Header.Hash, nil
+	}
+	w.server = New(w.server.Options)
+	return w, clock, made
+}
