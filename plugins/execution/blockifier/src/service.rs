@@ -144,6 +144,14 @@ impl Running {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = overlay;
     }
 
+    /// What was sent and closed stays readable until a block is applied; what ran beyond the close does not.
+    fn keep_closed(&self, closed: &Closed) {
+        if let Some(overlay) = self.open.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            overlay.changes = Arc::new(closed.changes.clone());
+            overlay.classes = Arc::new(closed.classes.iter().cloned().collect());
+        }
+    }
+
     #[allow(clippy::result_large_err)]
     fn open(&self, open: &ordo_sdk::v1::build_request::Open) -> Result<Attempt, Status> {
         let context = open.context.as_ref().ok_or_else(|| Status::invalid_argument("open: context: is missing"))?;
@@ -175,7 +183,10 @@ impl Running {
                 self.set_overlay(Some(attempt.overlay()));
             })
         });
-        self.set_overlay(None);
+        match &result {
+            Ok(Ok(Ended::Closed(closed))) => self.keep_closed(closed),
+            _ => self.set_overlay(None),
+        }
         let result = result.unwrap_or_else(|panicked| {
             self.pool.discard();
             Err(Status::internal(format!("build: panicked: {}; the attempt is void", panicked.0)))
@@ -209,6 +220,7 @@ impl Running {
                 self.tip.adopt(height);
             }
             self.closed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.set_overlay(None);
             return Ok(());
         }
         if tip.is_some_and(|tip| height <= tip) {
@@ -253,6 +265,7 @@ impl Running {
             let tip = gap.tip.map_or_else(|| "no tip".to_string(), |tip| format!("the tip {tip}"));
             Status::failed_precondition(format!("apply: block {height} does not follow {tip}"))
         })?;
+        self.set_overlay(None); // after the tip has moved: a view takes the overlay first
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, other| other.height > height);
         logging::debug("applied", &[("height", &height), ("changes", &length), ("cells", &self.tip.cells())]);
         Ok(())
@@ -374,9 +387,10 @@ impl Execution for Service {
         let given_up = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stop = given_up.clone();
         let work = views.run(move || {
+            let open = running.overlay();
             let at = view::At {
                 tip: running.snapshot()?,
-                open: running.overlay(),
+                open,
                 remote: running.tip.remote().cloned(),
                 stop,
             };

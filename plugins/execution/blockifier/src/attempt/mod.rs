@@ -322,6 +322,8 @@ impl Attempt {
     }
 
     fn pump_segment(&mut self) -> Result<(), Broken> {
+        // With a state that cannot be read the workers may run in a circle and never hand out anything.
+        self.check_fault()?;
         let Some(segment) = &mut self.segment else { return Ok(()) };
         match caught(|| segment.poll()) {
             Ok(Polled { outcomes, halted, dry }) => {
