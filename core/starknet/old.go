@@ -55,8 +55,13 @@ const MainChain = "SN_MAIN"
 // FirstMainBlock07 is the first block of mainnet that has OldHash.
 const FirstMainBlock07 = 833
 
-// MainSequencer07 is the sequencer that early blocks of mainnet were hashed with though they do not print it.
-var MainSequencer07 = felt.MustHex("0x21f4b90b0377c82bf330b7b5295820769e72d79d8acd0effa0ebde6e9988bc5")
+// OldSequencer is the sequencer that early blocks of a public network were hashed with though they do not print it.
+func OldSequencer(chain string) felt.Felt {
+	if chain == MainChain {
+		return felt.MustHex("0x21f4b90b0377c82bf330b7b5295820769e72d79d8acd0effa0ebde6e9988bc5")
+	}
+	return felt.MustHex("0x46a89ae102987331d369645031b49c27738ed096f2789c24449966da4c6de6b")
+}
 
 // OldHashed is a transaction whose hash had other forms before 0.8.
 type OldHashed interface {

@@ -23,7 +23,10 @@ classes) and in published lists of transaction hashes, and print for each item w
 
 All files of one call are taken together: a state update is checked against its block, consecutive updates from genesis
 root by root, a compiled class against its declaration. A folder stands for the .json and .gz files in it. Classes are
-expected to have the class hash that is their file name.
+expected to have the class hash that is their file name or its end.
+
+Blocks from before 0.13.2 and transactions from before 0.8 are checked in the forms of their time, which cover less; of a
+block that is not closed the transaction hashes are checked.
 
 When a block hash does not fit the printed protocol version but fits another one, the block counts as right, with a note
 ("verified as 0.14.2 (file says 0.14.4)"); --strict makes that a mismatch.

@@ -110,6 +110,9 @@ func (f *File) object(d *decoder, raw json.RawMessage) bool {
 		} else {
 			f.Update = d.stateUpdate("state_update", fields["state_update"])
 		}
+	case has("transactions", "new_root"):
+		f.Kind = "JSON-RPC block"
+		d.fail("", "a block as the JSON-RPC API has it: verify reads the feeder gateway's form")
 	case has("pre_confirmed_block"):
 		f.Kind, f.Block = "pre-confirmed block", d.block("pre_confirmed_block", fields["pre_confirmed_block"])
 	case has("transactions", "block_hash"):

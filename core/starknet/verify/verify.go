@@ -242,9 +242,12 @@ func (f *File) count(v Verdict) int {
 	return n
 }
 
-// hashInName reads a hash that is the file's name.
+// hashInName reads a hash that is the file's name or its end, as in class_0x123.json.
 func hashInName(path string) (felt.Felt, bool) {
 	name, _, _ := strings.Cut(filepath.Base(path), ".")
+	if i := strings.LastIndex(name, "0x"); i > 0 {
+		name = name[i:]
+	}
 	if len(name) < 50 {
 		return felt.Felt{}, false // a number, not a hash
 	}
