@@ -365,3 +365,29 @@ func TestUnsynced(t *testing.T) {
 		must(t, j.Close())
 	}
 }
+
+// TestCopyWaits: a copy of a height has all that was asked for, so it must not be written before records still in the queue.
+func TestCopyWaits(t *testing.T) {
+	o := tiny
+	o.Garbage = 1 << 20
+	j, _ := open(t, newDisk(1), o)
+	must(t, j.Persist(4, []byte("one.")))
+	for i := range 30 {
+		must(t, j.Admit(transaction(i)))
+		b, err := j.release([]Key{key(i)}, true)
+		must(t, err)
+		must(t, b.wait())
+	}
+	j.mu.Lock()
+	j.options.Garbage = 1
+	late, now := &batch{}, &batch{}
+	j.queue = []*batch{{records: []record{{bytes: encodePersist(4, []byte("two."))}}}}
+	j.carry(late)
+	j.queue = nil
+	j.carry(now)
+	j.mu.Unlock()
+	if len(late.records) != 0 || len(now.records) != 1 || !now.records[0].copied {
+		t.Fatalf("%d and %d copies, want 0 and 1", len(late.records), len(now.records))
+	}
+	must(t, j.Close())
+}
