@@ -16,6 +16,9 @@ import (
 const (
 	maxBody  = 5 << 20 // a declared class has at most 4 MB
 	maxBatch = 1000    // requests in one body
+
+	// maxAnswer ends a batch: what was answered by then is sent, the rest is not run.
+	maxAnswer = 64 << 20
 )
 
 // Serve answers HTTP on the listener until the context ends, then lets running requests finish for a moment.
@@ -125,22 +128,43 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer runs a batch in order: a deployment may be followed by the first call of the account.
+// answer runs a batch in order: a deployment may be followed by the first call of the account. What the
+// answers hold is bounded: a request costs its sender nothing, and a thousand large blocks the node gigabytes.
 func (s *Server) answer(w http.ResponseWriter, ctx context.Context, requests []*jrpc2.ParsedRequest) {
-	var answers []*envelope
+	var answers [][]byte
+	size := 0
 	for _, request := range requests {
-		if a := s.one(ctx, request); a != nil {
-			answers = append(answers, a)
+		if ctx.Err() != nil {
+			return // the client left
+		}
+		var a *envelope
+		switch id := json.RawMessage(request.ID); {
+		case size < maxAnswer:
+			a = s.one(ctx, request)
+		case len(id) > 0:
+			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes: send smaller batches", maxAnswer))
+		}
+		if a != nil {
+			raw := written(a)
+			answers, size = append(answers, raw), size+len(raw)
 		}
 	}
-	switch {
-	case len(answers) == 0: // notifications only
+	if len(answers) == 0 { // notifications only
 		w.WriteHeader(http.StatusNoContent)
-	case requests[0].Batch:
-		reply(w, http.StatusOK, answers)
-	default:
-		reply(w, http.StatusOK, answers[0])
+		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	if !requests[0].Batch {
+		w.Write(answers[0])
+		return
+	}
+	before := "["
+	for _, raw := range answers {
+		io.WriteString(w, before)
+		w.Write(raw)
+		before = ","
+	}
+	io.WriteString(w, "]")
 }
 
 // one answers a request; nil for a notification.
@@ -182,11 +206,21 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimRight(buffer.Bytes(), "\n"), nil
 }
 
-func reply(w http.ResponseWriter, status int, v any) {
+// written encodes an answer, or says that it cannot.
+func written(v any) []byte {
 	body, err := encode(v)
 	if err != nil {
-		body, _ = encode(failure(nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
+		var id json.RawMessage
+		if e, ok := v.(*envelope); ok {
+			id = e.ID
+		}
+		body, _ = encode(failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
 	}
+	return body
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	body := written(v)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body)

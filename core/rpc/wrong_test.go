@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
 )
 
 // right has a good value for every parameter name; the wrong ones are put in their places one by one.
@@ -118,6 +121,37 @@ func TestABatchKeepsItsOrder(t *testing.T) {
 		if want := []string{"0x0", "0x2", "0x3"}[i%3]; a.ID != i || a.Result != want {
 			t.Errorf("answer %d: id %d, %s", i, a.ID, a.Result)
 		}
+	}
+}
+
+// TestABatchIsBounded: what would make the answer too large is not run, and says so under its own id.
+func TestABatchIsBounded(t *testing.T) {
+	handler := newWorld(t).server
+	ran := 0
+	handler.methods["test_large"] = method{call: func(context.Context, *input.Object) (any, error) {
+		ran++
+		return strings.Repeat("a", maxAnswer/4), nil
+	}}
+	var requests []string
+	for i := range 10 {
+		requests = append(requests, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"test_large"}`, i))
+	}
+	r := httptest.NewRecorder()
+	handler.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("["+strings.Join(requests, ",")+"]")))
+	var answers []struct {
+		ID    int
+		Error *jrpc2.Error
+	}
+	if err := json.Unmarshal(r.Body.Bytes(), &answers); err != nil || len(answers) != 10 {
+		t.Fatal(len(answers), err)
+	}
+	for i, a := range answers {
+		if a.ID != i || (a.Error != nil) != (i >= 4) {
+			t.Errorf("answer %d: id %d, %v", i, a.ID, a.Error)
+		}
+	}
+	if ran != 4 {
+		t.Errorf("%d requests were run, want 4", ran)
 	}
 }
 
