@@ -220,6 +220,15 @@ impl Attempt {
 
     /// Does what can be done now: one transaction on this thread, or a look at the pool.
     pub fn pump(&mut self) -> Result<(), Broken> {
+        let pumped = self.pump_once();
+        if pumped.is_err() {
+            // The pool is for the next attempt, however long this one is still held.
+            self.segment = None;
+        }
+        pumped
+    }
+
+    fn pump_once(&mut self) -> Result<(), Broken> {
         self.refused_first();
         if self.segment.is_some() {
             self.pump_segment()?;
