@@ -185,7 +185,10 @@ func (s *Server) eventRange(ctx context.Context, view *chain.View, q *eventQuery
 		return ref.number, nil
 	}
 	if q.from != nil && q.from.number != nil {
-		from = *q.from.number
+		// Who polls asks from the next block on; one further off is a mistake.
+		if from = *q.from.number; from > preConfirmed(view).number {
+			return 0, 0, errBlockNotFound
+		}
 	} else if q.from != nil {
 		if from, err = bound(q.from); err != nil {
 			return 0, 0, err
