@@ -8,7 +8,7 @@ import (
 
 // TestReadmeNamesEveryMethod: what is served is in the README, and nothing else is.
 func TestReadmeNamesEveryMethod(t *testing.T) {
-	raw, err := os.ReadFile("README.md")
+	raw, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

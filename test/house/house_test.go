@@ -1,4 +1,5 @@
-package conformance_test
+// Package house holds the rules of the house that a compiler does not know.
+package house
 
 import (
 	"bufio"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +40,7 @@ func mayImport(from, to string) bool {
 	case in(from, "sdk"):
 		return in(to, "sdk")
 	case in(from, "core"):
-		return !in(to, "plugins") && !in(to, "cmd") && !in(to, "examples")
+		return in(to, "core") || in(to, "sdk") || in(to, "contracts")
 	case in(from, "plugins"):
 		own := strings.Join(strings.SplitN(from, "/", 4)[:min(3, strings.Count(from, "/")+1)], "/")
 		return in(to, "sdk") || in(to, "core/starknet") || in(to, own)
@@ -124,8 +126,8 @@ func TestPluginPages(t *testing.T) {
 			continue
 		}
 		want := []string{"Name", "Description", "Configuration", "Capabilities", "Example"}
-		if got := sections(string(text)); strings.Join(got, ", ") != strings.Join(want, ", ") {
-			t.Errorf("%s: README.md has the sections %v, want %v", name, got, want)
+		if got := sections(string(text)); !slices.Equal(got[:min(len(got), len(want))], want) {
+			t.Errorf("%s: README.md has the sections %v, want %v first", name, got, want)
 		}
 	}
 }
