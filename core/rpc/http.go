@@ -17,6 +17,9 @@ const (
 	maxBody  = 5 << 20 // a declared class has at most 4 MB
 	maxBatch = 1000    // requests in one body
 
+	smallBody = 64 << 10
+	largeSum  = 16 << 20 // of the larger bodies that are worked on at the same time
+
 	// maxAnswer ends a batch: what was answered by then is sent, the rest is not run.
 	maxAnswer = 64 << 20
 )
@@ -115,17 +118,57 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusBadRequest, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)))
 		return
 	}
+	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
+	if len(body) > smallBody {
+		if s.large.Acquire(r.Context(), int64(len(body))) != nil {
+			return // the client left
+		}
+		defer s.large.Release(int64(len(body)))
+	}
+	if !json.Valid(body) {
+		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
+		return
+	}
+	if n := elements(body); n > maxBatch {
+		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", n, maxBatch)))
+		return
+	}
 	requests, err := jrpc2.ParseRequests(body)
 	switch {
-	case err != nil || !json.Valid(body):
+	case err != nil:
 		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
 	case len(requests) == 0:
 		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")))
-	case len(requests) > maxBatch:
-		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", len(requests), maxBatch)))
 	default:
 		s.answer(w, r.Context(), requests)
 	}
+}
+
+// elements counts what a list holds, one too many for an empty one, without decoding it; 1 for what is no list.
+func elements(valid []byte) int {
+	if valid = bytes.TrimSpace(valid); valid[0] != '[' {
+		return 1
+	}
+	count, depth := 1, 0
+	for i := 0; i < len(valid); i++ {
+		switch valid[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case ',':
+			if depth == 1 {
+				count++
+			}
+		case '"':
+			for i++; valid[i] != '"'; i++ {
+				if valid[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return count
 }
 
 // answer runs a batch in order: a deployment may be followed by the first call of the account. What the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/creachadair/jrpc2"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
@@ -40,6 +41,7 @@ type Server struct {
 	methods map[string]method
 	mint    minter
 	bodies  bodies
+	large   *semaphore.Weighted // bytes of request bodies
 }
 
 // method is one entry of the table: params name its parameters by position.
@@ -56,7 +58,7 @@ func New(o Options) *Server {
 	if o.ViewTimeout == 0 {
 		o.ViewTimeout = 30 * time.Second
 	}
-	s := &Server{Options: o, methods: map[string]method{}}
+	s := &Server{Options: o, methods: map[string]method{}, large: semaphore.NewWeighted(largeSum)}
 	groups := []map[string]method{
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(),
 		s.viewMethods(), s.traceMethods(), s.writeMethods(),

@@ -124,6 +124,16 @@ func TestABatchKeepsItsOrder(t *testing.T) {
 	}
 }
 
+func TestElements(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"a":[1,2,3]}`: 1, ` [ ]`: 1, `[1]`: 1, `[1,2]`: 2, `["a,b","c\",d"]`: 2, `[[1,2],{"a":1,"b":[3,4]},"\\"]`: 3, `7`: 1,
+	} {
+		if got := elements([]byte(text)); got != want {
+			t.Errorf("%s has %d elements, want %d", text, got, want)
+		}
+	}
+}
+
 // TestABatchIsBounded: what would make the answer too large is not run, and says so under its own id.
 func TestABatchIsBounded(t *testing.T) {
 	handler := newWorld(t).server
