@@ -388,12 +388,7 @@ impl Execution for Service {
         let stop = given_up.clone();
         let work = views.run(move || {
             let open = running.overlay();
-            let at = view::At {
-                tip: running.snapshot()?,
-                open,
-                remote: running.tip.remote().cloned(),
-                stop,
-            };
+            let at = view::At { tip: running.snapshot()?, open, remote: running.tip.remote().cloned(), stop };
             view::answer(&running.chain, at, &request)
         });
         let answer = if timeout == 0 {
