@@ -27,6 +27,9 @@ type Config struct {
 	InitialBalance *big.Int
 	AccountClass   genesis.AccountClass
 
+	PoolTTL         time.Duration // how long a transaction may wait; 0: for ever
+	PoolCapacityMiB int
+
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string
 	Workers  int // of the executor; 0: one per processor

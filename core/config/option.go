@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
 )
@@ -32,7 +33,7 @@ func (o Option) Env() string {
 
 // Options is the table of all settings, in the order of the sample file.
 func Options() []Option {
-	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), nodeOptions(), stageOptions())
+	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), nodeOptions(), stageOptions())
 }
 
 func rpcOptions() []Option {
@@ -175,6 +176,33 @@ func genesisOptions() []Option {
 				return nil
 			},
 			Get: func(c *Config) string { return string(c.AccountClass) }},
+	}
+}
+
+func poolOptions() []Option {
+	return []Option{
+		{Key: "pool.ttl", Flag: "pool-ttl", Default: "1h0m0s", Value: "DURATION",
+			Help: "how long a transaction may wait, such as 90s or 1h; 0: for ever",
+			Set: func(c *Config, s string) error {
+				d, err := time.ParseDuration(s)
+				if err != nil || d != 0 && d < time.Second {
+					return fmt.Errorf("%q: choose a duration of at least 1s, such as 90s or 1h, or 0", s)
+				}
+				c.PoolTTL = d
+				return nil
+			},
+			Get: func(c *Config) string { return c.PoolTTL.String() }},
+		{Key: "pool.capacity_mib", Flag: "pool-capacity-mib", Default: "1024", Number: true, Value: "MIB",
+			Help: "memory for waiting transactions with their classes, in MiB",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1<<20)
+				if err == nil && n == 0 {
+					err = fmt.Errorf("%q: choose at least 1", s)
+				}
+				c.PoolCapacityMiB = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.PoolCapacityMiB) }},
 	}
 }
 

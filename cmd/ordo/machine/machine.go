@@ -24,6 +24,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/node"
+	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -118,6 +119,7 @@ func (m *Machine) startNode(ctx context.Context) (err error) {
 		}},
 		Genesis:         &node.Genesis{Diff: m.Genesis.Diff, Classes: m.Genesis.Classes},
 		ConsensusConfig: plugin(ordov1.Stage_STAGE_CONSENSUS).Spec().Config,
+		Pool:            pool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20},
 		Log:             m.log,
 	})
 	if err != nil {
