@@ -18,6 +18,7 @@ environment variables are those of starknet-devnet where both have the setting; 
 own that starts with ORDO_.`
 
 func devCommand() *cobra.Command {
+	var argent bool
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Start a development node",
@@ -28,10 +29,15 @@ func devCommand() *cobra.Command {
 			if err := overFile(&c, cmd); err != nil {
 				return err
 			}
+			if argent {
+				fmt.Fprintln(os.Stderr, "ordo: --predeclare-argent: Argent's classes are under the GPL and not shipped: none is declared")
+			}
 			return serve(cmd.Context(), c)
 		},
 	}
 	config.Bind(cmd.Flags())
+	// Test suites pass it to devnet whether they need the classes or not.
+	cmd.Flags().BoolVar(&argent, "predeclare-argent", false, "accepted as devnet's; declares nothing and says so")
 	cmd.Flags().SortFlags = false
 	return cmd
 }
