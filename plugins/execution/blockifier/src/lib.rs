@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`service`] | the gRPC service, one method each |
+//! | [`running`] | the stage from Configure on: tip, open attempt, closed ones |
 //! | [`attempt`] | one block attempt: executor, results, close |
 //! | [`stream`] | drives an attempt from a Build stream |
 //! | [`state`] | the tip in memory, snapshots of it, misses read from storage |
@@ -21,6 +22,7 @@ pub mod diff;
 pub mod felts;
 pub mod refusal;
 pub mod results;
+pub mod running;
 pub mod service;
 pub mod simulate;
 pub mod state;

@@ -6,9 +6,10 @@ use blockifier::state::cached_state::{CachedState, StateMaps};
 use blockifier::state::state_api::{StateReader, StateResult};
 use blockifier::state::stateful_compression::allocate_aliases_in_storage;
 use ordo_sdk::v1;
-use starknet_api::core::ClassHash;
+use starknet_api::core::{ClassHash, ContractAddress};
+use starknet_api::state::StorageKey;
 
-use super::{alias_keys, begin, Attempt, Broken};
+use super::{begin, Attempt, Broken};
 use crate::diff;
 use crate::felts::Word;
 use crate::results::GasSum;
@@ -97,4 +98,24 @@ impl Attempt {
         }
         Ok(state.to_state_diff()?.state_maps)
     }
+}
+
+/// Storage slots of the alias contract that closing a block with these changes will look at.
+fn alias_keys(changes: &StateMaps, alias: ContractAddress) -> Vec<(ContractAddress, StorageKey)> {
+    use blockifier::state::stateful_compression as compression;
+    let mut keys = vec![(alias, compression::ALIAS_COUNTER_STORAGE_KEY)];
+    let mut consider = |key: StorageKey| {
+        if key.0 >= compression::MIN_VALUE_FOR_ALIAS_ALLOC {
+            keys.push((alias, key));
+        }
+    };
+    for address in changes.get_contract_addresses() {
+        consider(StorageKey(address.0));
+    }
+    for (address, key) in changes.storage.keys() {
+        if *address > compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS {
+            consider(*key);
+        }
+    }
+    keys
 }

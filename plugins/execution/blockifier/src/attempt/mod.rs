@@ -7,6 +7,7 @@
 //! and diffs do not depend on the way they were computed.
 
 mod close;
+mod full;
 mod pool;
 mod segment;
 
@@ -25,7 +26,6 @@ use bytes::Bytes;
 use ordo_sdk::v1;
 use ordo_sdk::v1::transaction_result::Status;
 use starknet_api::core::{ClassHash, ContractAddress};
-use starknet_api::state::StorageKey;
 
 use crate::classes;
 use crate::config::Executor;
@@ -383,27 +383,6 @@ impl Attempt {
         self.check_fault()
     }
 
-    fn set_full(&mut self) {
-        let weights =
-            *self.executor.bouncer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_bouncer_weights();
-        let most = self.block.context.bouncer_config.block_max_capacity;
-        let used = [
-            ("transactions", weights.n_txs as u64, most.n_txs as u64),
-            ("state diff", weights.state_diff_size as u64, most.state_diff_size as u64),
-            ("events", weights.n_events as u64, most.n_events as u64),
-            ("messages to l1", weights.message_segment_length as u64, most.message_segment_length as u64),
-            ("l1 gas", weights.l1_gas as u64, most.l1_gas as u64),
-            ("sierra gas", weights.sierra_gas.0, most.sierra_gas.0),
-            ("proving gas", weights.proving_gas.0, most.proving_gas.0),
-            ("l2 gas", weights.receipt_l2_gas.0, most.receipt_l2_gas.0),
-        ];
-        let fullest = used
-            .into_iter()
-            .max_by(|a, b| (a.1 as f64 / a.2.max(1) as f64).total_cmp(&(b.1 as f64 / b.2.max(1) as f64)));
-        let (name, have, limit) = fullest.expect("the list is not empty");
-        self.full = Some(format!("the next transaction does not fit; nearest to its limit: {name}, {have} of {limit}"));
-    }
-
     /// Why nothing more runs.
     pub fn full(&self) -> Option<&str> {
         self.full.as_deref()
@@ -474,24 +453,4 @@ fn first_called(run: &Transaction) -> Option<ContractAddress> {
     let Transaction::Account(account) = run else { return None };
     let starknet_api::executable_transaction::AccountTransaction::Invoke(invoke) = &account.tx else { return None };
     ContractAddress::try_from(*invoke.calldata().0.get(1)?).ok()
-}
-
-/// Storage slots of the alias contract that closing a block with these changes will look at.
-fn alias_keys(changes: &StateMaps, alias: ContractAddress) -> Vec<(ContractAddress, StorageKey)> {
-    use blockifier::state::stateful_compression as compression;
-    let mut keys = vec![(alias, compression::ALIAS_COUNTER_STORAGE_KEY)];
-    let mut consider = |key: StorageKey| {
-        if key.0 >= compression::MIN_VALUE_FOR_ALIAS_ALLOC {
-            keys.push((alias, key));
-        }
-    };
-    for address in changes.get_contract_addresses() {
-        consider(StorageKey(address.0));
-    }
-    for (address, key) in changes.storage.keys() {
-        if *address > compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS {
-            consider(*key);
-        }
-    }
-    keys
 }
