@@ -358,7 +358,7 @@ func TestHostKilled(t *testing.T) {
 		select {}
 	}
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestHostKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), "ORDO_TEST_HOST=1")
+	cmd.Env = append(os.Environ(), "ORDO_TEST_HOST=1", "TMPDIR="+t.TempDir()) // a killed process cleans nothing up
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
