@@ -11,7 +11,7 @@ test: ## set up, then all tests
 	@scripts/setup.sh --tests
 	@scripts/test.sh
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck, rustfmt, clippy
 	@scripts/lint.sh
 
 proto: ## regenerate the Go code of sdk/proto (needs no protoc)

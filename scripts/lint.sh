@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint of the Go code; staticcheck comes as a Go module of a fixed version, so nothing is installed.
+# Lint of Go and Rust; staticcheck comes as a Go module of a fixed version, so nothing is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -8,3 +8,4 @@ unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null
 go vet ./...
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 cargo fmt --all --check
+cargo clippy --release --locked --workspace --all-targets -- -D warnings
