@@ -20,7 +20,6 @@ type Plugin struct {
 	options Options
 	log     hclog.Logger
 	info    *ordov1.DescribeResponse
-	started time.Time
 
 	control *grpc.ClientConn // health, Describe, Configure, Drain
 	data    *grpc.ClientConn // the stage
@@ -73,9 +72,6 @@ func (p *Plugin) Pid() int {
 
 // Generation tells which start of its stage this is. Nothing of an older generation may be used.
 func (p *Plugin) Generation() uint64 { return p.spec.Generation }
-
-// Started is when Configure had answered.
-func (p *Plugin) Started() time.Time { return p.started }
 
 // Warnings are what Configure had to say besides yes.
 func (p *Plugin) Warnings() []*ordov1.Diagnostic { return p.warnings }

@@ -184,7 +184,6 @@ func (p *Plugin) introduce(ctx context.Context) error {
 		return fmt.Errorf("describe after configure: %w", p.withLastWords(err))
 	}
 	p.info = info
-	p.started = time.Now()
 	go p.watch()
 	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
 		"capabilities", strings.Join(info.GetCapabilities(), ","))

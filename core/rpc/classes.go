@@ -78,18 +78,11 @@ func (s *Server) definition(ctx context.Context, ref *blockRef, hash []byte) (an
 }
 
 func (s *Server) classAt(ctx context.Context, p *input.Object) (any, error) {
-	contract, ref, err := s.contractParam(ctx, p)
+	class, ref, err := s.classOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	state, err := s.read(ctx, ref, &ordov1.StateRequest{ClassHashes: contract})
-	if err != nil {
-		return nil, err
-	}
-	if isZero(state.ClassHashes) {
-		return nil, errContractNotFound
-	}
-	return s.definition(ctx, ref, state.ClassHashes)
+	return s.definition(ctx, ref, class)
 }
 
 func (s *Server) compiledCasm(ctx context.Context, p *input.Object) (any, error) {

@@ -109,18 +109,24 @@ func (s *Server) nonce(ctx context.Context, p *input.Object) (any, error) {
 }
 
 func (s *Server) classHashAt(ctx context.Context, p *input.Object) (any, error) {
+	class, _, err := s.classOf(ctx, p)
+	return hexFelt(class), err
+}
+
+// classOf is the class of the contract asked for, at the block asked for.
+func (s *Server) classOf(ctx context.Context, p *input.Object) (class []byte, ref *blockRef, err error) {
 	contract, ref, err := s.contractParam(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, ref, err
 	}
 	state, err := s.read(ctx, ref, &ordov1.StateRequest{ClassHashes: contract})
 	if err != nil {
-		return nil, err
+		return nil, ref, err
 	}
 	if isZero(state.ClassHashes) {
-		return nil, errContractNotFound
+		return nil, ref, errContractNotFound
 	}
-	return hexFelt(state.ClassHashes), nil
+	return state.ClassHashes, ref, nil
 }
 
 func (s *Server) storageAt(ctx context.Context, p *input.Object) (any, error) {

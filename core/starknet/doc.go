@@ -7,16 +7,6 @@ package starknet
 
 import "github.com/ordo-sequencer/ordo/core/starknet/felt"
 
-// ContractLeaf is a contract's leaf in the contracts trie; the caller leaves the contract out when all three are zero.
-func ContractLeaf(classHash, storageRoot, nonce felt.Felt) felt.Felt {
-	return pedersenChain(classHash, storageRoot, nonce, felt.Zero())
-}
-
-// ClassLeaf is a class's leaf in the classes trie.
-func ClassLeaf(compiledClassHash felt.Felt) felt.Felt {
-	return poseidonPair(text("CONTRACT_CLASS_LEAF_V0"), compiledClassHash)
-}
-
 // StateRoot combines the roots of the two tries.
 //
 // A state without Sierra classes had the contracts root itself as its root until 0.14.0; since then it is hashed with the

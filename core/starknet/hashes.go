@@ -11,19 +11,9 @@ func text(s string) felt.Felt { return felt.MustShortString(s) }
 
 func num[T ~int | ~uint8 | ~uint32 | ~uint64](n T) felt.Felt { return felt.FromUint64(uint64(n)) }
 
-func poseidonPair(a, b felt.Felt) felt.Felt { return poseidon.Hash(a, b) }
-
 func poseidonMany(list ...felt.Felt) felt.Felt { return poseidon.HashMany(list...) }
 
 func pedersenMany(list ...felt.Felt) felt.Felt { return pedersen.HashArray(list...) }
-
-// pedersenChain folds the list from its first element, without a length.
-func pedersenChain(first felt.Felt, rest ...felt.Felt) felt.Felt {
-	for _, f := range rest {
-		first = pedersen.Hash(first, f)
-	}
-	return first
-}
 
 // concat is for lists that are hashed whole.
 func concat(parts ...[]felt.Felt) []felt.Felt {

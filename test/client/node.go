@@ -186,9 +186,3 @@ func (n Node) Block(ctx context.Context, id any) (b Block, err error) {
 	err = n.Call(ctx, "starknet_getBlockWithTxHashes", map[string]any{"block_id": id}, &b)
 	return b, err
 }
-
-// Receipt asks for a receipt, as it came.
-func (n Node) Receipt(ctx context.Context, hash string) (r map[string]any, err error) {
-	err = n.Call(ctx, "starknet_getTransactionReceipt", []any{hash}, &r)
-	return r, err
-}

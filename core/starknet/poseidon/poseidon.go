@@ -15,13 +15,6 @@ func Hash(a, b felt.Felt) felt.Felt {
 	return felt.Felt(s[0])
 }
 
-// HashSingle returns the hash of one felt: the first lane of the permuted state (a, 0, 1).
-func HashSingle(a felt.Felt) felt.Felt {
-	s := state{fp.Element(a), fp.Element{}, fp.One()}
-	s.permute(load())
-	return felt.Felt(s[0])
-}
-
 // HashMany returns the sponge hash of a list of any length.
 func HashMany(list ...felt.Felt) felt.Felt {
 	var s Sponge

@@ -39,7 +39,7 @@ func startProcess(t testing.TB, runDir, dataDir string, generation uint64, confi
 	t.Helper()
 	h := sdk.Handshake()
 	cmd := exec.Command(os.Args[0], asPlugin)
-	cmd.Env = append(os.Environ(), h.MagicCookieKey+"="+h.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", "PLUGIN_UNIX_SOCKET_DIR="+runDir, "ORDO_LOG_LEVEL=warn")
+	cmd.Env = append(os.Environ(), h.MagicCookieKey+"="+h.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", "PLUGIN_UNIX_SOCKET_DIR="+runDir, "ORDO_PLUGIN_LOG=warn")
 	cmd.Stderr = os.Stderr
 	stdout := must(cmd.StdoutPipe())
 	if err := cmd.Start(); err != nil {
