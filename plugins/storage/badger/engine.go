@@ -3,10 +3,12 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	lib "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // write is one change of a key; a nil value removes it.
@@ -22,6 +24,9 @@ type engine struct {
 	// taken: nobody sees a part of it.
 	split sync.RWMutex
 }
+
+// maxUnborn bounds how many logs without content are mended at one start.
+const maxUnborn = 8
 
 // maxBatch is the share of Badger's own limit that one transaction may fill.
 const maxBatch = 0.9
@@ -41,6 +46,15 @@ func openEngine(dir string, o Options) (*engine, error) {
 		WithValueLogFileSize(64 << 20). // nothing goes there: every value is below the threshold
 		WithLogger(badgerLog{o.Log})
 	db, err := lib.Open(opts)
+	// A process that was killed between creating a log and giving it a size leaves an empty file, one for each such death.
+	// Badger refuses it, but only after it has made it whole: under the lock of the folder, so that the next try, which
+	// finds nothing in it, is right.
+	for range maxUnborn {
+		if err == nil || !strings.Contains(err.Error(), z.NewFile.Error()) {
+			break
+		}
+		db, err = lib.Open(opts)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open database in %s: %w", dir, err)
 	}

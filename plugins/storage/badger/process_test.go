@@ -121,6 +121,32 @@ func TestKill(t *testing.T) {
 	checkState(t, s, c, 0)
 }
 
+// TestUnborn opens a store in which a killed process left logs that have a name and nothing else.
+func TestUnborn(t *testing.T) {
+	dir, c := t.TempDir(), newTestChain(82)
+	for range 5 {
+		c.grow()
+	}
+	s, err := Open(dir, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	commitAll(t, s, c.blocks...)
+	waitRoots(t, s, c)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"00091.mem", "00092.mem", "000093.vlog"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, dir, testOptions())
+	waitRoots(t, s, c)
+	checkBlocks(t, s, c)
+	checkState(t, s, c, 0)
+}
+
 func send(ctx context.Context, client ordov1.StorageClient, b *block) error {
 	stream, err := client.Commit(ctx)
 	if err != nil {
