@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -50,18 +51,24 @@ type Options struct {
 	MaxCommits      int
 	ScoreTimeout    time.Duration // how long the ordering plugin may think about a batch; 500 ms
 
-	Journal Journal          // nil: what was admitted does not outlive the process
-	Clock   func() time.Time // nil: time.Now
-	Log     hclog.Logger     // nil: none
+	// Suspect is told of a stage that missed a deadline or broke off a stream: whoever restarts plugins decides. It must not
+	// block. nil: nobody restarts anything, and the first such fault ends the node.
+	Suspect    func(stage ordov1.Stage, why error)
+	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
+
+	Journal  Journal           // nil: what was admitted does not outlive the process
+	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
+	Clock    func() time.Time  // nil: time.Now
+	Log      hclog.Logger      // nil: none
 }
 
 // Journal makes promises durable before they are given.
 type Journal interface {
-	// Admit returns when the transaction would survive the end of the process.
-	Admit(tx *ordov1.Transaction, class *ordov1.Class) error
-	// Persist returns when the bytes that consensus wants kept for this height would.
-	Persist(height uint64, data []byte) error
+	journal.Promises
+	journal.Heights
 }
+
+var _ Journal = (*journal.Journal)(nil)
 
 // Block is what every new block carries until a fee market sets it.
 type Block struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/sdk/grammar"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -357,13 +358,14 @@ func TestRanking(t *testing.T) {
 	}
 }
 
-type journal struct {
+type ledger struct {
+	nothing
 	mu   sync.Mutex
 	txs  int
 	full bool
 }
 
-func (j *journal) Admit(*ordov1.Transaction, *ordov1.Class) error {
+func (j *ledger) Admit(*ordov1.Transaction, *ordov1.Class) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.full {
@@ -373,11 +375,18 @@ func (j *journal) Admit(*ordov1.Transaction, *ordov1.Class) error {
 	return nil
 }
 
-func (j *journal) Persist(uint64, []byte) error { return nil }
+// nothing is a journal that forgets.
+type nothing struct{}
+
+func (nothing) Admit(*ordov1.Transaction, *ordov1.Class) error { return nil }
+func (nothing) Drop(...journal.Key) error                      { return nil }
+func (nothing) Settle(...journal.Key) error                    { return nil }
+func (nothing) Mark(journal.Step) error                        { return nil }
+func (nothing) Persist(uint64, []byte) error                   { return nil }
 
 func TestJournal(t *testing.T) {
 	w := newWorld(t)
-	j := &journal{}
+	j := &ledger{}
 	w.options.Journal = j
 	n := w.start()
 	a := w.tx(1, 0, plain, 0)
