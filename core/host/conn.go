@@ -11,9 +11,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// dialData opens the connection that carries the stage's calls. It is separate from go-plugin's, so that a health check
+// dialSocket opens a connection that carries the stage's calls. It is separate from go-plugin's, so that a health check
 // never waits behind a block.
-func dialData(socket string, m *meter) (*grpc.ClientConn, error) {
+func (p *Plugin) dialSocket(socket string) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", socket)
@@ -26,8 +26,17 @@ func dialData(socket string, m *meter) (*grpc.ClientConn, error) {
 		}
 		return conn, nil
 	}
-	return sdk.Dial(socket, grpc.WithContextDialer(dial),
-		grpc.WithChainUnaryInterceptor(m.unary), grpc.WithChainStreamInterceptor(m.stream))
+	return sdk.Dial(socket, append(p.interceptors(), grpc.WithContextDialer(dial))...)
+}
+
+// interceptors stand before every call of the stage: the size of an answer, the statistics, the time an answer may take.
+func (p *Plugin) interceptors() []grpc.DialOption {
+	c := &clock{limit: p.options.CallLimit, overdue: p.Condemn}
+	return []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(boundUnary, p.meter.unary, c.unary),
+		grpc.WithChainStreamInterceptor(boundStream, p.meter.stream, c.stream),
+		grpc.WithMaxHeaderListSize(1 << 20),
+	}
 }
 
 // samePeer refuses a socket that another user serves: the folder is private, but a plugin may have named any path.

@@ -19,7 +19,8 @@ func InProcess(ctx context.Context, options Options, spec Spec, service *sdk.Ser
 	if spec.Generation == 0 {
 		spec.Generation = 1
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), info: service.Describe()}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p.info.Store(service.Describe())
 	p.log = options.Logger.Named(p.Name())
 	if err := p.makeRunDir(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name(), err)
@@ -38,8 +39,7 @@ func InProcess(ctx context.Context, options Options, spec Spec, service *sdk.Ser
 	if p.control, err = sdk.Dial("bufconn", dial); err != nil {
 		return nil, err
 	}
-	if p.data, err = sdk.Dial("bufconn", dial, grpc.WithChainUnaryInterceptor(p.meter.unary),
-		grpc.WithChainStreamInterceptor(p.meter.stream)); err != nil {
+	if p.data, err = sdk.Dial("bufconn", append(p.interceptors(), dial)...); err != nil {
 		return nil, err
 	}
 	p.stop = func() {

@@ -19,7 +19,7 @@ type Plugin struct {
 	spec    Spec
 	options Options
 	log     hclog.Logger
-	info    *ordov1.DescribeResponse
+	info    atomic.Pointer[ordov1.DescribeResponse]
 
 	control *grpc.ClientConn // health, Describe, Configure, Drain
 	data    *grpc.ClientConn // the stage
@@ -37,18 +37,19 @@ type Plugin struct {
 	exited   chan struct{}
 	reason   string // valid after exited
 
-	silent atomic.Int64 // when the health checks began to fail, in ns; 0: they do not
+	silent atomic.Int64           // for how long the health checks have failed, in ns; 0: they do not
+	doom   atomic.Pointer[string] // why we killed it
 }
 
 // Conn is the connection for the stage's calls. It is closed when the plugin ends; calls then say so with Unavailable.
 func (p *Plugin) Conn() *grpc.ClientConn { return p.data }
 
 // Info is what the plugin said about itself.
-func (p *Plugin) Info() *ordov1.DescribeResponse { return p.info }
+func (p *Plugin) Info() *ordov1.DescribeResponse { return p.info.Load() }
 
 // Has tells whether the plugin announced a capability.
 func (p *Plugin) Has(capability string) bool {
-	for _, c := range p.info.GetCapabilities() {
+	for _, c := range p.Info().GetCapabilities() {
 		if c == capability {
 			return true
 		}
@@ -60,7 +61,7 @@ func (p *Plugin) Has(capability string) bool {
 func (p *Plugin) Spec() Spec { return p.spec }
 
 // Name is how messages name the plugin: "ordering/fifo".
-func (p *Plugin) Name() string { return StageName(p.spec.Stage) + "/" + p.info.GetName() }
+func (p *Plugin) Name() string { return StageName(p.spec.Stage) + "/" + p.Info().GetName() }
 
 // Pid is the plugin's process; 0 when it runs in this one.
 func (p *Plugin) Pid() int {
@@ -104,41 +105,6 @@ func (p *Plugin) Healthy(ctx context.Context) error {
 	return nil
 }
 
-// Silent tells for how long the plugin has not answered the host's health checks; zero when it answers. A process that
-// is stopped, or held by a debugger, is silent: whether to wait or to Kill is for the caller to say.
-func (p *Plugin) Silent() time.Duration {
-	since := p.silent.Load()
-	if since == 0 {
-		return 0
-	}
-	return time.Since(time.Unix(0, since))
-}
-
-// watch checks the plugin's health until it ends.
-func (p *Plugin) watch() {
-	ticker := time.NewTicker(p.options.HealthInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.exited:
-			return
-		case <-ticker.C:
-		}
-		asked := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), p.options.HealthInterval)
-		err := p.Healthy(ctx)
-		cancel()
-		switch was := p.silent.Load(); {
-		case err == nil && was != 0:
-			p.silent.Store(0)
-			p.log.Info("answers again", "after", time.Since(time.Unix(0, was)).Round(time.Millisecond))
-		case err != nil && was == 0 && p.ExitReason() == "":
-			p.silent.Store(asked.UnixNano())
-			p.log.Warn("does not answer its health check", "error", err)
-		}
-	}
-}
-
 // Drain lets the plugin finish and flush. It goes on running, and refuses calls; Stop ends it. Without a deadline in ctx
 // the plugin gets ten seconds.
 func (p *Plugin) Drain(ctx context.Context) error {
@@ -178,6 +144,14 @@ func (p *Plugin) Stop(ctx context.Context) error {
 // Kill ends the plugin and its children now, without Drain, and returns when they are gone.
 func (p *Plugin) Kill() { p.shutdown(0) }
 
+// Condemn is Kill for a reason, which ExitReason then tells. The first reason holds.
+func (p *Plugin) Condemn(why string) {
+	if p.ExitReason() == "" {
+		p.doom.CompareAndSwap(nil, &why)
+	}
+	p.Kill()
+}
+
 // shutdown asks for the end and enforces it after the grace time. go-plugin's own Kill has no deadline and ends one
 // process only, so the timer and the kill of the group are ours.
 func (p *Plugin) shutdown(grace time.Duration) {
@@ -207,6 +181,9 @@ func (p *Plugin) shutdown(grace time.Duration) {
 // ended is called once, when the process is gone.
 func (p *Plugin) ended(reason string) {
 	p.reason = reason
+	if why := p.doom.Load(); why != nil {
+		p.reason = *why
+	}
 	p.removeRunDir()
 	close(p.exited)
 	p.data.Close()

@@ -125,6 +125,13 @@ func (s *Set) Plugins() []*Plugin {
 	return all
 }
 
+// generation is the newest that a start of the stage was given.
+func (s *Set) generation(stage ordov1.Stage) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(1, s.specs[stage].Generation)
+}
+
 // Restart replaces a stage's plugin by a new process of the next generation. The old one is killed if it still runs. How
 // often to try, and how long to wait between, is the caller's business.
 func (s *Set) Restart(ctx context.Context, stage ordov1.Stage) (*Plugin, error) {

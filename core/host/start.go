@@ -50,7 +50,8 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	if err := verifyChecksums(spec.Checksums); err != nil {
 		return nil, err
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), info: &ordov1.DescribeResponse{Name: filepath.Base(path)}}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p.info.Store(&ordov1.DescribeResponse{Name: filepath.Base(path)})
 	p.log = options.Logger.Named(StageName(spec.Stage))
 	if err := p.makeRunDir(); err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		return fail(p.abandon(fmt.Errorf("socket path %s is too long", address)))
 	}
 	p.meter = &meter{exited: p.exited, reason: p.goneText}
-	if p.data, err = dialData(address, p.meter); err != nil {
+	if p.data, err = p.dialSocket(address); err != nil {
 		return fail(p.abandon(err))
 	}
 	go func() {
@@ -148,7 +149,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	if info.GetName() == "" {
 		return errors.New("describe: the plugin has no name")
 	}
-	p.info = info
+	p.info.Store(info)
 	p.log = p.options.Logger.Named(p.Name())
 	if p.process != nil {
 		p.process.output.rename(p.log)
@@ -158,6 +159,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 			return fmt.Errorf("data folder: %w", err)
 		}
 	}
+	go p.watch() // from now on: a plugin may be wedged in Configure too
 	configuring, cancelConfigure := context.WithTimeout(ctx, p.options.ConfigureTimeout)
 	defer cancelConfigure()
 	resp, err := client.Configure(configuring, &ordov1.ConfigureRequest{
@@ -183,8 +185,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	if info, err = client.Describe(configuring, &ordov1.DescribeRequest{}); err != nil {
 		return fmt.Errorf("describe after configure: %w", p.withLastWords(err))
 	}
-	p.info = info
-	go p.watch()
+	p.info.Store(info)
 	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
 		"capabilities", strings.Join(info.GetCapabilities(), ","))
 	return nil

@@ -71,6 +71,15 @@ func (m *meter) snapshot() []MethodStats {
 	return all
 }
 
+// received counts the answers of all methods.
+func (m *meter) received() (n uint64) {
+	m.methods.Range(func(_, value any) bool {
+		n += value.(*counters).received.Load()
+		return true
+	})
+	return n
+}
+
 // explain tells a caller that the plugin is gone, instead of how the connection noticed.
 func (m *meter) explain(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {

@@ -1,0 +1,53 @@
+package host
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Death is the end of one life, or a start that failed.
+type Death struct {
+	At         time.Time
+	Generation uint64
+	Why        string
+}
+
+// budget counts the deaths of one stage and says how long to wait for the next start.
+type budget struct {
+	restarts     int
+	window       time.Duration
+	first, limit time.Duration // of the pause
+
+	deaths []Death // within the window, oldest first; at most restarts+1
+}
+
+// spend records a death. The pause before the next start doubles with each death in the window, with jitter, so that
+// plugins that fail for one reason do not come back in step. Not ok: the budget is spent.
+func (b *budget) spend(d Death) (pause time.Duration, ok bool) {
+	b.deaths = append(b.deaths, d)
+	for d.At.Sub(b.deaths[0].At) > b.window {
+		b.deaths = b.deaths[1:]
+	}
+	if len(b.deaths) > b.restarts {
+		return 0, false
+	}
+	pause = b.first
+	for range len(b.deaths) - 1 {
+		if pause *= 2; pause >= b.limit {
+			pause = b.limit
+			break
+		}
+	}
+	return pause/2 + rand.N(pause/2+1), true
+}
+
+// account says what happened, for whoever has to look after it now.
+func (b *budget) account() string {
+	var lines strings.Builder
+	for _, d := range b.deaths[max(0, len(b.deaths)-3):] {
+		fmt.Fprintf(&lines, "\n  %s generation %d: %s", d.At.Format("15:04:05.000"), d.Generation, d.Why)
+	}
+	return lines.String()
+}

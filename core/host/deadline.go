@@ -1,0 +1,183 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// clock limits how long each call of a stage may wait for an answer. A plugin whose answer is overdue is wedged, although
+// its health check may be answered still; overdue is told so, once or more.
+type clock struct {
+	limit   time.Duration // 0: none
+	overdue func(why string)
+
+	mu   sync.Mutex
+	late map[string]int // calls in a row that were overdue, for the methods that get a second chance
+}
+
+// patience says how a method's time is counted.
+type patience struct {
+	times   time.Duration // of the limit
+	lenient bool          // work that a client's request can make long: one overdue call is not a wedged plugin
+}
+
+func patienceFor(method string) patience {
+	switch method[strings.LastIndexByte(method, '/')+1:] {
+	case "Validate", "View":
+		return patience{times: 1, lenient: true}
+	case "Compile":
+		return patience{times: 2, lenient: true}
+	}
+	return patience{times: 1}
+}
+
+func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if c.limit == 0 || !ofStage(method) {
+		return invoke(ctx, method, req, reply, conn, opts...)
+	}
+	p := patienceFor(method)
+	limit := c.limit * p.times
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := invoke(limited, method, req, reply, conn, opts...)
+	if err == nil || status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil || limited.Err() == nil {
+		if p.lenient && err == nil {
+			c.inTime(method)
+		}
+		return err
+	}
+	why := fmt.Sprintf("%s: no answer within %s", method[strings.LastIndexByte(method, '/')+1:], limit)
+	if !p.lenient || c.again(method) {
+		go c.overdue(why + ": killed by the node")
+	}
+	return status.Error(codes.DeadlineExceeded, why)
+}
+
+func (c *clock) inTime(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.late, method)
+}
+
+// again counts an overdue call and tells whether it is the second in a row.
+func (c *clock) again(method string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late == nil {
+		c.late = map[string]int{}
+	}
+	c.late[method]++
+	return c.late[method] >= 2
+}
+
+func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if c.limit == 0 || !ofStage(method) {
+		return open(ctx, desc, conn, method, opts...)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s, err := open(ctx, desc, conn, method, opts...)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	name := method[strings.LastIndexByte(method, '/')+1:]
+	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit, overdue: c.overdue,
+		each: name == "Run", follows: name == "Roots", download: desc.ServerStreams && !desc.ClientStreams}
+	return timed, nil
+}
+
+// timedStream watches a stream while the plugin owes something: it has to take what is sent, to answer each message where
+// the contract says so (Run), to go on while it is being read from (a download), and to end once our side has ended. What
+// it may be silent about is not watched here: a build that waits for transactions, and Roots, which follow the head.
+type timedStream struct {
+	grpc.ClientStream
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	name     string
+	limit    time.Duration
+	overdue  func(string)
+	each     bool // an answer to each message
+	follows  bool
+	download bool
+
+	mu      sync.Mutex
+	reading bool // a caller waits for a message
+	owed    int  // answers
+	closed  bool // our side
+	timer   *time.Timer
+}
+
+var errOverdue = errors.New("overdue")
+
+func (s *timedStream) fire(what string) {
+	why := fmt.Sprintf("%s: %s within %s", s.name, what, s.limit)
+	s.cancel(fmt.Errorf("%w: %s", errOverdue, why))
+	go s.overdue(why + ": killed by the node")
+}
+
+// look starts or stops the timer, after something has changed; again starts it anew, after a message.
+func (s *timedStream) look(again bool) {
+	owes := s.reading && !s.follows && (s.download || s.closed || s.each && s.owed > 0)
+	if s.timer != nil && (!owes || again) {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	if owes && s.timer == nil {
+		s.timer = time.AfterFunc(s.limit, func() { s.fire("no answer") })
+	}
+}
+
+func (s *timedStream) SendMsg(m any) error {
+	s.mu.Lock()
+	s.owed++
+	s.look(false)
+	s.mu.Unlock()
+	stuck := time.AfterFunc(s.limit, func() { s.fire("a message is not taken") })
+	defer stuck.Stop()
+	return s.explain(s.ClientStream.SendMsg(m))
+}
+
+func (s *timedStream) CloseSend() error {
+	s.mu.Lock()
+	s.closed = true
+	s.look(true)
+	s.mu.Unlock()
+	return s.ClientStream.CloseSend()
+}
+
+func (s *timedStream) RecvMsg(m any) error {
+	s.mu.Lock()
+	s.reading = true
+	s.look(false)
+	s.mu.Unlock()
+	err := s.ClientStream.RecvMsg(m)
+	s.mu.Lock()
+	s.reading = false
+	if err == nil && s.owed > 0 {
+		s.owed--
+	}
+	s.look(true)
+	s.mu.Unlock()
+	return s.explain(err)
+}
+
+// explain tells a caller that the time is over, instead of that the stream was cancelled.
+func (s *timedStream) explain(err error) error {
+	if err == nil || s.ctx.Err() == nil || status.Code(err) != codes.Canceled {
+		return err
+	}
+	if cause := context.Cause(s.ctx); errors.Is(cause, errOverdue) {
+		return status.Error(codes.DeadlineExceeded, cause.Error())
+	}
+	return err
+}

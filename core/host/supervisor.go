@@ -1,0 +1,344 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"google.golang.org/grpc"
+)
+
+// Supervision says how patient a node is with its plugins. Zero values take the default, but for Restarts.
+type Supervision struct {
+	Restarts int           // of one stage within Window; one death more stops the node. 0: none is restarted
+	Window   time.Duration // 60 s
+	Backoff  time.Duration // the pause before the first restart; 100 ms
+	MaxPause time.Duration // 5 s
+}
+
+func (s Supervision) withDefaults() Supervision {
+	if s.Window == 0 {
+		s.Window = time.Minute
+	}
+	if s.Backoff == 0 {
+		s.Backoff = 100 * time.Millisecond
+	}
+	if s.MaxPause == 0 {
+		s.MaxPause = 5 * time.Second
+	}
+	return s
+}
+
+// Events are told to whoever uses the stages. Those of one stage come one after the other; those of two stages may come at
+// the same time.
+type Events interface {
+	// Lost: a life is over. Once for each life that the node began with, or that Back was told of.
+	Lost(stage ordov1.Stage, why error)
+	// Back: a new life is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
+	// Lost is told, and another is tried within the budget.
+	Back(stage ordov1.Stage, p *Plugin) error
+}
+
+// Supervisor keeps the plugins of a set alive: it restarts whoever ends, with a pause that grows and a budget, and stops
+// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.Silence, Options.CallLimit)
+// or by callers, who say so with Suspect: a wedged plugin is killed, and then it is like any other that ended.
+type Supervisor struct {
+	set     *Set
+	options Supervision
+	links   map[ordov1.Stage]*Link
+	read    *Link
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	done   chan struct{}
+	failed sync.Once
+	err    error
+
+	mu     sync.Mutex
+	stages map[ordov1.Stage]*watched
+	change chan struct{} // closed and replaced whenever a stage comes or goes
+}
+
+// watched is what the supervisor knows of one stage.
+type watched struct {
+	up       bool
+	restarts uint64
+	last     *Death
+	doubts   int    // suspicions of the ordering stage since it last answered
+	answered uint64 // its answers then
+	read     *grpc.ClientConn
+}
+
+// Supervise makes the links of a running set. Nothing is watched before Watch.
+func Supervise(set *Set, options Supervision) (*Supervisor, error) {
+	s := &Supervisor{set: set, options: options.withDefaults(), links: map[ordov1.Stage]*Link{}, read: NewLink("storage reads"),
+		done: make(chan struct{}), stages: map[ordov1.Stage]*watched{}, change: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	for _, p := range set.Plugins() {
+		stage := p.Spec().Stage
+		s.links[stage], s.stages[stage] = NewLink(p.Name()), &watched{}
+		if err := s.attach(p); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Link is the stage's connection, over all lives of its plugin.
+func (s *Supervisor) Link(stage ordov1.Stage) *Link { return s.links[stage] }
+
+// ReadLink is the connection to the socket that storage serves for reads.
+func (s *Supervisor) ReadLink() *Link { return s.read }
+
+// Done is closed when the supervisor has given up; Err tells on whom and why.
+func (s *Supervisor) Done() <-chan struct{} { return s.done }
+
+// Err is why the supervisor gave up, nil before.
+func (s *Supervisor) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Watch begins to restart whoever ends; who has ended since the start counts too.
+func (s *Supervisor) Watch(events Events) {
+	for stage := range s.links {
+		s.work.Go(func() { s.keep(stage, events) })
+	}
+}
+
+// Close ends the supervision. The plugins go on; Set.Close stops them.
+func (s *Supervisor) Close() {
+	s.cancel()
+	s.work.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.stages {
+		if w.read != nil {
+			w.read.Close()
+		}
+	}
+}
+
+// keep is the life of one stage: a plugin after the other.
+func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
+	o := s.options
+	spent := budget{restarts: o.Restarts, window: o.Window, first: o.Backoff, limit: o.MaxPause}
+	for {
+		p := s.set.Plugin(stage)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-p.Exited():
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+		death := Death{At: time.Now(), Generation: p.Generation(), Why: p.ExitReason()}
+		for given := true; ; {
+			s.lose(stage, death)
+			if given {
+				events.Lost(stage, fmt.Errorf("%s: the plugin has ended: %s", p.Name(), death.Why))
+			}
+			pause, ok := spent.spend(death)
+			if !ok {
+				s.giveUp(p.Name(), &spent)
+				return
+			}
+			p.log.Error("the plugin has ended and is started again", "why", death.Why, "generation", death.Generation,
+				"in", pause.Round(time.Millisecond), "restarts left", o.Restarts-len(spent.deaths))
+			if !s.sleep(pause) || !s.ready(stage) {
+				return
+			}
+			next, err := s.set.Restart(s.ctx, stage)
+			if s.ctx.Err() != nil {
+				return
+			}
+			if given = err == nil; given {
+				if err = s.attach(next); err == nil {
+					err = events.Back(stage, next)
+				}
+				if err != nil {
+					next.Condemn(fmt.Sprintf("not taken back: %v", err))
+				}
+			}
+			if err == nil {
+				s.regained(stage)
+				break
+			}
+			death = Death{At: time.Now(), Generation: s.set.generation(stage), Why: err.Error()}
+			if given {
+				p = next
+				death.Why = next.ExitReason()
+			}
+		}
+	}
+}
+
+// ready waits for the stages that a start needs: execution reads from storage while it is configured.
+func (s *Supervisor) ready(stage ordov1.Stage) bool {
+	for stage == ordov1.Stage_STAGE_EXECUTION {
+		s.mu.Lock()
+		up, change := s.stages[ordov1.Stage_STAGE_STORAGE].up, s.change
+		s.mu.Unlock()
+		if up {
+			break
+		}
+		select {
+		case <-change:
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Supervisor) sleep(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// attach leads the links to a life.
+func (s *Supervisor) attach(p *Plugin) error {
+	stage := p.Spec().Stage
+	var read *grpc.ClientConn
+	if stage == ordov1.Stage_STAGE_STORAGE {
+		var err error
+		if read, err = p.dialSocket(s.set.ReadSocket()); err != nil {
+			return fmt.Errorf("%s: read socket: %w", p.Name(), err)
+		}
+		s.read.Attach(read)
+	}
+	s.links[stage].Attach(p.Conn())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.stages[stage]
+	w.up, w.read, w.doubts, w.answered = true, read, 0, 0
+	s.changed()
+	return nil
+}
+
+// lose cuts the links off from a life that is over.
+func (s *Supervisor) lose(stage ordov1.Stage, death Death) {
+	why := "the plugin has ended (" + cut(death.Why, 300) + ") and is being started again"
+	s.links[stage].Detach(why)
+	if stage == ordov1.Stage_STAGE_STORAGE {
+		s.read.Detach(why)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.stages[stage]
+	w.up, w.last = false, &death
+	if w.read != nil {
+		w.read.Close()
+		w.read = nil
+	}
+	s.changed()
+}
+
+func (s *Supervisor) regained(stage ordov1.Stage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stages[stage].restarts++
+}
+
+// changed tells those who wait for a stage. Under mu.
+func (s *Supervisor) changed() {
+	close(s.change)
+	s.change = make(chan struct{})
+}
+
+func (s *Supervisor) giveUp(name string, spent *budget) {
+	s.failed.Do(func() {
+		if s.options.Restarts == 0 {
+			s.err = fmt.Errorf("%s: the plugin has ended, and the node does not restart plugins:%s\n"+
+				"the chain is as it was at the last committed block: look at the plugin's log, then start the node again", name, spent.account())
+		} else {
+			s.err = fmt.Errorf("%s: the plugin has ended %d times within %s, which is more than the restarts allowed; its last ends:%s\n"+
+				"the chain is as it was at the last committed block: look at the plugin's log, mend it or choose another plugin, then start the node again",
+				name, len(spent.deaths), s.options.Window, spent.account())
+		}
+		close(s.done)
+	})
+}
+
+// lateScores: a policy that is late now and then costs its rank, not its life.
+const lateScores = 5
+
+// Suspect is for callers that a stage lets down: a deadline that passed, a stream broken off. The plugin is killed and
+// started again; only ordering, whose lateness costs nothing but the rank, may be late a few times in a row.
+func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
+	if why == nil {
+		why = errors.New("a caller gives no reason")
+	}
+	s.mu.Lock()
+	w := s.stages[stage]
+	if w == nil || !w.up {
+		s.mu.Unlock()
+		return
+	}
+	p := s.set.Plugin(stage)
+	if stage == ordov1.Stage_STAGE_ORDERING {
+		if got := p.meter.received(); got != w.answered {
+			w.answered, w.doubts = got, 0
+		}
+		if w.doubts++; w.doubts < lateScores {
+			s.mu.Unlock()
+			p.log.Warn("suspected", "why", why, "times", w.doubts, "killed after", lateScores)
+			return
+		}
+	}
+	s.mu.Unlock()
+	go p.Condemn(fmt.Sprintf("killed by the node: %v", why))
+}
+
+// State of a stage.
+type State string
+
+const (
+	Up       State = "up"
+	Degraded State = "degraded" // there, and does not answer its health check
+	Away     State = "away"     // ended, being started again
+)
+
+// Standing is how a stage does.
+type Standing struct {
+	Stage    ordov1.Stage
+	Plugin   *Plugin // the newest life; it has ended when State is Away
+	State    State
+	Restarts uint64
+	Last     *Death // nil: none
+}
+
+// Standings tells how the stages do, in the order in which a block passes them.
+func (s *Supervisor) Standings() []Standing {
+	var all []Standing
+	for _, p := range s.set.Plugins() {
+		stage := p.Spec().Stage
+		s.mu.Lock()
+		w := s.stages[stage]
+		standing := Standing{Stage: stage, Plugin: p, State: Up, Restarts: w.restarts, Last: w.last}
+		switch {
+		case !w.up || p.ExitReason() != "":
+			standing.State = Away
+		case p.Silent() > 0 || w.doubts > 0:
+			standing.State = Degraded
+		}
+		s.mu.Unlock()
+		all = append(all, standing)
+	}
+	return all
+}
