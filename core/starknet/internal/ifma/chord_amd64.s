@@ -1,0 +1,177 @@
+//go:build !purego
+
+#include "textflag.h"
+#include "field_amd64.h"
+
+#define X 0
+#define Y 320
+
+// func forward(p, q *Points, dx, products, acc *Block, n int)
+TEXT ·forward(SB), NOSPLIT, $0-48
+	MOVQ p+0(FP), DI
+	MOVQ q+8(FP), SI
+	MOVQ dx+16(FP), DX
+	MOVQ products+24(FP), R8
+	MOVQ acc+32(FP), R9
+	MOVQ n+40(FP), CX
+	CONSTANTS
+	LOAD(0, R9, Z18, Z19, Z20, Z21, Z22)
+
+more:
+	STORE(Z18, Z19, Z20, Z21, Z22, 0, R8)
+	LOAD(X, SI, Z0, Z1, Z2, Z3, Z4)
+	SUBTRACT(X, DI, Z0, Z1, Z2, Z3, Z4)
+	REDUCE(Z0, Z1, Z2, Z3, Z4, Z0, Z1, Z2, Z3, Z4)
+	STORE(Z0, Z1, Z2, Z3, Z4, 0, DX)
+	MUL(Z18, Z19, Z20, Z21, Z22)
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z18, Z19, Z20, Z21, Z22)
+	ADDQ $640, DI
+	ADDQ $640, SI
+	ADDQ $320, DX
+	ADDQ $320, R8
+	DECQ CX
+	JNZ  more
+	STORE(Z18, Z19, Z20, Z21, Z22, 0, R9)
+	VZEROUPPER
+	RET
+
+// func backward(p, q *Points, dx, products, acc *Block, n int)
+TEXT ·backward(SB), NOSPLIT, $0-48
+	MOVQ p+0(FP), DI
+	MOVQ q+8(FP), SI
+	MOVQ dx+16(FP), DX
+	MOVQ products+24(FP), R8
+	MOVQ acc+32(FP), R9
+	MOVQ n+40(FP), CX
+	CONSTANTS
+	LOAD(0, R9, Z18, Z19, Z20, Z21, Z22)
+
+	// Start at the last block.
+	LEAQ  -1(CX), AX
+	IMUL3Q $320, AX, AX
+	ADDQ  AX, DX
+	ADDQ  AX, R8
+	ADDQ  AX, AX
+	ADDQ  AX, DI
+	ADDQ  AX, SI
+
+more:
+	// acc is 1/(all dx up to this one): times the product of those before, it is 1/dx; times dx, it is the next acc.
+	LOAD(0, R8, Z0, Z1, Z2, Z3, Z4)
+	MUL(Z18, Z19, Z20, Z21, Z22)
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9)
+	LOAD(0, DX, Z0, Z1, Z2, Z3, Z4)
+	MUL(Z18, Z19, Z20, Z21, Z22)
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z18, Z19, Z20, Z21, Z22)
+
+	// The slope, dy/dx.
+	LOAD(Y, SI, Z0, Z1, Z2, Z3, Z4)
+	SUBTRACT(Y, DI, Z0, Z1, Z2, Z3, Z4)
+	REDUCE(Z0, Z1, Z2, Z3, Z4, Z0, Z1, Z2, Z3, Z4)
+	MUL(Z5, Z6, Z7, Z8, Z9)
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z0, Z1, Z2, Z3, Z4)
+
+	// x = slope^2 - p.x - q.x
+	MUL(Z0, Z1, Z2, Z3, Z4)
+	SUBTRACT(X, DI, Z15, Z10, Z11, Z12, Z13)
+	SUBTRACT(X, SI, Z15, Z10, Z11, Z12, Z13)
+	REDUCE(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9)
+
+	// y = slope*(p.x-x) - p.y
+	LOAD(X, DI, Z10, Z11, Z12, Z13, Z14)
+	STORE(Z5, Z6, Z7, Z8, Z9, X, DI)
+	VPSUBQ Z5, Z10, Z10
+	VPSUBQ Z6, Z11, Z11
+	VPSUBQ Z7, Z12, Z12
+	VPSUBQ Z8, Z13, Z13
+	VPSUBQ Z9, Z14, Z14
+	REDUCE(Z10, Z11, Z12, Z13, Z14, Z5, Z6, Z7, Z8, Z9)
+	MUL(Z5, Z6, Z7, Z8, Z9)
+	SUBTRACT(Y, DI, Z15, Z10, Z11, Z12, Z13)
+	REDUCE(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9)
+	STORE(Z5, Z6, Z7, Z8, Z9, Y, DI)
+
+	SUBQ $640, DI
+	SUBQ $640, SI
+	SUBQ $320, DX
+	SUBQ $320, R8
+	DECQ CX
+	JNZ  more
+	VZEROUPPER
+	RET
+
+#define ENTRY(lane, z) \
+	MOVWLZX   (2*lane)(DX), AX; \
+	SHLQ      $6, AX;           \
+	VMOVDQU64 (SI)(AX*1), z
+
+// LIMBS cuts four words, word i of eight numbers each, into limbs, moved up by four bits (see Block.Set), and stores them.
+#define LIMBS(w0, w1, w2, w3, at) \
+	VPSLLQ     $4, w0, Z16;            \
+	VPANDQ     MASK52, Z16, Z16;       \
+	VMOVDQU64  Z16, (at+0)(DI);        \
+	VPSRLQ     $48, w0, Z16;           \
+	VPSLLQ     $16, w1, Z17;           \
+	VPTERNLOGQ $0xa8, MASK52, Z17, Z16; \
+	VMOVDQU64  Z16, (at+64)(DI);       \
+	VPSRLQ     $36, w1, Z16;           \
+	VPSLLQ     $28, w2, Z17;           \
+	VPTERNLOGQ $0xa8, MASK52, Z17, Z16; \
+	VMOVDQU64  Z16, (at+128)(DI);      \
+	VPSRLQ     $24, w2, Z16;           \
+	VPSLLQ     $40, w3, Z17;           \
+	VPTERNLOGQ $0xa8, MASK52, Z17, Z16; \
+	VMOVDQU64  Z16, (at+192)(DI);      \
+	VPSRLQ     $12, w3, Z16;           \
+	VMOVDQU64  Z16, (at+256)(DI)
+
+// func gather(dst *Points, table *Point, digits *uint16, n int)
+TEXT ·gather(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ table+8(FP), SI
+	MOVQ digits+16(FP), DX
+	MOVQ n+24(FP), CX
+	SPREAD(0xfffffffffffff, MASK52)
+
+more:
+	// Eight entries, then their transpose: word i of all of them in one register.
+	ENTRY(0, Z0)
+	ENTRY(1, Z1)
+	ENTRY(2, Z2)
+	ENTRY(3, Z3)
+	ENTRY(4, Z4)
+	ENTRY(5, Z5)
+	ENTRY(6, Z6)
+	ENTRY(7, Z7)
+	VPUNPCKLQDQ Z1, Z0, Z8   // even words of 0 and 1
+	VPUNPCKHQDQ Z1, Z0, Z9   // odd words
+	VPUNPCKLQDQ Z3, Z2, Z10
+	VPUNPCKHQDQ Z3, Z2, Z11
+	VPUNPCKLQDQ Z5, Z4, Z12
+	VPUNPCKHQDQ Z5, Z4, Z13
+	VPUNPCKLQDQ Z7, Z6, Z14
+	VPUNPCKHQDQ Z7, Z6, Z15
+	VSHUFI64X2 $0x88, Z10, Z8, Z0  // words 0 and 4 of 0..3
+	VSHUFI64X2 $0xdd, Z10, Z8, Z1  // words 2 and 6
+	VSHUFI64X2 $0x88, Z11, Z9, Z2  // words 1 and 5
+	VSHUFI64X2 $0xdd, Z11, Z9, Z3  // words 3 and 7
+	VSHUFI64X2 $0x88, Z14, Z12, Z4 // the same of 4..7
+	VSHUFI64X2 $0xdd, Z14, Z12, Z5
+	VSHUFI64X2 $0x88, Z15, Z13, Z6
+	VSHUFI64X2 $0xdd, Z15, Z13, Z7
+	VSHUFI64X2 $0x88, Z4, Z0, Z8  // word 0
+	VSHUFI64X2 $0x88, Z6, Z2, Z9  // word 1
+	VSHUFI64X2 $0x88, Z5, Z1, Z10 // word 2
+	VSHUFI64X2 $0x88, Z7, Z3, Z11 // word 3
+	VSHUFI64X2 $0xdd, Z4, Z0, Z12 // word 4
+	VSHUFI64X2 $0xdd, Z6, Z2, Z13
+	VSHUFI64X2 $0xdd, Z5, Z1, Z14
+	VSHUFI64X2 $0xdd, Z7, Z3, Z15
+	LIMBS(Z8, Z9, Z10, Z11, X)
+	LIMBS(Z12, Z13, Z14, Z15, Y)
+	ADDQ $640, DI
+	ADDQ $16, DX
+	DECQ CX
+	JNZ  more
+	VZEROUPPER
+	RET
