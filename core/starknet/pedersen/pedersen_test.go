@@ -3,11 +3,14 @@ package pedersen
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	gnark "github.com/consensys/gnark-crypto/ecc/stark-curve/pedersen-hash"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 func oracle(a, b felt.Felt) felt.Felt {
@@ -61,50 +64,79 @@ func TestAgainstGnark(t *testing.T) {
 	}
 }
 
-func TestEveryTableEntry(t *testing.T) {
-	// One number per window and digit: together they read every entry of both operands.
-	for w := 0; w < windows; w++ {
-		for d := 1; d < 256; d += 1 + w%3 {
-			var b [32]byte
-			b[31-w] = byte(d)
-			x := felt.Reduce(b[:])
-			if Hash(x, x) != oracle(x, x) {
-				t.Fatalf("window %d digit %d", w, d)
+func TestEveryWindow(t *testing.T) {
+	// One number per window and digit: together they read many entries of each row, among them the first and the last.
+	for w := range perOperand {
+		for d := 1; d < 1<<windowBits; d += 1 + 3*d/2 {
+			for _, d := range []int{d, 1<<windowBits - d} {
+				if w == perOperand-1 {
+					d = min(d, 0x800) // the prime's top digit
+				}
+				x := felt.FromUint64(uint64(d))
+				for range w * windowBits {
+					x = x.Add(x)
+				}
+				if Hash(x, x) != oracle(x, x) {
+					t.Fatalf("window %d digit %#x", w, d)
+				}
 			}
-		}
-	}
-	for d := 0; d < topSize; d += 7 {
-		var b [32]byte
-		b[0], b[1] = byte(d>>8), byte(d)
-		x := felt.Reduce(b[:])
-		if Hash(x, x) != oracle(x, x) {
-			t.Fatalf("top digit %#x", d)
 		}
 	}
 }
 
+// paths are the ways to hash a batch on this machine.
+func paths() map[string]func(dst, a, b []felt.Felt) {
+	out := map[string]func(dst, a, b []felt.Felt){"default": HashPairs, "narrow": load().hashNarrow}
+	if ifma.Available() {
+		out["wide"] = load().hashWide
+	}
+	return out
+}
+
 func TestBatchEqualsSingle(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
-	for _, n := range []int{0, 1, 15, 16, 17, 31, 63, 64, 65, 127, 200, 511, 512, 513, 520, 528, 1040} {
-		a, b := make([]felt.Felt, n), make([]felt.Felt, n)
+	for _, n := range []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 200, 255, 256, 257, 384, 385, 511, 512, 513, 520, 528, 1040} {
+		a, b, want := make([]felt.Felt, n), make([]felt.Felt, n), make([]felt.Felt, n)
 		for i := range a {
 			a[i], b[i] = sample(r), sample(r)
+			want[i] = Hash(a[i], b[i])
 		}
-		got := make([]felt.Felt, n)
-		HashPairs(got, a, b)
-		for i := range got {
-			if got[i] != Hash(a[i], b[i]) {
-				t.Fatalf("lane %d of %d: hash(%s, %s) = %s", i, n, a[i], b[i], got[i])
+		for name, hash := range paths() {
+			got := make([]felt.Felt, n)
+			hash(got, a, b)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s: a batch of %d differs", name, n)
 			}
-		}
-		want := append([]felt.Felt{}, got...)
-		HashPairs(a, a, b) // in place
-		for i := range a {
-			if a[i] != want[i] {
-				t.Fatalf("in place: lane %d of %d", i, n)
+			x := slices.Clone(a)
+			hash(x, x, b) // in place
+			y := slices.Clone(b)
+			hash(y, a, y)
+			if !slices.Equal(x, want) || !slices.Equal(y, want) {
+				t.Fatalf("%s: in place: a batch of %d differs", name, n)
 			}
 		}
 	}
+}
+
+func TestConcurrentBatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 2))
+	var wg sync.WaitGroup
+	for range 4 {
+		a, b := make([]felt.Felt, 100), make([]felt.Felt, 100)
+		for i := range a {
+			a[i], b[i] = sample(r), sample(r)
+		}
+		wg.Go(func() {
+			for range 5 {
+				got := make([]felt.Felt, len(a))
+				HashPairs(got, a, b)
+				if got[57] != Hash(a[57], b[57]) {
+					t.Error("a batch beside others differs")
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestBatchOfZeros(t *testing.T) {
@@ -124,13 +156,17 @@ func FuzzHash(f *testing.F) {
 		if got := Hash(a, b); got != want {
 			t.Fatalf("hash(%s, %s) = %s, gnark says %s", a, b, got, want)
 		}
-		as, bs := make([]felt.Felt, batchMin), make([]felt.Felt, batchMin)
-		for i := range as {
-			as[i], bs[i] = a, b
+		as, bs := make([]felt.Felt, 16), make([]felt.Felt, 16)
+		for i := range as { // the pair beside others: each lane has its own
+			as[i], bs[i] = a, felt.FromUint64(uint64(i))
 		}
-		HashPairs(as, as, bs)
-		if as[3] != want {
-			t.Fatalf("batched hash(%s, %s) = %s, gnark says %s", a, b, as[3], want)
+		as[5], bs[5] = a, b
+		for name, hash := range paths() {
+			got := make([]felt.Felt, len(as))
+			hash(got, as, bs)
+			if got[5] != want {
+				t.Fatalf("%s: hash(%s, %s) = %s, gnark says %s", name, a, b, got[5], want)
+			}
 		}
 	})
 }
@@ -155,17 +191,19 @@ func BenchmarkHash(b *testing.B) {
 			x = oracle(x, y)
 		}
 	})
-	for _, n := range []int{16, 64, 256, 512, 1024} {
-		b.Run(fmt.Sprintf("batch-%d", n), func(b *testing.B) {
-			as, bs := make([]felt.Felt, n), make([]felt.Felt, n)
-			for i := range as {
-				x = x.Mul(y)
-				as[i], bs[i] = x, y
-			}
-			for b.Loop() {
-				HashPairs(as, as, bs)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/hash")
-		})
+	for _, n := range []int{4, 16, 64, 256, 1024} {
+		as, bs := make([]felt.Felt, n), make([]felt.Felt, n)
+		for i := range as {
+			x = x.Mul(y)
+			as[i], bs[i] = x, y
+		}
+		for name, hash := range paths() {
+			b.Run(fmt.Sprintf("%s-%d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					hash(as, as, bs)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/hash")
+			})
+		}
 	}
 }

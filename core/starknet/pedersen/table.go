@@ -1,39 +1,39 @@
 package pedersen
 
 import (
+	"crypto/sha256"
 	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 const (
-	windowBits = 8
-	windows    = 30                   // windows of 8 bits below the top one
-	topShift   = windows * windowBits // the top window starts at bit 240
-	topSize    = 0x801                // p>>240 is 0x800, so a top digit is at most that
+	windowBits = 12
+	perOperand = 252 / windowBits // windows of one operand; the last four bits of its top one belong to a second base point
+	windows    = 2 * perOperand
 )
 
-type point struct{ x, y fp.Element }
+// point is one line of a processor's cache.
+type point = ifma.Point
 
-// operand holds the multiples that one operand of the hash adds to the sum. Entry d of window w is d*2^(8w)*P; entry 0 is
-// never read. The top window covers bits 240..251, of which the last four belong to a second base point.
-type operand struct {
-	low [windows][256]point
-	top [topSize]point
+// tables holds 2^12 multiples for every window: entry d of window w is start(w) + d*2^(12w)*P, and the starts add up to the
+// shift point of the hash. So every digit adds a point, the digit 0 too, and all lanes of a batch do the same. The starts
+// are hashed onto the curve: nobody knows a relation between them and the base points, so no sum is ever the point at
+// infinity, or equal or opposite to what is added to it.
+type tables struct {
+	window [windows][]point
+	room   sync.Pool // of *wide
 }
 
-// tables holds both operands. The shift point is folded into a's top window, so the sum starts there, is never the point at
-// infinity, and is never equal or opposite to a table entry (that would be a known relation between the base points).
-type tables struct{ a, b operand }
-
-// load builds the tables at the first hash: about 5 ms, and nothing at process start.
+// load builds the tables at the first hash: 11 MB, in about 25 ms, and nothing at process start.
 var load = sync.OnceValue(build)
 
 // The base points of the Pedersen hash (shift, then low and high bits of each operand), from the Starknet specification.
 func basePoints() (shift point, bases [4]point) {
 	p := func(x, y string) point {
-		return point{fp.Element(felt.MustHex(x)), fp.Element(felt.MustHex(y))}
+		return point{X: fp.Element(felt.MustHex(x)), Y: fp.Element(felt.MustHex(y))}
 	}
 	shift = p("0x49ee3eba8c1600700ee1b87eb599f16716b0b1022947733551fde4050ca6804", "0x3ca0cfe4b3bc6ddf346d49d06ea0ed34e621062c0e056c1d0405d266e10268a")
 	bases = [4]point{
@@ -47,127 +47,110 @@ func basePoints() (shift point, bases [4]point) {
 
 func build() *tables {
 	t := new(tables)
-	shift, bases := basePoints()
-
-	// Window bases: 2^(8w)*P for both operands at once, by doubling. Index 30 is the low part of the top window.
-	var start [2][windows + 1]point
-	run := []point{bases[0], bases[2]}
-	for w := range start[0] {
-		start[0][w], start[1][w] = run[0], run[1]
-		for range windowBits {
-			double(run)
+	t.room.New = func() any { return new(wide) }
+	_, bases := basePoints()
+	starts := startPoints()
+	all := make([]point, windows<<windowBits)
+	room := newNarrow(1 << (windowBits - 1))
+	for o := range 2 {
+		// What each bit of the operand adds: low bits are multiples of the first base point, the last four of the second.
+		bits := make([]point, 0, 252)
+		bits = appendDoubles(bits, bases[2*o], 248)
+		bits = appendDoubles(bits, bases[2*o+1], 4)
+		for i := range perOperand {
+			w := o*perOperand + i
+			row := all[w<<windowBits : (w+1)<<windowBits]
+			row[0] = starts[w]
+			for k, bit := range bits[i*windowBits : (i+1)*windowBits] {
+				room.addTo(row[1<<k:2<<k], row[:1<<k], &bit)
+			}
+			t.window[w] = row
 		}
 	}
-
-	// Multiples 1..255 of every window base, all windows in step so that they share one inversion.
-	var topLow [2][256]point
-	entry := func(o, w, d int) *point {
-		ops := [2]*operand{&t.a, &t.b}
-		if w == windows {
-			return &topLow[o][d]
-		}
-		return &ops[o].low[w][d]
-	}
-	base := append(append([]point{}, start[0][:]...), start[1][:]...)
-	sum := append([]point{}, base...)
-	for d := 1; d < 256; d++ {
-		for i := range sum {
-			*entry(i/(windows+1), i%(windows+1), d) = sum[i]
-		}
-		if d == 1 {
-			double(sum)
-		} else if d < 255 {
-			addAll(sum, base)
-		}
-	}
-
-	// The top window: high*P' + low*2^240*P, and the shift point for operand a.
-	fillTop(&t.a, &topLow[0], bases[1], &shift)
-	fillTop(&t.b, &topLow[1], bases[3], nil)
 	return t
 }
 
-func fillTop(o *operand, low *[256]point, high point, shift *point) {
-	// Multiples 1..8 of the high base.
-	multiples := [9]point{1: high}
-	for k := 2; k < len(multiples); k++ {
-		one := []point{multiples[k-1]}
-		if k == 2 {
-			double(one)
-		} else {
-			addAll(one, []point{high})
+// startPoints are hashed to the curve, one for each window, save that the last makes their sum the shift point.
+func startPoints() [windows]point {
+	var starts [windows]point
+	last, bases := basePoints()
+	// y^2 = x^3 + x + c; any point of the curve tells c.
+	var c fp.Element
+	c.Square(&bases[0].Y)
+	c.Sub(&c, cubic(&bases[0].X))
+	for w := range windows - 1 {
+		p := &starts[w]
+		for try := byte(0); ; try++ {
+			digest := sha256.Sum256([]byte{'o', 'r', 'd', 'o', byte(w), try})
+			p.X.SetBytes(digest[:])
+			square := cubic(&p.X)
+			square.Add(square, &c)
+			if p.Y.Sqrt(square) != nil {
+				break
+			}
 		}
-		multiples[k] = one[0]
+		minus := []point{*p}
+		minus[0].Y.Neg(&minus[0].Y)
+		newNarrow(1).addTo(minus, minus, &last)
+		last = minus[0]
 	}
-	for d := range o.top {
-		if hi, lo := d>>8, d&0xff; lo == 0 {
-			o.top[d] = multiples[hi] // entry 0 stays empty here
-		} else {
-			o.top[d] = low[lo]
-		}
-	}
-	for hi := 1; hi<<8 < topSize; hi++ {
-		if row := o.top[hi<<8+1 : min(hi<<8+256, topSize)]; len(row) > 0 {
-			addAll(row, repeat(multiples[hi], len(row)))
-		}
-	}
-	if shift != nil {
-		addAll(o.top[1:], repeat(*shift, topSize-1))
-		o.top[0] = *shift
-	}
+	starts[windows-1] = last
+	return starts
 }
 
-func repeat(p point, n int) []point {
-	out := make([]point, n)
-	for i := range out {
-		out[i] = p
-	}
-	return out
+// cubic is x^3 + x.
+func cubic(x *fp.Element) *fp.Element {
+	var y fp.Element
+	y.Square(x)
+	y.Mul(&y, x)
+	y.Add(&y, x)
+	return &y
 }
 
-// addAll adds b to a, pair by pair, with one inversion; no pair may be equal or opposite.
-func addAll(a, b []point) {
-	inv := make([]fp.Element, len(a))
-	for i := range a {
-		inv[i].Sub(&b[i].x, &a[i].x)
-	}
-	inv = fp.BatchInvert(inv)
-	for i := range a {
-		var slope fp.Element
-		slope.Sub(&b[i].y, &a[i].y)
-		slope.Mul(&slope, &inv[i])
-		a[i].chord(&slope, &b[i].x)
-	}
-}
-
-// double doubles every point; the curve is y^2 = x^3 + x + c, so the slope is (3x^2+1)/2y.
-func double(a []point) {
-	inv := make([]fp.Element, len(a))
-	for i := range a {
-		inv[i].Double(&a[i].y)
-	}
-	inv = fp.BatchInvert(inv)
+// appendDoubles appends p, 2p, 4p, ...: n points.
+func appendDoubles(list []point, p point, n int) []point {
 	one := fp.One()
-	for i := range a {
-		var slope, square fp.Element
-		square.Square(&a[i].x)
-		slope.Double(&square)
-		slope.Add(&slope, &square)
+	for range n {
+		list = append(list, p)
+		// The slope of the tangent is (3x^2+1)/2y.
+		var slope, t fp.Element
+		t.Square(&p.X)
+		slope.Double(&t)
+		slope.Add(&slope, &t)
 		slope.Add(&slope, &one)
-		slope.Mul(&slope, &inv[i])
-		x := a[i].x
-		a[i].chord(&slope, &x)
+		t.Double(&p.Y)
+		t.Inverse(&t)
+		slope.Mul(&slope, &t)
+
+		t.Square(&slope)
+		t.Sub(&t, &p.X)
+		t.Sub(&t, &p.X)
+		p.X, t = t, *new(fp.Element).Sub(&p.X, &t)
+		t.Mul(&t, &slope)
+		p.Y.Sub(&t, &p.Y)
+	}
+	return list
+}
+
+// addTo sets dst[i] to src[i]+p, with one inversion; p is neither equal nor opposite to any of them.
+func (s *narrow) addTo(dst, src []point, p *point) {
+	for i := range src {
+		s.x[i], s.y[i] = src[i].X, src[i].Y
+		s.gather(i, p)
+	}
+	s.add(len(src))
+	for i := range dst {
+		dst[i] = point{X: s.x[i], Y: s.y[i]}
 	}
 }
 
-// chord moves p to the third point on the line of the given slope through p and a point with abscissa x, reflected.
-func (p *point) chord(slope, x *fp.Element) {
-	var nx, ny fp.Element
-	nx.Square(slope)
-	nx.Sub(&nx, &p.x)
-	nx.Sub(&nx, x)
-	ny.Sub(&p.x, &nx)
-	ny.Mul(&ny, slope)
-	ny.Sub(&ny, &p.y)
-	p.x, p.y = nx, ny
+// digit is the number's w-th window, counted from the least significant.
+func digit(n *[4]uint64, w int) uint16 {
+	at := w * windowBits
+	word, shift := at>>6, at&63
+	d := n[word] >> shift
+	if shift > 64-windowBits && word < 3 {
+		d |= n[word+1] << (64 - shift)
+	}
+	return uint16(d & (1<<windowBits - 1))
 }

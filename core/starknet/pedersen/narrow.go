@@ -8,108 +8,73 @@ import (
 
 const (
 	// below this many pairs the shared inversion does not pay and pairs are hashed one by one
-	batchMin = 16
+	narrowMin = 16
 	// more lanes than this gain nothing and leave the cache
-	batchMax = 512
+	narrowMax = 512
 	// vector multiplications work on this many elements at a time; a remainder is slow, so lanes are filled up to it
 	block = 8
 )
 
-// HashPairs sets dst[i] to the hash of (a[i], b[i]). dst may be a or b. It panics when the lengths differ.
-// It runs on one core; callers with more cores split the slices.
-func HashPairs(dst, a, b []felt.Felt) {
-	if len(a) != len(b) || len(dst) != len(a) {
-		panic("pedersen: HashPairs: slices of different lengths")
-	}
-	if len(a) < batchMin {
-		for i := range a {
-			dst[i] = Hash(a[i], b[i])
-		}
-		return
-	}
-	s := newScratch(min(len(a), batchMax))
+// hashNarrow hashes batches on any machine, in gnark-crypto's field.
+func (t *tables) hashNarrow(dst, a, b []felt.Felt) {
+	s := newNarrow(min(len(a), narrowMax))
 	for len(a) > 0 {
-		n := min(len(a), batchMax)
-		if rest := len(a) - n; rest > 0 && rest < batchMin {
-			n -= batchMin // leave enough for a last batch
+		n := min(len(a), narrowMax)
+		if rest := len(a) - n; rest > 0 && rest < narrowMin {
+			n -= narrowMin // leave enough for a last batch
 		}
-		s.hash(dst[:n], a[:n], b[:n])
+		s.hash(t, dst[:n], a[:n], b[:n])
 		dst, a, b = dst[n:], a[n:], b[n:]
 	}
 }
 
-// scratch is the working memory of one batch: one entry per lane in acc and words, one per active lane elsewhere.
-type scratch struct {
-	t      *tables
+// narrow is the working memory of one batch, one entry per lane.
+type narrow struct {
 	words  [2][][4]uint64
 	x, y   []fp.Element // the sums
-	active []int32      // lanes with a non-empty window in this step
 	dx, dy fp.Vector    // differences, later slopes
 	sx     fp.Vector    // sums of the abscissas
 	tree   fp.Vector    // products on the way to the shared inversion
 }
 
-func newScratch(n int) *scratch {
-	n = (n + block - 1) / block * block
-	v := make(fp.Vector, 7*n+4*block)
+func newNarrow(n int) *narrow {
+	full := (n + block - 1) / block * block
+	v := make(fp.Vector, 7*full+4*block)
 	cut := func(k int) fp.Vector { part := v[:k:k]; v = v[k:]; return part }
-	return &scratch{
-		t:      load(),
-		words:  [2][][4]uint64{make([][4]uint64, n), make([][4]uint64, n)},
-		x:      cut(n),
-		y:      cut(n),
-		active: make([]int32, 0, n),
-		dx:     cut(n), dy: cut(n), sx: cut(n),
+	return &narrow{
+		words: [2][][4]uint64{make([][4]uint64, n), make([][4]uint64, n)},
+		x:     cut(full), y: cut(full), dx: cut(full), dy: cut(full), sx: cut(full),
 		tree: v,
 	}
 }
 
-func (s *scratch) hash(dst, a, b []felt.Felt) {
+func (s *narrow) hash(t *tables, dst, a, b []felt.Felt) {
 	for i := range a {
 		s.words[0][i], s.words[1][i] = a[i].Words(), b[i].Words()
-		p := &s.t.a.top[topDigit(&s.words[0][i])]
-		s.x[i], s.y[i] = p.x, p.y
+		p := &t.window[0][digit(&s.words[0][i], 0)]
+		s.x[i], s.y[i] = p.X, p.Y
 	}
-	for o, op := range [2]*operand{&s.t.a, &s.t.b} {
-		words := s.words[o][:len(a)]
-		for w := range windows {
-			table := &op.low[w]
-			s.active = s.active[:0]
-			for i := range words {
-				if d := lowDigit(&words[i], w); d != 0 {
-					s.gather(i, &table[d])
-				}
-			}
-			s.add()
+	for w := 1; w < windows; w++ {
+		words, table := s.words[w/perOperand][:len(a)], t.window[w]
+		for i := range words {
+			s.gather(i, &table[digit(&words[i], w%perOperand)])
 		}
+		s.add(len(a))
 	}
-	s.active = s.active[:0]
-	for i := range a {
-		if d := topDigit(&s.words[1][i]); d != 0 {
-			s.gather(i, &s.t.b.top[d])
-		}
-	}
-	s.add()
 	for i := range dst {
 		dst[i] = felt.Felt(s.x[i])
 	}
 }
 
-// gather makes lane i active in this step, to add p.
-func (s *scratch) gather(i int, p *point) {
-	k := len(s.active)
-	s.active = append(s.active, int32(i))
-	branchless.Sub(&s.dx[k], &p.x, &s.x[i])
-	branchless.Sub(&s.dy[k], &p.y, &s.y[i])
-	branchless.Add(&s.sx[k], &p.x, &s.x[i])
+// gather takes p as what lane i adds next.
+func (s *narrow) gather(i int, p *point) {
+	branchless.Sub(&s.dx[i], &p.X, &s.x[i])
+	branchless.Sub(&s.dy[i], &p.Y, &s.y[i])
+	branchless.Add(&s.sx[i], &p.X, &s.x[i])
 }
 
-// add adds the gathered point to every active lane.
-func (s *scratch) add() {
-	n := len(s.active)
-	if n == 0 {
-		return
-	}
+// add adds the gathered points to the first n lanes.
+func (s *narrow) add(n int) {
 	full := (n + block - 1) / block * block
 	dx, dy, sx := s.dx[:full], s.dy[:full], s.sx[:full]
 	for i := n; i < full; i++ {
@@ -118,15 +83,15 @@ func (s *scratch) add() {
 	invert(dx, s.tree)
 	dy.Mul(dy, dx) // slope
 	dx.Mul(dy, dy)
-	for k, i := range s.active {
+	for i := range n {
 		x := &s.x[i]
-		branchless.Sub(&dx[k], &dx[k], &sx[k]) // the new abscissa
-		branchless.Sub(&sx[k], x, &dx[k])
-		*x = dx[k]
+		branchless.Sub(&dx[i], &dx[i], &sx[i]) // the new abscissa
+		branchless.Sub(&sx[i], x, &dx[i])
+		*x = dx[i]
 	}
 	dy.Mul(dy, sx)
-	for k, i := range s.active {
-		branchless.Sub(&s.y[i], &dy[k], &s.y[i])
+	for i := range n {
+		branchless.Sub(&s.y[i], &dy[i], &s.y[i])
 	}
 }
 
