@@ -86,7 +86,10 @@ func overFile(c *config.Config, cmd *cobra.Command) error {
 	if err := config.FromEnv(c, os.LookupEnv); err != nil {
 		return err
 	}
-	return config.FromFlags(c, cmd.Flags())
+	if err := config.FromFlags(c, cmd.Flags()); err != nil {
+		return err
+	}
+	return c.Validate()
 }
 
 // serve runs a node until the context ends or the node fails.

@@ -27,7 +27,7 @@ func pluginListCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the plugins of a running node, with calls served and their times",
+		Short: "List the plugins of a running node: state, restarts, calls served and their times",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []rpc.PluginInfo
@@ -43,14 +43,21 @@ func pluginListCommand() *cobra.Command {
 
 func printPlugins(out io.Writer, list []rpc.PluginInfo) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tPID\tCAPABILITIES\tCALLS\tP50\tP99")
+	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tSTATE\tPID\tRESTARTS\tCAPABILITIES\tCALLS\tP50\tP99\tLAST DEATH")
 	for _, p := range list {
 		capabilities := strings.Join(p.Capabilities, ",")
 		if capabilities == "" {
 			capabilities = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\n", p.Stage, p.Name, p.Version, p.PID, capabilities, p.Calls,
-			milliseconds(p.P50), milliseconds(p.P99))
+		pid, death := fmt.Sprint(p.PID), p.LastDeath
+		if p.PID == 0 {
+			pid = "-"
+		}
+		if death, _, _ = strings.Cut(death, "\n"); death == "" {
+			death = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\n", p.Stage, p.Name, p.Version, p.State, pid, p.Restarts, capabilities, p.Calls,
+			milliseconds(p.P50), milliseconds(p.P99), death)
 	}
 	return w.Flush()
 }

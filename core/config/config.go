@@ -34,6 +34,10 @@ type Config struct {
 	LogLevel string
 	Workers  int // of the executor; 0: one per processor
 
+	MetricsAddr string // empty: no metrics
+
+	Supervision Supervision
+
 	StateArchive string // devnet's setting, accepted; history is always kept
 
 	Ordering, Execution, Storage, Consensus Stage
@@ -41,8 +45,12 @@ type Config struct {
 
 // Stage says which plugin serves a stage, and its own settings.
 type Stage struct {
-	Plugin   string // a shipped name, or the path of a plugin binary
-	Settings map[string]any
+	Plugin        string // a shipped name, or the path of a plugin binary
+	Checksum      string // sha256:HEX of the executable; empty: not compared
+	Attach        string // address of a plugin that somebody else runs; empty: it is started here
+	TLS           bool   // with the spawned plugin
+	CA, Cert, Key string // files, for a plugin attached over tcp
+	Settings      map[string]any
 }
 
 // JSON is the settings as the plugin takes them, over the defaults that the core gives it.

@@ -17,6 +17,11 @@ func TestFile(t *testing.T) {
 		if err := FromFile(&c, "ordo.toml", []byte(d.Input)); err != nil {
 			return err.Error() + "\n"
 		}
+		if d.Cmd == "check" {
+			if err := c.Validate(); err != nil {
+				return err.Error() + "\n"
+			}
+		}
 		return changes(c)
 	})
 }
@@ -83,7 +88,7 @@ func TestSampleReadsBack(t *testing.T) {
 	c := Default()
 	c.Port, c.ChainID, c.Gas.L2Fri = 0, "MY_CHAIN", 1<<64-1
 	c.BlockGeneration, _ = parseBlockGeneration("2.5")
-	c.Consensus = Stage{Plugin: "./mine", Settings: map[string]any{"peers": "a,b"}}
+	c.Consensus = Stage{Plugin: "./mine", Attach: "unix:///a b", CA: "ca", Settings: map[string]any{"peers": "a,b"}}
 	got := Default()
 	if err := FromFile(&got, "sample", []byte(Sample(c))); err != nil {
 		t.Fatalf("%v\n%s", err, Sample(c))

@@ -50,7 +50,7 @@ func FromFile(c *Config, name string, raw []byte) error {
 		if !ok {
 			return fmt.Errorf("%s: unknown key %s: did you mean %s?", where(leaf.key), leaf.key, nearest(leaf.key, known))
 		}
-		value, err := scalar(leaf.value, o.Number)
+		value, err := scalar(leaf.value, o.Number, o.Bool)
 		if err == nil {
 			err = o.Set(c, value)
 		}
@@ -89,8 +89,12 @@ func knownTable(key string) bool {
 	return slices.ContainsFunc(Options(), func(o Option) bool { return strings.HasPrefix(o.Key, key+".") })
 }
 
-func scalar(value any, number bool) (string, error) {
+func scalar(value any, number, boolean bool) (string, error) {
 	switch v := value.(type) {
+	case bool:
+		if boolean {
+			return strconv.FormatBool(v), nil
+		}
 	case string:
 		if number && fitsTOML(v) {
 			return "", fmt.Errorf("%q in quotes: write a number", v)
@@ -103,6 +107,9 @@ func scalar(value any, number bool) (string, error) {
 	}
 	if number {
 		return "", fmt.Errorf("write a number")
+	}
+	if boolean {
+		return "", fmt.Errorf("write true or false")
 	}
 	return "", fmt.Errorf("write a text in quotes")
 }
@@ -203,6 +210,9 @@ func Sample(c Config) string {
 		"# environment beats this file.\n")
 	table := ""
 	for _, o := range Options() {
+		if o.Rare && o.Get(&c) == o.Default {
+			continue
+		}
 		name, key, _ := strings.Cut(o.Key, ".")
 		if name != table {
 			endTable(&out, table, c)
@@ -210,7 +220,7 @@ func Sample(c Config) string {
 			table = name
 		}
 		value := o.Get(&c)
-		if !o.Number || !fitsTOML(value) {
+		if !o.Bool && (!o.Number || !fitsTOML(value)) {
 			value = strconv.Quote(value)
 		}
 		fmt.Fprintf(&out, "# %s (--%s)\n%s = %s\n", o.Help, o.Flag, key, value)

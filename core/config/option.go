@@ -20,6 +20,8 @@ type Option struct {
 	DevnetEnv string // the variable that starknet-devnet reads for the same setting, if it has one
 	Default   string
 	Number    bool // written without quotes in the file
+	Bool      bool // true or false, without quotes
+	Rare      bool // not in the help, and in the sample file only when it is set
 	Value     string
 	Help      string
 	Set       func(*Config, string) error
@@ -33,7 +35,7 @@ func (o Option) Env() string {
 
 // Options is the table of all settings, in the order of the sample file.
 func Options() []Option {
-	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), nodeOptions(), stageOptions())
+	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), nodeOptions(), supervisionOptions(), stageOptions())
 }
 
 func rpcOptions() []Option {
@@ -228,26 +230,18 @@ func nodeOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(c.Workers) }},
-	}
-}
-
-func stageOptions() []Option {
-	stage := func(name, shipped, help string, of func(*Config) *Stage) Option {
-		return Option{Key: name + ".plugin", Flag: name, Default: shipped, Value: "NAME|PATH", Help: help,
+		{Key: "node.metrics_addr", Flag: "metrics-addr", Value: "ADDRESS:PORT",
+			Help: "serve Prometheus metrics at this address under /metrics; empty: do not",
 			Set: func(c *Config, s string) error {
-				if s == "" {
-					return fmt.Errorf("empty: name a shipped plugin (%s) or the path of a plugin binary", shipped)
+				if s != "" {
+					if _, _, err := net.SplitHostPort(s); err != nil {
+						return fmt.Errorf("%q: choose an address with a port, such as 127.0.0.1:9090", s)
+					}
 				}
-				of(c).Plugin = s
+				c.MetricsAddr = s
 				return nil
 			},
-			Get: func(c *Config) string { return of(c).Plugin }}
-	}
-	return []Option{
-		stage("ordering", "fifo", "ordering plugin: fifo, fee, or a path", func(c *Config) *Stage { return &c.Ordering }),
-		stage("execution", "blockifier", "execution plugin: blockifier, or a path", func(c *Config) *Stage { return &c.Execution }),
-		stage("storage", "badger", "storage plugin: badger, or a path", func(c *Config) *Stage { return &c.Storage }),
-		stage("consensus", "solo", "consensus plugin: solo, or a path", func(c *Config) *Stage { return &c.Consensus }),
+			Get: func(c *Config) string { return c.MetricsAddr }},
 	}
 }
 

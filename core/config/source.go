@@ -31,6 +31,7 @@ func Bind(flags *pflag.FlagSet) {
 			env = o.DevnetEnv + ", " + env
 		}
 		flags.VarP(&text{value: o.Default, kind: o.Value}, o.Flag, o.Short, fmt.Sprintf("%s [%s]", o.Help, env))
+		flags.Lookup(o.Flag).Hidden = o.Rare
 	}
 }
 

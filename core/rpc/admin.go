@@ -17,6 +17,9 @@ type PluginInfo struct {
 	Calls        uint64   `json:"calls"`
 	P50          float64  `json:"p50_ms"`
 	P99          float64  `json:"p99_ms"`
+	State        string   `json:"state,omitempty"` // "up", "degraded" or "away"
+	Restarts     uint64   `json:"restarts,omitempty"`
+	LastDeath    string   `json:"last_death,omitempty"` // when and why
 }
 
 func (s *Server) adminMethods() map[string]method {

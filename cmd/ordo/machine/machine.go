@@ -15,26 +15,26 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/config"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/node"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // stopTimeout is for everything between the signal and the end of the last plugin.
 const stopTimeout = 20 * time.Second
 
-// exitNotice is how long the end of a process may come after the end of its connections.
-const exitNotice = 2 * time.Second
+// patience is how long a question of a client waits for a stage that is being started again.
+const patience = 10 * time.Second
 
 // Machine is a node with its plugins and its JSON-RPC.
 type Machine struct {
@@ -46,10 +46,13 @@ type Machine struct {
 	listener net.Listener
 	lock     *os.File // on the data folder
 	set      *host.Set
-	read     *grpc.ClientConn
+	sup      *host.Supervisor
+	journal  *journal.Journal // nil: nothing outlives the process
+	folder   *journal.Folder
 	node     *node.Node
 	ingress  *ingress.Ingress
 	server   *rpc.Server
+	metrics  *metrics // nil: not served
 }
 
 // Start brings a node up to where it can serve. What it needs from the system (the port, the data folder) is taken first,
@@ -88,28 +91,55 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if err != nil {
 		return err
 	}
-	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log}, stages...); err != nil {
+	if m.metrics, err = listenMetrics(ctx, m.config.MetricsAddr); err != nil {
 		return err
 	}
-	if m.read, err = dialRead(m.set.ReadSocket()); err != nil {
+	recovery, err := m.openJournal()
+	if err != nil {
 		return err
 	}
-	if err := m.startNode(ctx); err != nil {
+	v := m.config.Supervision
+	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log, Silence: v.Silence, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
+	if m.sup, err = host.Supervise(m.set, host.Supervision{Restarts: v.Restarts, Window: v.Window}); err != nil {
+		return err
+	}
+	if err := m.startNode(ctx, recovery); err != nil {
+		return errors.Join(err, m.gone())
+	}
+	m.sup.Watch(events{m.node})
 	return m.startServer()
 }
 
-func (m *Machine) startNode(ctx context.Context) (err error) {
-	plugin := m.set.Plugin
-	gas := m.config.Gas
-	m.node, err = node.New(node.Options{
+// openJournal reads what a node that used the data folder before had promised.
+func (m *Machine) openJournal() (*journal.Recovery, error) {
+	if m.config.DataDir == "" {
+		return nil, nil
+	}
+	var err error
+	if m.folder, err = journal.OpenFolder(filepath.Join(m.config.DataDir, "journal")); err != nil {
+		return nil, err
+	}
+	var found *journal.Recovery
+	if m.journal, found, err = journal.Open(m.folder, journal.Options{Chain: m.config.ChainID}); err != nil {
+		return nil, err
+	}
+	if found.Torn != nil {
+		m.log.Warn("the journal ended in the middle of a write that nobody was told of: it was cut off", "where", found.Torn.String())
+	}
+	return found, nil
+}
+
+func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (err error) {
+	plugin, link, gas := m.set.Plugin, m.sup.Link, m.config.Gas
+	options := node.Options{
 		Stages: node.Stages{
-			Ordering:              plugin(ordov1.Stage_STAGE_ORDERING).Conn(),
-			Execution:             plugin(ordov1.Stage_STAGE_EXECUTION).Conn(),
-			Storage:               plugin(ordov1.Stage_STAGE_STORAGE).Conn(),
-			StorageRead:           m.read,
-			Consensus:             plugin(ordov1.Stage_STAGE_CONSENSUS).Conn(),
+			Ordering:              link(ordov1.Stage_STAGE_ORDERING),
+			Execution:             link(ordov1.Stage_STAGE_EXECUTION),
+			Storage:               link(ordov1.Stage_STAGE_STORAGE),
+			StorageRead:           m.sup.ReadLink(),
+			Consensus:             link(ordov1.Stage_STAGE_CONSENSUS),
 			OrderingCapabilities:  plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(),
 			ConsensusCapabilities: plugin(ordov1.Stage_STAGE_CONSENSUS).Info().GetCapabilities(),
 		},
@@ -120,17 +150,40 @@ func (m *Machine) startNode(ctx context.Context) (err error) {
 		Genesis:         &node.Genesis{Diff: m.Genesis.Diff, Classes: m.Genesis.Classes},
 		ConsensusConfig: plugin(ordov1.Stage_STAGE_CONSENSUS).Spec().Config,
 		Pool:            pool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20},
+		Suspect:         m.sup.Suspect,
+		BuildStall:      stall(m.config.Supervision.CallTimeout),
+		Recovery:        recovery,
 		Log:             m.log,
-	})
-	if err != nil {
+	}
+	if m.journal != nil { // a nil pointer in the interface would not be nil
+		options.Journal = m.journal
+	}
+	if m.node, err = node.New(options); err != nil {
 		return err
 	}
 	return m.node.Start(ctx)
 }
 
+// stall: no limit at all is a long one for the node.
+func stall(limit time.Duration) time.Duration {
+	if limit == 0 {
+		return 365 * 24 * time.Hour
+	}
+	return limit
+}
+
+// events carries the supervisor's news to the node.
+type events struct{ node *node.Node }
+
+func (e events) Lost(stage ordov1.Stage, why error) { e.node.Lost(stage, why) }
+
+func (e events) Back(stage ordov1.Stage, p *host.Plugin) error {
+	return e.node.Back(stage, node.Life{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
+}
+
 func (m *Machine) startServer() error {
-	execution := ordov1.NewExecutionClient(m.set.Plugin(ordov1.Stage_STAGE_EXECUTION).Conn())
-	read := ordov1.NewStorageReadClient(m.read)
+	execution := ordov1.NewExecutionClient(m.sup.Link(ordov1.Stage_STAGE_EXECUTION).Patient(patience))
+	read := ordov1.NewStorageReadClient(m.sup.ReadLink().Patient(patience))
 	chainID := felt.MustShortString(m.config.ChainID)
 	m.ingress = ingress.New(ingress.Options{
 		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2,
@@ -152,6 +205,13 @@ func (m *Machine) Wait(ctx context.Context) error {
 		defer cancel()
 		return m.server.Serve(serving, m.listener)
 	})
+	if m.metrics != nil {
+		work.Go(func() error {
+			defer cancel()
+			return m.metrics.serve(m)
+		})
+		context.AfterFunc(serving, m.metrics.close)
+	}
 	work.Go(func() error {
 		defer cancel()
 		return m.watch(serving)
@@ -160,43 +220,34 @@ func (m *Machine) Wait(ctx context.Context) error {
 	return errors.Join(err, m.close())
 }
 
-// watch returns when the context ends, or with the reason why the node cannot go on. In this version the end of any
-// plugin is the end of the node: the chain is on disk and the next start goes on from it.
+// watch returns when the context ends, or with the reason why the node cannot go on.
 func (m *Machine) watch(ctx context.Context) error {
-	plugin := func(stage ordov1.Stage) *host.Plugin { return m.set.Plugin(stage) }
-	died := func(p *host.Plugin) error {
-		return fmt.Errorf("%s: the plugin ended with %s: the chain is as it was at the last block; start again", p.Name(), p.ExitReason())
-	}
-	ordering, execution := plugin(ordov1.Stage_STAGE_ORDERING), plugin(ordov1.Stage_STAGE_EXECUTION)
-	storage, consensus := plugin(ordov1.Stage_STAGE_STORAGE), plugin(ordov1.Stage_STAGE_CONSENSUS)
 	select {
 	case <-ctx.Done():
 		return nil
+	case <-m.sup.Done():
+		return m.sup.Err()
 	case <-m.node.Done():
-		err := m.node.Err()
-		if status.Code(err) != codes.Unavailable {
-			return err
-		}
-		// A connection broke: if that is because a plugin has died, its end is what the operator needs to read.
-		select {
-		case <-execution.Exited():
-			return died(execution)
-		case <-storage.Exited():
-			return died(storage)
-		case <-consensus.Exited():
-			return died(consensus)
-		case <-time.After(exitNotice):
-			return err
-		}
-	case <-ordering.Exited():
-		return died(ordering)
-	case <-execution.Exited():
-		return died(execution)
-	case <-storage.Exited():
-		return died(storage)
-	case <-consensus.Exited():
-		return died(consensus)
+		return errors.Join(m.node.Err(), m.gone())
 	}
+}
+
+// exitNotice is how long the end of a process may come after the end of its connections.
+const exitNotice = 500 * time.Millisecond
+
+// gone names the plugins that have ended: when the node could not go on, that is what the operator needs to read.
+func (m *Machine) gone() error {
+	deadline := time.After(exitNotice)
+	var errs []error
+	for _, p := range m.set.Plugins() {
+		select {
+		case <-p.Exited():
+			errs = append(errs, fmt.Errorf("%s: the plugin has ended: %s: the chain is as it was at the last committed block; start the node again", p.Name(), p.ExitReason()))
+		case <-deadline:
+			deadline = time.After(0)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // close stops what was started, the last first.
@@ -210,14 +261,31 @@ func (m *Machine) close() error {
 	if m.ingress != nil {
 		m.ingress.Close()
 	}
-	if m.node != nil {
-		errs = append(errs, ended(m.node.Stop(ctx)))
+	if m.metrics != nil {
+		m.metrics.close()
 	}
-	if m.read != nil {
-		m.read.Close()
+	if m.node != nil {
+		stopping := ctx
+		if m.sup.Err() != nil { // a stage is away for good: nothing to wait for
+			var cancel context.CancelFunc
+			stopping, cancel = context.WithTimeout(ctx, time.Second)
+			defer cancel()
+		}
+		if err := ended(m.node.Stop(stopping)); m.sup.Err() == nil {
+			errs = append(errs, err)
+		}
+	}
+	if m.sup != nil {
+		m.sup.Close()
 	}
 	if m.set != nil {
 		errs = append(errs, m.set.Close(ctx))
+	}
+	if m.journal != nil {
+		errs = append(errs, m.journal.Close())
+	}
+	if m.folder != nil {
+		errs = append(errs, m.folder.Close())
 	}
 	if m.lock != nil {
 		m.lock.Close()
@@ -236,7 +304,7 @@ func ended(err error) error {
 // dialRead connects to the socket that storage serves for reads.
 func dialRead(socket string) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(sdk.MaxMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("storage: read socket: %w", err)
 	}

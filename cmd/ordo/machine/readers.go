@@ -24,10 +24,18 @@ func (d door) Deploying(account []byte) bool { return d.node.Deploying(account) 
 // Plugins describes the running plugins for `ordo plugin list`.
 func (m *Machine) Plugins(context.Context) []rpc.PluginInfo {
 	var list []rpc.PluginInfo
-	for _, p := range m.set.Plugins() {
+	for _, standing := range m.sup.Standings() {
+		p := standing.Plugin
 		info := rpc.PluginInfo{
 			Stage: host.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
 			Generation: p.Generation(), Capabilities: p.Info().GetCapabilities(),
+			State: string(standing.State), Restarts: standing.Restarts,
+		}
+		if standing.State == host.Away {
+			info.PID = 0
+		}
+		if d := standing.Last; d != nil {
+			info.LastDeath = d.At.Format(time.DateTime) + " " + d.Why
 		}
 		// A stage has one method that matters for its speed; the others would only blur the times.
 		var busiest uint64
