@@ -6,17 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-)
-
-const (
-	validateTimeout = 20 * time.Second
-	compileTimeout  = 120 * time.Second
 )
 
 var errStopped = errors.New("ingress: the node is stopping")
@@ -44,17 +39,17 @@ type Options struct {
 	Storage   ordov1.StorageReadClient // to refuse declared classes before compiling them; may be nil
 	Pool      Pool
 	Chain     Chain
-	Limits    Limits // zero: DefaultLimits
+	Limits    Limits // zero numbers: DefaultLimits
 
 	Validators int // Validate calls at a time; default 2
 	Batch      int // transactions a call; default 128
-	Compilers  int // Compile calls at a time; default 1
 }
 
 // Ingress admits transactions. Safe for concurrent use.
 type Ingress struct {
 	chainID  felt.Felt
 	storage  ordov1.StorageReadClient
+	reading  stage.Asker
 	pool     Pool
 	chain    Chain
 	limits   Limits
@@ -64,17 +59,16 @@ type Ingress struct {
 
 // New starts the validation workers; Close stops them.
 func New(o Options) *Ingress {
-	if o.Limits == (Limits{}) {
-		o.Limits = DefaultLimits()
-	}
+	o.Limits = o.Limits.orDefaults()
 	return &Ingress{
 		chainID:  o.ChainID,
 		storage:  o.Storage,
+		reading:  stage.Asker{Stage: "storage", Deadline: o.Limits.Validate, Grace: o.Limits.Grace},
 		pool:     o.Pool,
 		chain:    o.Chain,
 		limits:   o.Limits,
-		validate: newValidator(o.Execution, o.Chain.Next, or(o.Validators, 2), or(o.Batch, 128)),
-		compile:  newCompiler(o.Execution, or(o.Compilers, 1)),
+		validate: newValidator(o.Execution, o.Chain.Next, o.Limits, or(o.Validators, 2), or(o.Batch, 128)),
+		compile:  newCompiler(o.Execution, o.Limits),
 	}
 }
 
@@ -139,7 +133,11 @@ func (g *Ingress) skip(tx *ordov1.Transaction) bool {
 func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, error) {
 	tx := b.Transaction
 	if g.storage != nil {
-		state, err := g.storage.State(ctx, &ordov1.StateRequest{CompiledClassHashes: tx.ClassHash})
+		var state *ordov1.StateResponse
+		err := g.reading.Ask(ctx, func(ctx context.Context) (err error) {
+			state, err = g.storage.State(ctx, &ordov1.StateRequest{CompiledClassHashes: tx.ClassHash})
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("declare: look up the class: %w", err)
 		}
@@ -158,18 +156,18 @@ func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 	return class, nil
 }
 
-// Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and the size of
-// its class are checked.
+// Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and its size are
+// checked.
 func (g *Ingress) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
 	b, err := Decode(raw, g.chainID)
-	if err != nil || b.Class == nil {
-		if b == nil {
-			b = &Broadcast{}
-		}
-		return b.Transaction, nil, err
-	}
-	if err := g.limits.checkClass(b.Class); err != nil {
+	if err != nil {
 		return nil, nil, err
+	}
+	if err := g.limits.checkSize(b); err != nil {
+		return nil, nil, err
+	}
+	if b.Class == nil {
+		return b.Transaction, nil, nil
 	}
 	class, err := g.compile.compile(ctx, b.Class)
 	return b.Transaction, class, err

@@ -77,7 +77,9 @@ func (b *basket) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1
 
 func (b *basket) Deploying([]byte) bool { return b.deploying }
 
-func start(t testing.TB, e *engine, b *basket) *Ingress {
+func start(t testing.TB, e *engine, b *basket) *Ingress { return startWithin(t, Limits{}, e, b) }
+
+func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Ingress {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -92,7 +94,7 @@ func start(t testing.TB, e *engine, b *basket) *Ingress {
 	}
 	t.Cleanup(func() { conn.Close() })
 	present := chain.New(func() *ordov1.BlockContext { return &ordov1.BlockContext{} })
-	g := New(Options{ChainID: sepolia, Execution: ordov1.NewExecutionClient(conn), Storage: ordov1.NewStorageReadClient(conn), Pool: b, Chain: present})
+	g := New(Options{ChainID: sepolia, Execution: ordov1.NewExecutionClient(conn), Storage: ordov1.NewStorageReadClient(conn), Pool: b, Chain: present, Limits: l})
 	t.Cleanup(g.Close)
 	return g
 }
@@ -308,7 +310,7 @@ func TestFaultsAreNotRefusals(t *testing.T) {
 		}},
 	} {
 		b := &basket{}
-		g := start(t, e, b)
+		g := startWithin(t, Limits{Grace: 50 * time.Millisecond}, e, b)
 		kind := "INVOKE"
 		if e.compile != nil {
 			kind = "DECLARE"
@@ -328,7 +330,7 @@ func TestAClosedIngressAnswers(t *testing.T) {
 	if _, err := g.Submit(t.Context(), transaction("INVOKE")); !errors.Is(err, errStopped) {
 		t.Error(err)
 	}
-	g.validate = newValidator(nil, nil, 0, 1) // for the clean-up to close
+	g.validate = newValidator(nil, nil, DefaultLimits(), 0, 1) // for the clean-up to close
 }
 
 func TestLimits(t *testing.T) {

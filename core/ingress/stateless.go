@@ -2,25 +2,57 @@ package ingress
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Limits are what the public network's gateway holds clients to.
+// Limits bound what a transaction may be, as the public network's gateway does, and what its admission may cost. A zero
+// number takes the value of DefaultLimits.
 type Limits struct {
 	Calldata     int // felts
 	Signature    int // felts
 	ClassProgram int // felts of Sierra
 	ClassBytes   int // bytes of class JSON
+
+	Compiles        int // classes compiled at a time
+	CompilesWaiting int
+	Compile         time.Duration // of one class
+	Validate        time.Duration // of a batch of transactions
+	Turn            time.Duration // how long a transaction waits for its turn
+	Grace           time.Duration // how long it waits for a stage that is being restarted
 	// FreeOfCharge takes transactions whose bounds are all zero: the chain charges no fees.
 	FreeOfCharge bool
 }
 
-// DefaultLimits are the public network's.
+// DefaultLimits are the public network's, and times that suit a small machine.
 func DefaultLimits() Limits {
-	return Limits{Calldata: 5000, Signature: 4000, ClassProgram: 81_920, ClassBytes: 4_089_446}
+	return Limits{
+		Calldata: 5000, Signature: 4000, ClassProgram: 81_920, ClassBytes: 4_089_446,
+		Compiles: 1, CompilesWaiting: 16, Compile: 2 * time.Minute, Validate: 20 * time.Second, Turn: 10 * time.Second, Grace: 3 * time.Second,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ field, otherwise *int }{
+		{&l.Calldata, &d.Calldata}, {&l.Signature, &d.Signature}, {&l.ClassProgram, &d.ClassProgram}, {&l.ClassBytes, &d.ClassBytes},
+		{&l.Compiles, &d.Compiles}, {&l.CompilesWaiting, &d.CompilesWaiting},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.otherwise
+		}
+	}
+	for _, f := range []struct{ field, otherwise *time.Duration }{
+		{&l.Compile, &d.Compile}, {&l.Validate, &d.Validate}, {&l.Turn, &d.Turn}, {&l.Grace, &d.Grace},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.otherwise
+		}
+	}
+	return l
 }
 
 // firstContract is the lowest address that a contract can have; those below belong to the protocol.
@@ -48,22 +80,24 @@ func (l Limits) check(b *Broadcast) error {
 	case b.Proof:
 		return refuse(ordov1.Refusal_INVALID_PROOF, "this node verifies no proofs: send the transaction without proof and proof_facts")
 	}
-	if n := len(tx.Calldata) / felt.Size; n > l.Calldata {
-		return refuse(ordov1.Refusal_OTHER, "calldata has %d felts, at most %d are allowed", n, l.Calldata)
-	}
-	if n := len(tx.Signature) / felt.Size; n > l.Signature {
-		return refuse(ordov1.Refusal_OTHER, "signature has %d felts, at most %d are allowed", n, l.Signature)
-	}
 	if !l.FreeOfCharge && paysNothing(tx.ResourceBounds) {
 		return refuse(ordov1.Refusal_INSUFFICIENT_RESOURCES, "all resource bounds are zero: estimate the fee first")
 	}
-	if b.Class != nil {
-		return l.checkClass(b.Class)
-	}
-	return nil
+	return l.checkSize(b)
 }
 
-func (l Limits) checkClass(c *SierraClass) error {
+// checkSize is for estimates too: what can be sent can be estimated, and no more.
+func (l Limits) checkSize(b *Broadcast) error {
+	if n := len(b.Transaction.Calldata) / felt.Size; n > l.Calldata {
+		return refuse(ordov1.Refusal_OTHER, "calldata has %d felts, at most %d are allowed", n, l.Calldata)
+	}
+	if n := len(b.Transaction.Signature) / felt.Size; n > l.Signature {
+		return refuse(ordov1.Refusal_OTHER, "signature has %d felts, at most %d are allowed", n, l.Signature)
+	}
+	c := b.Class
+	if c == nil {
+		return nil
+	}
 	if c.Felts > l.ClassProgram {
 		return refuse(ordov1.Refusal_CLASS_TOO_LARGE, "sierra program has %d felts, at most %d are allowed", c.Felts, l.ClassProgram)
 	}

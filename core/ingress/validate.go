@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
+	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -15,6 +18,8 @@ type validator struct {
 	next      func() *ordov1.BlockContext
 	queue     chan *waiting
 	most      int
+	asker     stage.Asker
+	turn      time.Duration
 	stop      chan struct{}
 	done      sync.WaitGroup
 }
@@ -30,8 +35,11 @@ type answer struct {
 	err     error
 }
 
-func newValidator(execution ordov1.ExecutionClient, next func() *ordov1.BlockContext, workers, most int) *validator {
-	v := &validator{execution: execution, next: next, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{})}
+func newValidator(execution ordov1.ExecutionClient, next func() *ordov1.BlockContext, l Limits, workers, most int) *validator {
+	v := &validator{
+		execution: execution, next: next, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn,
+		asker: stage.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace},
+	}
 	for range workers {
 		v.done.Add(1)
 		go v.work()
@@ -42,12 +50,8 @@ func newValidator(execution ordov1.ExecutionClient, next func() *ordov1.BlockCon
 // validate waits for the verdict on one transaction.
 func (v *validator) validate(ctx context.Context, item *ordov1.ValidateRequest_Item) (*ordov1.ValidateResponse_Verdict, error) {
 	w := &waiting{item: item, ctx: ctx, answer: make(chan answer, 1)}
-	select {
-	case v.queue <- w:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("validation: the queue is full: %w", ctx.Err())
-	case <-v.stop:
-		return nil, errStopped
+	if err := v.enqueue(w); err != nil {
+		return nil, err
 	}
 	select {
 	case a := <-w.answer:
@@ -56,6 +60,27 @@ func (v *validator) validate(ctx context.Context, item *ordov1.ValidateRequest_I
 		return nil, fmt.Errorf("validation: %w", ctx.Err())
 	case <-v.stop:
 		return nil, errStopped
+	}
+}
+
+// enqueue waits for a place in the queue.
+func (v *validator) enqueue(w *waiting) error {
+	select {
+	case v.queue <- w:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(v.turn)
+	defer timer.Stop()
+	select {
+	case v.queue <- w:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("validation: %w", &gate.Busy{What: "validations", Running: v.most, Waiting: cap(v.queue), Waited: v.turn})
+	case <-w.ctx.Done():
+		return fmt.Errorf("validation: the queue is full: %w", w.ctx.Err())
+	case <-v.stop:
+		return errStopped
 	}
 }
 
@@ -93,13 +118,15 @@ func (v *validator) call(batch []*waiting) {
 	if len(batch) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), validateTimeout)
-	defer cancel()
 	request := &ordov1.ValidateRequest{Context: v.next(), Items: make([]*ordov1.ValidateRequest_Item, len(batch))}
 	for i, w := range batch {
 		request.Items[i] = w.item
 	}
-	response, err := v.execution.Validate(ctx, request)
+	var response *ordov1.ValidateResponse
+	err := v.asker.Ask(context.Background(), func(ctx context.Context) (err error) {
+		response, err = v.execution.Validate(ctx, request)
+		return err
+	})
 	if err == nil && len(response.Verdicts) != len(batch) {
 		err = fmt.Errorf("execution: %d verdicts on %d transactions", len(response.Verdicts), len(batch))
 	}

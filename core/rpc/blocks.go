@@ -194,6 +194,9 @@ func (s *Server) stateUpdate(ctx context.Context, p *input.Object) (any, error) 
 	if p.Has("contract_addresses") {
 		only = map[Key]bool{}
 		each(p.Felts("contract_addresses"), 1, func(row [][]byte) { only[Key(row[0])] = true })
+		if len(only) > s.Limits.Addresses {
+			p.Fail("contract_addresses", input.Errorf("%d addresses, at most %d are allowed", len(only), s.Limits.Addresses))
+		}
 	}
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {

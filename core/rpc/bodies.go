@@ -30,7 +30,7 @@ func (s *Server) whole(ctx context.Context, number uint64) (*ordov1.Block, error
 	b, first := s.bodies.get(number)
 	if first {
 		// It goes on when its client leaves: others may wait for the same block.
-		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ViewTimeout)
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Limits.Read+s.Limits.Grace)
 		defer cancel()
 		b.block, b.err = s.stored(reading, &ordov1.BlocksRequest{
 			From: &ordov1.BlocksRequest_Number{Number: number}, Transactions: true, Results: true,

@@ -32,29 +32,23 @@ func (s *Server) classAtBlock(ctx context.Context, ref *blockRef, hash []byte) (
 	return s.storedClass(ctx, &ordov1.ClassesRequest{Hashes: hash, Definition: true, AtHeight: true, Height: ref.number})
 }
 
-func (s *Server) storedClass(ctx context.Context, q *ordov1.ClassesRequest) (*ordov1.Class, error) {
-	var found *ordov1.Class
-	err := s.eachClass(ctx, q, func(c *ordov1.Class) { found = c })
-	return found, err
-}
-
-func (s *Server) eachClass(ctx context.Context, q *ordov1.ClassesRequest, yield func(*ordov1.Class)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := s.Storage.Classes(ctx, q)
-	if err != nil {
-		return fmt.Errorf("storage: read classes: %w", err)
-	}
-	for {
-		class, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+func (s *Server) storedClass(ctx context.Context, q *ordov1.ClassesRequest) (found *ordov1.Class, err error) {
+	err = s.storage.Ask(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := s.Storage.Classes(ctx, q)
 		if err != nil {
-			return fmt.Errorf("storage: read classes: %w", err)
+			return err
 		}
-		yield(class)
+		if found, err = stream.Recv(); errors.Is(err, io.EOF) {
+			found, err = nil, nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read classes: %w", err)
 	}
+	return found, nil
 }
 
 func (s *Server) class(ctx context.Context, p *input.Object) (any, error) {

@@ -1,14 +1,24 @@
 package rpc
 
 import (
+	"context"
 	"errors"
+	"syscall"
 
 	"github.com/creachadair/jrpc2"
 
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help.
+const (
+	codeBusy jrpc2.Code = -32005 // a limit of the node is reached by all clients together
+	codeAway jrpc2.Code = -32006 // a stage is being restarted, or does not answer
 )
 
 func specError(code jrpc2.Code, message string) *jrpc2.Error {
@@ -99,12 +109,42 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 		}
 		return withReason(e, refused.Reason), true
 	}
+	var full *gate.Busy
+	if errors.As(err, &full) {
+		return specError(codeBusy, full.Error()), true
+	}
+	var away *stage.Away
+	if errors.As(err, &away) {
+		return specError(codeAway, away.Error()), true
+	}
+	var late *stage.Late
+	if errors.As(err, &late) {
+		return specError(codeAway, late.Error()), true
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return specError(codeBusy, "busy: no answer within the time that this node gives a request: try again later"), true
+	}
 	for _, o := range outcomes {
 		if errors.Is(err, o.is) {
 			return withReason(o.as, err.Error()), true
 		}
 	}
 	return nil, false
+}
+
+// writeError is clientError for the methods that send transactions. They have a code of the specification for what the node
+// cannot do, at this moment or because of a fault of its own; fault says which.
+func writeError(err error) (e *jrpc2.Error, fault bool) {
+	e, ok := clientError(err)
+	switch {
+	case ok && (e.Code == codeBusy || e.Code == codeAway):
+		return withData(errUnexpected, e.Message), false
+	case ok:
+		return e, false
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return withData(errUnexpected, "the disk of the node is full, so it can promise nothing: try again later"), true
+	}
+	return withData(errUnexpected, err.Error()), true
 }
 
 // withData copies the error with data; unlike jrpc2's own it writes < and & as they are.

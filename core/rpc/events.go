@@ -4,17 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-)
-
-const (
-	maxChunk      = 10_240 // events in a page
-	maxFilterKeys = 1024   // in all positions together
-	maxScan       = 10_000 // blocks read for one page; the token goes on from there
 )
 
 func (s *Server) eventMethods() map[string]method {
@@ -55,7 +50,7 @@ func parseToken(text string) (t eventToken, err error) {
 	return t, nil
 }
 
-func decodeEventQuery(p *input.Object) (q eventQuery, err error) {
+func decodeEventQuery(p *input.Object, l Limits) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
@@ -90,15 +85,18 @@ func decodeEventQuery(p *input.Object) (q eventQuery, err error) {
 	if err := p.Err(); err != nil {
 		return q, err
 	}
-	if size > maxChunk {
+	if size > uint64(l.EventsPage) {
 		return q, errPageTooBig
 	}
 	total := 0
 	for _, position := range q.keys {
 		total += len(position)
 	}
-	if total > maxFilterKeys || len(q.keys) > maxFilterKeys {
-		return q, errTooManyKeys
+	switch {
+	case total > l.Keys || len(q.keys) > l.Keys:
+		return q, withData(errTooManyKeys, fmt.Sprintf("at most %d are allowed", l.Keys))
+	case len(q.addresses) > l.Addresses:
+		return q, withData(errTooManyKeys, fmt.Sprintf("%d addresses, at most %d are allowed", len(q.addresses), l.Addresses))
 	}
 	q.size = int(size)
 	return q, nil
@@ -153,7 +151,7 @@ func (q *eventQuery) matches(e *ordov1.Event) bool {
 }
 
 func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
-	q, err := decodeEventQuery(p)
+	q, err := decodeEventQuery(p, s.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +166,11 @@ func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
 		}
 		from = q.start.block
 	}
+	leave, err := s.scans.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	page := eventPage{query: &q, Events: []emittedEvent{}}
 	if err := s.scan(ctx, view, &page, from, to); err != nil {
 		return nil, err
@@ -216,12 +219,19 @@ type eventPage struct {
 // scan reads blocks from storage and then from the view, until the page is full.
 func (s *Server) scan(ctx context.Context, view *chain.View, page *eventPage, from, to uint64) error {
 	next := from
+	enough := time.Now().Add(s.Limits.Read / 2)
 	if latest := view.Latest(); latest != nil && from <= latest.Context.Number && from <= to {
-		last := min(to, latest.Context.Number, from+maxScan-1)
+		last := min(to, latest.Context.Number, from+uint64(s.Limits.EventsBlocks)-1)
 		request := &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: from}, To: last, Results: true}
 		err := s.eachStored(ctx, request, func(b *ordov1.Block) bool {
 			next = b.Header.Context.Number + 1
-			return page.add(b.Header.Context.Number, b.Header.Hash, b.Results)
+			if !page.add(b.Header.Context.Number, b.Header.Hash, b.Results) {
+				return false
+			}
+			if next <= last && time.Now().After(enough) { // large blocks, a slow disk: the client comes again
+				page.Token = eventToken{block: next}.String()
+			}
+			return page.Token == ""
 		})
 		if err != nil || page.Token != "" {
 			return err

@@ -6,34 +6,38 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"os"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/creachadair/jrpc2"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 )
 
-const (
-	maxBody  = 5 << 20 // a declared class has at most 4 MB
-	maxBatch = 1000    // requests in one body
-
-	smallBody = 64 << 10
-	largeSum  = 16 << 20 // of the larger bodies that are worked on at the same time
-
-	// maxAnswer ends a batch: what was answered by then is sent, the rest is not run.
-	maxAnswer = 64 << 20
-)
+// smallBody is what any request may hold in memory, without a share of Limits.Bodies.
+const smallBody = 64 << 10
 
 // Serve answers HTTP on the listener until the context ends, then lets running requests finish for a moment.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	l := s.Limits
+	l.Connections = min(l.Connections, s.descriptors())
 	server := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second,
-		WriteTimeout:      150 * time.Second, // a declaration compiles
-		IdleTimeout:       120 * time.Second,
+		ReadHeaderTimeout: l.Header,
+		ReadTimeout:       l.Receive,
+		IdleTimeout:       l.Idle,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       remember,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // what clients do wrong is no news
 	}
+	listener = newDoorman(listener, l.Connections, l.PerAddress)
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(listener) }()
 	select {
@@ -50,6 +54,19 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// descriptors is how many connections the process can have open beside all else.
+func (s *Server) descriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxInt
+	}
+	room := int(min(limit.Cur/4*3, math.MaxInt32))
+	if room < s.Limits.Connections {
+		s.Log.Warn("rpc: fewer connections than configured: the system allows few open files, see ulimit -n", "connections", room, "configured", s.Limits.Connections)
+	}
+	return room
 }
 
 // ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
@@ -82,7 +99,7 @@ func cors(h http.Header) {
 }
 
 func (s *Server) hello(w http.ResponseWriter) {
-	reply(w, http.StatusOK, struct {
+	s.reply(w, http.StatusOK, struct {
 		Name    string `json:"name"`
 		Spec    string `json:"starknet_json_rpc"`
 		ChainID any    `json:"chain_id"`
@@ -108,39 +125,111 @@ func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			reply(w, http.StatusRequestEntityTooLarge, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes", maxBody)))
+	body, release, refused := s.receive(r)
+	if refused != nil {
+		s.refuse(w, refused)
+		return
+	}
+	defer release()
+	defer atWork(r.Context())()
+	ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Work)
+	defer cancel()
+	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
+	share := func() {}
+	if size := int64(len(body)); size > smallBody {
+		if refused := s.wait(ctx, s.large, size, "too many large requests run"); refused != nil {
+			s.refuse(w, refused)
 			return
 		}
-		reply(w, http.StatusBadRequest, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)))
-		return
-	}
-	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
-	if len(body) > smallBody {
-		if s.large.Acquire(r.Context(), int64(len(body))) != nil {
-			return // the client left
-		}
-		defer s.large.Release(int64(len(body)))
+		share = sync.OnceFunc(func() { s.large.Release(size) })
+		defer share()
 	}
 	if !json.Valid(body) {
-		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
+		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
 		return
 	}
-	if n := elements(body); n > maxBatch {
-		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", n, maxBatch)))
+	if n := elements(body); n > s.Limits.Batch {
+		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", n, s.Limits.Batch)))
 		return
 	}
 	requests, err := jrpc2.ParseRequests(body)
 	switch {
 	case err != nil:
-		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
+		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
 	case len(requests) == 0:
-		reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")))
+		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")))
+	case len(requests) == 1:
+		s.answer(gate.Holding(ctx, share), w, requests)
 	default:
-		s.answer(w, r.Context(), requests)
+		s.answer(ctx, w, requests)
+	}
+}
+
+// wait takes a share of memory.
+func (s *Server) wait(ctx context.Context, of *semaphore.Weighted, size int64, what string) *refusal {
+	waiting, cancel := context.WithTimeout(ctx, s.Limits.Turn)
+	defer cancel()
+	if of.Acquire(waiting, size) != nil {
+		return &refusal{http.StatusServiceUnavailable, jrpc2.Errorf(codeBusy, "busy: %s: try again later", what)}
+	}
+	return nil
+}
+
+// refusal is a body that is not looked at.
+type refusal struct {
+	status int
+	err    *jrpc2.Error
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
+	if r.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	s.reply(w, r.status, failure(nil, r.err))
+}
+
+// receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
+// it is announced: who announces much and sends nothing takes nothing away. release gives the share back.
+func (s *Server) receive(r *http.Request) (body []byte, release func(), refused *refusal) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return nil, nil, &refusal{http.StatusUnsupportedMediaType,
+			jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+	}
+	tooLarge := &refusal{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes", s.Limits.Body)}
+	if r.ContentLength > int64(s.Limits.Body) {
+		return nil, nil, tooLarge
+	}
+	var held int64
+	release = func() { s.bodyBytes.Release(held) }
+	give := func(why *refusal) ([]byte, func(), *refusal) {
+		release()
+		return nil, nil, why
+	}
+	body = make([]byte, 0, 4<<10)
+	for {
+		if len(body) == cap(body) {
+			size := min(2*cap(body), s.Limits.Body+1)
+			if share := int64(size - cap(body)); size > smallBody {
+				// The old array and the new one are there together for a moment; that is within the margin.
+				if refused := s.wait(r.Context(), s.bodyBytes, share, "too many large request bodies are on their way"); refused != nil {
+					return give(refused)
+				}
+				held += share
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > s.Limits.Body:
+			return give(tooLarge)
+		case errors.Is(err, io.EOF):
+			return body, release, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return give(&refusal{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s", s.Limits.Receive)})
+		case err != nil:
+			return give(&refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)})
+		}
 	}
 }
 
@@ -173,19 +262,22 @@ func elements(valid []byte) int {
 
 // answer runs a batch in order: a deployment may be followed by the first call of the account. What the
 // answers hold is bounded: a request costs its sender nothing, and a thousand large blocks the node gigabytes.
-func (s *Server) answer(w http.ResponseWriter, ctx context.Context, requests []*jrpc2.ParsedRequest) {
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, requests []*jrpc2.ParsedRequest) {
 	var answers [][]byte
 	size := 0
 	for _, request := range requests {
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
 			return // the client left
 		}
 		var a *envelope
 		switch id := json.RawMessage(request.ID); {
-		case size < maxAnswer:
+		case ctx.Err() == nil && size < s.Limits.Answer:
 			a = s.one(ctx, request)
-		case len(id) > 0:
-			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes: send smaller batches", maxAnswer))
+		case len(id) == 0:
+		case ctx.Err() == nil:
+			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes: send smaller batches", s.Limits.Answer))
+		default:
+			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s: send smaller batches", s.Limits.Work))
 		}
 		if a != nil {
 			raw := written(a)
@@ -196,6 +288,7 @@ func (s *Server) answer(w http.ResponseWriter, ctx context.Context, requests []*
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	s.hasteTo(w, size)
 	w.Header().Set("Content-Type", "application/json")
 	if !requests[0].Batch {
 		w.Write(answers[0])
@@ -262,9 +355,15 @@ func written(v any) []byte {
 	return body
 }
 
-func reply(w http.ResponseWriter, status int, v any) {
+func (s *Server) reply(w http.ResponseWriter, status int, v any) {
 	body := written(v)
+	s.hasteTo(w, len(body))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body)
+}
+
+// hasteTo ends the connection of a client that does not read its answer.
+func (s *Server) hasteTo(w http.ResponseWriter, size int) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Limits.sendTime(size))) // no connection in a test: no deadline
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -144,26 +146,36 @@ func (s *Server) stored(ctx context.Context, request *ordov1.BlocksRequest) (*or
 	return found, err
 }
 
-// eachStored streams blocks from storage until yield is false.
+// eachStored streams blocks from storage until yield is false. A stream that breaks goes on behind the last block.
 func (s *Server) eachStored(ctx context.Context, request *ordov1.BlocksRequest, yield func(*ordov1.Block) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the stream when not all of it is read
-	stream, err := s.Storage.Blocks(ctx, request)
-	if err != nil {
-		return fmt.Errorf("storage: read blocks: %w", err)
-	}
-	for {
-		block, err := stream.Recv()
+	err := s.storage.Ask(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the stream when not all of it is read
+		stream, err := s.Storage.Blocks(ctx, request)
+		for err == nil {
+			var block *ordov1.Block
+			if block, err = stream.Recv(); err != nil {
+				break
+			}
+			if !yield(block) {
+				return nil
+			}
+			if next := block.Header.GetContext().GetNumber() + 1; request.To >= next {
+				request = proto.CloneOf(request)
+				request.From = &ordov1.BlocksRequest_Number{Number: next}
+			} else {
+				return nil // all that was asked for
+			}
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("storage: read blocks: %w", err)
-		}
-		if !yield(block) {
-			return nil
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read blocks: %w", err)
 	}
+	return nil
 }
 
 // body returns transactions and results of the block; the latter may be fewer while it is open.

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -32,7 +34,7 @@ type Options struct {
 	Devnet  *Devnet                            // set by `ordo dev`: serves the devnet methods
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
 
-	ViewTimeout time.Duration // of a call, estimate or simulation; default 30 s
+	Limits Limits // zero fields: DefaultLimits
 }
 
 // Server answers requests. Safe for concurrent use.
@@ -41,7 +43,13 @@ type Server struct {
 	methods map[string]method
 	mint    minter
 	bodies  bodies
-	large   *semaphore.Weighted // bytes of request bodies
+
+	bodyBytes *semaphore.Weighted // of request bodies over smallBody
+	large     *semaphore.Weighted // of those that are worked on
+	views     *gate.Gate
+	scans     *gate.Gate
+	storage   stage.Asker
+	execution stage.Asker
 }
 
 // method is one entry of the table: params name its parameters by position.
@@ -50,15 +58,25 @@ type method struct {
 	call   func(ctx context.Context, p *input.Object) (any, error)
 }
 
+// largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
+const largeSum = 16 << 20
+
 // New wires the methods.
 func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.ViewTimeout == 0 {
-		o.ViewTimeout = 30 * time.Second
+	o.Limits = o.Limits.orDefaults()
+	l := o.Limits
+	s := &Server{
+		Options: o, methods: map[string]method{},
+		bodyBytes: semaphore.NewWeighted(int64(max(l.Bodies, l.Body+1))),
+		large:     semaphore.NewWeighted(int64(max(largeSum, l.Body))),
+		views:     gate.New("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting, l.Turn),
+		scans:     gate.New("reads over many blocks", l.Scans, l.ScansWaiting, l.Turn),
+		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
+		execution: stage.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace},
 	}
-	s := &Server{Options: o, methods: map[string]method{}, large: semaphore.NewWeighted(largeSum)}
 	groups := []map[string]method{
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(),
 		s.viewMethods(), s.traceMethods(), s.writeMethods(),

@@ -2,10 +2,12 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -30,15 +32,15 @@ func (s *Server) read(ctx context.Context, ref *blockRef, q *ordov1.StateRequest
 		}
 		q.Height = latest.Context.Number
 	}
-	state, err := s.Storage.State(ctx, q)
+	state, err := s.storedState(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("storage: read state: %w", err)
+		return nil, err
 	}
 	if latest := ref.view.Latest(); state.NotFound && latest != nil && q.Height == latest.Context.Number {
 		// A store without history has only its head, which may be ahead of the latest root by blocks being hashed.
 		q.AtHeight = false
-		if state, err = s.Storage.State(ctx, q); err != nil {
-			return nil, fmt.Errorf("storage: read state: %w", err)
+		if state, err = s.storedState(ctx, q); err != nil {
+			return nil, err
 		}
 	}
 	switch {
@@ -48,6 +50,17 @@ func (s *Server) read(ctx context.Context, ref *blockRef, q *ordov1.StateRequest
 		return nil, fmt.Errorf("storage: read state: the answer does not fit the question")
 	case overlay:
 		return lay(ref.view, q, state), nil
+	}
+	return state, nil
+}
+
+func (s *Server) storedState(ctx context.Context, q *ordov1.StateRequest) (state *ordov1.StateResponse, err error) {
+	err = s.storage.Ask(ctx, func(ctx context.Context) (err error) {
+		state, err = s.Storage.State(ctx, q)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
 	}
 	return state, nil
 }
@@ -146,7 +159,17 @@ func (s *Server) storageAt(ctx context.Context, p *input.Object) (any, error) {
 	if !lastUpdate {
 		return hexFelt(state.Storage), nil
 	}
+	leave, err := s.scans.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Limits.Read, &stage.Late{Stage: "storage", Deadline: s.Limits.Read})
+	defer cancel()
 	block, err := s.lastUpdate(ctx, ref, contract, key)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
 	return struct {
 		Value hexFelt `json:"value"`
 		Block uint64  `json:"last_update_block"`

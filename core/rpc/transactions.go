@@ -161,9 +161,13 @@ func inView(view *chain.View, height uint64, hash []byte) *place {
 }
 
 func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) (*place, error) {
-	found, err := s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
+	var found *ordov1.FindTransactionResponse
+	err := s.storage.Ask(ctx, func(ctx context.Context) (err error) {
+		found, err = s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("storage: find transaction: %w", err)
+		return nil, fmt.Errorf("find transaction: %w", err)
 	}
 	if !found.Found {
 		return nil, errTransactionNotFound

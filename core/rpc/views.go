@@ -30,14 +30,20 @@ func stateAt(ref *blockRef) *ordov1.StateAt {
 	return &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number}}
 }
 
-// view runs a view in execution; a failed one is an error that the client reads.
-func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.ViewTimeout+5*time.Second)
-	defer cancel()
-	q.TimeoutMs = uint32(s.ViewTimeout / time.Millisecond)
-	r, err := s.Execution.View(ctx, q)
+// view runs a view in execution, when its turn comes; a failed one is an error that the client reads.
+func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.ViewResponse, err error) {
+	leave, err := s.views.Enter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("execution: view: %w", err)
+		return nil, err
+	}
+	defer leave()
+	q.TimeoutMs = uint32(s.Limits.View / time.Millisecond)
+	err = s.execution.Ask(ctx, func(ctx context.Context) (err error) {
+		r, err = s.Execution.View(ctx, q)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("view: %w", err)
 	}
 	if e := r.GetError(); e != nil {
 		return nil, &failedView{e}
@@ -70,6 +76,9 @@ func (f *failedView) ofTransaction(missing bool) *failedView {
 func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {
 	o := p.Object("request")
 	call := &ordov1.CallView{Contract: o.Felt("contract_address"), Selector: o.Felt("entry_point_selector"), Calldata: o.Felts("calldata")}
+	if n := len(call.Calldata) / felt.Size; n > s.Limits.Calldata {
+		o.Fail("calldata", input.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
+	}
 	p.Fail("request", o.Done())
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -106,6 +115,9 @@ func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name strin
 	items := p.List(name)
 	if err := p.Err(); err != nil {
 		return nil, err
+	}
+	if len(items) > s.Limits.Simulated {
+		return nil, input.In(name, input.Errorf("%d transactions, at most %d are allowed", len(items), s.Limits.Simulated))
 	}
 	q = &ordov1.Simulation{}
 	for i, item := range items {
@@ -190,6 +202,9 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *input.Object) (any, 
 		Nonce: make([]byte, felt.Size), QueryOnly: true,
 	}
 	payload := o.Felts("payload")
+	if n := len(payload) / felt.Size; n > s.Limits.Calldata {
+		o.Fail("payload", input.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
+	}
 	p.Fail("message", o.Done())
 	if p.Err() == nil {
 		sender, err := ethAddress(from)

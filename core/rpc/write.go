@@ -34,7 +34,7 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 		}
 		tx, err := s.Ingress.Submit(ctx, raw)
 		if err != nil {
-			return nil, within(param, err)
+			return nil, s.notTaken(ctx, param, err)
 		}
 		if err := s.settle(ctx, tx.Hash); err != nil {
 			return nil, err
@@ -48,6 +48,15 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 		}
 		return answer, nil
 	}
+}
+
+// notTaken is what the client reads about a transaction that was not taken; faults of the node are logged.
+func (s *Server) notTaken(ctx context.Context, param string, err error) error {
+	e, fault := writeError(within(param, err))
+	if fault && ctx.Err() == nil {
+		s.Log.Warn("rpc: a transaction could not be taken", "error", err)
+	}
+	return e
 }
 
 // ofKind: each method takes one kind of transaction.

@@ -81,11 +81,11 @@ func TestBodies(t *testing.T) {
 		handler.ServeHTTP(r, httptest.NewRequest(method, path, body))
 		return r
 	}
-	large := `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId","params":["` + strings.Repeat("a", maxBody) + `"]}`
+	large := `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId","params":["` + strings.Repeat("a", DefaultLimits().Body) + `"]}`
 	if r := send(http.MethodPost, "/", strings.NewReader(large)); r.Code != http.StatusRequestEntityTooLarge || !strings.Contains(r.Body.String(), "-32600") {
 		t.Errorf("a large body: %d %s", r.Code, r.Body)
 	}
-	batch := "[" + strings.TrimSuffix(strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"},`, maxBatch+1), ",") + "]"
+	batch := "[" + strings.TrimSuffix(strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"},`, DefaultLimits().Batch+1), ",") + "]"
 	if r := send(http.MethodPost, "/", strings.NewReader(batch)); !strings.Contains(r.Body.String(), "at most 1000") {
 		t.Errorf("a large batch: %s", r.Body)
 	}
@@ -140,7 +140,7 @@ func TestABatchIsBounded(t *testing.T) {
 	ran := 0
 	handler.methods["test_large"] = method{call: func(context.Context, *input.Object) (any, error) {
 		ran++
-		return strings.Repeat("a", maxAnswer/4), nil
+		return strings.Repeat("a", DefaultLimits().Answer/4), nil
 	}}
 	var requests []string
 	for i := range 10 {

@@ -69,3 +69,17 @@ func (g *Gate) Inside() int { return len(g.places) }
 func (g *Gate) busy(waited time.Duration) *Busy {
 	return &Busy{What: g.what, Running: cap(g.turns), Waiting: cap(g.places) - cap(g.turns), Waited: waited}
 }
+
+type heldKey struct{}
+
+// Holding lets whoever works for a caller give back, before the end, something that the caller holds for the work.
+func Holding(ctx context.Context, giveBack func()) context.Context {
+	return context.WithValue(ctx, heldKey{}, giveBack)
+}
+
+// GiveBack is for work that waits long from here on and needs what is held no more.
+func GiveBack(ctx context.Context) {
+	if giveBack, ok := ctx.Value(heldKey{}).(func()); ok {
+		giveBack()
+	}
+}
