@@ -27,9 +27,6 @@ type block struct {
 	certificate  []byte
 }
 
-// minFree is the space that a commit wants to see: two memtables with their logs, and a compaction.
-const minFree = 256 << 20
-
 func (b *block) num() uint64 { return b.header.GetContext().GetNumber() }
 
 // Commit stores one block.
@@ -135,6 +132,13 @@ func (b *block) check() error {
 	if err != nil {
 		return err
 	}
+	diff, err := wire.StateDiff(b.diff)
+	if err != nil {
+		return err
+	}
+	if c := diff.Commitment(); c != stark.StateDiffCommitment {
+		return fmt.Errorf("the commitment to the state diff is %s, the header says %s", c, stark.StateDiffCommitment)
+	}
 	partial, err := stark.PartialHash() // fails for a version whose block hash we cannot compute
 	if err != nil {
 		return fmt.Errorf("header: %w", err)
@@ -202,22 +206,32 @@ func (s *Store) commit(ctx context.Context, b *block) (repeated bool, err error)
 		return false, status.Errorf(codes.FailedPrecondition, "commit: block %d leaves a gap: the next height is %d", num, c.blocks)
 	}
 
-	// Badger maps its files: on a full disk a write is a SIGBUS, not an error. Stop well before.
-	if free, ok := freeSpace(s.dir); ok && free < minFree {
-		return false, status.Errorf(codes.ResourceExhausted, "commit: %d MB are free in %s, %d MB are needed: make room",
-			free>>20, s.dir, minFree>>20)
-	}
 	body, state, err := s.writes(v, b, &c)
-	if err == nil {
-		err = s.applyBlock(num, body, state, c)
-	}
 	if err != nil {
 		return false, status.Errorf(codes.Internal, "commit: block %d: %v", num, err)
 	}
+	err = s.eng.room(s.eng.reserve(sizeOf(body) + sizeOf(state)))
+	if s.full(err); err != nil {
+		return false, status.Errorf(codes.ResourceExhausted, "commit: block %d: %v", num, err)
+	}
+	if err := s.applyBlock(num, body, state, c); err != nil {
+		// Whether the block is there is not known, and its undo would be wrong if it were written once more: only a start
+		// can tell.
+		err = fmt.Errorf("block %d: %w: start the node again", num, err)
+		s.fail(err, true)
+		return false, status.Errorf(codes.Internal, "commit: %v", err)
+	}
+	s.at("written")
+	s.mark.raise(num + 1)
+	s.at("promised")
 	s.roots.offer(num, b.diff)
 	s.setChain(func(now *chain) { now.blocks, now.partial, now.floor = c.blocks, c.partial, c.floor })
+	s.at("told")
 	return false, nil
 }
+
+// at tells a test where the store is.
+func (s *Store) at(step string) { s.eng.at(step) }
 
 // waitForRoots holds a commit back while too many blocks wait for their root.
 func (s *Store) waitForRoots(ctx context.Context) (chain, error) {
@@ -244,6 +258,7 @@ func (s *Store) applyBlock(num uint64, body, state []write, c chain) error {
 		{metaKey(metaHistoryFloor), binary.BigEndian.AppendUint64(nil, c.floor)},
 	}
 	whole := append(append(body[:len(body):len(body)], state...), last...)
+	s.at("ready")
 	if s.eng.fits(whole) {
 		return s.eng.apply(whole)
 	}
@@ -255,19 +270,17 @@ func (s *Store) applyBlock(num uint64, body, state []write, c chain) error {
 	if err := s.eng.applySplit(body); err != nil {
 		return err
 	}
+	s.at("body")
 	mark := write{metaKey(metaPending), binary.BigEndian.AppendUint64(nil, num)}
 	if err := s.eng.apply([]write{mark}); err != nil {
 		return err
 	}
-	err := s.eng.applySplit(state)
-	if err == nil {
-		err = s.eng.apply(append(last, write{key: mark.key}))
+	s.at("pending")
+	if err := s.eng.applySplit(state); err != nil {
+		return err
 	}
-	if err != nil {
-		// The flat state is torn now. Nothing may be read until a start has taken the block back.
-		s.fail(fmt.Errorf("block %d was written in part: %w: start the node again", num, err), true)
-	}
-	return err
+	s.at("state")
+	return s.eng.apply(append(last, write{key: mark.key}))
 }
 
 // writes lists all entries of a block: the body, which is keyed by its number, and the state. c becomes the chain with

@@ -3,12 +3,12 @@ package badger
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"os"
+	"path/filepath"
 	"sync"
 
 	lib "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
-	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // write is one change of a key; a nil value removes it.
@@ -18,47 +18,70 @@ type write struct {
 
 // engine is the part of Badger that the store uses: point reads and iteration in a snapshot, and atomic batches.
 type engine struct {
-	db *lib.DB
+	db   *lib.DB
+	dir  string
+	sync bool
+	at   func(step string) // told of steps, for tests; never nil
+
+	memTable int64
+	free     func(dir string) (uint64, bool)
+
+	names  sync.Mutex
+	newest string // log whose name is known to be durable
 
 	// Held for writing while one logical change is written in several transactions, and for reading while a snapshot is
 	// taken: nobody sees a part of it.
 	split sync.RWMutex
 }
 
-// maxUnborn bounds how many logs without content are mended at one start.
-const maxUnborn = 8
-
 // maxBatch is the share of Badger's own limit that one transaction may fill.
 const maxBatch = 0.9
 
-func openEngine(dir string, o Options) (*engine, error) {
+// access says what an engine may do with the folder.
+type access struct {
+	locked   bool // the caller holds the lock of the folder
+	readOnly bool
+}
+
+// openEngine opens Badger. Its files have been looked at before: what makes Badger panic is not among them.
+func openEngine(dir string, o Options, a access) (*engine, error) {
 	opts := lib.DefaultOptions(dir).
 		WithSyncWrites(o.SyncWrites).
 		WithMemTableSize(o.MemTableSize).
-		WithNumMemtables(3).
+		WithNumMemtables(memTables).
 		WithNumCompactors(2).
 		WithDetectConflicts(false).       // there is one writer
 		WithCompression(options.None).    // felts do not compress; blobs are compressed by us
 		WithBlockCacheSize(0).            // tables are mapped and not compressed: a cache would hold them twice
 		WithIndexCacheSize(o.IndexCache). // bounds the memory that table indexes take
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithMetricsEnabled(false).
-		WithValueLogFileSize(64 << 20). // nothing goes there: every value is below the threshold
+		WithValueLogFileSize(1 << 20). // nothing goes there: every value is below the threshold
+		WithBypassLockGuard(a.locked).
+		WithReadOnly(a.readOnly).
 		WithLogger(badgerLog{o.Log})
-	db, err := lib.Open(opts)
-	// A process that was killed between creating a log and giving it a size leaves an empty file, one for each such death.
-	// Badger refuses it, but only after it has made it whole: under the lock of the folder, so that the next try, which
-	// finds nothing in it, is right.
-	for range maxUnborn {
-		if err == nil || !strings.Contains(err.Error(), z.NewFile.Error()) {
-			break
-		}
-		db, err = lib.Open(opts)
-	}
+	db, err := openBadger(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open database in %s: %w", dir, err)
 	}
-	return &engine{db: db}, nil
+	e := &engine{db: db, dir: dir, sync: o.SyncWrites, at: o.Fault, memTable: o.MemTableSize, free: o.freeSpace()}
+	if e.at == nil {
+		e.at = func(string) {}
+	}
+	return e, nil
+}
+
+// memTables is how many tables in memory Badger lets wait for their way to disk.
+const memTables = 3
+
+// openBadger makes an error of a panic while the database is opened.
+func openBadger(opts lib.Options) (db *lib.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("badger gave up: %v", r)
+		}
+	}()
+	return lib.Open(opts)
 }
 
 func (e *engine) close() error { return e.db.Close() }
@@ -150,8 +173,18 @@ func (e *engine) limits() (size, count int64) {
 
 func (w write) size() int64 { return int64(len(w.key)+len(w.value)) + 24 }
 
+func sizeOf(writes []write) (n int64) {
+	for _, w := range writes {
+		n += w.size()
+	}
+	return n
+}
+
 // apply writes one transaction; it is durable when apply returns (with sync writes). The slices belong to Badger until then.
 func (e *engine) apply(writes []write) error {
+	if err := e.room(e.floor(sizeOf(writes))); err != nil {
+		return err
+	}
 	txn := e.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, w := range writes {
@@ -168,6 +201,33 @@ func (e *engine) apply(writes []write) error {
 	if err := txn.Commit(); err != nil {
 		return fmt.Errorf("write %d entries: %w", len(writes), err)
 	}
+	return e.syncNames()
+}
+
+// syncNames makes the name of a new log durable: Badger syncs what is in it, but not the folder.
+func (e *engine) syncNames() error {
+	if !e.sync {
+		return nil
+	}
+	e.names.Lock()
+	defer e.names.Unlock()
+	list, err := os.ReadDir(e.dir)
+	if err != nil {
+		return err
+	}
+	newest := ""
+	for _, f := range list { // sorted by name
+		if filepath.Ext(f.Name()) == ".mem" && len(f.Name()) >= len(newest) {
+			newest = f.Name()
+		}
+	}
+	if newest == e.newest {
+		return nil
+	}
+	if err := syncDir(e.dir); err != nil {
+		return fmt.Errorf("sync folder %s: %w", e.dir, err)
+	}
+	e.newest = newest
 	return nil
 }
 
@@ -186,6 +246,7 @@ func (e *engine) applySplit(writes []write) error {
 		if err := e.apply(writes[:n]); err != nil {
 			return err
 		}
+		e.at("batch")
 		writes = writes[n:]
 	}
 	return nil

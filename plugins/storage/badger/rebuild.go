@@ -20,20 +20,28 @@ func (w *rootWorker) rebuild(num uint64) error {
 	v := s.eng.view()
 	defer v.close()
 	w.state = w.newState()
-	if err := w.applyFlat(v); err != nil {
+	if err := w.applyFlat(v, s.eng.applySplit); err != nil {
 		return fmt.Errorf("rebuild tries: %w", err)
 	}
+	return w.takeBack(v, num)
+}
+
+// memoryTries are tries that are not stored.
+func memoryTries() *trie.State { return trie.NewState(trie.NewMemory()) }
+
+// takeBack brings tries that hold the state at the head to before block num, and wants the root that is stored.
+func (w *rootWorker) takeBack(v view, num uint64) error {
 	head, _, found, err := readNum(v, metaKey(metaHead))
 	if err != nil {
 		return err
 	}
 	for h := head; found && h >= num; h-- {
-		undo, err := s.diff(v, tableUndo, h)
+		undo, err := w.s.diff(v, tableUndo, h)
 		if err != nil {
 			return err
 		}
 		if _, err := w.applyUndo(undo); err != nil {
-			return fmt.Errorf("rebuild tries: take back block %d: %w", h, err)
+			return fmt.Errorf("take back block %d: %w", h, err)
 		}
 		if h == 0 {
 			break
@@ -51,7 +59,7 @@ func (w *rootWorker) checkRoot(v view) error {
 	}
 	if w.next == 0 {
 		if roots != (trie.Roots{}) {
-			return fmt.Errorf("the state before block 0 has root %s, not 0: the flat state is damaged", roots.Root(true))
+			return fmt.Errorf("the state before block 0 has root %s, not 0: the flat state is damaged: %s", roots.Root(true), toRepair)
 		}
 		return nil
 	}
@@ -72,7 +80,7 @@ func (w *rootWorker) checkRoot(v view) error {
 		return err
 	}
 	if b := root.Bytes(); string(b[:]) != string(stored) {
-		return fmt.Errorf("the state after block %d has root %s, but 0x%x is stored: the state is damaged", num, root, stored)
+		return fmt.Errorf("the state after block %d has root %s, but 0x%x is stored: the state is damaged: %s", num, root, stored, toRepair)
 	}
 	return nil
 }
@@ -96,8 +104,8 @@ func (w *rootWorker) dropPages() error {
 	return w.s.eng.applySplit(writes)
 }
 
-// applyFlat feeds the whole flat state to empty tries, writing pages out as they pile up.
-func (w *rootWorker) applyFlat(v view) error {
+// applyFlat feeds the whole flat state to empty tries, writing pages out as they pile up; without out they stay in memory.
+func (w *rootWorker) applyFlat(v view, out func([]write) error) error {
 	var d trie.Diff
 	n := 0
 	feed := func() error {
@@ -105,7 +113,7 @@ func (w *rootWorker) applyFlat(v view) error {
 			return err
 		}
 		d, n = trie.Diff{}, 0
-		if w.state.Dirty() <= maxDirtyPages {
+		if out == nil || w.state.Dirty() <= maxDirtyPages {
 			return nil
 		}
 		var writes []write
@@ -116,7 +124,7 @@ func (w *rootWorker) applyFlat(v view) error {
 		if err != nil {
 			return err
 		}
-		return w.s.eng.applySplit(writes)
+		return out(writes)
 	}
 	for _, table := range []byte{tableStorage, tableContract, tableCompiled} {
 		err := v.scan([]byte{table}, nil, false, func(k, value []byte) (bool, error) {

@@ -6,71 +6,96 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Blocks looked at when a store is opened: so many are read whole and hashed, and the flat state is compared with the
-// diffs of the last few. Badger may lose a transaction in the middle of its log and keep later ones, so being able to
-// open it proves nothing.
+// What is looked at when a store is opened: so many blocks are read whole and hashed, the commitments of the last few are
+// recomputed, and the flat state is compared with the diffs of the last few. Badger may lose a transaction in the middle
+// of its log and keep later ones, so being able to open it proves nothing.
 const (
-	checkedBlocks = 64
-	checkedDiffs  = 8
+	checkedBlocks   = 64
+	checkedContents = 4
+	checkedDiffs    = 8
 )
 
 // recover brings a store that was just opened to a state that can be served, or says why it cannot.
 func (s *Store) recover() error {
-	if err := s.checkFormat(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
 	if err := s.finishPending(); err != nil {
 		return err
 	}
-	rooted, err := s.checkNumbers()
-	if err != nil {
-		return err
-	}
 	v := s.eng.view()
 	defer v.close()
-	c, err := s.loadChain(v, rooted)
+	if err := s.look(v, checkedBlocks, checkedContents); err != nil {
+		return err
+	}
+	rooted, err := s.forgetRoots(v)
 	if err != nil {
-		return err
-	}
-	s.chain = c
-	if err := s.checkBlocks(v); err != nil {
-		return err
-	}
-	if err := s.checkFlat(v); err != nil {
 		return err
 	}
 	s.roots = newRootWorker(s)
 	return s.roots.recover(v, rooted)
 }
 
-// checkFormat wants our own format and chain; an empty database becomes ours.
-func (s *Store) checkFormat() error {
-	v := s.eng.view()
-	defer v.close()
-	format, err := v.get(metaKey(metaFormat))
+// look reads a store without changing it, and fills in the chain: a header at every height, the last blocks whole, and
+// the flat state as the last diffs left it.
+func (s *Store) look(v view, blocks, contents uint64) error {
+	if err := s.checkFormat(v); err != nil {
+		return err
+	}
+	pending, _, unfinished, err := readNum(v, metaKey(metaPending))
 	if err != nil {
 		return err
 	}
-	if format == nil {
-		empty := true
-		if err := v.scan(nil, nil, true, func(_, _ []byte) (bool, error) { empty = false; return false, nil }); err != nil {
-			return err
-		}
-		if !empty {
-			return errors.New("there is a database in it that ordo did not write, or whose beginning is lost: use another directory")
-		}
-		return s.eng.apply([]write{{metaKey(metaFormat), []byte{formatVersion}}, {metaKey(metaChain), []byte(s.opts.ChainID)}})
+	rooted, err := s.checkNumbers(v, unfinished, pending)
+	if err != nil {
+		return err
 	}
-	if len(format) != 1 || format[0] != formatVersion {
+	if s.chain, err = s.loadChain(v, rooted); err != nil {
+		return err
+	}
+	if err := s.checkBlocks(v, blocks, contents); err != nil {
+		return err
+	}
+	if unfinished { // the flat state is that of no block until the pending one is taken back
+		return nil
+	}
+	return s.checkFlat(v)
+}
+
+var errForeign = errors.New("there is a database in it that ordo did not write, or whose beginning is lost: use another directory")
+
+// begin makes an empty database ours.
+func (s *Store) begin() error {
+	v := s.eng.view()
+	defer v.close()
+	empty := true
+	err := v.scan(nil, nil, true, func(_, _ []byte) (bool, error) { empty = false; return false, nil })
+	if err != nil || !empty {
+		return err
+	}
+	return s.eng.apply([]write{{metaKey(metaFormat), []byte{formatVersion}}, {metaKey(metaChain), []byte(s.opts.ChainID)}})
+}
+
+// checkFormat wants our own format and chain; with no chain to want, it takes the one that is there.
+func (s *Store) checkFormat(v view) error {
+	format, err := v.get(metaKey(metaFormat))
+	switch {
+	case err != nil:
+		return err
+	case format == nil:
+		return errForeign
+	case len(format) != 1 || format[0] != formatVersion:
 		return fmt.Errorf("its format is %x, this version of ordo reads %d: use the version that wrote it", format, formatVersion)
 	}
 	chainID, err := v.get(metaKey(metaChain))
 	if err != nil {
 		return err
+	}
+	if s.opts.ChainID == "" {
+		s.opts.ChainID = string(chainID)
 	}
 	if string(chainID) != s.opts.ChainID {
 		return fmt.Errorf("it holds chain %q, not %q: use another directory or the right chain id", chainID, s.opts.ChainID)
@@ -117,10 +142,9 @@ func (s *Store) loadChain(v view, rooted uint64) (chain, error) {
 	return c, err
 }
 
-// checkNumbers wants a header at every height up to the head and nowhere else, and returns how many blocks have roots.
-func (s *Store) checkNumbers() (rooted uint64, err error) {
-	v := s.eng.view()
-	defer v.close()
+// checkNumbers wants a header at every height up to the head and nowhere else, but at one that is being written in parts,
+// and returns how many blocks have roots.
+func (s *Store) checkNumbers(v view, unfinished bool, pending uint64) (rooted uint64, err error) {
 	head, _, found, err := readNum(v, metaKey(metaHead))
 	if err != nil {
 		return 0, err
@@ -129,36 +153,42 @@ func (s *Store) checkNumbers() (rooted uint64, err error) {
 	if found {
 		blocks = head + 1
 	}
-	headers, _, err := countNumbers(v, tableHeader)
+	headers, extra, err := countNumbers(v, tableHeader)
 	if err != nil {
 		return 0, err
 	}
-	total := uint64(0)
-	err = v.scan([]byte{tableHeader}, nil, true, func(_, _ []byte) (bool, error) { total++; return true, nil })
-	if err != nil {
-		return 0, err
+	if unfinished && headers == blocks+1 && pending == blocks {
+		headers--
 	}
-	if headers != blocks || total != blocks {
-		return 0, fmt.Errorf("the head is block %d, but block %d is missing (%d of %d blocks are there): restore a backup or start from an empty directory",
-			head, headers, total, blocks)
+	switch {
+	case headers < blocks:
+		return 0, fmt.Errorf("the head is block %d, but block %d is missing (%d of %d blocks are there): %s", head, headers,
+			headers+uint64(len(extra)), blocks, toRepair)
+	case headers > blocks || len(extra) > 0:
+		return 0, fmt.Errorf("there are blocks above the head, which is number %d of %d: %s", blocks, headers+uint64(len(extra)), toRepair)
 	}
+	rooted, _, err = countNumbers(v, tableRoot)
+	return min(rooted, blocks), err
+}
+
+// forgetRoots removes roots beyond the head or behind a hole: they can always be computed again.
+func (s *Store) forgetRoots(v view) (rooted uint64, err error) {
 	rooted, extra, err := countNumbers(v, tableRoot)
 	if err != nil {
 		return 0, err
 	}
-	// Roots can always be computed again: forget what is beyond the head or behind a hole.
 	var writes []write
 	for _, num := range extra {
 		writes = append(writes, write{key: numKey(tableRoot, num)})
 	}
-	for ; rooted > blocks; rooted-- {
+	for ; rooted > s.chain.blocks; rooted-- {
 		writes = append(writes, write{key: numKey(tableRoot, rooted-1)})
 	}
-	if len(writes) > 0 {
-		s.opts.Log.Warn("roots without a block or behind a hole are computed again", "roots", len(writes))
-		return rooted, s.eng.applySplit(writes)
+	if len(writes) == 0 {
+		return rooted, nil
 	}
-	return rooted, nil
+	s.opts.Log.Warn("roots without a block or behind a hole are computed again", "roots", len(writes))
+	return rooted, s.eng.applySplit(writes)
 }
 
 // countNumbers returns the length of the run 0, 1, 2.. in a table keyed by number, and the numbers after it.
@@ -177,69 +207,6 @@ func countNumbers(v view, table byte) (n uint64, extra []uint64, err error) {
 	return n, extra, err
 }
 
-// checkBlocks reads the last blocks whole, and recomputes their hashes and the chain of parents.
-func (s *Store) checkBlocks(v view) error {
-	c := s.chain
-	for num := c.blocks - min(c.blocks, checkedBlocks); num < c.blocks; num++ {
-		if err := s.checkBlock(v, num); err != nil {
-			return fmt.Errorf("block %d is damaged: %w: restore a backup or start from an empty directory", num, err)
-		}
-	}
-	if c.blocks > 0 {
-		h, err := s.header(v, c.blocks-1)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(h.GetPartialHash(), c.partial) {
-			return fmt.Errorf("the head says block 0x%x, the header 0x%x: restore a backup", c.partial, h.GetPartialHash())
-		}
-	}
-	return nil
-}
-
-func (s *Store) checkBlock(v view, num uint64) error {
-	b, err := s.readBlock(v, num, parts{transactions: true, results: true})
-	if err != nil {
-		return err
-	}
-	if b == nil {
-		return errors.New("header is missing")
-	}
-	h := b.Header
-	if len(b.Transactions) != int(h.TransactionCount) || len(b.Results) != int(h.TransactionCount) {
-		return fmt.Errorf("%d transactions and %d results of %d", len(b.Transactions), len(b.Results), h.TransactionCount)
-	}
-	d, err := s.diff(v, tableDiff, num)
-	if err != nil {
-		return err
-	}
-	n, err := checkDiff(d)
-	if err != nil {
-		return fmt.Errorf("state diff: %w", err)
-	}
-	if n != int(h.StateDiffLength) {
-		return fmt.Errorf("state diff of length %d, the header says %d", n, h.StateDiffLength)
-	}
-	if _, err := s.diff(v, tableUndo, num); err != nil {
-		return err
-	}
-	if len(h.Hash) == 0 { // its root is not known yet
-		return nil
-	}
-	root, err := felt.FromBytes(h.StateRoot)
-	if err != nil {
-		return fmt.Errorf("state root: %w", err)
-	}
-	hash, err := blockHash(h, root, h.ParentHash)
-	if err != nil {
-		return err
-	}
-	if got := hash.Bytes(); !bytes.Equal(got[:], h.Hash) {
-		return fmt.Errorf("its hash is %s, but 0x%x is stored", hash, h.Hash)
-	}
-	return nil
-}
-
 // checkFlat compares the flat state with the last diffs, newest first.
 func (s *Store) checkFlat(v view) error {
 	seen := make(map[string]bool)
@@ -253,7 +220,7 @@ func (s *Store) checkFlat(v view) error {
 			return err
 		}
 		if !bytes.Equal(got, want) {
-			return fmt.Errorf("the flat state of %x is %x, the diffs say %x: the state is damaged: restore a backup or start from an empty directory", k, got, want)
+			return fmt.Errorf("the flat state of %x is %x, the diffs say %x: the state is damaged: "+toRepair, k, got, want)
 		}
 		return nil
 	}
@@ -309,7 +276,7 @@ func checkContracts(v view, d *ordov1.StateDiff, seen map[string]bool) error {
 				got = nonce
 			}
 			if !bytes.Equal(got, want) {
-				return fmt.Errorf("the %s of contract 0x%x is 0x%x, the diffs say 0x%x: the state is damaged: restore a backup", what, address, got, want)
+				return fmt.Errorf("the %s of contract 0x%x is 0x%x, the diffs say 0x%x: the state is damaged: "+toRepair, what, address, got, want)
 			}
 		}
 	}

@@ -23,6 +23,9 @@ func (s *Store) Revert(ctx context.Context, r *ordov1.RevertRequest) (*ordov1.He
 	if c.blocks == 0 || r.GetHeight() != c.blocks-1 {
 		return nil, status.Errorf(codes.FailedPrecondition, "revert: block %d is not the head (%d blocks)", r.GetHeight(), c.blocks)
 	}
+	if err := s.eng.room(s.eng.reserve(0) / 2); err != nil {
+		return nil, status.Errorf(codes.ResourceExhausted, "revert: %v", err)
+	}
 	if err := s.revert(c.blocks - 1); err != nil {
 		return nil, status.Errorf(codes.Internal, "revert: %v", err)
 	}
@@ -33,8 +36,13 @@ func (s *Store) revert(num uint64) error {
 	// The tries go back first, from the block's undo diff; they are a cache, so a crash in between costs a rebuild at most.
 	s.roots.mu.Lock()
 	defer s.roots.mu.Unlock()
+	if err := s.mark.lower(num); err != nil {
+		return err
+	}
+	s.at("revert lowered")
 	err := s.roots.rewind(num)
 	if err == nil {
+		s.at("revert rewound")
 		err = s.removeHead(num)
 	}
 	if err == nil {
@@ -87,6 +95,7 @@ func (s *Store) removeHead(num uint64) error {
 	if err := s.eng.apply(append(head[:len(head):len(head)], mark)); err != nil {
 		return err
 	}
+	s.at("revert pending")
 	return s.finishUndo(state, body)
 }
 
@@ -96,6 +105,7 @@ func (s *Store) finishUndo(state, body []write) error {
 	if err := s.eng.applySplit(state); err != nil {
 		return err
 	}
+	s.at("revert state")
 	return s.eng.apply(append(body, write{key: metaKey(metaPending)}))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -91,7 +92,11 @@ func (w *rootWorker) run() {
 			return
 		}
 		if c.rooted < c.blocks {
-			if err := w.step(); err != nil {
+			err := w.step()
+			if errors.Is(err, errNoRoom) && w.rest(fullAgain) {
+				continue
+			}
+			if err != nil {
 				w.s.fail(fmt.Errorf("state root of block %d: %w", c.rooted, err), false)
 				return
 			}
@@ -104,6 +109,16 @@ func (w *rootWorker) run() {
 		case <-changed:
 		case <-w.quit:
 		}
+	}
+}
+
+// rest waits; false when the worker is to stop.
+func (w *rootWorker) rest(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-w.quit:
+		return false
 	}
 }
 
@@ -131,6 +146,9 @@ func (w *rootWorker) step() error {
 	defer w.mu.Unlock()
 	v := w.s.eng.view()
 	defer v.close()
+	if err := w.s.eng.room(w.s.eng.floor(int64(w.state.Dirty()) * pageSize)); err != nil {
+		return err // before the tries move
+	}
 	num := w.next
 	if head, _, found, err := readNum(v, metaKey(metaHead)); err != nil || !found || num > head {
 		return err // a revert was faster
@@ -144,9 +162,11 @@ func (w *rootWorker) step() error {
 		{numKey(tableRoot, num), append(r[:], h[:]...)},
 		{key(tableHash, h[:]), binary.BigEndian.AppendUint64(nil, num)},
 	}
+	w.s.at("root ready")
 	if err := w.s.eng.apply(writes); err != nil {
 		return err
 	}
+	w.s.at("root")
 	w.next = num + 1
 	w.s.setChain(func(c *chain) { c.rooted, c.root, c.hash = num+1, r[:], h[:] })
 	if w.next-w.checkpoint >= uint64(w.s.opts.CheckpointEvery) || w.state.Dirty() > maxDirtyPages {
@@ -154,6 +174,9 @@ func (w *rootWorker) step() error {
 	}
 	return nil
 }
+
+// pageSize is about how large a stored page is.
+const pageSize = 2 << 10
 
 // maxDirtyPages brings a checkpoint forward: about 60 MB of memory.
 const maxDirtyPages = 30_000
@@ -243,10 +266,13 @@ func (w *rootWorker) writePages() error {
 	if whole := append(writes, mark); w.s.eng.fits(whole) {
 		err = w.s.eng.apply(whole)
 	} else if err = w.s.eng.apply([]write{{key: mark.key}}); err == nil { // no mark: the pages are not to be trusted
+		w.s.at("pages unmarked")
 		if err = w.s.eng.applySplit(writes); err == nil {
+			w.s.at("pages in batches")
 			err = w.s.eng.apply([]write{mark})
 		}
 	}
+	w.s.at("pages")
 	if err != nil {
 		return fmt.Errorf("write trie pages: %w", err)
 	}

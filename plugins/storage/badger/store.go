@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"github.com/hashicorp/go-hclog"
-	"os"
 	"sync"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -24,6 +23,11 @@ type Options struct {
 	IndexCache      int64 // bytes
 	TriePages       int   // kept in memory after a checkpoint
 	Log             hclog.Logger
+
+	Free  func(dir string) (bytes uint64, ok bool) // free space; nil asks the file system
+	Fault func(step string)                        // told of every step that changes the disk, for tests that crash there; nil elsewhere
+
+	acceptLoss bool // the operator agreed to blocks being lost
 }
 
 // DefaultOptions are those of a node that keeps its chain.
@@ -45,10 +49,12 @@ type Store struct {
 	ordov1.UnimplementedStorageServer
 	ordov1.UnimplementedStorageReadServer
 
-	opts  Options
-	dir   string
-	eng   *engine
-	blobs *blobs
+	opts   Options
+	dir    string
+	eng    *engine
+	blobs  *blobs
+	mark   *mark
+	unlock func() error
 
 	writer sync.Mutex // held by what changes the chain: Commit and Revert, one at a time
 	roots  *rootWorker
@@ -60,6 +66,7 @@ type Store struct {
 	changed chan struct{} // closed and replaced whenever chain changes
 	closed  bool
 	failed  error // why nothing can be committed any more
+	noRoom  bool  // the disk was full at the last commit
 	torn    bool  // a block is in the flat state in part: nothing may be read
 }
 
@@ -76,49 +83,6 @@ type chain struct {
 const formatVersion = 1
 
 var errClosed = errors.New("storage is closing")
-
-// Open opens or creates the store in dir. It checks what it finds and refuses, with an error that says what is damaged,
-// rather than serve a wrong state.
-func Open(dir string, opts Options) (*Store, error) {
-	if opts.Log == nil {
-		opts.Log = hclog.NewNullLogger()
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
-	}
-	eng, err := openEngine(dir, opts)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{opts: opts, dir: dir, eng: eng, changed: make(chan struct{})}
-	if s.blobs, err = newBlobs(); err != nil {
-		return nil, errors.Join(err, eng.close())
-	}
-	if err := s.recover(); err != nil {
-		s.blobs.close()
-		return nil, errors.Join(fmt.Errorf("data directory %s: %w", dir, err), eng.close())
-	}
-	s.roots.start()
-	return s, nil
-}
-
-// Close finishes the roots that are due, writes the trie pages and closes the database.
-func (s *Store) Close() error {
-	s.writer.Lock()
-	defer s.writer.Unlock()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.closed = true
-	s.wake()
-	s.mu.Unlock()
-	err := s.roots.stop()
-	s.readers.Wait()
-	s.blobs.close()
-	return errors.Join(err, s.eng.close())
-}
 
 // wake tells everyone who waits that the chain changed; s.mu is held.
 func (s *Store) wake() {

@@ -307,7 +307,7 @@ func TestPagesLost(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		raw, err := openEngine(dir, o)
+		raw, err := openEngine(dir, o, access{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +350,7 @@ func TestDamageIsRefused(t *testing.T) {
 		"block 7 is missing":     func(*testChain) []write { return []write{{key: numKey(tableHeader, 7)}} },
 		"diff of block 9 is mis": func(*testChain) []write { return []write{{key: chunkKey(numKey(tableDiff, 9), 0)}} },
 		"block 9 is damaged":     func(*testChain) []write { return []write{{chunkKey(numKey(tableBody, 9), 0), []byte{0, 1, 1, 2, 3}}} },
-		"its hash is": func(c *testChain) []write {
+		"its partial hash is": func(c *testChain) []write {
 			h := proto.CloneOf(c.blocks[8].header)
 			h.Context.Timestamp++
 			data, _ := proto.Marshal(h)
@@ -404,7 +404,7 @@ func TestDamageIsRefused(t *testing.T) {
 
 func TestForeignDirectory(t *testing.T) {
 	dir := t.TempDir()
-	raw, err := openEngine(dir, testOptions())
+	raw, err := openEngine(dir, testOptions(), access{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,36 @@
+//go:build linux || darwin
+
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lockDir takes the lock that Badger takes, so that no other process has the database open, and before Badger does: files
+// are looked at and mended under it. Badger is told not to lock again.
+func lockDir(dir string) (release func() error, bypass bool, err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, false, fmt.Errorf("data directory %s is in use by another process: stop the node that uses it, or use another directory", dir)
+		}
+		return nil, false, fmt.Errorf("lock data directory %s: %w", dir, err)
+	}
+	return f.Close, true, nil
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
