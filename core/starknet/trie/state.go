@@ -46,6 +46,7 @@ type State struct {
 	classes   tree
 	accounts  map[felt.Felt]*account
 	work      work
+	pedersen  HashPairs
 	limit     int // pages kept in memory after a flush
 	opened    bool
 }
@@ -66,12 +67,16 @@ func NewState(store Store) *State {
 		contracts: tree{prefix: []byte{contractsTree}, store: store},
 		classes:   tree{prefix: []byte{classesTree}, store: store},
 		accounts:  make(map[felt.Felt]*account),
+		pedersen:  pedersen.HashPairs,
 		limit:     1 << 16,
 	}
 }
 
 // KeepPages sets how many pages stay in memory after a flush; a page takes about a kilobyte for each two of its leaves.
 func (s *State) KeepPages(n int) { s.limit = n }
+
+// HashWith replaces the Pedersen hash by another implementation of it, to compare them. It may be called between blocks.
+func (s *State) HashWith(pedersen HashPairs) { s.pedersen = pedersen }
 
 // open reads the two roots on first use.
 func (s *State) open() error {
@@ -162,7 +167,7 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 	if err := set(diff.Nonces, "nonce", func(a *account) *felt.Felt { return &a.nonce }); err != nil {
 		return Roots{}, err
 	}
-	if err := s.apply(&s.contracts, contractLeaves(touched), pedersen.HashPairs); err != nil {
+	if err := s.apply(&s.contracts, contractLeaves(touched, s.pedersen), s.pedersen); err != nil {
 		return Roots{}, err
 	}
 	if err := s.apply(&s.classes, classLeaves(diff.Classes), poseidon.HashPairs); err != nil {
@@ -195,7 +200,7 @@ func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account) err
 		}
 		touched[c.Address] = a
 	}
-	s.work.run(pedersen.HashPairs)
+	s.work.run(s.pedersen)
 	return nil
 }
 
@@ -215,7 +220,7 @@ func (s *State) apply(t *tree, leaves []Entry, hash HashPairs) error {
 
 // contractLeaves computes P(P(P(class, storage root), nonce), 0), or no leaf where all three are 0. The system contracts
 // 0x1 and 0x2 have storage and no class.
-func contractLeaves(touched map[felt.Felt]*account) []Entry {
+func contractLeaves(touched map[felt.Felt]*account, pedersen HashPairs) []Entry {
 	out := make([]Entry, 0, len(touched))
 	var live []int
 	var a, b, nonces []felt.Felt
@@ -229,10 +234,10 @@ func contractLeaves(touched map[felt.Felt]*account) []Entry {
 		live = append(live, len(out)-1)
 		a, b, nonces = append(a, c.class), append(b, root), append(nonces, c.nonce)
 	}
-	hashParallel(pedersen.HashPairs, a, a, b)
-	hashParallel(pedersen.HashPairs, a, a, nonces)
+	hashParallel(pedersen, a, a, b)
+	hashParallel(pedersen, a, a, nonces)
 	clear(b)
-	hashParallel(pedersen.HashPairs, a, a, b)
+	hashParallel(pedersen, a, a, b)
 	for i, at := range live {
 		out[at].Value = a[i]
 	}
