@@ -16,14 +16,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // Running is one life of a Service: configured once, drained once. Serve makes one for the process; a test makes its own
 // with Service.Run and may register it on any server.
 type Running struct {
 	ordov1.UnimplementedPluginServer
-	service *Service
-	log     hclog.Logger
+	service  *Service
+	log      hclog.Logger
+	attached bool // a host may come, go and come again
 
 	mu      sync.Mutex
 	phase   phase
@@ -31,6 +33,10 @@ type Running struct {
 	calls   sync.WaitGroup // calls of the stage that Drain waits for
 	drained chan struct{}  // closed when the one drain is over
 	failure error          // of the drain
+
+	// Of an attached plugin: what it was configured with.
+	settled *ordov1.ConfigureRequest
+	warned  []*ordov1.Diagnostic
 }
 
 type phase int
@@ -66,6 +72,10 @@ func (r *Running) Describe(context.Context, *ordov1.DescribeRequest) (*ordov1.De
 // Configure implements the contract: check against the schema, hand over to the part, open the sockets.
 func (r *Running) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
 	r.mu.Lock()
+	if r.phase == serving && r.attached {
+		defer r.mu.Unlock()
+		return r.configureAgain(req)
+	}
 	if r.phase != described {
 		r.mu.Unlock()
 		return nil, status.Error(codes.FailedPrecondition, "configure: the plugin is configured already")
@@ -89,7 +99,33 @@ func (r *Running) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (
 	if r.phase == configuring { // not if Drain came meanwhile
 		r.phase = serving
 	}
+	r.settled, r.warned = req, setup.warnings
 	return &ordov1.ConfigureResponse{Diagnostics: setup.warnings}, nil
+}
+
+// configureAgain is for a host that comes back to an attached plugin: a part is configured once, so the settings must be
+// the same. Only the sockets may lie elsewhere. Under mu.
+func (r *Running) configureAgain(req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
+	same := proto.CloneOf(req)
+	same.Generation, same.RunDir, same.Listen = r.settled.GetGeneration(), r.settled.GetRunDir(), r.settled.GetListen()
+	if !proto.Equal(same, r.settled) {
+		return &ordov1.ConfigureResponse{Diagnostics: diagnostics(&Problem{
+			Summary: "the plugin is configured already, with other settings, another chain or another folder",
+			Detail:  "start the plugin again",
+		})}, nil
+	}
+	servers := r.servers
+	r.servers = nil
+	r.mu.Unlock()
+	for _, s := range servers {
+		s.Stop()
+	}
+	err := r.openSockets(req.GetListen())
+	r.mu.Lock()
+	if err != nil {
+		return &ordov1.ConfigureResponse{Diagnostics: diagnostics(err)}, nil
+	}
+	return &ordov1.ConfigureResponse{Diagnostics: r.warned}, nil
 }
 
 func (r *Running) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
@@ -140,7 +176,11 @@ func (r *Running) openSockets(listen map[string]string) error {
 		if err != nil {
 			return &Problem{Summary: fmt.Sprintf("socket of role %q: %v", role, err)}
 		}
-		server := grpc.NewServer(r.ServerOptions()...)
+		creds, err := serverCredentials(TLSFiles{}) // also of a plugin with TLS: other stages read here, in any language
+		if err != nil {
+			return err
+		}
+		server := grpc.NewServer(append(r.ServerOptions(), creds)...)
 		register(server)
 		r.mu.Lock()
 		r.servers = append(r.servers, server)

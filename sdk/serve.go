@@ -22,6 +22,13 @@ const orphanGrace = 5 * time.Second
 
 // Serve is the whole main function of a plugin. It returns when the host stops the plugin.
 func Serve(s *Service) {
+	if address := os.Getenv(EnvListen); address != "" {
+		if err := s.serveAttached(address); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	h := Handshake()
 	if os.Getenv(h.MagicCookieKey) != h.MagicCookieValue {
 		fmt.Fprint(os.Stderr, s.introduction(os.Args[0]))
@@ -34,6 +41,11 @@ func Serve(s *Service) {
 		Output:     os.Stderr,
 		JSONFormat: true,
 	})
+	creds, err := serverCredentials(tlsFromEnv())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	running := s.Run(log)
 	go endWhen(func(why string) {
 		log.Warn("stopping without the host", "why", why)
@@ -50,7 +62,7 @@ func Serve(s *Service) {
 		Plugins:         plugin.PluginSet{"ordo": &adapter{running: running}},
 		Logger:          log.Named("go-plugin"),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, running.ServerOptions()...)...)
+			return grpc.NewServer(append(append(opts, running.ServerOptions()...), creds)...)
 		},
 	})
 	running.Close()
@@ -63,6 +75,8 @@ func (s *Service) introduction(program string) string {
 	stage := stageName(d.GetStage())
 	fmt.Fprintf(&b, "%s is the ordo %s plugin %q, version %s.\n", program, stage, d.GetName(), d.GetVersion())
 	fmt.Fprintf(&b, "It is not run by hand: a node starts it. Try\n\n    ordo dev --%s %s\n", stage, program)
+	fmt.Fprintf(&b, "\nTo run it apart, in a debugger say, give it a place to listen and attach a node to that:\n\n"+
+		"    %s=unix:///tmp/%s.sock %s\n    ordo dev --%s-attach unix:///tmp/%s.sock\n", EnvListen, d.GetName(), program, stage, d.GetName())
 	if len(d.GetCapabilities()) > 0 {
 		fmt.Fprintf(&b, "\ncapabilities: %s\n", strings.Join(d.GetCapabilities(), ", "))
 	}

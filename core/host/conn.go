@@ -2,18 +2,19 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 
 	"github.com/ordo-sequencer/ordo/sdk"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 )
 
 // dialSocket opens a connection that carries the stage's calls. It is separate from go-plugin's, so that a health check
 // never waits behind a block.
-func (p *Plugin) dialSocket(socket string) (*grpc.ClientConn, error) {
+func (p *Plugin) dialSocket(socket string, secure *tls.Config) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", socket)
@@ -26,7 +27,11 @@ func (p *Plugin) dialSocket(socket string) (*grpc.ClientConn, error) {
 		}
 		return conn, nil
 	}
-	return sdk.Dial(socket, append(p.interceptors(), grpc.WithContextDialer(dial))...)
+	options := append(p.interceptors(), grpc.WithContextDialer(dial))
+	if secure != nil {
+		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(secure)))
+	}
+	return sdk.Dial(socket, options...)
 }
 
 // interceptors stand before every call of the stage: the size of an answer, the statistics, the time an answer may take.
@@ -41,22 +46,12 @@ func (p *Plugin) interceptors() []grpc.DialOption {
 
 // samePeer refuses a socket that another user serves: the folder is private, but a plugin may have named any path.
 func samePeer(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
+	uid, err := sdk.PeerUser(conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("peer of the plugin's socket: %w", err)
 	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return err
-	}
-	if credErr != nil {
-		return fmt.Errorf("peer of the plugin's socket: %w", credErr)
-	}
-	if int(cred.Uid) != os.Getuid() {
-		return fmt.Errorf("the plugin's socket is served by user %d, not by user %d who runs the node", cred.Uid, os.Getuid())
+	if uid != os.Getuid() {
+		return fmt.Errorf("the plugin's socket is served by user %d, not by user %d who runs the node", uid, os.Getuid())
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // The test binary is also every plugin of the tests: ORDO_TEST_PLUGIN tells which.
@@ -91,6 +92,15 @@ func play(role string) {
 		}
 		fmt.Println("1|1|unix|" + path + "|grpc")
 		_ = grpc.NewServer().Serve(l)
+	case "stranger": // asks a plugin of somebody else's
+		conn, err := sdk.Dial(os.Getenv("SOCKET"))
+		if err != nil {
+			panic(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
+		fmt.Println(resp.GetStatus(), err)
 	default:
 		panic("no such role: " + role)
 	}

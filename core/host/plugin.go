@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"sync"
@@ -24,10 +25,11 @@ type Plugin struct {
 	control *grpc.ClientConn // health, Describe, Configure, Drain
 	data    *grpc.ClientConn // the stage
 	meter   *meter
-	process *process // nil in process
-	runDir  string   // scratch, the same for every life within a run of the node
-	ownDir  bool     // we made it, so we remove it
-	sockets string   // of this life
+	process *process    // nil in process, and when attached
+	tls     *tls.Config // nil: none
+	runDir  string      // scratch, the same for every life within a run of the node
+	ownDir  bool        // we made it, so we remove it
+	sockets string      // of this life
 
 	warnings []*ordov1.Diagnostic
 
@@ -63,7 +65,7 @@ func (p *Plugin) Spec() Spec { return p.spec }
 // Name is how messages name the plugin: "ordering/fifo".
 func (p *Plugin) Name() string { return StageName(p.spec.Stage) + "/" + p.Info().GetName() }
 
-// Pid is the plugin's process; 0 when it runs in this one.
+// Pid is the plugin's process; 0 when it runs in this one, or is attached.
 func (p *Plugin) Pid() int {
 	if p.process == nil {
 		return 0
@@ -128,6 +130,10 @@ func (p *Plugin) Drain(ctx context.Context) error {
 // Stop drains the plugin until the deadline of ctx, then ends it, with force if need be. It returns when the process is
 // gone; the error tells what went wrong on the way.
 func (p *Plugin) Stop(ctx context.Context) error {
+	if p.spec.Attach != "" { // whoever runs it drains it
+		p.Kill()
+		return nil
+	}
 	err := p.Drain(ctx)
 	select {
 	case <-p.exited:
@@ -141,7 +147,7 @@ func (p *Plugin) Stop(ctx context.Context) error {
 	return err
 }
 
-// Kill ends the plugin and its children now, without Drain, and returns when they are gone.
+// Kill ends the plugin and its children now, without Drain, and returns when they are gone. An attached plugin is left.
 func (p *Plugin) Kill() { p.shutdown(0) }
 
 // Condemn is Kill for a reason, which ExitReason then tells. The first reason holds.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -25,6 +26,13 @@ type Spec struct {
 	Listen     map[string]string // role -> socket that the plugin must serve
 	Peers      map[string]string // role -> socket of another stage
 	Generation uint64            // 1 when zero
+
+	// TLS makes certificates for this life and demands them of the plugin's socket.
+	TLS bool
+	// Attach is where somebody else runs the plugin: unix:///PATH or tcp://HOST:PORT. Path, Args, Env, TLS and Checksums are
+	// not used then. Over tcp both sides show certificates, ours are TLSFiles.
+	Attach   string
+	TLSFiles sdk.TLSFiles
 
 	// Checksums of files, path -> hex SHA-256, compared before each start. For an interpreted plugin name the script, not
 	// only the interpreter.

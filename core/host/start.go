@@ -24,23 +24,28 @@ import (
 // maxSocketPath is what a unix socket address holds, less the name that the plugin chooses.
 const maxSocketPath = 107
 
-// Start launches a plugin, checks what it is, and configures it. When it returns an error, nothing is left running.
+// Start launches a plugin, or attaches to one, checks what it is, and configures it. When it returns an error, nothing is left running.
 func Start(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	options = options.withDefaults()
 	if spec.Generation == 0 {
 		spec.Generation = 1
 	}
-	path, err := spec.executable()
-	if err != nil {
-		return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+	where, begin := spec.Attach, func() (*Plugin, error) { return attach(ctx, options, spec) }
+	if where == "" {
+		path, err := spec.executable()
+		if err != nil {
+			return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+		}
+		where, begin = path, func() (*Plugin, error) { return launch(ctx, options, spec, path) }
 	}
-	p, err := launch(ctx, options, spec, path)
-	if err != nil {
-		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), path, err)
+	p, err := begin()
+	if err == nil {
+		if err = p.introduce(ctx); err != nil {
+			p.Kill()
+		}
 	}
-	if err := p.introduce(ctx); err != nil {
-		p.Kill()
-		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), path, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), where, err)
 	}
 	return p, nil
 }
@@ -63,12 +68,21 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 
 	cmd := exec.Command(path, spec.Args...)
 	cmd.Env = spec.environment(options.PassEnv)
+	if spec.TLS {
+		files, config, err := certificates(p.sockets)
+		if err != nil {
+			return fail(fmt.Errorf("certificates: %w", err))
+		}
+		p.tls = config
+		cmd.Env = append(cmd.Env, sdk.EnvTLSCA+"="+files.CA, sdk.EnvTLSCert+"="+files.Cert, sdk.EnvTLSKey+"="+files.Key)
+	}
 	p.process = newProcess(cmd, p.log)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          plugin.PluginSet{"ordo": nothing{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		SkipHostEnv:      true,
+		TLSConfig:        p.tls,
 		StartTimeout:     options.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // it would repeat what is logged here
 		SyncStdout:       &lineLog{log: p.log, stream: "stdout"},
@@ -91,7 +105,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		return fail(p.abandon(fmt.Errorf("socket path %s is too long", address)))
 	}
 	p.meter = &meter{exited: p.exited, reason: p.goneText}
-	if p.data, err = p.dialSocket(address); err != nil {
+	if p.data, err = p.dialSocket(address, p.tls); err != nil {
 		return fail(p.abandon(err))
 	}
 	go func() {
@@ -108,6 +122,11 @@ func (p *Plugin) shakeHands(ctx context.Context, client *plugin.Client) (address
 		addr, err := client.Start()
 		if err == nil {
 			address = addr.String()
+			if p.tls != nil {
+				err = probeTLS(address, p.tls, p.options.StartTimeout/2)
+			}
+		}
+		if err == nil {
 			var protocol plugin.ClientProtocol
 			if protocol, err = client.Client(); err == nil {
 				p.control = protocol.(*plugin.GRPCClient).Conn

@@ -217,7 +217,7 @@ func (s *Supervisor) attach(p *Plugin) error {
 	var read *grpc.ClientConn
 	if stage == ordov1.Stage_STAGE_STORAGE {
 		var err error
-		if read, err = p.dialSocket(s.set.ReadSocket()); err != nil {
+		if read, err = p.dialSocket(s.set.ReadSocket(), nil); err != nil {
 			return fmt.Errorf("%s: read socket: %w", p.Name(), err)
 		}
 		s.read.Attach(read)

@@ -12,6 +12,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -85,17 +86,25 @@ func specs(c config.Config, i Installation) ([]host.Spec, error) {
 	}
 	var list []host.Spec
 	add := func(stage ordov1.Stage, chosen config.Stage, defaults map[string]any, dataDir string) error {
-		path, err := i.plugin(host.StageName(stage), chosen.Plugin)
-		if err != nil {
-			return err
+		var path string
+		if chosen.Attach == "" {
+			var err error
+			if path, err = i.plugin(host.StageName(stage), chosen.Plugin); err != nil {
+				return err
+			}
 		}
 		settings, err := chosen.JSON(defaults)
 		if err != nil {
 			return fmt.Errorf("%s.config: %w", host.StageName(stage), err)
 		}
-		list = append(list, host.Spec{
+		spec := host.Spec{
 			Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir, Env: []string{"ORDO_LOG_LEVEL=" + c.LogLevel},
-		})
+			TLS: chosen.TLS, Attach: chosen.Attach, TLSFiles: sdk.TLSFiles{CA: chosen.CA, Cert: chosen.Cert, Key: chosen.Key},
+		}
+		if sum, ok := strings.CutPrefix(chosen.Checksum, "sha256:"); ok {
+			spec.Checksums = map[string]string{path: sum}
+		}
+		list = append(list, spec)
 		return nil
 	}
 	var execution, consensus map[string]any

@@ -1,0 +1,128 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// attach connects to a plugin that somebody else runs. Its life is the connection: when that breaks the life is over, and
+// another attach begins the next one. The process is neither drained nor killed.
+func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
+	network, address, config, err := spec.remote()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p.info.Store(&ordov1.DescribeResponse{Name: spec.Attach})
+	p.log = options.Logger.Named(StageName(spec.Stage))
+	p.meter = &meter{exited: p.exited, reason: p.goneText}
+	if err := p.makeRunDir(); err != nil {
+		return nil, err
+	}
+	security := []grpc.DialOption{grpc.WithIdleTimeout(0), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	})}
+	if config != nil {
+		security = append(security, grpc.WithTransportCredentials(credentials.NewTLS(config)), grpc.WithAuthority(config.ServerName))
+	}
+	if p.control, err = sdk.Dial(address, append(security, grpc.WithMaxHeaderListSize(1<<20))...); err == nil {
+		p.data, err = sdk.Dial(address, append(security, p.interceptors()...)...)
+	}
+	if err != nil {
+		p.removeRunDir()
+		return nil, err
+	}
+	var over atomic.Bool
+	p.stop = func() {
+		if !over.Swap(true) {
+			p.ended("detached")
+		}
+	}
+	if err := p.reach(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	go p.watchConnection()
+	return p, nil
+}
+
+// remote is where the plugin is, and with which certificates it is talked to.
+func (s Spec) remote() (network, address string, config *tls.Config, err error) {
+	u, err := url.Parse(s.Attach)
+	if err != nil {
+		return "", "", nil, err
+	}
+	switch u.Scheme {
+	case "unix":
+		return "unix", u.Path, nil, nil
+	case "tcp":
+		if s.TLSFiles.CA == "" || s.TLSFiles.Cert == "" || s.TLSFiles.Key == "" {
+			return "", "", nil, errors.New("over tcp both sides show certificates: name ca, cert and key")
+		}
+		if config, err = s.TLSFiles.Config(); err != nil {
+			return "", "", nil, err
+		}
+		config.ServerName = u.Hostname()
+		return "tcp", u.Host, config, nil
+	}
+	return "", "", nil, fmt.Errorf("%q: choose unix:///PATH or tcp://HOST:PORT", s.Attach)
+}
+
+// reach waits until the plugin answers its health check.
+func (p *Plugin) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.options.StartTimeout)
+	defer cancel()
+	// The connection's own errors say what is wrong; waiting for it to be ready would hide them behind a deadline.
+	for {
+		_, err := grpc_health_v1.NewHealthClient(p.control).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+			p.control.ResetConnectBackoff()
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %s: is it running there? %w", p.options.StartTimeout, err)
+		}
+		if ctx.Err() == nil {
+			continue
+		}
+		return fmt.Errorf("no answer within %s: is it running there? %w", p.options.StartTimeout, err)
+	}
+}
+
+// watchConnection ends the life with its connection: whoever answers after that may be another process.
+func (p *Plugin) watchConnection() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-p.exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for state := p.control.GetState(); ; state = p.control.GetState() {
+		if state != connectivity.Ready {
+			p.Condemn("the connection to it is lost")
+			return
+		}
+		if !p.control.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
+}
