@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 )
 
 // Config is a whole node.
@@ -29,6 +31,11 @@ type Config struct {
 
 	PoolTTL         time.Duration // how long a transaction may wait; 0: for ever
 	PoolCapacityMiB int
+	PoolAccountMiB  int // of one account
+	PoolNonceGap    int
+
+	Limits    rpc.Limits // of all that clients ask for
+	Admission ingress.Limits
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string

@@ -35,7 +35,7 @@ func (o Option) Env() string {
 
 // Options is the table of all settings, in the order of the sample file.
 func Options() []Option {
-	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), nodeOptions(), supervisionOptions(), stageOptions())
+	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), sharePool(), limitOptions(), nodeOptions(), supervisionOptions(), stageOptions())
 }
 
 func rpcOptions() []Option {

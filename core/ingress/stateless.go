@@ -31,7 +31,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Calldata: 5000, Signature: 4000, ClassProgram: 81_920, ClassBytes: 4_089_446,
-		Compiles: 1, CompilesWaiting: 16, Compile: 2 * time.Minute, Validate: 20 * time.Second, Turn: 10 * time.Second, Grace: 3 * time.Second,
+		Compiles: 1, CompilesWaiting: 16, Compile: 50 * time.Second, Validate: 20 * time.Second, Turn: 10 * time.Second, Grace: 10 * time.Second,
 	}
 }
 

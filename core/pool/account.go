@@ -57,6 +57,14 @@ func (a *account) remove(e *Entry) {
 	}
 }
 
+// size is the sum of what the account has here.
+func (a *account) size() (bytes int) {
+	for _, e := range a.chain {
+		bytes += e.Size
+	}
+	return bytes
+}
+
 // extend moves end over what is there.
 func (a *account) extend() {
 	i, ok := a.index(a.end)

@@ -29,6 +29,7 @@ var (
 	ErrNonceTooOld = errors.New("nonce is used already")
 	ErrNonceTooFar = errors.New("nonce is too far ahead of the account's")
 	ErrFull        = errors.New("pool is full")
+	ErrShare       = errors.New("the account's transactions have their share of the pool: wait until some are in a block")
 
 	ErrReplaced = errors.New("replaced by a transaction that pays more")
 	ErrEvicted  = errors.New("evicted: the pool is full and an earlier nonce of the account is missing")
@@ -40,10 +41,16 @@ type Key = [32]byte
 
 // Options bound the pool. A zero field takes the default.
 type Options struct {
-	MaxBytes    int           // of all transactions with their classes; 1 GiB
-	MaxNonceGap uint64        // how far a nonce may be ahead of the account's; 200
-	BumpPercent uint64        // what a replacement must add to tip and l2 gas price; 10
-	TTL         time.Duration // how long a transaction waits; 0: for ever
+	MaxBytes     int           // of all transactions with their classes; 1 GiB
+	AccountBytes int           // of those of one account; 64 MiB
+	MaxNonceGap  uint64        // how far a nonce may be ahead of the account's; 200
+	BumpPercent  uint64        // what a replacement must add to tip and l2 gas price; 10
+	TTL          time.Duration // how long a transaction waits; 0: for ever
+}
+
+// DefaultOptions are what zero fields stand for.
+func DefaultOptions() Options {
+	return Options{MaxBytes: 1 << 30, AccountBytes: 64 << 20, MaxNonceGap: 200, BumpPercent: 10}
 }
 
 // Entry is one transaction in the pool. The exported fields never change.
@@ -94,14 +101,18 @@ type Pool struct {
 
 // New returns an empty pool.
 func New(options Options) *Pool {
+	d := DefaultOptions()
 	if options.MaxBytes == 0 {
-		options.MaxBytes = 1 << 30
+		options.MaxBytes = d.MaxBytes
+	}
+	if options.AccountBytes == 0 {
+		options.AccountBytes = d.AccountBytes
 	}
 	if options.MaxNonceGap == 0 {
-		options.MaxNonceGap = 200
+		options.MaxNonceGap = d.MaxNonceGap
 	}
 	if options.BumpPercent == 0 {
-		options.BumpPercent = 10
+		options.BumpPercent = d.BumpPercent
 	}
 	return &Pool{options: options, txs: map[Key]*Entry{}, accounts: map[Key]*account{}, leases: map[uint64][]*Entry{}}
 }
@@ -168,6 +179,10 @@ func (p *Pool) admissible(a *account, e *Entry) (old *Entry, err error) {
 		return nil, fmt.Errorf("%w: account nonce is %d, at most %d beyond it is taken", ErrNonceTooFar, a.committed, p.options.MaxNonceGap)
 	}
 	old = a.find(e.Nonce)
+	// One transaction at a time always fits: whoever has nothing here gets a class of any size in.
+	if size := a.size() + e.Size - sizeOf(old); size > p.options.AccountBytes && size > e.Size {
+		return nil, fmt.Errorf("%w (%d of %d bytes)", ErrShare, size-e.Size, p.options.AccountBytes)
+	}
 	if old == nil {
 		return nil, nil
 	}

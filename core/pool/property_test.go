@@ -82,6 +82,11 @@ func invariants(p *Pool) error {
 	if size != p.bytes || leased != p.leased || gapped != p.gaps.bytes || count != len(p.txs) {
 		return fmt.Errorf("counters: bytes %d/%d, leased %d/%d, gaps %d/%d, len %d/%d", size, p.bytes, leased, p.leased, gapped, p.gaps.bytes, count, len(p.txs))
 	}
+	for _, a := range p.accounts {
+		if len(a.chain) > 1 && a.size() > p.options.AccountBytes {
+			return fmt.Errorf("%s: %d bytes, its share is %d", name(a.address), a.size(), p.options.AccountBytes)
+		}
+	}
 	if p.bytes > p.options.MaxBytes {
 		return fmt.Errorf("over capacity: %d of %d bytes", p.bytes, p.options.MaxBytes)
 	}
@@ -91,127 +96,158 @@ func invariants(p *Pool) error {
 // TestProperties drives random operations; each transaction must be somewhere, exactly once, or have left with a reason.
 func TestProperties(t *testing.T) {
 	for seed := range int64(60) {
-		r := rand.New(rand.NewSource(seed))
-		p := New(Options{MaxBytes: 3000 + r.Intn(6000), TTL: 40 * time.Second, MaxNonceGap: 12})
-		now := time.UnixMilli(0)
-		alive := map[Key]bool{}
-		nonces := map[string]uint64{} // what the chain says
-		var height uint64
-		left := func(dropped []Dropped) {
-			for _, d := range dropped {
-				if !alive[d.Hash] || d.Why == nil {
-					t.Fatalf("seed %d: %s left twice or without a reason", seed, name(d.Hash))
-				}
-				delete(alive, d.Hash)
+		properties(t, seed, rand.New(rand.NewSource(seed)), 600)
+	}
+}
+
+// FuzzPool lets the fuzzer choose the operations.
+func FuzzPool(f *testing.F) {
+	f.Add([]byte("0123456789"))
+	f.Add([]byte{0, 0, 1, 0, 0, 4, 0, 4, 6, 1, 4, 8, 5, 2, 0, 0, 1, 3})
+	long := make([]byte, 1000)
+	rand.New(rand.NewSource(1)).Read(long)
+	f.Add(long)
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		c := &chosen{choices}
+		properties(t, -1, c, min(len(choices)/2, 300))
+	})
+}
+
+// dice choose a number below n.
+type dice interface{ Intn(n int) int }
+
+// chosen takes the numbers from bytes; zeros follow.
+type chosen struct{ left []byte }
+
+func (c *chosen) Intn(n int) int {
+	v := 0
+	for most := n - 1; most > 0 && len(c.left) > 0; most >>= 8 {
+		v = v<<8 | int(c.left[0])
+		c.left = c.left[1:]
+	}
+	return v % n
+}
+
+func properties(t *testing.T, seed int64, r dice, steps int) {
+	p := New(Options{MaxBytes: 3000 + r.Intn(6000), AccountBytes: 500 + r.Intn(2000), TTL: 40 * time.Second, MaxNonceGap: 12})
+	now := time.UnixMilli(0)
+	alive := map[Key]bool{}
+	nonces := map[string]uint64{} // what the chain says
+	var height uint64
+	left := func(dropped []Dropped) {
+		for _, d := range dropped {
+			if !alive[d.Hash] || d.Why == nil {
+				t.Fatalf("seed %d: %s left twice or without a reason", seed, name(d.Hash))
 			}
+			delete(alive, d.Hash)
 		}
-		for step := range 600 {
-			what := ""
-			switch r.Intn(10) {
-			case 0, 1, 2, 3:
-				who := string(rune('a' + r.Intn(8)))
-				nonce := nonces[who] + uint64(r.Intn(6))
-				kind := ordov1.TransactionType_INVOKE
-				if r.Intn(15) == 0 {
-					kind = ordov1.TransactionType_L1_HANDLER
-				}
-				tx := transaction(fmt.Sprintf("%s/%d.%d", who, nonce, step), who, nonce, uint64(r.Intn(4)), 1+uint64(r.Intn(200)), kind)
-				tx.Signature = make([]byte, r.Intn(200))
-				what = "add " + name(Key(tx.Hash))
-				stale := nonces[who]
-				if stale > 0 && r.Intn(4) == 0 {
-					stale-- // the caller's view may lag
-				}
-				e, dropped, err := p.Add(now, tx, nil, stale)
-				left(dropped)
-				if (e == nil) == (err == nil) {
-					t.Fatalf("seed %d: Add gave %v and %v", seed, e, err)
-				}
-				if err == nil {
-					alive[e.Hash] = true
-				}
-			case 4:
-				what = "score"
-				score(p, []string{"tip", "fifo", "lowest"}[r.Intn(3)], uint64(r.Intn(20)))
-			case 5:
-				what = "by arrival"
-				p.RankByArrival(p.Unscored(1 + r.Intn(3)))
-			case 6:
-				lease := uint64(1 + r.Intn(2))
-				taken, _ := p.Take(lease, r.Intn(5))
-				what = fmt.Sprintf("take %d for %d", len(taken), lease)
-				next := map[Key]uint64{}
-				for _, e := range taken {
-					if want, seen := next[e.Sender]; seen && e.account != nil && e.Nonce != want {
-						t.Fatalf("seed %d: %s taken out of nonce order", seed, name(e.Hash))
-					}
-					if e.account != nil {
-						next[e.Sender] = e.Nonce + 1
-					}
-				}
-			case 7:
-				what = "rewind"
-				lease := uint64(1 + r.Intn(2))
-				// With two leases in flight only the younger may go back in part; whole rewinds go youngest first.
-				p.Rewind(3-lease, 0)
-				p.Rewind(lease, 0)
-			case 8:
-				what = "settle"
-				// Keep one lease, so that it is a prefix of every chain, then put some prefix of it in a block.
-				p.Rewind(2, 0)
-				p.Rewind(1, 0)
-				taken, _ := p.Take(1, r.Intn(8))
-				n := 0
-				if len(taken) > 0 {
-					n = r.Intn(len(taken) + 1)
-				}
-				p.Rewind(1, n)
-				var included []Key
-				var refused []Refused
-				moved := map[Key]uint64{}
-				broken := map[Key]bool{}
-				for _, e := range taken[:n] {
-					switch {
-					case e.account != nil && broken[e.Sender]:
-						refused = append(refused, Refused{e.Hash, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("nonce")})
-						continue
-					case e.account != nil && r.Intn(6) == 0:
-						broken[e.Sender] = true
-						refused = append(refused, Refused{e.Hash, ordov1.Refusal_VALIDATION_FAILURE, fmt.Errorf("no")})
-						continue
-					}
-					included = append(included, e.Hash)
-					delete(alive, e.Hash)
-					if e.account != nil {
-						moved[e.Sender] = e.Nonce + 1
-						nonces[name(e.Sender)] = e.Nonce + 1
-					}
-				}
-				height++
-				left(p.Settle(height, included, refused, moved))
-				for _, e := range included {
-					if p.Get(e) != nil {
-						t.Fatalf("seed %d: %s is in a block and in the pool", seed, name(e))
-					}
-				}
-				if p.leased != 0 {
-					t.Fatalf("seed %d: leases outlive a block", seed)
-				}
-			case 9:
-				now = now.Add(time.Duration(r.Intn(4000)) * time.Millisecond)
-				what = "expire"
-				left(p.Expire(now))
+	}
+	for step := range steps {
+		what := ""
+		switch r.Intn(10) {
+		case 0, 1, 2, 3:
+			who := string(rune('a' + r.Intn(8)))
+			nonce := nonces[who] + uint64(r.Intn(6))
+			kind := ordov1.TransactionType_INVOKE
+			if r.Intn(15) == 0 {
+				kind = ordov1.TransactionType_L1_HANDLER
 			}
-			if err := invariants(p); err != nil {
-				t.Fatalf("seed %d, step %d (%s): %v", seed, step, what, err)
+			tx := transaction(fmt.Sprintf("%s/%d.%d", who, nonce, step), who, nonce, uint64(r.Intn(4)), 1+uint64(r.Intn(200)), kind)
+			tx.Signature = make([]byte, r.Intn(200))
+			what = "add " + name(Key(tx.Hash))
+			stale := nonces[who]
+			if stale > 0 && r.Intn(4) == 0 {
+				stale-- // the caller's view may lag
 			}
-			if len(alive) != p.Len() {
-				t.Fatalf("seed %d, step %d (%s): %d transactions known, %d in the pool", seed, step, what, len(alive), p.Len())
+			e, dropped, err := p.Add(now, tx, nil, stale)
+			left(dropped)
+			if (e == nil) == (err == nil) {
+				t.Fatalf("seed %d: Add gave %v and %v", seed, e, err)
 			}
-			for hash := range alive {
-				if p.Get(hash) == nil {
-					t.Fatalf("seed %d, step %d (%s): %s is lost", seed, step, what, name(hash))
+			if err == nil {
+				alive[e.Hash] = true
+			}
+		case 4:
+			what = "score"
+			score(p, []string{"tip", "fifo", "lowest"}[r.Intn(3)], uint64(r.Intn(20)))
+		case 5:
+			what = "by arrival"
+			p.RankByArrival(p.Unscored(1 + r.Intn(3)))
+		case 6:
+			lease := uint64(1 + r.Intn(2))
+			taken, _ := p.Take(lease, r.Intn(5))
+			what = fmt.Sprintf("take %d for %d", len(taken), lease)
+			next := map[Key]uint64{}
+			for _, e := range taken {
+				if want, seen := next[e.Sender]; seen && e.account != nil && e.Nonce != want {
+					t.Fatalf("seed %d: %s taken out of nonce order", seed, name(e.Hash))
 				}
+				if e.account != nil {
+					next[e.Sender] = e.Nonce + 1
+				}
+			}
+		case 7:
+			what = "rewind"
+			lease := uint64(1 + r.Intn(2))
+			// With two leases in flight only the younger may go back in part; whole rewinds go youngest first.
+			p.Rewind(3-lease, 0)
+			p.Rewind(lease, 0)
+		case 8:
+			what = "settle"
+			// Keep one lease, so that it is a prefix of every chain, then put some prefix of it in a block.
+			p.Rewind(2, 0)
+			p.Rewind(1, 0)
+			taken, _ := p.Take(1, r.Intn(8))
+			n := 0
+			if len(taken) > 0 {
+				n = r.Intn(len(taken) + 1)
+			}
+			p.Rewind(1, n)
+			var included []Key
+			var refused []Refused
+			moved := map[Key]uint64{}
+			broken := map[Key]bool{}
+			for _, e := range taken[:n] {
+				switch {
+				case e.account != nil && broken[e.Sender]:
+					refused = append(refused, Refused{e.Hash, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("nonce")})
+					continue
+				case e.account != nil && r.Intn(6) == 0:
+					broken[e.Sender] = true
+					refused = append(refused, Refused{e.Hash, ordov1.Refusal_VALIDATION_FAILURE, fmt.Errorf("no")})
+					continue
+				}
+				included = append(included, e.Hash)
+				delete(alive, e.Hash)
+				if e.account != nil {
+					moved[e.Sender] = e.Nonce + 1
+					nonces[name(e.Sender)] = e.Nonce + 1
+				}
+			}
+			height++
+			left(p.Settle(height, included, refused, moved))
+			for _, e := range included {
+				if p.Get(e) != nil {
+					t.Fatalf("seed %d: %s is in a block and in the pool", seed, name(e))
+				}
+			}
+			if p.leased != 0 {
+				t.Fatalf("seed %d: leases outlive a block", seed)
+			}
+		case 9:
+			now = now.Add(time.Duration(r.Intn(4000)) * time.Millisecond)
+			what = "expire"
+			left(p.Expire(now))
+		}
+		if err := invariants(p); err != nil {
+			t.Fatalf("seed %d, step %d (%s): %v", seed, step, what, err)
+		}
+		if len(alive) != p.Len() {
+			t.Fatalf("seed %d, step %d (%s): %d transactions known, %d in the pool", seed, step, what, len(alive), p.Len())
+		}
+		for hash := range alive {
+			if p.Get(hash) == nil {
+				t.Fatalf("seed %d, step %d (%s): %s is lost", seed, step, what, name(hash))
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func TestTranscripts(t *testing.T) {
 			var out strings.Builder
 			switch d.Cmd {
 			case "pool":
-				p = New(Options{MaxBytes: int(arg("max-bytes", 0)), TTL: time.Duration(arg("ttl", 0)) * time.Second})
+				p = New(Options{MaxBytes: int(arg("max-bytes", 0)), AccountBytes: int(arg("account-bytes", 0)), TTL: time.Duration(arg("ttl", 0)) * time.Second})
 				policy = text("policy", "tip")
 				return ""
 			case "add":

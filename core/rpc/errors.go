@@ -90,6 +90,7 @@ var outcomes = []struct {
 	{pool.ErrNonceTooOld, errInvalidNonce},
 	{pool.ErrNonceTooFar, errInvalidNonce},
 	{pool.ErrFull, errUnexpected},
+	{pool.ErrShare, errUnexpected},
 }
 
 // clientError turns an error of a method into what the client reads. ok is false for a fault of the node.

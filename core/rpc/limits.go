@@ -43,8 +43,8 @@ func DefaultLimits() Limits {
 		Body: 5 << 20, Bodies: 64 << 20, Batch: 1000, Answer: 64 << 20,
 		Connections: 4096, PerAddress: 1024,
 		Header: 10 * time.Second, Receive: time.Minute, Idle: 2 * time.Minute, Work: 150 * time.Second, Send: 30 * time.Second,
-		Views: 8, ViewsWaiting: 256, View: 30 * time.Second, Scans: 8, ScansWaiting: 256, Read: 30 * time.Second,
-		Turn: 10 * time.Second, Grace: 3 * time.Second,
+		Views: 8, ViewsWaiting: 256, View: 20 * time.Second, Scans: 8, ScansWaiting: 256, Read: 20 * time.Second,
+		Turn: 10 * time.Second, Grace: 10 * time.Second,
 		Calldata: 10_000, Simulated: 128,
 		EventsPage: 10_240, EventsBlocks: 10_000, Keys: 1024, Addresses: 1024,
 	}
