@@ -15,12 +15,32 @@ func (m *Machine) answer(actions *ordov1.Actions) error {
 		return fmt.Errorf("pipeline: consensus: answer to event %d, but event %d is next of %d sent: the consensus plugin is broken", actions.Seq, m.answered+1, m.seq)
 	}
 	m.answered++
-	for _, action := range actions.Actions {
+	m.todo = append(m.todo, actions.Actions...)
+	return m.goOn()
+}
+
+// goOn carries out actions up to the next barrier.
+func (m *Machine) goOn() error {
+	for len(m.todo) > 0 && m.persisting == nil {
+		action := m.todo[0]
+		m.todo = m.todo[1:]
 		if err := m.act(action); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// persisted lifts the barrier. A life of consensus that began meanwhile is told of the bytes like any that came before.
+func (m *Machine) persisted() error {
+	if m.persisting == nil {
+		return nil
+	}
+	m.log, m.persisting = append(m.log, m.persisting...), nil
+	if m.late {
+		m.beginConsensus()
+	}
+	return m.goOn()
 }
 
 func (m *Machine) act(action *ordov1.Action) error {
@@ -36,12 +56,15 @@ func (m *Machine) act(action *ordov1.Action) error {
 	case *ordov1.Action_Decide_:
 		return m.decide(a.Decide)
 	case *ordov1.Action_SetTimer_:
+		m.timers[a.SetTimer.Id] = true
 		m.emit(SetTimer{TimerID{ConsensusTimer, a.SetTimer.Id}, a.SetTimer.AfterMs})
 	case *ordov1.Action_CancelTimer_:
+		delete(m.timers, a.CancelTimer.Id)
 		m.emit(CancelTimer{TimerID{ConsensusTimer, a.CancelTimer.Id}})
 	case *ordov1.Action_Send_:
 		m.emit(Send{a.Send.To, a.Send.Data})
 	case *ordov1.Action_Persist_:
+		m.persisting = append([]byte{}, a.Persist.Data...)
 		m.emit(Persist{a.Persist.Data})
 	default:
 		return fmt.Errorf("pipeline: consensus: an action without content: the consensus plugin is broken or newer than this node")
@@ -57,26 +80,34 @@ func (m *Machine) begin(id uint64, round uint32) (*attempt, error) {
 	if m.open != nil {
 		m.drop(m.open)
 	}
-	a := m.fresh(id, round)
+	a := m.fresh(round)
+	a.id, m.attempts[id] = id, a
 	m.open = a
 	return a, nil
 }
 
-func (m *Machine) fresh(id uint64, round uint32) *attempt {
+func (m *Machine) fresh(round uint32) *attempt {
 	m.builds++
-	a := &attempt{id: id, build: m.builds, round: round, stage: held}
-	m.attempts[id] = a
-	return a
+	return &attempt{build: m.builds, lease: m.builds, round: round, stage: held}
 }
 
 func (m *Machine) build(b *ordov1.Action_Build) error {
 	if b.ReuseAttempt != 0 {
-		return m.rebuild(b)
+		old := m.attempts[b.ReuseAttempt]
+		if old == nil {
+			return fmt.Errorf("pipeline: consensus: build: height %d has no attempt %d to reuse: the consensus plugin is broken", m.height, b.ReuseAttempt)
+		}
+		return m.rebuild(old, b)
+	}
+	if m.heir != nil {
+		if taken, err := m.inherit(b); taken || err != nil {
+			return err
+		}
 	}
 	// What an earlier attempt of this height still holds, closed or not, is free again: this one starts from the same pool.
 	for _, earlier := range m.attempts {
 		if earlier.stage == done {
-			m.pool.Rewind(earlier.build, 0)
+			m.pool.Rewind(earlier.lease, 0)
 		}
 	}
 	a, err := m.begin(b.Attempt, b.Round)
@@ -90,11 +121,7 @@ func (m *Machine) build(b *ordov1.Action_Build) error {
 }
 
 // rebuild proposes the transactions of an earlier attempt again, in its context, so that the same n is the same block.
-func (m *Machine) rebuild(b *ordov1.Action_Build) error {
-	old := m.attempts[b.ReuseAttempt]
-	if old == nil {
-		return fmt.Errorf("pipeline: consensus: build: height %d has no attempt %d to reuse: the consensus plugin is broken", m.height, b.ReuseAttempt)
-	}
+func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
 	if m.attempts[b.Attempt] != nil {
 		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
@@ -117,7 +144,7 @@ func (m *Machine) rebuild(b *ordov1.Action_Build) error {
 		// Its stream is alive: take it over, and close it at n, which may be below what has run.
 		m.cancelTimers(old)
 		again := *old
-		old.stage, old.build = abandoned, 0 // the stream and the lease are not its own any more
+		old.stage, old.build, old.lease = abandoned, 0, 0 // the stream and the lease are not its own any more
 		again.id, again.round, again.limit = b.Attempt, b.Round, n
 		again.pooled, again.allowEmpty, again.source = false, true, old.all()[:n]
 		m.attempts[b.Attempt], m.open = &again, &again
@@ -130,11 +157,7 @@ func (m *Machine) rebuild(b *ordov1.Action_Build) error {
 	a.context, a.degraded = old.context, old.degraded
 	a.source, a.limit, a.allowEmpty = old.all()[:n], n, true
 	a.deadlineMs = b.DeadlineMs
-	hashes := make([]pool.Key, n)
-	for i, item := range a.source {
-		hashes[i] = pool.Key(item.Tx.Hash)
-	}
-	m.pool.Lease(a.build, hashes)
+	m.pool.Lease(a.lease, keys(a.source))
 	return nil
 }
 
@@ -180,7 +203,7 @@ func (m *Machine) validate(v *ordov1.Action_Validate) error {
 		m.refuse(a, reason)
 		return nil
 	}
-	a.stage = checking
+	a.stage, a.proposal = checking, proposal
 	a.context, a.limit = proposal.Context, int(proposal.N)
 	// All that it lists runs, as it would if it came while the proposer still builds; n says where the block ends.
 	for _, tx := range proposal.Transactions {

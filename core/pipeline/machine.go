@@ -1,10 +1,8 @@
 package pipeline
 
 import (
-	"bytes"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -15,6 +13,8 @@ const hashLag = 10
 type Machine struct {
 	options Options
 	pool    Pool
+	config  []byte // of consensus
+	order   *Order // until the machine is at its height
 	now     uint64
 	out     []Command
 	broken  error
@@ -26,12 +26,32 @@ type Machine struct {
 	announced bool     // consensus knows that the pool holds something
 	draining  bool
 
-	seq      uint64 // of the last event
-	answered uint64 // last event that consensus answered
+	away   map[ordov1.Stage]string // stages without a process, and why
+	relive []Decided               // blocks to be built again before consensus begins
+
+	// of the life of consensus
+	seq        uint64           // of the last event
+	answered   uint64           // last event that consensus answered
+	todo       []*ordov1.Action // answered, and behind a barrier
+	persisting []byte           // on its way to the disk; nil: nothing is
+	timers     map[uint64]bool
+	log        []byte   // persisted for this height
+	demanded   bool     // the operator waits for the block of this height
+	late       bool     // it is back, and waits for its log to be durable
+	heir       *attempt // what another life of consensus began: the next Build takes it over
+
+	// of the life of execution
+	life     uint64
+	adopt    bool // its tip is to be taken from storage
+	adopting bool
+
+	noRoom  string   // why storage takes no block for now
+	pending []Commit // decided, not committed
 
 	timestamp uint64 // of the last decided block
 	applied   uint64 // execution's tip
 	committed uint64 // storage's head
+	block     []byte // partial hash of that
 	rooted    uint64
 	hashes    map[uint64][]byte
 }
@@ -48,12 +68,14 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 		options.MaxCommits = 8
 	}
 	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, attempts: map[uint64]*attempt{},
-		timestamp: head.Timestamp, applied: head.Height, committed: head.Height, rooted: head.Rooted, hashes: map[uint64][]byte{}}
+		timestamp: head.Timestamp, applied: head.Height, committed: head.Height, block: head.Block, rooted: head.Rooted,
+		hashes: map[uint64][]byte{}, away: map[ordov1.Stage]string{}, timers: map[uint64]bool{}, log: head.Log, config: head.Config}
 	for height, hash := range head.Hashes {
 		m.hashes[height] = hash
 	}
-	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{
-		Height: m.height, Log: head.Log, Config: head.Config, Pending: uint64(p.Ready())}}})
+	m.relive, m.order = head.Decided, head.Order
+	m.nextLife()
+	m.pump()
 	m.announce()
 	return m, m.flush()
 }
@@ -63,7 +85,7 @@ func (m *Machine) Height() uint64 { return m.height }
 
 // Settled says whether everything decided is applied, committed and has its root.
 func (m *Machine) Settled() bool {
-	return m.applied == m.height-1 && m.committed == m.height-1 && m.rooted == m.height-1
+	return !m.adopt && m.applied == m.height-1 && m.committed == m.height-1 && m.rooted == m.height-1
 }
 
 // Next is the context of the block that would be opened at this moment.
@@ -84,10 +106,8 @@ func (m *Machine) Step(nowMs uint64, input Input) ([]Command, error) {
 		m.broken = err
 		return m.flush(), err
 	}
-	if err := m.pump(); err != nil {
-		m.broken = err
-		return m.flush(), err
-	}
+	m.takeUp()
+	m.pump()
 	m.announce()
 	return m.flush(), nil
 }
@@ -98,6 +118,7 @@ func (m *Machine) step(input Input) error {
 		return m.answer(in.Actions)
 	case PoolChanged: // pump and announce look by themselves
 	case Demanded:
+		m.demanded = true
 		if !m.draining {
 			m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
 		}
@@ -112,9 +133,9 @@ func (m *Machine) step(input Input) error {
 	case Closed:
 		return m.closed(in)
 	case BuildFailed:
-		if a := m.running(in.Build); a != nil {
-			m.fail(a, in.Why, false)
-		}
+		return m.brokeOff(in)
+	case Noted:
+		m.noted(in)
 	case Checked:
 		return m.checked(in)
 	case Sealed:
@@ -124,15 +145,29 @@ func (m *Machine) step(input Input) error {
 			return fmt.Errorf("pipeline: execution applied block %d: its tip was %d and block %d is not decided: restart the node", in.Height, m.applied, m.height)
 		}
 		m.applied = in.Height
+	case Adopted:
+		if !m.adopting || in.Height > m.committed {
+			return fmt.Errorf("pipeline: execution adopted block %d unasked: restart the node", in.Height)
+		}
+		m.applied, m.adopting = in.Height, false
+		m.adopt = in.Height != m.height-1
 	case Committed:
 		if in.Height != m.committed+1 || in.Height >= m.height {
 			return fmt.Errorf("pipeline: storage committed block %d: its head was %d and block %d is not decided: restart the node", in.Height, m.committed, m.height)
 		}
-		m.committed = in.Height
+		m.stored()
+	case NoRoom:
+		m.noRoom = in.Why
+	case Persisted:
+		return m.persisted()
+	case Lost:
+		return m.lost(in)
+	case Back:
+		return m.back(in)
 	case Rooted:
 		return m.root(in.Root)
 	case Drain:
-		m.draining = true
+		m.draining, m.heir = true, nil
 		if m.open != nil {
 			m.drop(m.open)
 		}
@@ -161,17 +196,39 @@ func (m *Machine) root(root *ordov1.Root) error {
 
 // announce tells consensus that there is something to build from. An open attempt that takes what comes needs no telling.
 func (m *Machine) announce() {
-	ready := m.pool.Ready()
+	ready := m.ready()
 	switch {
 	case ready == 0:
 		m.announced = false
-	case !m.announced && !m.draining && !(m.open != nil && m.open.takes()):
+	case !m.announced && !m.draining && !m.deaf() && !(m.open != nil && m.open != m.heir && m.open.takes()):
 		m.announced = true
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: uint64(ready)}}})
 	}
 }
 
+// ready counts what the next Build would find.
+func (m *Machine) ready() int {
+	n := m.pool.Ready()
+	if m.heir != nil {
+		n += max(1, m.heir.count())
+	}
+	return n
+}
+
+// deaf says that consensus cannot be told anything. What it must know, Start tells.
+func (m *Machine) deaf() bool {
+	return m.isAway(ordov1.Stage_STAGE_CONSENSUS) || len(m.relive) > 0 || m.seq == 0
+}
+
+func (m *Machine) isAway(stage ordov1.Stage) bool {
+	_, away := m.away[stage]
+	return away
+}
+
 func (m *Machine) tell(event *ordov1.ConsensusEvent) {
+	if m.deaf() && event.GetStart() == nil {
+		return
+	}
 	m.seq++
 	event.Seq, event.NowMs = m.seq, m.now
 	m.emit(Tell{event})
@@ -207,6 +264,14 @@ func (m *Machine) obstacle() string {
 	switch _, known := m.oldHash(); {
 	case m.draining:
 		return "draining"
+	case m.isAway(ordov1.Stage_STAGE_EXECUTION):
+		return "execution is away"
+	case m.isAway(ordov1.Stage_STAGE_STORAGE):
+		return "storage is away"
+	case m.noRoom != "":
+		return "storage has no room"
+	case m.adopt:
+		return fmt.Sprintf("execution has not adopted block %d", m.height-1)
 	case m.applied != m.height-1:
 		return fmt.Sprintf("execution has not applied block %d", m.height-1)
 	case m.height-1-m.committed >= uint64(m.options.MaxCommits):
@@ -215,59 +280,4 @@ func (m *Machine) obstacle() string {
 		return fmt.Sprintf("the hash of block %d is not known", m.height-hashLag)
 	}
 	return ""
-}
-
-// ---- decide ----
-
-func (m *Machine) decide(d *ordov1.Action_Decide) error {
-	a := m.attempts[d.Attempt]
-	switch {
-	case a == nil:
-		return fmt.Errorf("pipeline: consensus: decide: height %d has no attempt %d: the consensus plugin is broken", m.height, d.Attempt)
-	case a.stage != done:
-		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d is %s, neither built nor found valid: the consensus plugin is broken", d.Attempt, m.height, a.stage)
-	case !bytes.Equal(a.header.PartialHash, d.Value):
-		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.header.PartialHash, d.Value)
-	}
-	if m.open != nil {
-		m.drop(m.open)
-	}
-	var included []pool.Key
-	for _, item := range a.inside {
-		included = append(included, pool.Key(item.Tx.Hash))
-	}
-	nonces, err := nonces(a.diff)
-	if err != nil {
-		return err
-	}
-	if dropped := m.pool.Settle(m.height, included, a.refused(), nonces); len(dropped) > 0 {
-		m.emit(Leave{dropped})
-	}
-	m.emit(Apply{m.height, a.build})
-	m.emit(Commit{Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: d.Certificate})
-
-	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: d.Value, Pending: uint64(m.pool.Ready())}
-	m.timestamp = a.context.Timestamp
-	m.height++
-	m.attempts, m.open = map[uint64]*attempt{}, nil
-	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
-	m.announced = false
-	return nil
-}
-
-// nonces reads the (address, nonce) pairs of a diff.
-func nonces(diff *ordov1.StateDiff) (map[pool.Key]uint64, error) {
-	const pair = 64
-	if len(diff.GetNonces())%pair != 0 {
-		return nil, fmt.Errorf("pipeline: execution: state diff: nonces: %d bytes are not pairs of felts", len(diff.GetNonces()))
-	}
-	moved := make(map[pool.Key]uint64, len(diff.GetNonces())/pair)
-	for b := diff.GetNonces(); len(b) > 0; b = b[pair:] {
-		n, ok := pool.Nonce(b[32:pair])
-		if !ok {
-			return nil, fmt.Errorf("pipeline: execution: state diff: nonce of %x is out of range", b[:32])
-		}
-		moved[pool.Key(b[:32])] = n
-	}
-	return moved, nil
 }

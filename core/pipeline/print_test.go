@@ -27,10 +27,19 @@ func (e *env) carryOut(out []Command) {
 			if c.Validate {
 				line += " validate"
 			}
+			if c.Resumes > 0 {
+				line += fmt.Sprintf(" resumes=%d", c.Resumes)
+			}
+			if len(c.Order) > 0 {
+				line += " order: " + names(c.Order)
+			}
 		case Add:
 			stage = "execution"
 			e.builds[c.Build].items = append(e.builds[c.Build].items, c.Items...)
 			line = fmt.Sprintf("add build=%d: %s", c.Build, names(c.Items))
+			if c.Again > 0 {
+				line = fmt.Sprintf("add build=%d: %s (%d of them again)", c.Build, names(c.Items), c.Again)
+			}
 		case Close:
 			stage = "execution"
 			e.builds[c.Build].n = c.N
@@ -52,9 +61,24 @@ func (e *env) carryOut(out []Command) {
 			stage, line = "apply", fmt.Sprintf("apply height=%d build=%d", c.Height, c.Build)
 		case Commit:
 			stage, line = "commit", fmt.Sprintf("commit height=%d: %s", c.Height, c.Header.PartialHash)
+			if c.Again {
+				line += " (again)"
+			}
 			if len(c.Items) != len(c.Results) {
 				e.t.Fatalf("commit of %d transactions with %d results", len(c.Items), len(c.Results))
 			}
+		case Adopt:
+			stage, line = "apply", fmt.Sprintf("adopt height=%d", c.Height)
+		case Follow:
+			line = fmt.Sprintf("follow roots from=%d", c.From)
+		case Stored:
+			line = fmt.Sprintf("stored height=%d: %s", c.Height, names(c.Items))
+		case Retract:
+			line = fmt.Sprintf("retract build=%d: %s", c.Build, names(c.Items))
+		case Withdraw:
+			line = fmt.Sprintf("withdraw build=%d: %s", c.Build, names(c.Items))
+		case Doubt:
+			line = fmt.Sprintf("doubt %v: %s", c.Stage, c.Why)
 		case Leave:
 			for _, d := range c.Dropped {
 				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)

@@ -13,10 +13,13 @@ import (
 // TestProperties lets a restless consensus loose on a machine: it builds, seals, abandons, proposes again, validates and
 // decides at random, while stages answer late, fail, reject and fill up. Whatever it does, at most one build is open,
 // blocks follow each other, no transaction is twice in the chain or out of its nonce order, and at the end none is lost.
+// Stages die at any moment and come back. With a faithful consensus, which abandons nothing by itself, what readers were
+// shown is what the block has, in the same order, whoever died meanwhile.
 func TestProperties(t *testing.T) {
-	for seed := range int64(800) {
+	for seed := range int64(1000) {
 		c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
-			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}}
+			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{}}
+		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
 		c.env = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
 		var out []Command
 		c.m, out = New(Options{Arrival: seed%2 == 0, Proposals: true, Chunk: 3, Window: 2, MaxCommits: 2, Template: template}, c.pool, c.now,
@@ -52,6 +55,7 @@ type chaos struct {
 	height  uint64
 	chained map[string]uint64
 	calm    bool
+	deaths
 }
 
 type reused struct {
@@ -70,6 +74,11 @@ func (c *chaos) give(in Input) {
 	c.perform(out)
 	if err != nil {
 		c.fatal("fault: %v", err)
+	}
+	for len(c.roots) > 0 {
+		h := c.roots[0]
+		c.roots = c.roots[1:]
+		c.give(Rooted{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	}
 }
 
@@ -97,6 +106,7 @@ func (c *chaos) perform(out []Command) {
 				c.tried, c.built, c.running = map[uint64]bool{}, map[uint64][]byte{}, 0
 			}
 		case Open:
+			c.opened(command)
 			if c.open != 0 {
 				c.fatal("build %d opened while %d is open", command.Build, c.open)
 			}
@@ -109,18 +119,40 @@ func (c *chaos) perform(out []Command) {
 			if c.open == command.Build {
 				c.open = 0
 			}
+			c.retracted(command.Build)
+		case Progress:
+			c.progress(command)
+		case Retract:
+			c.retracted(command.Build)
+		case SetTimer:
+			if command.ID.Kind == RetryTimer {
+				c.retry = command.ID.ID
+			}
+		case Follow:
+			c.follow(command.From)
 		case Add:
 			if c.full[command.Build] {
 				c.fatal("build %d is full and gets more", command.Build)
 			}
 			c.work = append(c.work, command)
-		case Seal, Apply, Check:
+		case Seal:
+			if command.Build == c.viewed && names(c.view) != names(command.Items) {
+				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
+			}
+			c.work = append(c.work, command)
+		case Apply, Check, Adopt:
 			c.work = append(c.work, command)
 		case Close:
 			c.work = append(c.work, command)
 		case Commit:
-			c.commit(command)
-			c.work = append(c.work, command)
+			if !command.Again {
+				c.commit(command)
+			} else if c.values[command.Height] != string(command.Header.PartialHash) {
+				c.fatal("block %d is %s, and was %s", command.Height, command.Header.PartialHash, c.values[command.Height])
+			}
+			if !c.down[ordov1.Stage_STAGE_STORAGE] {
+				c.work = append(c.work, command)
+			}
 		case Leave:
 			for _, d := range command.Dropped {
 				c.settle(name(d.Hash[:]), "dropped: "+d.Why.Error())
@@ -140,6 +172,7 @@ func (c *chaos) commit(b Commit) {
 	if c.height++; b.Height != c.height {
 		c.fatal("block %d after %d", b.Height, c.height-1)
 	}
+	c.decided(b)
 	if c.chained == nil {
 		c.chained = map[string]uint64{}
 	}
@@ -159,6 +192,10 @@ func (c *chaos) commit(b Commit) {
 
 // move does one random thing.
 func (c *chaos) move() {
+	if c.mortal && c.r.Intn(12) == 0 {
+		c.fate(allStages[c.r.Intn(len(allStages))])
+		return
+	}
 	switch roll := c.r.Intn(10); {
 	case roll < 2:
 		c.transaction()
@@ -169,9 +206,10 @@ func (c *chaos) move() {
 	default:
 		for _, kind := range []TimerKind{IdleTimer, DeadlineTimer} {
 			if c.r.Intn(3) == 0 {
-				c.give(TimerFired{TimerID{kind, c.open}})
+				c.give(TimerFired{TimerID{kind, c.lease}})
 			}
 		}
+		c.tryAgain()
 	}
 }
 
@@ -193,7 +231,7 @@ func (c *chaos) stage() {
 	}
 	at := 0
 	switch c.work[0].(type) {
-	case Apply, Commit: // execution and storage work on their own
+	case Apply, Adopt, Commit: // execution and storage work on their own
 		at = c.r.Intn(len(c.work))
 	}
 	for i, command := range c.work[:at] {
@@ -209,20 +247,20 @@ func (c *chaos) stage() {
 		b := c.builds[command.Build]
 		switch roll := c.r.Intn(30); {
 		case roll == 0 && !c.calm:
-			c.give(BuildFailed{command.Build, "a worker panicked"})
-		case roll == 1 && len(b.ran) > 0 && !c.calm:
+			c.breaks(command.Build)
+		case roll == 1 && len(b.ran) > 0 && !c.calm && !c.faithful:
 			c.full[command.Build] = true
 			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
 		default:
 			c.results(command.Build, len(command.Items), nil, 1<<32)
 		}
 	case Close:
-		if c.open == command.Build {
-			c.open = 0
-		}
 		if c.r.Intn(20) == 0 && !c.calm {
-			c.give(BuildFailed{command.Build, "a worker panicked"})
+			c.breaks(command.Build)
 		} else {
+			if c.open == command.Build {
+				c.open = 0
+			}
 			c.closed(command.Build)
 		}
 	case Seal:
@@ -232,7 +270,17 @@ func (c *chaos) stage() {
 	case Apply:
 		c.applied = command.Height
 		c.give(Applied{command.Height})
+	case Adopt:
+		if command.Height > c.stored {
+			c.fatal("execution is to adopt block %d, storage has %d", command.Height, c.stored)
+		}
+		c.applied = command.Height
+		c.give(Adopted{command.Height})
 	case Commit:
+		if c.r.Intn(8) == 0 && !c.calm {
+			c.give(NoRoom{"full"})
+		}
+		c.stored = command.Height
 		c.give(Committed{command.Height})
 		c.give(Rooted{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
 	}
@@ -286,6 +334,9 @@ func (c *chaos) sealed(id uint64) {
 
 // consensus answers the oldest event with something lawful.
 func (c *chaos) consensus() {
+	if c.down[ordov1.Stage_STAGE_CONSENSUS] {
+		return
+	}
 	if len(c.events) == 0 {
 		c.give(TimerFired{TimerID{ConsensusTimer, 1}})
 	}
@@ -312,6 +363,18 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		if c.built[a] != nil {
 			ready = append(ready, a)
 		}
+	}
+	if c.faithful {
+		switch {
+		case len(ready) > 0:
+			do("%s", "decide attempt="+fmt.Sprint(ready[0])+" value="+strings.ReplaceAll(string(c.built[ready[0]]), " ", "_"))
+		case c.running == 0 || !c.tried[c.running]:
+			c.running = begin()
+			do("build attempt=%d idle=%d deadline=%d empty", c.running, c.r.Intn(2), c.r.Intn(2))
+		case c.r.Intn(3) == 0:
+			do("seal attempt=%d", c.running)
+		}
+		return actions
 	}
 	empty := ""
 	if c.r.Intn(2) == 0 {
@@ -359,7 +422,13 @@ func (c *chaos) proposal(attempt uint64) []byte {
 // finish calms everything down: an orderly consensus must be able to empty the pool.
 func (c *chaos) finish() {
 	c.calm = true
+	for _, stage := range allStages {
+		if c.down[stage] {
+			c.fate(stage)
+		}
+	}
 	for range 3000 {
+		c.tryAgain()
 		for len(c.work) > 0 {
 			c.stage()
 		}
@@ -376,7 +445,9 @@ func (c *chaos) finish() {
 			for a := range c.built {
 				found = max(found, a)
 			}
-			if found > 0 {
+			if c.faithful {
+				answer.Actions = c.actions()
+			} else if found > 0 {
 				answer.Actions = append(answer.Actions, &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: found, Value: c.built[found]}}})
 			} else if c.open == 0 {
 				c.attempt++

@@ -90,9 +90,12 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		for h := range head.Rooted + 1 {
 			head.Hashes[h] = fmt.Appendf(nil, "hash-%d", h)
 		}
+		for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
+			e.before(&head, strings.Fields(line))
+		}
 		var out []Command
 		e.m, out = New(Options{Arrival: d.HasArg("arrival"), Proposals: d.HasArg("proposals"), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
-			MaxCommits: int(number("max-commits", 0)), Template: template}, e.pool, e.now, head)
+			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template}, e.pool, e.now, head)
 		e.carryOut(out)
 	case "submit":
 		for _, line := range strings.Fields(d.Input) {
@@ -106,7 +109,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.consensus(d.Input)
 	case "timer":
 		kind, id := ConsensusTimer, number("id", 0)
-		for _, k := range []TimerKind{DeadlineTimer, IdleTimer} {
+		for _, k := range []TimerKind{DeadlineTimer, IdleTimer, RetryTimer} {
 			if d.HasArg(string(k)) {
 				kind, id = k, number("build", 0)
 			}
@@ -122,13 +125,34 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		b := e.builds[number("build", 1)]
 		e.step(Full{number("build", 1), number("n", uint64(len(b.ran))), "500 transactions"})
 	case "closed":
+		if e.builds[number("build", 1)] == nil {
+			return "no such build\n"
+		}
 		e.closed(number("build", 1))
 	case "sealed":
 		e.sealed(number("build", 1))
 	case "failed":
-		e.step(BuildFailed{number("build", 1), text("why")})
+		e.step(BuildFailed{number("build", 1), text("why"), d.HasArg("away")})
 	case "checked":
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
+	case "lost":
+		for _, a := range d.CmdArgs {
+			e.lost(stages[a.Key])
+		}
+	case "back":
+		for _, a := range d.CmdArgs {
+			if stage, ok := stages[a.Key]; ok {
+				e.back(stage, number("head", e.m.committed), text("block"))
+			}
+		}
+	case "adopted":
+		e.step(Adopted{number("height", e.m.committed)})
+	case "persisted":
+		e.step(Persisted{})
+	case "noted":
+		e.step(Noted{number("build", 1), int(number("n", 1))})
+	case "no-room":
+		e.step(NoRoom{"no space left"})
 	case "applied":
 		e.step(Applied{number("height", 1)})
 	case "committed":
@@ -153,6 +177,64 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		fmt.Fprintf(&e.out, "FAULT %v\n", e.err)
 	}
 	return e.out.String()
+}
+
+// before sets what a restart found: `pool a/0 b/0`, `decided time=1 value=.. a/0`, `order time=2 b/0`, `log vote`.
+func (e *env) before(head *Head, fields []string) {
+	if len(fields) == 0 {
+		return
+	}
+	c, value := template(e.now), ""
+	c.Number = head.Height + uint64(len(head.Decided)) + 1
+	var items []Item
+	for _, f := range fields[1:] {
+		k, v, valued := strings.Cut(f, "=")
+		switch {
+		case k == "time":
+			fmt.Sscan(v, &c.Timestamp)
+		case k == "value":
+			value = strings.ReplaceAll(v, "_", " ")
+		case valued:
+			e.t.Fatalf("unknown %q", f)
+		case fields[0] == "pool":
+			e.submit(f, "", false)
+		case fields[0] == "log":
+			head.Log = []byte(f)
+		case e.pool.Get(pool.Key(key(f))) != nil:
+			items = append(items, Item{Tx: e.pool.Get(pool.Key(key(f))).Tx})
+		}
+	}
+	switch fields[0] {
+	case "decided":
+		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed")})
+	case "order":
+		head.Order = &Order{Context: c, Items: items}
+	}
+}
+
+var stages = map[string]ordov1.Stage{"ordering": ordov1.Stage_STAGE_ORDERING, "execution": ordov1.Stage_STAGE_EXECUTION,
+	"storage": ordov1.Stage_STAGE_STORAGE, "consensus": ordov1.Stage_STAGE_CONSENSUS}
+
+// lost: what the stage was asked will not be answered.
+func (e *env) lost(stage ordov1.Stage) {
+	if stage == ordov1.Stage_STAGE_CONSENSUS {
+		e.seq, e.unheard = 0, 0
+	}
+	e.step(Lost{stage, "killed"})
+}
+
+// back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.
+func (e *env) back(stage ordov1.Stage, head uint64, block string) {
+	in := Back{Stage: stage, Arrival: e.m.options.Arrival, Proposals: e.m.options.Proposals, Head: head, Block: []byte(block)}
+	if block == "" {
+		in.Block = e.m.block
+		for _, c := range e.m.pending {
+			if c.Height == head {
+				in.Block = c.Header.PartialHash
+			}
+		}
+	}
+	e.step(in)
 }
 
 func template(nowMs uint64) *ordov1.BlockContext {
@@ -279,6 +361,10 @@ func (e *env) action(line string) *ordov1.Action {
 
 func (e *env) results(id uint64, n int, rejected []string, first int) {
 	b := e.builds[id]
+	if b == nil {
+		fmt.Fprintf(&e.out, "no build %d\n", id)
+		return
+	}
 	n = min(n, len(b.items)-len(b.ran))
 	r := &ordov1.BuildResponse_Results{First: uint64(min(first, len(b.ran)))}
 	for _, item := range b.items[len(b.ran):][:n] {
@@ -351,6 +437,8 @@ func (e *env) answerItself(c Command) {
 		e.step(Checked{Build: c.Build})
 	case Apply:
 		e.step(Applied{c.Height})
+	case Adopt:
+		e.step(Adopted{c.Height})
 	case Commit:
 		e.step(Committed{c.Height})
 		if e.auto["root"] {

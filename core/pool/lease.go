@@ -20,14 +20,16 @@ func (p *Pool) Take(lease uint64, n int) (taken []*Entry, degraded bool) {
 }
 
 // Lease gives these transactions, in this order, to an attempt that proposes them again. What is not here any more, or
-// cannot be taken in this order, is passed over.
-func (p *Pool) Lease(lease uint64, hashes []Key) {
+// cannot be taken in this order, is passed over; what was leased comes back.
+func (p *Pool) Lease(lease uint64, hashes []Key) (leased []Key) {
 	for _, hash := range hashes {
 		if e := p.txs[hash]; e != nil && e.lease == 0 && (e.account == nil || e.Nonce == e.account.staged) {
 			p.ready.remove(e)
 			p.lend(lease, e)
+			leased = append(leased, hash)
 		}
 	}
+	return leased
 }
 
 func (p *Pool) lend(lease uint64, e *Entry) {

@@ -1,0 +1,155 @@
+package pipeline
+
+import (
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Command is one of the types below.
+type Command interface{ command() }
+
+// TimerID names a timer: one of consensus (ID), or one of an attempt (ID is its first build).
+type TimerID struct {
+	Kind TimerKind
+	ID   uint64
+}
+
+// TimerKind says whose timer it is.
+type TimerKind string
+
+// Kinds of timers.
+const (
+	ConsensusTimer TimerKind = "consensus"
+	DeadlineTimer  TimerKind = "deadline"
+	IdleTimer      TimerKind = "idle"
+	RetryTimer     TimerKind = "retry"
+)
+
+type (
+	// Tell sends an event to consensus.
+	Tell struct{ Event *ordov1.ConsensusEvent }
+	// Open, Add, Close and Abort drive the stream of a build. Abort may also come when the stream has ended: cancel what is
+	// left of it, and what was shown of it holds no more.
+	Open struct {
+		Build    uint64
+		Context  *ordov1.BlockContext
+		Validate bool
+		Resumes  uint64 // the build that this one carries on: what was shown of that still holds; 0: none
+		Order    []Item // what will be handed over first, known from a life before a restart
+		Own      bool   // takes from the pool: its order is worth keeping
+	}
+	Add struct {
+		Build uint64
+		Items []Item
+		Again int // the first so many were handed over before, to a build that this one carries on
+	}
+	Close struct {
+		Build uint64
+		N     uint64
+	}
+	Abort struct{ Build uint64 }
+	// Progress shows results with their transactions to whoever follows the open block. First counts from 0.
+	Progress struct {
+		Build   uint64
+		First   int
+		Items   []Item
+		Results []*ordov1.TransactionResult
+		Delta   *ordov1.StateDiff
+	}
+	// Retract: another run of the same build came to other results, or to fewer: none that was shown holds. Items are
+	// what was handed over. Progress follows from the first on.
+	Retract struct {
+		Build   uint64
+		Context *ordov1.BlockContext
+		Items   []Item
+	}
+	// Withdraw: these were handed over, have no result, and are not in the build any more.
+	Withdraw struct {
+		Build uint64
+		Items []Item
+	}
+	// Check wants the hashes of a foreign proposal recomputed and its classes compiled; Checked answers.
+	Check struct {
+		Build    uint64
+		Proposal *ordov1.Proposal
+	}
+	// Seal wants the header of a closed build; Sealed answers. Items holds only what is in the block.
+	Seal struct {
+		Build   uint64
+		Draft   *ordov1.BlockHeader // context, gas, round, degraded
+		Items   []Item
+		Results []*ordov1.TransactionResult
+		Diff    *ordov1.StateDiff
+	}
+	// Apply makes a decided build execution's tip; Applied answers.
+	Apply struct {
+		Height uint64
+		Build  uint64
+	}
+	// Adopt makes what storage holds at a height the tip of a new execution; Adopted answers.
+	Adopt struct{ Height uint64 }
+	// Follow opens the stream of roots of a new storage.
+	Follow struct{ From uint64 }
+	// Commit hands a decided block to storage; Committed answers. Again: to a new storage, a block that everybody else
+	// knows.
+	Commit struct {
+		Again       bool
+		Own         bool // its transactions came from the pool
+		Height      uint64
+		Header      *ordov1.BlockHeader
+		Items       []Item
+		Results     []*ordov1.TransactionResult
+		Diff        *ordov1.StateDiff
+		Classes     []*ordov1.Class
+		Certificate []byte
+	}
+	// Stored: storage has the block durably.
+	Stored struct {
+		Height uint64
+		Items  []Item
+	}
+	// Doubt: a stage answers, but of no use.
+	Doubt struct {
+		Stage ordov1.Stage
+		Why   string
+	}
+	// Leave tells of transactions that left the pool without a block.
+	Leave struct{ Dropped []pool.Dropped }
+	// Accept: the block of the root is accepted.
+	Accept struct{ Root *ordov1.Root }
+	// SetTimer (again: replace) and CancelTimer.
+	SetTimer struct {
+		ID      TimerID
+		AfterMs uint32
+	}
+	CancelTimer struct{ ID TimerID }
+	// Send and Persist are consensus's own.
+	Send struct {
+		To   string
+		Data []byte
+	}
+	Persist struct{ Data []byte }
+)
+
+func (Tell) command()        {}
+func (Open) command()        {}
+func (Add) command()         {}
+func (Close) command()       {}
+func (Abort) command()       {}
+func (Progress) command()    {}
+func (Check) command()       {}
+func (Seal) command()        {}
+func (Apply) command()       {}
+func (Commit) command()      {}
+func (Leave) command()       {}
+func (Accept) command()      {}
+func (SetTimer) command()    {}
+func (CancelTimer) command() {}
+func (Send) command()        {}
+func (Persist) command()     {}
+func (Retract) command()     {}
+func (Withdraw) command()    {}
+func (Adopt) command()       {}
+func (Follow) command()      {}
+func (Stored) command()      {}
+func (Doubt) command()       {}

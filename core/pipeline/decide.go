@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+func (m *Machine) decide(d *ordov1.Action_Decide) error {
+	a := m.attempts[d.Attempt]
+	switch {
+	case a == nil:
+		return fmt.Errorf("pipeline: consensus: decide: height %d has no attempt %d: the consensus plugin is broken", m.height, d.Attempt)
+	case a.stage != done:
+		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d is %s, neither built nor found valid: the consensus plugin is broken", d.Attempt, m.height, a.stage)
+	case !bytes.Equal(a.header.PartialHash, d.Value):
+		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.header.PartialHash, d.Value)
+	}
+	return m.conclude(a, d.Certificate)
+}
+
+// conclude ends the height with an attempt.
+func (m *Machine) conclude(a *attempt, certificate []byte) error {
+	if m.open != nil {
+		m.drop(m.open)
+	}
+	var included []pool.Key
+	for _, item := range a.inside {
+		included = append(included, pool.Key(item.Tx.Hash))
+	}
+	nonces, err := nonces(a.diff)
+	if err != nil {
+		return err
+	}
+	if dropped := m.pool.Settle(m.height, included, a.refused(), nonces); len(dropped) > 0 {
+		m.emit(Leave{dropped})
+	}
+	if a.life == m.life && !m.isAway(ordov1.Stage_STAGE_EXECUTION) {
+		m.emit(Apply{m.height, a.build})
+	} else {
+		m.adopt = true // the execution that closed it is gone: the next one takes the block from storage
+	}
+	commit := Commit{Own: !a.foreign, Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: certificate}
+	m.pending = append(m.pending, commit)
+	m.emit(commit)
+
+	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}
+	m.timestamp = a.context.Timestamp
+	m.height++
+	m.attempts, m.open, m.heir = map[uint64]*attempt{}, nil, nil
+	m.log, m.demanded = nil, false
+	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
+	m.announced = false
+	return nil
+}
+
+// nonces reads the (address, nonce) pairs of a diff.
+func nonces(diff *ordov1.StateDiff) (map[pool.Key]uint64, error) {
+	const pair = 64
+	if len(diff.GetNonces())%pair != 0 {
+		return nil, fmt.Errorf("pipeline: execution: state diff: nonces: %d bytes are not pairs of felts", len(diff.GetNonces()))
+	}
+	moved := make(map[pool.Key]uint64, len(diff.GetNonces())/pair)
+	for b := diff.GetNonces(); len(b) > 0; b = b[pair:] {
+		n, ok := pool.Nonce(b[32:pair])
+		if !ok {
+			return nil, fmt.Errorf("pipeline: execution: state diff: nonce of %x is out of range", b[:32])
+		}
+		moved[pool.Key(b[:32])] = n
+	}
+	return moved, nil
+}
+
+// stored: storage has the oldest pending block.
+func (m *Machine) stored() {
+	c := m.pending[0]
+	m.pending = m.pending[1:]
+	m.committed, m.block, m.noRoom = c.Height, c.Header.PartialHash, ""
+	m.emit(Stored{c.Height, c.Items})
+}

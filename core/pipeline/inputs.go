@@ -1,0 +1,107 @@
+package pipeline
+
+import (
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Input is one of the types below.
+type Input interface{ input() }
+
+type (
+	// Answered is what consensus did about an event.
+	Answered struct{ Actions *ordov1.Actions }
+	// PoolChanged: a transaction became ready, perhaps.
+	PoolChanged struct{}
+	// Demanded: the operator wants a block now.
+	Demanded struct{}
+	// TimerFired: a timer of SetTimer is due.
+	TimerFired struct{ ID TimerID }
+	// Executed, Full and Closed come from the stream of a build; BuildFailed when it broke. Away says that something that
+	// execution needs was not there, so that no transaction is to blame.
+	Executed struct {
+		Build   uint64
+		Results *ordov1.BuildResponse_Results
+	}
+	Full struct {
+		Build uint64
+		N     uint64
+		Why   string
+	}
+	Closed struct {
+		Build  uint64
+		Closed *ordov1.BuildResponse_Closed
+	}
+	BuildFailed struct {
+		Build uint64
+		Why   string
+		Away  bool
+	}
+	// Noted: the order of the first N transactions of a build would survive the end of this process.
+	Noted struct {
+		Build uint64
+		N     int
+	}
+	// Checked answers Check: the proposal's classes, compiled here, or why it is invalid.
+	Checked struct {
+		Build   uint64
+		Classes map[pool.Key]*ordov1.Class // by class hash
+		Invalid string
+	}
+	// Sealed answers Seal: the header with commitments and partial hash.
+	Sealed struct {
+		Build  uint64
+		Header *ordov1.BlockHeader
+	}
+	// Applied, Committed and Rooted: execution's tip moved, storage has the block, its root and hash are known.
+	Applied   struct{ Height uint64 }
+	Adopted   struct{ Height uint64 } // answers Adopt
+	Committed struct{ Height uint64 }
+	Rooted    struct{ Root *ordov1.Root }
+	// Delivered is a message of another node for consensus.
+	Delivered struct {
+		From string
+		Data []byte
+	}
+	// Persisted answers Persist: the bytes are durable.
+	Persisted struct{}
+	// NoRoom: storage cannot take the block for now; the driver asks again.
+	NoRoom struct{ Why string }
+	// Lost: a stage is gone, with all that it was asked.
+	Lost struct {
+		Stage ordov1.Stage
+		Why   string
+	}
+	// Back: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
+	Back struct {
+		Stage     ordov1.Stage
+		Arrival   bool // of ordering; see Options
+		Proposals bool // of consensus; see Options
+		Head      uint64
+		Block     []byte
+	}
+	// Drain: open no block any more; what is decided still goes its way.
+	Drain struct{}
+)
+
+func (Answered) input()    {}
+func (PoolChanged) input() {}
+func (Demanded) input()    {}
+func (TimerFired) input()  {}
+func (Executed) input()    {}
+func (Full) input()        {}
+func (Closed) input()      {}
+func (BuildFailed) input() {}
+func (Checked) input()     {}
+func (Sealed) input()      {}
+func (Applied) input()     {}
+func (Committed) input()   {}
+func (Rooted) input()      {}
+func (Delivered) input()   {}
+func (Noted) input()       {}
+func (Adopted) input()     {}
+func (Persisted) input()   {}
+func (NoRoom) input()      {}
+func (Lost) input()        {}
+func (Back) input()        {}
+func (Drain) input()       {}
