@@ -33,9 +33,6 @@ import (
 // stopTimeout is for everything between the signal and the end of the last plugin.
 const stopTimeout = 20 * time.Second
 
-// patience is how long a question of a client waits for a stage that is being started again.
-const patience = 10 * time.Second
-
 // Machine is a node with its plugins and its JSON-RPC.
 type Machine struct {
 	Genesis *genesis.Genesis
@@ -149,7 +146,8 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 		}},
 		Genesis:         &node.Genesis{Diff: m.Genesis.Diff, Classes: m.Genesis.Classes},
 		ConsensusConfig: plugin(ordov1.Stage_STAGE_CONSENSUS).Spec().Config,
-		Pool:            pool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20},
+		Pool: pool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20,
+			AccountBytes: m.config.PoolAccountMiB << 20, MaxNonceGap: uint64(m.config.PoolNonceGap)},
 		Suspect:         m.sup.Suspect,
 		BuildStall:      stall(m.config.Supervision.CallTimeout),
 		Recovery:        recovery,
@@ -182,18 +180,32 @@ func (e events) Back(stage ordov1.Stage, p *host.Plugin) error {
 }
 
 func (m *Machine) startServer() error {
-	execution := ordov1.NewExecutionClient(m.sup.Link(ordov1.Stage_STAGE_EXECUTION).Patient(patience))
-	read := ordov1.NewStorageReadClient(m.sup.ReadLink().Patient(patience))
+	// They wait for a stage that is being started again themselves, see limits.grace.
+	execution := ordov1.NewExecutionClient(m.sup.Link(ordov1.Stage_STAGE_EXECUTION))
+	read := ordov1.NewStorageReadClient(m.sup.ReadLink())
+	serving, admission := limits(m.config)
 	chainID := felt.MustShortString(m.config.ChainID)
 	m.ingress = ingress.New(ingress.Options{
-		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2,
+		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2, Limits: admission,
 	})
 	m.server = rpc.New(rpc.Options{
-		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress,
+		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slogLevel(m.config.LogLevel)})),
 		Devnet: m.devnet(), Plugins: m.Plugins,
 	})
 	return nil
+}
+
+// limits are those of the configuration, but that no question of a client takes longer than a plugin may be silent: it would be
+// killed for what the client asked.
+func limits(c config.Config) (rpc.Limits, ingress.Limits) {
+	serving, admission := c.Limits, c.Admission
+	admission.Turn, admission.Grace = serving.Turn, serving.Grace
+	if most := c.Supervision.CallTimeout * 4 / 5; most > 0 {
+		serving.View, serving.Read = min(serving.View, most), min(serving.Read, most)
+		admission.Validate, admission.Compile = min(admission.Validate, most), min(admission.Compile, 2*most)
+	}
+	return serving, admission
 }
 
 // Wait serves until the context ends or the node or a plugin fails, then stops everything in order.
