@@ -83,6 +83,9 @@ func (p *promised) release(j *Journal, all bool, numbers ...int) error {
 
 func (p *promised) mark(j *Journal, kind Kind, height uint64, note string) error {
 	s := Step{Kind: kind, Height: height, Note: []byte(note)}
+	if kind == Ordered {
+		s.Block = fmt.Appendf(nil, "attempt %d", height%3)
+	}
 	if kind == Proposed || kind == Decided {
 		s.Block = fmt.Appendf(nil, "block %d", height)
 	}
@@ -125,6 +128,9 @@ func life(j *Journal, p *promised, until func(error) bool) {
 			if n != 0 && n != 7 {
 				waiting = append(waiting, n)
 			}
+		}
+		if !do(p.mark(j, Ordered, h, "first,")) || !do(p.mark(j, Ordered, h, "second")) {
+			return
 		}
 		if !do(p.persist(j, h, fmt.Sprintf("vote %d.", h))) || !do(p.mark(j, Proposed, h, "")) || !do(p.mark(j, Decided, h, "order")) {
 			return
@@ -204,6 +210,9 @@ func (p *promised) check(r *Recovery) error {
 	for _, s := range p.toldSteps {
 		if s.Kind == Decided && s.Height >= p.committed && (!bytes.Equal(heights[s.Height].Decided, s.Block) || string(heights[s.Height].Note) != "order") {
 			return fmt.Errorf("height %d: the decision is lost", s.Height)
+		}
+		if order := string(heights[s.Height].Order); s.Kind == Ordered && s.Height >= p.committed && (!strings.Contains(order, string(s.Note)) || !strings.HasPrefix("first,second", order)) {
+			return fmt.Errorf("height %d: its order is %q, want %q in it", s.Height, order, s.Note)
 		}
 	}
 	return nil

@@ -46,6 +46,8 @@
 //     the first rule.
 //   - Mark Proposed and Decided before the block leaves the core, Applied and Rooted as told. They block for one fsync, so
 //     call them beside the loop and let the answer be an input of the machine.
+//   - Mark Ordered, with context and hashes, as transactions are handed to execution; their results are shown when it returns,
+//     and Height.Order of the first height that is not decided is where a restarted node goes on.
 //   - Persist is the barrier that the consensus contract asks for: the actions after it wait for it.
 //   - Ordering: a restarted node numbers again from what it reads; the pool's Seq follows from the order of Add.
 package journal

@@ -269,6 +269,9 @@ func (j *Journal) carry(b *batch) {
 	for _, h := range j.heights.open {
 		if h.segment == oldest.index {
 			b.records = append(b.records, record{bytes: encodeHeight(&h.Height), height: h, copied: true})
+			if len(h.Attempt) > 0 { // goes by its own kind, after the one that replaces all
+				b.records = append(b.records, record{bytes: encodeStep(Step{Ordered, h.Number, h.Attempt, h.Order}), height: h, copied: true})
+			}
 		}
 	}
 }

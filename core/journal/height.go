@@ -18,28 +18,30 @@ const (
 	Committed                 // storage has it durably: this and all below
 	Rooted                    // storage knows its root: this and all below
 	Abandoned                 // this and all above are as if they had never been, Committed and Rooted too
+	Ordered                   // Note is what an attempt, named by Block, was given next; of another one, first
 )
 
 func (k Kind) String() string {
-	if k < Proposed || k > Abandoned {
+	if k < Proposed || k > Ordered {
 		return fmt.Sprintf("step %d", byte(k))
 	}
-	return [...]string{"proposed", "decided", "applied", "committed", "rooted", "abandoned"}[k-1]
+	return [...]string{"proposed", "decided", "applied", "committed", "rooted", "abandoned", "ordered"}[k-1]
 }
 
 // Step is one thing that happened to a height.
 type Step struct {
 	Kind   Kind
 	Height uint64
-	Block  []byte // id of the block, of Proposed and Decided
-	Note   []byte // of Proposed and Decided: whatever the caller needs to build the same block again
+	Block  []byte // id of the block, of Proposed and Decided; of the attempt, of Ordered
+	Note   []byte // of Ordered: bytes to append; of Proposed and Decided: whatever the caller needs to build the same block again
 }
 
 // Height is what is known of a height that is not committed.
 type Height struct {
 	Number            uint64
 	Proposed, Decided []byte // ids of the last proposal and of the decision; empty: none
-	Note              []byte // of the last step that had one
+	Note              []byte // of Proposed or Decided, of the last step that had one
+	Attempt, Order    []byte // of Ordered: the last attempt, and all its notes, in order
 	Log               []byte // what Persist was given, in order
 }
 
@@ -62,12 +64,15 @@ func (s *heights) admissible(step Step) error {
 	refuse := func(why string) error { return fmt.Errorf("height %d cannot be %s: %s", step.Height, step.Kind, why) }
 	known := s.open[step.Height]
 	switch step.Kind {
-	case Proposed, Decided:
+	case Proposed, Decided, Ordered:
 		if len(step.Block) == 0 {
 			return refuse("the step names no block")
 		}
 		if step.Height < s.heads.Committed {
 			return refuse("it is committed")
+		}
+		if step.Kind == Ordered {
+			return nil
 		}
 		fallthrough
 	case Committed:
@@ -101,6 +106,15 @@ func (s *heights) take(step Step) (touched *height) {
 		if len(step.Note) > 0 {
 			touched.Note = slices.Clone(step.Note)
 		}
+	case Ordered:
+		if step.Height < s.heads.Committed {
+			return nil
+		}
+		touched = s.at(step.Height)
+		if !bytes.Equal(touched.Attempt, step.Block) {
+			touched.Attempt, touched.Order = slices.Clone(step.Block), nil
+		}
+		touched.Order = append(touched.Order, step.Note...)
 	case Applied:
 		s.heads.Applied = max(s.heads.Applied, step.Height+1)
 	case Committed:
@@ -162,7 +176,7 @@ func (s *heights) sorted() []Height {
 	var all []Height
 	for _, h := range s.open {
 		c := h.Height
-		c.Log = slices.Clone(c.Log)
+		c.Log, c.Order = slices.Clone(c.Log), slices.Clone(c.Order)
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b Height) int { return cmp.Compare(a.Number, b.Number) })

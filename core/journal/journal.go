@@ -48,7 +48,7 @@ type Promises interface {
 
 // Heights are what the pipeline needs.
 type Heights interface {
-	// Mark records a step. Proposed, Decided and Abandoned are durable when it returns; the others, which the stages
+	// Mark records a step. Proposed, Decided, Ordered and Abandoned are durable when it returns; the others, which the stages
 	// tell again after a crash, soon after. A step that contradicts those before it is refused and not recorded.
 	Mark(step Step) error
 	// Persist returns nil when bytes that consensus wants kept for a height would survive a crash. They are kept until

@@ -137,7 +137,7 @@ func decodeRecord(record []byte) (body, error) {
 	case kindStep:
 		s := Step{Kind: Kind(c.byte()), Height: c.number(), Block: c.bytes()}
 		s.Note = c.rest
-		c.bad = c.bad || s.Kind < Proposed || s.Kind > Abandoned || s.Height == ^uint64(0)
+		c.bad = c.bad || s.Kind < Proposed || s.Kind > Ordered || s.Height == ^uint64(0)
 		decoded = s
 	case kindPersist:
 		p := persisted{height: c.number()}
