@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -347,34 +349,47 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// TestHostKilled: when the host dies without a word, so do its plugins.
+// TestHostKilled: when the host dies without a word, so do its plugins, one that is stopped too, and their children.
 func TestHostKilled(t *testing.T) {
-	if os.Getenv("ORDO_TEST_HOST") != "" {
+	if how := os.Getenv("ORDO_TEST_HOST"); how != "" {
 		p, err := host.Start(context.Background(), host.Options{}, spec(t, "good"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		os.Stdout.WriteString("pid " + itoa(p.Pid()) + "\n")
+		child, err := score(p, "child")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how == "stopped" {
+			_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
+		}
+		os.Stdout.WriteString("pid " + itoa(p.Pid()) + "\npid " + itoa(int(child)) + "\n")
 		select {}
 	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestHostKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), "ORDO_TEST_HOST=1", "TMPDIR="+t.TempDir()) // a killed process cleans nothing up
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	pid := readPid(t, out)
-	if !alive(pid) {
-		t.Fatal("no plugin")
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	for deadline := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the plugin outlives its host")
-		}
+	for _, how := range []string{"running", "stopped"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestHostKilled$", "-test.v")
+			cmd.Env = append(os.Environ(), "ORDO_TEST_HOST="+how, "TMPDIR="+t.TempDir()) // a killed process cleans nothing up
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			in := bufio.NewReader(out)
+			plugin, child := readPid(t, in), readPid(t, in)
+			if !alive(plugin) || !alive(child) {
+				t.Fatal("no plugin, or no child")
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			for deadline := time.Now().Add(10 * time.Second); alive(plugin) || alive(child); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("after the end of the host the plugin lives: %v, its child: %v", alive(plugin), alive(child))
+				}
+			}
+		})
 	}
 }

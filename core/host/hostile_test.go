@@ -267,16 +267,19 @@ func alive(pid int) bool {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func readPid(t *testing.T, r io.Reader) int {
+func readPid(t *testing.T, in *bufio.Reader) int {
 	t.Helper()
-	in := bufio.NewScanner(r)
-	for in.Scan() {
-		if text, ok := strings.CutPrefix(in.Text(), "pid "); ok {
+	for {
+		line, err := in.ReadString('\n')
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "pid "); ok {
 			pid, err := strconv.Atoi(text)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return pid
+		}
+		if err != nil {
+			break
 		}
 	}
 	t.Fatal("the host said no pid")

@@ -27,6 +27,7 @@ type Plugin struct {
 	meter   *meter
 	process *process    // nil in process, and when attached
 	tls     *tls.Config // nil: none
+	own     *guardian   // nil: the set's
 	runDir  string      // scratch, the same for every life within a run of the node
 	ownDir  bool        // we made it, so we remove it
 	sockets string      // of this life
@@ -191,6 +192,9 @@ func (p *Plugin) ended(reason string) {
 		p.reason = *why
 	}
 	p.removeRunDir()
+	if p.own != nil {
+		p.own.close()
+	}
 	close(p.exited)
 	p.data.Close()
 	p.control.Close()

@@ -25,8 +25,9 @@ const pipeGrace = 500 * time.Millisecond
 // process is one plugin process. It implements go-plugin's runner.Runner, so that go-plugin sees the handshake line and
 // nothing else of what the plugin writes.
 type process struct {
-	cmd *exec.Cmd
-	log hclog.Logger
+	cmd   *exec.Cmd
+	log   hclog.Logger
+	guard *guardian
 
 	mu      sync.Mutex // guards the start against an abort
 	aborted bool
@@ -41,10 +42,10 @@ type process struct {
 	reason string        // why it ended; valid after done
 }
 
-func newProcess(cmd *exec.Cmd, log hclog.Logger) *process {
+func newProcess(cmd *exec.Cmd, log hclog.Logger, guard *guardian) *process {
 	// A group of its own: ctrl-C in the terminal goes to the node, which drains; the kill reaches the plugin's children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return &process{cmd: cmd, log: log, output: newOutput(log), done: make(chan struct{})}
+	return &process{cmd: cmd, log: log, guard: guard, output: newOutput(log), done: make(chan struct{})}
 }
 
 // Start launches the process and begins to read what it writes.
@@ -112,6 +113,7 @@ func (p *process) run(started chan<- error) {
 		return
 	}
 	p.pid = p.cmd.Process.Pid
+	p.guard.tell("+", p.pid)
 	started <- nil
 
 	// Seen but not reaped: the group's number is still ours, so the kill can only hit what the plugin left behind.
@@ -122,6 +124,7 @@ func (p *process) run(started chan<- error) {
 		}
 	}
 	_ = unix.Kill(-p.pid, unix.SIGKILL)
+	p.guard.tell("-", p.pid)
 	err := p.cmd.Wait()
 	p.output.finish(pipeGrace, p.hello)
 	p.reason = exitReason(p.cmd.ProcessState, err)

@@ -54,6 +54,11 @@ func StartSet(ctx context.Context, options Options, specs ...Spec) (*Set, error)
 	} else if err := privateDir(s.runDir); err != nil {
 		return nil, err
 	}
+	guard, err := newGuardian()
+	if err != nil {
+		s.options.Logger.Warn("children of plugins may outlive a killed node", "error", err)
+	}
+	s.options.guard = guard
 	for _, stage := range startOrder {
 		p, err := Start(ctx, s.options, s.wired(stage, 1))
 		if err != nil {
@@ -189,6 +194,7 @@ func (s *Set) Close(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	s.options.guard.close()
 	if s.held != nil {
 		os.RemoveAll(s.runDir)
 		s.held.Close()

@@ -56,6 +56,8 @@ type Options struct {
 	Silence time.Duration
 	// CallLimit is how long a call of the stage may wait for its answer before the plugin is taken for wedged. 0: for ever.
 	CallLimit time.Duration
+
+	guard *guardian // of a set; nil: each plugin has its own
 }
 
 func (o Options) withDefaults() Options {

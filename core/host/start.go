@@ -76,7 +76,20 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		p.tls = config
 		cmd.Env = append(cmd.Env, sdk.EnvTLSCA+"="+files.CA, sdk.EnvTLSCert+"="+files.Cert, sdk.EnvTLSKey+"="+files.Key)
 	}
-	p.process = newProcess(cmd, p.log)
+	guard := options.guard
+	if guard == nil {
+		var err error
+		if guard, err = newGuardian(); err != nil {
+			p.log.Warn("children of a plugin may outlive a killed node", "error", err)
+		}
+		defer func() {
+			if p.process.pid == 0 { // never started: nobody else closes it
+				guard.close()
+			}
+		}()
+		p.own = guard
+	}
+	p.process = newProcess(cmd, p.log, guard)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          plugin.PluginSet{"ordo": nothing{}},
@@ -258,6 +271,9 @@ func (p *Plugin) abandon(cause error) error {
 	}
 	p.process.killGroup()
 	<-p.process.done
+	if p.own != nil {
+		p.own.close()
+	}
 	p.stop() // what go-plugin still holds of it
 	byUs := p.process.killed.Load() && p.process.reason == "signal: killed"
 	return explainStart(cause, p.process, !byUs, p.options.StartTimeout)
