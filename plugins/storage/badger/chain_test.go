@@ -3,6 +3,7 @@ package badger
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -371,3 +372,5 @@ func checkBlocks(t testing.TB, s *Store, c *testChain) {
 		}
 	}
 }
+
+func crc(data []byte) uint32 { return crc32.ChecksumIEEE(data) }

@@ -1,6 +1,8 @@
 package badger
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -57,15 +59,24 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 	if found && last.clean {
 		limit = checkedBytes
 	}
-	sv, err := files.Look(dir, limit, nil)
+	logged := uint64(0) // number of blocks that the logs tell of
+	sv, err := files.Look(dir, limit, files.Watch{Entry: func(k, value []byte, deleted bool) {
+		if bytes.Equal(k, metaKey(metaHead)) && !deleted && len(value) >= 8 {
+			logged = binary.BigEndian.Uint64(value) + 1
+		}
+	}})
 	if err != nil {
 		return nil, err
 	}
 	if err := sv.Damaged(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, toRepair)
 	}
-	if why := suspicious(sv, last, found); why != "" {
-		opts.Log.Warn("the end of the last run left marks: looking at what is there before anything is touched", "why", why)
+	why := suspicious(sv, last, found)
+	if why == "" && found && !last.clean && logged < last.blocks {
+		why = fmt.Sprintf("%d blocks were stored, the logs tell of %d", last.blocks, logged)
+	}
+	if why != "" {
+		opts.Log.Info("the last run did not end in order: looking at what is there before anything is touched", "why", why)
 		if err := rehearse(sv, opts, last, found); err != nil {
 			return nil, err
 		}

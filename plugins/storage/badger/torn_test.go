@@ -1,94 +1,135 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
+	"strconv"
 	"testing"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// tornDir tells TestTornChild which store to open; Badger panics in goroutines of its own when it reads damaged files, so
-// every attempt has a process.
-const tornDir = "ORDO_TEST_TORN_DIR"
-
-// tornTries is small for the sake of the suite; raise it to look for trouble.
-const tornTries = 8
+// tornTries is how many damaged copies TestTorn opens; ORDO_TORN_TRIES raises it.
+const tornTries = 40
 
 func tornChain() *testChain {
 	c := newTestChain(91)
-	for range 40 {
+	for range 12 {
 		c.grow()
 	}
 	c.append(bigBlock(c)) // fills a table or two
-	for range 20 {
+	for range 8 {
+		c.grow()
+	}
+	c.append(bigBlock(c))
+	for range 4 {
 		c.grow()
 	}
 	return c
 }
 
-// TestTorn damages the files of a store that was not closed, at random places. Opening must refuse, or come up with a
-// beginning of the chain in which everything is right; never with a wrong root or state.
+// tornStores are folders of a chain in the ways a life may end: killed, with and without syncs, and closed.
+func tornStores(t *testing.T, c *testChain) []string {
+	var out []string
+	for _, sync := range []bool{true, false} {
+		dir := t.TempDir()
+		p := startProcess(t, shortDir(t), dir, 1, fmt.Sprintf(`{"memtable_mb": 8, "checkpoint_every": 3, "sync_writes": %v}`, sync))
+		client := ordov1.NewStorageClient(p.conn)
+		for _, b := range c.blocks {
+			if err := send(t.Context(), client, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.kill()
+		out = append(out, dir)
+	}
+	dir, o := t.TempDir(), testOptions()
+	o.SyncWrites = true
+	s := must(Open(dir, o))
+	commitAll(t, s, c.blocks...)
+	waitRoots(t, s, c)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return append(out, dir)
+}
+
+// TestTorn damages the files of a store at random places, one in each try. Opening must refuse with an error that names
+// what is damaged, or come up with a beginning of the chain in which everything is right and nothing is missing that was
+// promised. A panic anywhere ends this process, and with it the test.
 func TestTorn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	dir, c := t.TempDir(), tornChain()
-	p := startProcess(t, shortDir(t), dir, 1, testConfig)
-	client := ordov1.NewStorageClient(p.conn)
-	for _, b := range c.blocks {
-		if err := send(t.Context(), client, b); err != nil {
-			t.Fatal(err)
-		}
+	tries := tornTries
+	if v := os.Getenv("ORDO_TORN_TRIES"); v != "" {
+		tries = must(strconv.Atoi(v))
 	}
-	p.kill()
-
+	c := tornChain()
+	stores := tornStores(t, c)
 	r := rand.New(rand.NewPCG(1, 9))
-	outcomes := map[string]int{}
-	for range tornTries {
-		copied := t.TempDir()
-		copyDir(t, dir, copied)
-		what := damageFile(t, copied, r)
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestTornChild$", "-test.v")
-		cmd.Env = append(os.Environ(), tornDir+"="+copied)
-		out, err := cmd.CombinedOutput()
-		_, outcome, found := strings.Cut(string(out), "outcome: ")
-		switch {
-		case found && err == nil:
-			outcome, _, _ = strings.Cut(outcome, "\n")
-		case strings.Contains(string(out), "github.com/dgraph-io/badger/v4") && !strings.Contains(string(out), "--- FAIL"):
-			outcome = "badger panics"
-		default:
-			t.Fatalf("%s: %v\n%s", what, err, out)
+	outcomes, byFile := map[string]int{}, map[string]map[string]int{}
+	for n := range tries {
+		dir := t.TempDir()
+		copyDir(t, stores[n%len(stores)], dir)
+		name, what := damageFile(t, dir, r)
+		before := listing(t, dir)
+		outcome := openTorn(t, dir, c, what)
+		if outcome == "refused" {
+			if after := listing(t, dir); !maps.Equal(before, after) {
+				t.Errorf("%s: refused, and the files changed:\n%v\n%v", what, before, after)
+			}
 		}
 		outcomes[outcome]++
-		_ = os.RemoveAll(copied)
+		kind := filepath.Ext(name)
+		if kind == "" || name == markName {
+			kind = name
+		}
+		if byFile[kind] == nil {
+			byFile[kind] = map[string]int{}
+		}
+		byFile[kind][outcome]++
+		_ = os.RemoveAll(dir)
+		if t.Failed() {
+			t.Fatalf("try %d: %s", n, what)
+		}
 	}
-	t.Log(outcomes)
-	if outcomes["whole"] == tornTries {
+	t.Logf("%d tries: %v", tries, outcomes)
+	for _, kind := range slices.Sorted(maps.Keys(byFile)) {
+		t.Logf("%s: %v", kind, byFile[kind])
+	}
+	if outcomes["whole"] == tries {
 		t.Error("no damage had any effect: the test tests nothing")
 	}
 }
 
-// TestTornChild opens a damaged store and checks what it serves.
-func TestTornChild(t *testing.T) {
-	dir := os.Getenv(tornDir)
-	if dir == "" {
-		t.Skip("a part of TestTorn")
-	}
-	c := tornChain()
-	s, err := Open(dir, testOptions())
+// openTorn opens a damaged store and checks what it serves.
+func openTorn(t *testing.T, dir string, c *testChain, what string) string {
+	o := testOptions()
+	o.SyncWrites = true
+	promised, _ := peekMark(dir)
+	s, err := Open(dir, o)
 	if err != nil {
-		fmt.Println("outcome: refused")
-		return
+		var loss *LossError
+		if errors.As(err, &loss) && loss.Have >= loss.Promised {
+			t.Errorf("%s: %v", what, err)
+		}
+		return "refused"
 	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: close: %v", what, err)
+		}
+	}()
 	now, _, _ := s.snapshot()
-	if int(now.blocks) > len(c.blocks) {
-		t.Fatalf("%d blocks", now.blocks)
+	if now.blocks > uint64(len(c.blocks)) || promised.synced && now.blocks < promised.blocks {
+		t.Errorf("%s: %d blocks of %d, %d were promised", what, now.blocks, len(c.blocks), promised.blocks)
+		return "wrong"
 	}
 	prefix := c.fork(int(now.blocks), 1)
 	waitRoots(t, s, prefix)
@@ -96,61 +137,91 @@ func TestTornChild(t *testing.T) {
 		checkState(t, s, prefix, 0)
 		checkBlocks(t, s, prefix)
 	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
+	if int(now.blocks) == len(c.blocks) {
+		return "whole"
 	}
-	if int(now.blocks) < len(c.blocks) {
-		fmt.Println("outcome: prefix")
-	} else {
-		fmt.Println("outcome: whole")
-	}
+	return fmt.Sprintf("%d less", len(c.blocks)-int(now.blocks))
 }
 
+// copyDir copies a folder without the zeros at the ends of files.
 func copyDir(t *testing.T, from, to string) {
 	t.Helper()
 	for _, e := range must(os.ReadDir(from)) {
-		if e.Name() == "LOCK" || strings.HasSuffix(e.Name(), ".vlog") && must(e.Info()).Size() > 1<<20 {
-			// an empty value log is 128 MB of hole
-			continue
-		}
 		data := must(os.ReadFile(filepath.Join(from, e.Name())))
-		if err := os.WriteFile(filepath.Join(to, e.Name()), data, 0o600); err != nil {
+		path := filepath.Join(to, e.Name())
+		if err := os.WriteFile(path, data[:usedBytes(data)], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(len(data))); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// damageFile cuts, blanks or flips a piece of one file.
-func damageFile(t *testing.T, dir string, r *rand.Rand) string {
-	t.Helper()
-	var files []string
+func usedBytes(data []byte) int {
+	n := len(data)
+	for n > 0 && data[n-1] == 0 {
+		n--
+	}
+	return n
+}
+
+// listing is what is in a folder: names, sizes and contents.
+func listing(t *testing.T, dir string) map[string]string {
+	out := map[string]string{}
 	for _, e := range must(os.ReadDir(dir)) {
+		data := must(os.ReadFile(filepath.Join(dir, e.Name())))
+		out[e.Name()] = fmt.Sprintf("%d bytes, %x", len(data), crc(data[:usedBytes(data)]))
+	}
+	return out
+}
+
+// damageFile cuts, blanks, flips or removes a piece of one file.
+func damageFile(t *testing.T, dir string, r *rand.Rand) (name, what string) {
+	t.Helper()
+	var names []string
+	for _, e := range must(os.ReadDir(dir)) {
+		names = append(names, e.Name())
 		if ext := filepath.Ext(e.Name()); ext == ".mem" || ext == ".sst" || e.Name() == "MANIFEST" {
-			files = append(files, e.Name())
+			names = append(names, e.Name(), e.Name(), e.Name()) // where the data is
 		}
 	}
-	name := files[r.IntN(len(files))]
+	name = names[r.IntN(len(names))]
 	path := filepath.Join(dir, name)
 	data := must(os.ReadFile(path))
-	used := len(data)
-	for used > 1 && data[used-1] == 0 { // a log is mapped at its full size
-		used--
+	used := max(1, usedBytes(data)) // a log is mapped at its full size
+	if len(data) == 0 {
+		return name, name + ": empty"
 	}
 	at := r.IntN(used)
-	what := ""
-	switch r.IntN(3) {
-	case 0:
+	if r.IntN(3) == 0 {
+		at = max(0, used-1-r.IntN(min(used, 300))) // ends are where structure is
+	}
+	size := int64(len(data))
+	switch r.IntN(9) {
+	case 0, 1:
 		clear(data[at:])
 		what = "blank from"
-	case 1:
+	case 2:
 		clear(data[at:min(used, at+64)])
 		what = "blank 64 at"
-	case 2:
+	case 3:
+		size = int64(at)
+		what = "cut at"
+	case 4:
+		for i := at; i < min(len(data), at+100); i++ {
+			data[i] = byte(r.Uint32())
+		}
+		what = "noise at"
+	default:
 		data[at] ^= 1 << r.IntN(8)
 		what = "flip at"
 	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
+	if err := os.WriteFile(path, data[:usedBytes(data)], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s: %s %d of %d", name, what, at, used)
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	return name, fmt.Sprintf("%s: %s %d of %d", name, what, at, used)
 }

@@ -48,9 +48,14 @@ type Survey struct {
 	Idle     []string // files that hold no data: values never leave the tables, and nothing is encrypted
 }
 
-// Look reads the files in dir. Blocks of tables are read only up to `limit` bytes of tables, the newest first; checked is
-// told how many bytes were read, from several goroutines.
-func Look(dir string, limit int64, checked func(n int64)) (*Survey, error) {
+// Watch is told what Look reads; both may be nil.
+type Watch struct {
+	Table func(bytes int64)                     // of tables, from several goroutines
+	Entry func(key, value []byte, deleted bool) // of logs, in order
+}
+
+// Look reads the files in dir. Blocks of tables are read only up to `limit` bytes of tables, the newest first.
+func Look(dir string, limit int64, w Watch) (*Survey, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -74,7 +79,7 @@ func Look(dir string, limit int64, checked func(n int64)) (*Survey, error) {
 			s.Idle = append(s.Idle, name)
 		}
 	}
-	if err := s.logs(logs); err != nil {
+	if err := s.logs(logs, w.Entry); err != nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(filepath.Join(dir, ManifestName))
@@ -98,14 +103,14 @@ func Look(dir string, limit int64, checked func(n int64)) (*Survey, error) {
 		s.Orphans = append(s.Orphans, name)
 	}
 	slices.SortFunc(s.Tables, func(a, b Table) int { return int(b.ID) - int(a.ID) })
-	s.checkTables(limit, checked)
+	s.checkTables(limit, w.Table)
 	slices.Reverse(s.Tables)
 	return s, nil
 }
 
 func tableName(id uint64) string { return fmt.Sprintf("%06d.sst", id) }
 
-func (s *Survey) logs(names []string) error {
+func (s *Survey) logs(names []string, entry func(key, value []byte, deleted bool)) error {
 	number := func(name string) int {
 		n, err := strconv.Atoi(strings.TrimSuffix(name, ".mem"))
 		if err != nil {
@@ -119,7 +124,7 @@ func (s *Survey) logs(names []string) error {
 		if err != nil {
 			return err
 		}
-		s.Logs = append(s.Logs, ReadLog(name, data, nil))
+		s.Logs = append(s.Logs, ReadLog(name, data, entry))
 	}
 	return nil
 }
