@@ -6,6 +6,7 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 const (
@@ -21,12 +22,20 @@ func HashPairs(dst, a, b []felt.Felt) {
 	if len(a) != len(b) || len(dst) != len(a) {
 		panic("poseidon: HashPairs: slices of different lengths")
 	}
-	if len(a) < batchMin {
+	switch wide := ifma.Available(); {
+	case wide && len(a) >= wideMin:
+		hashPairsWide(dst, a, b)
+	case !wide && len(a) >= batchMin:
+		hashPairsNarrow(dst, a, b)
+	default:
 		for i := range a {
 			dst[i] = Hash(a[i], b[i])
 		}
-		return
 	}
+}
+
+// hashPairsNarrow hashes on any machine, in gnark-crypto's field.
+func hashPairsNarrow(dst, a, b []felt.Felt) {
 	l := newLanes(min(len(a), batchMax))
 	capacity := two()
 	for len(a) > 0 {
@@ -52,17 +61,20 @@ func HashLists(lists [][]felt.Felt) []felt.Felt {
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return len(lists[j]) - len(lists[i]) })
 
-	l := newLanes(min(len(lists), batchMax))
+	sponge, most, least := spongeWide, ifma.Lanes, wideMin
+	if !ifma.Available() {
+		sponge, most, least = newLanes(min(len(lists), batchMax)).sponge, batchMax, batchMin
+	}
 	for len(order) > 0 {
-		group := order[:min(len(order), batchMax)]
+		group := order[:min(len(order), most)]
 		order = order[len(group):]
-		if len(group) < batchMin {
-			for _, i := range group {
-				out[i] = HashMany(lists[i]...)
-			}
+		if len(group) >= least {
+			sponge(out, lists, group)
 			continue
 		}
-		l.sponge(out, lists, group)
+		for _, i := range group {
+			out[i] = HashMany(lists[i]...)
+		}
 	}
 	return out
 }

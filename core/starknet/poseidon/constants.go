@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 const (
@@ -25,7 +26,10 @@ type constants struct {
 }
 
 // load derives the constants at the first hash (about 0.1 ms).
-var load = sync.OnceValue(derive)
+var (
+	load     = sync.OnceValue(derive)
+	loadWide = sync.OnceValue(func() *ifma.Rounds { return load().wide() })
+)
 
 func derive() *constants {
 	c := new(constants)

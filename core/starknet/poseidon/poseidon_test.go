@@ -1,12 +1,14 @@
 package poseidon
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 // plain is the permutation as the definition has it: 91 rounds, three constants each, a full matrix.
@@ -133,8 +135,33 @@ func TestBatchEqualsSingle(t *testing.T) {
 	}
 }
 
+// TestNarrow holds the path of machines without AVX-512 IFMA beside the one of this machine.
+func TestNarrow(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 3))
+	for _, n := range []int{8, 9, 64, 65, 100} {
+		a, b, got := make([]felt.Felt, n), make([]felt.Felt, n), make([]felt.Felt, n)
+		lists, order := make([][]felt.Felt, n), make([]int, n)
+		for i := range a {
+			a[i], b[i], order[i] = random(r), random(r), i
+			lists[i] = a[:n-i]
+		}
+		hashPairsNarrow(got, a, b)
+		sums := make([]felt.Felt, n)
+		newLanes(n).sponge(sums, lists, order)
+		for i := range got {
+			if got[i] != Hash(a[i], b[i]) {
+				t.Fatalf("pairs: lane %d of %d", i, n)
+			}
+			if sums[i] != HashMany(lists[i]...) {
+				t.Fatalf("lists: lane %d of %d (%d felts)", i, n, len(lists[i]))
+			}
+		}
+	}
+}
+
 func FuzzPermute(f *testing.F) {
 	f.Add([]byte{1}, []byte{2}, []byte{3})
+	f.Add([]byte{}, bytes.Repeat([]byte{0xff}, 32), []byte{0x08, 31: 0})
 	f.Fuzz(func(t *testing.T, x, y, z []byte) {
 		in := [3]felt.Felt{felt.Reduce(x), felt.Reduce(y), felt.Reduce(z)}
 		want := plain(in)
@@ -151,6 +178,21 @@ func FuzzPermute(f *testing.F) {
 		for k := range l.x {
 			if felt.Felt(l.x[k][batchMin-1]) != want[k] {
 				t.Fatalf("batched permutation of %s, lane %d", in, k)
+			}
+		}
+		if !ifma.Available() {
+			return
+		}
+		var s ifma.Sponges
+		for lane := range ifma.Lanes {
+			s.State[0].Set(lane, (*fp.Element)(&in[lane%3])) // every lane its own
+			s.Input[1].Set(lane, (*fp.Element)(&in[1]))
+			s.State[2].Set(lane, (*fp.Element)(&in[2]))
+		}
+		s.Permute(loadWide())
+		for k := range want {
+			if got := felt.Felt(s.State[k].Get(3)); got != want[k] {
+				t.Fatalf("wide permutation of %s, lane %d: %s, want %s", in, k, got, want[k])
 			}
 		}
 	})
@@ -170,17 +212,23 @@ func BenchmarkHash(b *testing.B) {
 			x = Hash(x, y)
 		}
 	})
-	for _, n := range []int{8, 16, 64, 256} {
-		b.Run(fmt.Sprintf("batch-%d", n), func(b *testing.B) {
-			as, bs := make([]felt.Felt, n), make([]felt.Felt, n)
-			for i := range as {
-				x = x.Mul(y)
-				as[i], bs[i] = x, y
-			}
-			for b.Loop() {
-				HashPairs(as, as, bs)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/hash")
-		})
+	paths := map[string]func(dst, a, b []felt.Felt){"narrow": hashPairsNarrow}
+	if ifma.Available() {
+		paths["wide"] = hashPairsWide
+	}
+	for _, n := range []int{8, 64, 256} {
+		as, bs := make([]felt.Felt, n), make([]felt.Felt, n)
+		for i := range as {
+			x = x.Mul(y)
+			as[i], bs[i] = x, y
+		}
+		for name, hash := range paths {
+			b.Run(fmt.Sprintf("%s-%d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					hash(as, as, bs)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/hash")
+			})
+		}
 	}
 }

@@ -25,13 +25,21 @@ type Point struct{ X, Y fp.Element }
 
 // Set puts e into a lane.
 func (b *Block) Set(lane int, e *fp.Element) {
-	// 2^260 is 16 times 2^256: the words move up by four bits, and the fifth limb has room for them.
+	for i, limb := range limbs(e) {
+		b[i][lane] = limb
+	}
+}
+
+// limbs cuts e up. 2^260 is 16 times 2^256, so the words move up by four bits, and the fifth limb has room for them.
+func limbs(e *fp.Element) [5]uint64 {
 	const mask = 1<<52 - 1
-	b[0][lane] = e[0] << 4 & mask
-	b[1][lane] = (e[0]>>48 | e[1]<<16) & mask
-	b[2][lane] = (e[1]>>36 | e[2]<<28) & mask
-	b[3][lane] = (e[2]>>24 | e[3]<<40) & mask
-	b[4][lane] = e[3] >> 12
+	return [5]uint64{
+		e[0] << 4 & mask,
+		(e[0]>>48 | e[1]<<16) & mask,
+		(e[1]>>36 | e[2]<<28) & mask,
+		(e[2]>>24 | e[3]<<40) & mask,
+		e[3] >> 12,
+	}
 }
 
 // Get reads a lane.

@@ -19,3 +19,8 @@ func backward(p, q *Points, dx, products, acc *Block, n int)
 
 //go:noescape
 func gather(dst *Points, table *Point, digits *uint16, n int)
+
+// permute adds the input to the first two lanes of the state, and permutes.
+//
+//go:noescape
+func permute(state *[3]Block, input *[2]Block, rounds *uint64)
