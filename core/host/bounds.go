@@ -7,6 +7,8 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // maxReply is how large one message of a plugin may be. gRPC refuses a larger one by its announced length, before it takes
@@ -25,18 +27,43 @@ func maxReply(method string) int {
 	return sdk.MaxMessage // Build, View, Compile, Snapshot, Classes, Blocks
 }
 
-func bounded(method string, opts []grpc.CallOption) []grpc.CallOption {
+// bounds refuses answers that are too large, and says whose.
+type bounds struct{ name func() string }
+
+func (b bounds) options(method string, opts []grpc.CallOption) []grpc.CallOption {
 	return append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(maxReply(method))}, opts...)
 }
 
-func boundUnary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
-	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	return invoke(ctx, method, req, reply, conn, bounded(method, opts)...)
+func (b bounds) explain(method string, err error) error {
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "received message larger than max") {
+		return err
+	}
+	return status.Errorf(codes.ResourceExhausted, "%s: %s: the answer is larger than the %d MiB that the contract allows: %v",
+		b.name(), method[strings.LastIndexByte(method, '/')+1:], maxReply(method)>>20, status.Convert(err).Message())
 }
 
-func boundStream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+func (b bounds) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return b.explain(method, invoke(ctx, method, req, reply, conn, b.options(method, opts)...))
+}
+
+func (b bounds) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return open(ctx, desc, conn, method, bounded(method, opts)...)
+	s, err := open(ctx, desc, conn, method, b.options(method, opts)...)
+	if err != nil {
+		return nil, err
+	}
+	return &boundedStream{ClientStream: s, bounds: b, method: method}, nil
+}
+
+type boundedStream struct {
+	grpc.ClientStream
+	bounds bounds
+	method string
+}
+
+func (s *boundedStream) RecvMsg(m any) error {
+	return s.bounds.explain(s.method, s.ClientStream.RecvMsg(m))
 }
 
 // ofStage tells the calls of a stage from Describe, Configure and Drain, which have deadlines of their own.

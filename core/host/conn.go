@@ -37,9 +37,10 @@ func (p *Plugin) dialSocket(socket string, secure *tls.Config) (*grpc.ClientConn
 // interceptors stand before every call of the stage: the size of an answer, the statistics, the time an answer may take.
 func (p *Plugin) interceptors() []grpc.DialOption {
 	c := &clock{limit: p.options.CallLimit, overdue: p.Condemn}
+	b := bounds{name: p.Name}
 	return []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(boundUnary, p.meter.unary, c.unary),
-		grpc.WithChainStreamInterceptor(boundStream, p.meter.stream, c.stream),
+		grpc.WithChainUnaryInterceptor(b.unary, p.meter.unary, c.unary),
+		grpc.WithChainStreamInterceptor(b.stream, p.meter.stream, c.stream),
 		grpc.WithMaxHeaderListSize(1 << 20),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -102,6 +103,10 @@ func play(role string) {
 		resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
 		fmt.Println(resp.GetStatus(), err)
 	default:
+		if misdeed, ok := strings.CutPrefix(role, "raw "); ok {
+			raw(misdeed)
+			return
+		}
 		panic("no such role: " + role)
 	}
 }
@@ -133,6 +138,32 @@ func (s *scorer) Configure(_ context.Context, setup *sdk.Setup) error {
 	case "long":
 		io.WriteString(stderr(), strings.Repeat("y", 300<<10)+"\nafter the long line\n")
 		rawStdout().WriteString(strings.Repeat("z", 300<<10) + "\nafter the long line on stdout\n")
+	case "bomb": // as fast as the pipe takes it
+		go func() {
+			block := []byte(strings.Repeat("{\"@message\":\"boom\",\"@level\":\"error\"}\n", 1000))
+			for {
+				if _, err := stderr().Write(block); err != nil {
+					return
+				}
+			}
+		}()
+	case "100 MB":
+		rawStdout().WriteString(strings.Repeat("z", 100<<20) + "\nafter 100 MB\n")
+	case "prints":
+		go func() {
+			for {
+				fmt.Println("printed and printed")
+			}
+		}()
+	case "odd":
+		io.WriteString(stderr(), strings.Join([]string{
+			`{"@message":"number","n":1e999}`, `{"@message":"not a number","n":NaN}`, `{"@message":"deep","n":` + strings.Repeat("[", 20000) + `}`,
+			`{"@message":"level","@level":{"a":[]}}`, `{"@message":null}`, "{\"@message\":\"\x1b[2Jclear\\n2026-01-01 [ERROR] forged\"}", "\x00\xff\xfe", `{"@message":"odd end"}`,
+		}, "\n")+"\n")
+	case "hang":
+		time.Sleep(time.Hour)
+	case "stop":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "flood":
 		go func() {
 			out := bufio.NewWriter(rawStdout())
@@ -167,6 +198,18 @@ func (s *scorer) Score(_ context.Context, req *ordov1.ScoreRequest) (*ordov1.Sco
 				return nil, err
 			}
 			hi = uint64(c.Process.Pid)
+		case command == "leave": // dies, and a child keeps its pipes and its group
+			c := exec.Command("sleep", "600")
+			c.Stdin, c.Stdout, c.Stderr = os.NewFile(0, "stdin"), rawStdout(), stderr()
+			if err := c.Start(); err != nil {
+				return nil, err
+			}
+			if err := os.WriteFile(filepath.Join(s.setup.DataDir, "child"), []byte(itoa(c.Process.Pid)), 0o600); err != nil {
+				return nil, err
+			}
+			os.Exit(4)
+		case command == "deaf": // to every signal that can be ignored
+			signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
 		case command == "print":
 			fmt.Println("printed by the policy")
 		case strings.HasPrefix(command, "env "):
@@ -242,6 +285,12 @@ func (m *machine) Configure(ctx context.Context, setup *sdk.Setup) error {
 func (m *machine) Apply(ctx context.Context, _ *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
 	resp, err := m.storage.State(ctx, &ordov1.StateRequest{}, grpc.WaitForReady(true))
 	return &ordov1.ApplyResponse{Tip: resp.GetHeight()}, err
+}
+
+// View takes as long as it is told.
+func (m *machine) View(_ context.Context, req *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	time.Sleep(time.Duration(req.GetTimeoutMs()) * time.Millisecond)
+	return &ordov1.ViewResponse{}, nil
 }
 
 func (m *machine) Drain(context.Context) error {

@@ -21,9 +21,10 @@ func (l *lines) log(to hclog.Logger, line string) {
 	}
 	if level, message, fields, ok := decodeEntry(line); ok {
 		l.trace = false
-		to.Log(level, message, fields...)
+		to.Log(level, printable(message), fields...)
 		return
 	}
+	line = printable(line)
 	if startsTrace(line) {
 		l.trace = true
 	}
@@ -42,6 +43,27 @@ func (l *lines) level(line string) hclog.Level {
 		}
 	}
 	return hclog.Info
+}
+
+// printable keeps a plugin from writing to the operator's terminal: no escape sequence, and no line that looks like one of
+// somebody else.
+func printable(text string) string {
+	harmless := func(r rune) bool { return r == '\t' || r >= ' ' && r != 0x7f && !(r >= 0x80 && r < 0xa0) }
+	if !strings.ContainsFunc(text, func(r rune) bool { return !harmless(r) }) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case harmless(r):
+			out.WriteRune(r)
+		case r == '\n':
+			out.WriteString("\\n")
+		default:
+			fmt.Fprintf(&out, "\\x%02x", r)
+		}
+	}
+	return out.String()
 }
 
 func startsTrace(line string) bool {
@@ -84,7 +106,11 @@ func decodeEntry(line string) (level hclog.Level, message string, fields []any, 
 	}
 	sort.Strings(keys)
 	for _, key := range keys {
-		fields = append(fields, key, raw[key])
+		value := raw[key]
+		if text, isText := value.(string); isText {
+			value = printable(text)
+		}
+		fields = append(fields, printable(key), value)
 	}
 	return level, message, fields, true
 }

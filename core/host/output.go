@@ -50,7 +50,7 @@ func (o *output) read(stdout, stderr *os.File, hello *io.PipeWriter) {
 				return
 			}
 			if line != "" && o.pass() {
-				o.logger().Info(line, "stream", "stdout")
+				o.logger().Info(printable(line), "stream", "stdout")
 			}
 		})
 	}()
@@ -173,9 +173,9 @@ func (o *output) logger() hclog.Logger {
 	return o.log
 }
 
-// lineLog logs what a plugin prints through go-plugin's stdio service: an author's fmt.Println.
+// lineLog logs what a plugin prints through go-plugin's stdio service, an author's fmt.Println, as part of its output.
 type lineLog struct {
-	log    hclog.Logger
+	output *output
 	stream string
 	mu     sync.Mutex
 	rest   []byte
@@ -196,6 +196,8 @@ func (l *lineLog) Write(data []byte) (int, error) {
 		} else {
 			l.rest = nil
 		}
-		l.log.Info(strings.ToValidUTF8(string(line), "\uFFFD"), "stream", l.stream)
+		if l.output.pass() {
+			l.output.logger().Info(printable(strings.ToValidUTF8(string(line), "\uFFFD")), "stream", l.stream)
+		}
 	}
 }

@@ -20,11 +20,16 @@ func TestDecodeEntry(t *testing.T) {
 		{`{"@message":"hi","@level":"off"}`, "info hi []"},
 		{`{"message":"of another logger"}`, "no"},
 		{`{`, "no"},
+		{`{"@message":"x","n":1e999}`, "no"},
+		{`{"@message":"x","n":NaN}`, "no"},
+		{`{"@message":"x","n":-1e308,"m":123456789012345678901234567890}`, "info x [m 1.2345678901234568e+29 n -1e+308]"},
+		{`{"@message":"a\nb\u001b[2J","k\u0007":"\u001b]0;x"}`, "info a\\nb\\x1b[2J [k\\x07 \\x1b]0;x]"},
+		{`{"@message":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`, "no"},
 		{`plain`, "no"},
 	} {
 		got := "no"
 		if level, message, fields, ok := decodeEntry(c.line); ok {
-			got = fmt.Sprint(level, " ", message, " ", fields)
+			got = fmt.Sprint(level, " ", printable(message), " ", fields)
 		}
 		if got != c.want {
 			t.Errorf("%s\n got %s\nwant %s", c.line, got, c.want)

@@ -98,8 +98,8 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		TLSConfig:        p.tls,
 		StartTimeout:     options.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // it would repeat what is logged here
-		SyncStdout:       &lineLog{log: p.log, stream: "stdout"},
-		SyncStderr:       &lineLog{log: p.log, stream: "stderr"},
+		SyncStdout:       &lineLog{output: p.process.output, stream: "stdout"},
+		SyncStderr:       &lineLog{output: p.process.output, stream: "stderr"},
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.sockets},
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithAuthority("localhost")},
 		RunnerFunc: func(_ hclog.Logger, handed *exec.Cmd, _ string) (runner.Runner, error) {
@@ -327,9 +327,9 @@ func (p *Plugin) withLastWords(err error) error {
 		return err
 	}
 	if words := p.process.output.lastWords(); words != "" {
-		return fmt.Errorf("it ended with %s; it wrote:\n  %s", p.process.reason, words)
+		return fmt.Errorf("it ended with %s; it wrote:\n  %s", p.reason, words)
 	}
-	return fmt.Errorf("it ended with %s", p.process.reason)
+	return fmt.Errorf("it ended with %s", p.reason)
 }
 
 // nothing is the plugin that go-plugin dispenses: none, the generated clients are used.
