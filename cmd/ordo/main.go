@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 )
 
@@ -45,7 +46,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), db.NewCommand(), versionCommand())
 	return cmd
 }
 

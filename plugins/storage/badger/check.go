@@ -82,24 +82,17 @@ func check(ctx context.Context, dir string, progress Progress) (*Report, *files.
 		}
 		return nil, nil, fmt.Errorf("there is no database in %s", dir)
 	}
-	r.files(sv, last, found)
-	if !found {
-		r.Verdicts = append(r.Verdicts, Verdict{"mark", true, "there is none that can be read: lost blocks at the end cannot be told"})
-	}
-	s, done, err := openMirror(sv, checkOptions())
-	if err != nil {
-		r.add("database", fmt.Errorf("what is left of it cannot be opened: %w", err), "")
-		return r, sv, nil
-	}
-	defer done()
-	v := s.eng.view()
-	defer v.close()
-	c := &checker{ctx: ctx, s: s, v: v, r: r, progress: progress}
-	if err := c.run(); err != nil {
+	if err := r.contents(ctx, sv, last, found, progress); err != nil {
 		return nil, nil, err
 	}
-	if err := s.keepPromise(last, found); err != nil && r.Good == r.Blocks {
-		r.add("promise", err, "")
+	if m := sv.Manifest; r.Damaged && len(sv.Orphans) > 0 && (m.End < m.Size || uint64(m.End) < last.manifest) {
+		// Tables that the lost end of the manifest listed are still there: look at all of them.
+		sv.Widen()
+		r = &Report{Dir: dir, Promised: last.blocks}
+		r.add("manifest", &files.Damage{File: files.ManifestName, Offset: m.End, Text: "its end is lost"}, "")
+		if err := r.contents(ctx, sv, last, found, progress); err != nil {
+			return nil, nil, err
+		}
 	}
 	switch {
 	case r.Damaged && r.Good > 0:
@@ -108,6 +101,30 @@ func check(ctx context.Context, dir string, progress Progress) (*Report, *files.
 		r.Remedy = "no block can be kept: restore a backup"
 	}
 	return r, sv, nil
+}
+
+// contents adds the verdicts about the files of a survey and what is in them.
+func (r *Report) contents(ctx context.Context, sv *files.Survey, last marked, found bool, progress Progress) error {
+	r.files(sv, last, found)
+	if !found {
+		r.Verdicts = append(r.Verdicts, Verdict{"mark", true, "there is none that can be read: lost blocks at the end cannot be told"})
+	}
+	s, done, err := openMirror(sv, checkOptions())
+	if err != nil {
+		r.add("database", fmt.Errorf("what is left of it cannot be opened: %w", err), "")
+		return nil
+	}
+	defer done()
+	v := s.eng.view()
+	defer v.close()
+	c := &checker{ctx: ctx, s: s, v: v, r: r, progress: progress}
+	if err := c.run(); err != nil {
+		return err
+	}
+	if err := s.keepPromise(last, found); err != nil && r.Good == r.Blocks {
+		r.add("promise", err, "")
+	}
+	return nil
 }
 
 func checkOptions() Options {

@@ -41,10 +41,10 @@ type Survey struct {
 	Dir      string
 	New      bool // there is no database
 	Manifest Manifest
-	Bad      error   // the manifest cannot be read
-	Tables   []Table // of the manifest, by id
-	Logs     []*Log  // in order of their numbers
-	Orphans  []string
+	Bad      error    // the manifest cannot be read
+	Tables   []Table  // of the manifest, by id
+	Logs     []*Log   // in order of their numbers
+	Orphans  []string // tables that the manifest does not list
 	Idle     []string // files that hold no data: values never leave the tables, and nothing is encrypted
 }
 
@@ -85,15 +85,21 @@ func Look(dir string, limit int64, w Watch) (*Survey, error) {
 	data, err := os.ReadFile(filepath.Join(dir, ManifestName))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if len(onDisk) > 0 || len(s.Logs) > 0 {
-			s.Bad = &Damage{File: ManifestName, Text: "it is missing, and there are tables or logs"}
+		if s.New {
+			return s, nil
 		}
-		return s, nil
+		s.Bad = &Damage{File: ManifestName, Text: "it is missing, and there are tables or logs"}
 	case err != nil:
 		return nil, err
+	default:
+		s.Manifest, s.Bad = ReadManifest(data)
 	}
-	if s.Manifest, s.Bad = ReadManifest(data); s.Bad != nil {
-		return s, nil
+	if s.Bad != nil {
+		// Every key says of which transaction it is, so tables may be read in any order: all of them, side by side.
+		s.Manifest.Tables = map[uint64]int{}
+		for id := range onDisk {
+			s.Manifest.Tables[id] = 0
+		}
 	}
 	for id, level := range s.Manifest.Tables {
 		s.Tables = append(s.Tables, Table{ID: id, Name: tableName(id), Level: level})
@@ -102,6 +108,7 @@ func Look(dir string, limit int64, w Watch) (*Survey, error) {
 	for _, name := range onDisk {
 		s.Orphans = append(s.Orphans, name)
 	}
+	slices.Sort(s.Orphans)
 	slices.SortFunc(s.Tables, func(a, b Table) int { return int(b.ID) - int(a.ID) })
 	s.checkTables(limit, w.Table)
 	slices.Reverse(s.Tables)
@@ -205,6 +212,25 @@ func (s *Survey) Torn() []string {
 		}
 	}
 	return out
+}
+
+// Widen takes the tables that the manifest does not list too. Every key says of which transaction it is, so tables may be
+// read in any order: they all lie side by side then.
+func (s *Survey) Widen() {
+	for i := range s.Tables {
+		s.Tables[i].Level = 0
+	}
+	for _, name := range s.Orphans {
+		id, err := strconv.ParseUint(strings.TrimSuffix(name, ".sst"), 10, 64)
+		if err != nil {
+			continue
+		}
+		t := Table{ID: id, Name: name}
+		if t.Size, t.Keys, t.Err = checkTableFile(filepath.Join(s.Dir, name), name); t.Err == nil {
+			s.Tables = append(s.Tables, t)
+		}
+	}
+	s.Orphans = nil
 }
 
 // Bytes is the size of the tables and of what the logs hold.
