@@ -21,6 +21,8 @@ type world struct {
 	execution *fakeExecution
 	pool      *fakePool
 	ingress   *ingress.Ingress
+
+	reads, runs grpc.ClientConnInterface // to storage and execution
 }
 
 func blockContext(n uint64) *ordov1.BlockContext {
@@ -129,13 +131,14 @@ func newWorld(t testing.TB) *world {
 	for sender, err := range poolSenders {
 		p.errors[Key(fe(sender))] = err
 	}
-	reads := ordov1.NewStorageReadClient(dial(t, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, storage) }))
-	runs := ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, execution) }))
+	toStorage := dial(t, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, storage) })
+	toExecution := dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, execution) })
+	reads, runs := ordov1.NewStorageReadClient(toStorage), ordov1.NewExecutionClient(toExecution)
 	id := felt.MustShortString("SN_SEPOLIA")
 	in := ingress.New(ingress.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
 	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Ingress: in})
-	return &world{server: server, chain: present, execution: execution, pool: p, ingress: in}
+	return &world{server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
 }
 
 // Senders whose transactions are refused, each for its own reason.

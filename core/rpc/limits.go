@@ -17,7 +17,8 @@ type Limits struct {
 	Receive time.Duration // for the whole request
 	Idle    time.Duration // of a connection between requests
 	Work    time.Duration // for all that a body asks for
-	Send    time.Duration // for an answer of 256 KiB; a larger one has longer
+	Send    time.Duration // for an answer to be read, beside its size at Rate
+	Rate    int           // bytes a second that a client reads at least
 
 	Views        int // calls, estimates, simulations and traces at a time
 	ViewsWaiting int
@@ -42,7 +43,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Body: 5 << 20, Bodies: 64 << 20, Batch: 1000, Answer: 64 << 20,
 		Connections: 4096, PerAddress: 1024,
-		Header: 10 * time.Second, Receive: time.Minute, Idle: 2 * time.Minute, Work: 150 * time.Second, Send: 30 * time.Second,
+		Header: 10 * time.Second, Receive: time.Minute, Idle: 2 * time.Minute, Work: 150 * time.Second, Send: 30 * time.Second, Rate: 1 << 20,
 		Views: 8, ViewsWaiting: 256, View: 20 * time.Second, Scans: 8, ScansWaiting: 256, Read: 20 * time.Second,
 		Turn: 10 * time.Second, Grace: 10 * time.Second,
 		Calldata: 10_000, Simulated: 128,
@@ -54,7 +55,7 @@ func DefaultLimits() Limits {
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ field, otherwise *int }{
-		{&l.Body, &d.Body}, {&l.Bodies, &d.Bodies}, {&l.Batch, &d.Batch}, {&l.Answer, &d.Answer},
+		{&l.Body, &d.Body}, {&l.Bodies, &d.Bodies}, {&l.Batch, &d.Batch}, {&l.Answer, &d.Answer}, {&l.Rate, &d.Rate},
 		{&l.Connections, &d.Connections}, {&l.PerAddress, &d.PerAddress},
 		{&l.Views, &d.Views}, {&l.ViewsWaiting, &d.ViewsWaiting}, {&l.Scans, &d.Scans}, {&l.ScansWaiting, &d.ScansWaiting},
 		{&l.Calldata, &d.Calldata}, {&l.Simulated, &d.Simulated},
@@ -77,5 +78,5 @@ func (l Limits) orDefaults() Limits {
 
 // sendTime is how long a client may take to read an answer.
 func (l Limits) sendTime(size int) time.Duration {
-	return l.Send + time.Duration(size>>18)*time.Second
+	return l.Send + time.Duration(size)*time.Second/time.Duration(l.Rate)
 }

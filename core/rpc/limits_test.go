@@ -1,0 +1,420 @@
+package rpc
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/journal"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// limited is the world with other limits.
+func limited(t testing.TB, w *world, change func(*Limits)) *Server {
+	t.Helper()
+	o := w.server.Options
+	change(&o.Limits)
+	w.server = New(o)
+	return w.server
+}
+
+// serve listens on a port of its own until the test ends.
+func serve(t testing.TB, s *Server) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+const chainIDRequest = `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"}`
+
+func postTo(address, body string) (int, string, error) {
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Post("http://"+address, "application/json", strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	return r.StatusCode, string(text), err
+}
+
+func dialTCP(t testing.TB, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// closed waits until the other side has closed the connection.
+func closed(conn net.Conn, patience time.Duration) bool {
+	conn.SetReadDeadline(time.Now().Add(patience))
+	_, err := io.Copy(io.Discard, conn)
+	var late net.Error
+	return !(errors.As(err, &late) && late.Timeout())
+}
+
+// TestIdleConnectionsMakeRoom: the ones that are quiet for longest go, and never one whose request is worked on.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	w := newWorld(t)
+	s := limited(t, w, func(l *Limits) { l.Connections, l.PerAddress = 20, 10 })
+	began, finish := make(chan struct{}), make(chan struct{})
+	s.methods["test_wait"] = method{call: func(context.Context, *input.Object) (any, error) {
+		close(began)
+		<-finish
+		return 7, nil
+	}}
+	address := serve(t, s)
+	working := make(chan string, 1)
+	go func() {
+		_, text, err := postTo(address, `{"jsonrpc":"2.0","id":1,"method":"test_wait"}`)
+		working <- fmt.Sprint(text, err)
+	}()
+	<-began
+	var conns []net.Conn
+	for range 100 {
+		conns = append(conns, dialTCP(t, address))
+	}
+	if code, text, err := postTo(address, chainIDRequest); err != nil || code != 200 || !strings.Contains(text, "0x534e") {
+		t.Errorf("beside idle connections: %d %s %v", code, text, err)
+	}
+	open := 0
+	for _, c := range conns {
+		if !closed(c, 10*time.Millisecond) {
+			open++
+		}
+	}
+	if open > 9 || open < 7 {
+		t.Errorf("%d of 100 idle connections are open, the address may have 10", open)
+	}
+	close(finish)
+	if got := <-working; !strings.Contains(got, `"result":7`) {
+		t.Errorf("the request that was worked on: %s", got)
+	}
+}
+
+// TestNoConnectionIsFree: when all are worked on, the newcomer is told so.
+func TestNoConnectionIsFree(t *testing.T) {
+	s := limited(t, newWorld(t), func(l *Limits) { l.Connections, l.PerAddress = 2, 2 })
+	var began sync.WaitGroup
+	began.Add(2)
+	finish := make(chan struct{})
+	s.methods["test_wait"] = method{call: func(context.Context, *input.Object) (any, error) {
+		began.Done()
+		<-finish
+		return 7, nil
+	}}
+	address := serve(t, s)
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() { postTo(address, `{"jsonrpc":"2.0","id":1,"method":"test_wait"}`) })
+	}
+	began.Wait()
+	conn := dialTCP(t, address)
+	text, _ := io.ReadAll(conn)
+	if !strings.HasPrefix(string(text), "HTTP/1.1 503") || !strings.Contains(string(text), "no connection is free") {
+		t.Errorf("got %q", text)
+	}
+	close(finish)
+	all.Wait()
+}
+
+// TestSlowClients: a head and a body that trickle, and an answer that nobody reads, end with the connection.
+func TestSlowClients(t *testing.T) {
+	s := limited(t, newWorld(t), func(l *Limits) {
+		l.Header, l.Receive, l.Idle = 200*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+		l.Send, l.Rate = 200*time.Millisecond, 1<<30
+	})
+	returned := make(chan struct{})
+	s.methods["test_large"] = method{call: func(ctx context.Context, _ *input.Object) (any, error) {
+		context.AfterFunc(ctx, func() { close(returned) }) // the request ends
+		return strings.Repeat("a", 32<<20), nil
+	}}
+	address := serve(t, s)
+	head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+	for name, text := range map[string]string{
+		"nothing": "", "head": "POST / HTTP/1.1\r\nX: y\r\n", "body": fmt.Sprintf(head, 1000) + `{"jsonrpc"`, "idle after a request": fmt.Sprintf(head, len(chainIDRequest)) + chainIDRequest,
+	} {
+		conn := dialTCP(t, address)
+		io.WriteString(conn, text)
+		if !closed(conn, 10*time.Second) {
+			t.Errorf("%s: the connection stays", name)
+		}
+	}
+	conn := dialTCP(t, address)
+	request := `{"jsonrpc":"2.0","id":1,"method":"test_large"}`
+	fmt.Fprintf(conn, head+"%s", len(request), request)
+	select {
+	case <-returned:
+	case <-time.After(10 * time.Second):
+		t.Error("the answer waits for a client that does not read")
+	}
+	// The late body has an answer that says why.
+	conn = dialTCP(t, address)
+	io.WriteString(conn, fmt.Sprintf(head, 1000)+`{"jsonrpc"`)
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || r.StatusCode != http.StatusRequestTimeout {
+		t.Fatal(r, err)
+	}
+	if text, _ := io.ReadAll(r.Body); !strings.Contains(string(text), "not received within 300ms") {
+		t.Errorf("a late body: %s", text)
+	}
+}
+
+// TestBodiesOnTheirWay share the memory for them; small ones need no share, and a share that is announced but not used none.
+func TestBodiesOnTheirWay(t *testing.T) {
+	s := limited(t, newWorld(t), func(l *Limits) { l.Body, l.Bodies, l.Turn = 1<<20, 2<<20+4096, 50*time.Millisecond })
+	address := serve(t, s)
+	announced := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+	for range 50 {
+		io.WriteString(dialTCP(t, address), announced)
+	}
+	large := `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId","x":"` + strings.Repeat("a", 900_000) + `"}`
+	if code, text, err := postTo(address, large); code != 200 || err != nil {
+		t.Errorf("beside bodies that are only announced: %d %s %v", code, text, err)
+	}
+	var held []net.Conn
+	for range 2 {
+		conn := dialTCP(t, address)
+		io.WriteString(conn, announced+strings.Repeat(" ", 999_000))
+		held = append(held, conn)
+	}
+	waitFor(t, func() bool {
+		code, text, _ := postTo(address, large)
+		return code == http.StatusServiceUnavailable && strings.Contains(text, "-32005") && strings.Contains(text, "on their way")
+	})
+	if code, _, err := postTo(address, chainIDRequest); code != 200 || err != nil {
+		t.Errorf("a small body: %d %v", code, err)
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	waitFor(t, func() bool { code, _, _ := postTo(address, large); return code == 200 })
+}
+
+func waitFor(t *testing.T, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never came so")
+		}
+	}
+}
+
+func TestPackedBodiesAreRefused(t *testing.T) {
+	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("\x1f\x8b"))
+	request.Header.Set("Content-Encoding", "gzip")
+	r := httptest.NewRecorder()
+	newWorld(t).server.ServeHTTP(r, request)
+	if r.Code != http.StatusUnsupportedMediaType || !strings.Contains(r.Body.String(), `content encoding \"gzip\"`) {
+		t.Errorf("%d %s", r.Code, r.Body)
+	}
+}
+
+// TestBusyViews: few run, few wait, the rest hears at once that the node is busy; others are answered meanwhile.
+func TestBusyViews(t *testing.T) {
+	w := newWorld(t)
+	slow := &slowExecution{fakeExecution: w.execution, release: make(chan struct{})}
+	o := w.server.Options
+	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, slow) }))
+	o.Limits.Views, o.Limits.ViewsWaiting = 2, 3
+	w.server = New(o)
+	request := `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`
+	var busy, answered atomic.Int32
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			result, failed := w.server.Call(t.Context(), "starknet_call", json.RawMessage(request))
+			switch {
+			case failed != nil && failed.Code == codeBusy && strings.Contains(failed.Message, "busy: 2 calls, estimates, simulations and traces run and 3 wait"):
+				busy.Add(1)
+			case failed != nil:
+				t.Error(failed)
+			case result != nil:
+				answered.Add(1)
+			}
+		})
+	}
+	waitFor(t, func() bool { return slow.running.Load() == 2 && busy.Load() == 15 })
+	if got := call(t, w, "starknet_getNonce", `["latest","0x77"]`); got != `"0x3"` {
+		t.Errorf("a read beside busy views: %s", got)
+	}
+	close(slow.release)
+	all.Wait()
+	if answered.Load() != 5 || busy.Load() != 15 || slow.most.Load() != 2 {
+		t.Errorf("%d answered, %d told busy, %d at a time", answered.Load(), busy.Load(), slow.most.Load())
+	}
+}
+
+// slowExecution answers views when it is released.
+type slowExecution struct {
+	*fakeExecution
+	running, most atomic.Int32
+	release       chan struct{}
+}
+
+func (e *slowExecution) View(ctx context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	n := e.running.Add(1)
+	defer e.running.Add(-1)
+	for m := e.most.Load(); n > m && !e.most.CompareAndSwap(m, n); m = e.most.Load() {
+	}
+	<-e.release
+	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Call{Call: fe(1)}}, nil
+}
+
+// TestSizes: what a request may ask for, each with the place and the limit in its error.
+func TestSizes(t *testing.T) {
+	w := newWorld(t)
+	limited(t, w, func(l *Limits) {
+		l.Calldata, l.Simulated, l.EventsPage, l.Keys, l.Addresses, l.EventsBlocks = 2, 2, 5, 3, 2, 2
+	})
+	for _, c := range []struct{ method, params, want string }{
+		{"starknet_call", `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":["0x1","0x2","0x3"]},"latest"]`, `request.calldata: 3 felts, at most 2 are allowed`},
+		{"starknet_estimateMessageFee", `[{"from_address":"0x8888888888888888888888888888888888888888","to_address":"0x88","entry_point_selector":"0x1","payload":["0x1","0x2","0x3"]},"latest"]`, `message.payload: 3 felts, at most 2 are allowed`},
+		{"starknet_estimateFee", `[[{},{},{}],[],"latest"]`, `request: 3 transactions, at most 2 are allowed`},
+		{"starknet_simulateTransactions", `["latest",[{},{},{}],[]]`, `transactions: 3 transactions, at most 2 are allowed`},
+		{"starknet_getEvents", `[{"chunk_size":6}]`, `"code":31`},
+		{"starknet_getEvents", `[{"chunk_size":5,"keys":[["0x1","0x2"],["0x1","0x2"]]}]`, `"code":34`},
+		{"starknet_getEvents", `[{"chunk_size":5,"address":["0x1","0x2","0x3"]}]`, `3 addresses, at most 2 are allowed`},
+		{"starknet_getEvents", `[{"chunk_size":5,"keys":[["0xe9"]]}]`, `{"events":[],"continuation_token":"2-0"}`},
+		{"starknet_getStateUpdate", `["latest",["0x1","0x2","0x3"]]`, `contract_addresses: 3 addresses, at most 2 are allowed`},
+	} {
+		if got := call(t, w, c.method, c.params); !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %s, want %s", c.method, c.params, got, c.want)
+		}
+	}
+}
+
+// flaky is a connection to a stage that is away until the stage has been asked often enough.
+type flaky struct {
+	grpc.ClientConnInterface
+	away atomic.Int32
+}
+
+func (f *flaky) fail() error {
+	if f.away.Add(-1) >= 0 {
+		return status.Error(codes.Unavailable, "storage/badger: away, restarting")
+	}
+	return nil
+}
+
+func (f *flaky) Invoke(ctx context.Context, m string, args, reply any, opts ...grpc.CallOption) error {
+	if err := f.fail(); err != nil {
+		return err
+	}
+	return f.ClientConnInterface.Invoke(ctx, m, args, reply, opts...)
+}
+
+func (f *flaky) NewStream(ctx context.Context, d *grpc.StreamDesc, m string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	return f.ClientConnInterface.NewStream(ctx, d, m, opts...)
+}
+
+// flakyWorld has stages that can be away.
+func flakyWorld(t *testing.T, grace time.Duration) (w *world, storage, execution *flaky) {
+	w = newWorld(t)
+	o := w.server.Options
+	storage, execution = &flaky{ClientConnInterface: w.reads}, &flaky{ClientConnInterface: w.runs}
+	o.Storage, o.Execution = ordov1.NewStorageReadClient(storage), ordov1.NewExecutionClient(execution)
+	in := ingress.New(ingress.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Limits: ingress.Limits{Grace: grace}})
+	t.Cleanup(in.Close)
+	o.Ingress = in
+	o.Limits.Grace = grace
+	w.server = New(o)
+	return w, storage, execution
+}
+
+const invoke = `[{"type":"INVOKE","sender_address":"0x77","calldata":["0x1"],"version":"0x3","signature":[],"nonce":"0x7","resource_bounds":{"l1_gas":{"max_amount":"0x10","max_price_per_unit":"0x20"},"l2_gas":{"max_amount":"0x10","max_price_per_unit":"0x20"},"l1_data_gas":{"max_amount":"0x10","max_price_per_unit":"0x20"}},"tip":"0x0","paymaster_data":[],"account_deployment_data":[],"nonce_data_availability_mode":"L1","fee_data_availability_mode":"L1"}]`
+
+// TestAShortAbsenceIsNotNoticed: whatever is asked while a stage restarts is answered when it is back.
+func TestAShortAbsenceIsNotNoticed(t *testing.T) {
+	w, storage, execution := flakyWorld(t, 20*time.Second)
+	for _, c := range []struct{ method, params string }{
+		{"starknet_getNonce", `["latest","0x77"]`}, {"starknet_getBlockWithReceipts", `[{"block_number":1}]`}, {"starknet_getClassAt", `["latest","0x77"]`},
+		{"starknet_getTransactionReceipt", `["0x101"]`}, {"starknet_getEvents", `[{"chunk_size":5}]`}, {"starknet_call", `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`},
+		{"starknet_traceTransaction", `["0x101"]`}, {"starknet_addInvokeTransaction", invoke},
+	} {
+		storage.away.Store(3)
+		execution.away.Store(3)
+		if got := call(t, w, c.method, c.params); strings.Contains(got, `"code"`) {
+			t.Errorf("%s: %s", c.method, got)
+		}
+	}
+}
+
+// TestStagesAway: for longer than the grace. Reads from memory are answered, the others say what is away, and writes do it with
+// a code of the specification.
+func TestStagesAway(t *testing.T) {
+	w, storage, execution := flakyWorld(t, 30*time.Millisecond)
+	storage.away.Store(1 << 30)
+	execution.away.Store(1 << 30)
+	for _, c := range []struct{ method, params, want string }{
+		{"starknet_chainId", `[]`, `"0x534e5f5345504f4c4941"`},
+		{"starknet_blockNumber", `[]`, `2`},
+		{"starknet_blockHashAndNumber", `[]`, `"block_number":2`},
+		{"starknet_getBlockWithReceipts", `["pre_confirmed"]`, `"block_number":4`},
+		{"starknet_getTransactionStatus", `["0x301"]`, `"PRE_CONFIRMED"`},
+		{"starknet_getTransactionReceipt", `["0x401"]`, `"PRE_CONFIRMED"`},
+		{"starknet_getTransactionByHash", `["0x501"]`, `"transaction_hash":"0x501"`},
+		{"starknet_getNonce", `["latest","0x77"]`, `{"code":-32006,"message":"storage is restarting, try again"}`},
+		{"starknet_getBlockWithTxs", `[{"block_number":1}]`, `{"code":-32006,"message":"storage is restarting, try again"}`},
+		{"starknet_getTransactionStatus", `["0x101"]`, `{"code":-32006,"message":"storage is restarting, try again"}`},
+		{"starknet_call", `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`, `{"code":-32006,"message":"execution is restarting, try again"}`},
+		{"starknet_addInvokeTransaction", invoke, `{"code":63,"message":"An unexpected error occurred","data":"execution is restarting, try again"}`},
+	} {
+		if got := call(t, w, c.method, c.params); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.method, got, c.want)
+		}
+	}
+}
+
+// TestWhatCannotBePromised: a transaction that the journal does not take is not taken, with a code of the specification.
+func TestWhatCannotBePromised(t *testing.T) {
+	w := newWorld(t)
+	for err, want := range map[error]string{
+		fmt.Errorf("submit: journal: write 0001.journal: %w", syscall.ENOSPC): `the disk of the node is full, so it can promise nothing: try again later`,
+		fmt.Errorf("submit: journal: %w", journal.ErrPoisoned):                `look at the disk, then start again`,
+		fmt.Errorf("submit: %w", pool.ErrShare):                               `wait until some are in a block`,
+		errors.New("the node has stopped"):                                    `the node has stopped`,
+	} {
+		w.pool.errors[Key(fe(0x77))] = err
+		if got := call(t, w, "starknet_addInvokeTransaction", invoke); !strings.Contains(got, `"code":63`) || !strings.Contains(got, want) {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
+}
