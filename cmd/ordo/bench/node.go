@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// devNode is an `ordo dev` of our own.
+type devNode struct {
+	URL   string
+	Begun time.Time // of the process
+	Data  string
+
+	cmd    *exec.Cmd
+	errors *tail
+	done   chan struct{}
+	err    error
+}
+
+// readyTimeout is for the start; a store of many millions of keys takes its time.
+const readyTimeout = 5 * time.Minute
+
+// startNode runs `ordo dev` from this binary, with its chain, and what has to survive a crash, in dir.
+func startNode(ctx context.Context, dir string, args ...string) (*devNode, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	n := &devNode{Data: dir, errors: &tail{}, done: make(chan struct{})}
+	n.cmd = exec.Command(self, append([]string{"dev", "--port", "0", "--data-dir", dir}, args...)...)
+	n.cmd.Stderr = n.errors
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctrl-C is for us: we stop it in order
+	out, err := n.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	n.Begun = time.Now()
+	if err := n.cmd.Start(); err != nil {
+		return nil, err
+	}
+	url := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if at, ok := strings.CutPrefix(lines.Text(), "ordo listening on "); ok {
+				url <- at
+			}
+		}
+		_, _ = io.Copy(io.Discard, out)
+		n.err = n.cmd.Wait()
+		close(n.done)
+	}()
+	select {
+	case n.URL = <-url:
+		return n, nil
+	case <-n.done:
+		return nil, fmt.Errorf("ordo dev: %w: %s", errors.Join(n.err, errors.New("it ended before it was ready")), n.errors)
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), n.stop())
+	case <-time.After(readyTimeout):
+		return nil, errors.Join(fmt.Errorf("ordo dev is not ready after %v: %s", readyTimeout, n.errors), n.stop())
+	}
+}
+
+func (n *devNode) pid() int { return n.cmd.Process.Pid }
+
+// stop ends the node in order, and with force when that takes too long.
+func (n *devNode) stop() error {
+	_ = n.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-n.done:
+	case <-time.After(40 * time.Second):
+		_ = syscall.Kill(-n.pid(), syscall.SIGKILL)
+		<-n.done
+		return errors.New("ordo dev did not stop and was killed")
+	}
+	if n.err != nil {
+		return fmt.Errorf("ordo dev: %w: %s", n.err, n.errors)
+	}
+	return nil
+}
+
+// tail keeps the end of what a process says.
+type tail struct {
+	mu  sync.Mutex
+	all []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all = append(t.all, p...); len(t.all) > 4<<10 {
+		t.all = t.all[len(t.all)-(2<<10):]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.all))
+}
+
+// scratch is a folder for one run, below dir, or below the system's one for such things.
+func scratch(dir string) (string, func(), error) {
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", nil, err
+		}
+	}
+	made, err := os.MkdirTemp(dir, "ordo-bench-")
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Clean(made), func() { os.RemoveAll(made) }, nil
+}
