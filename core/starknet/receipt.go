@@ -1,6 +1,8 @@
 package starknet
 
 import (
+	"sync"
+
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
@@ -35,17 +37,28 @@ type Receipt struct {
 
 // leaf lists what the receipt's leaf in the receipt commitment hashes.
 func (r *Receipt) leaf() []felt.Felt {
+	messages := noMessages()
+	if len(r.Messages) > 0 {
+		messages = r.messages()
+	}
+	var reason felt.Felt
+	if r.Reverted {
+		reason = keccak.Sum([]byte(r.RevertReason))
+	}
+	return []felt.Felt{r.Hash, r.Fee, messages, reason, felt.Zero(), num(r.Gas.L1), num(r.Gas.L1Data)}
+}
+
+// noMessages is what nearly all receipts have: the hash of a count of 0.
+var noMessages = sync.OnceValue((&Receipt{}).messages)
+
+func (r *Receipt) messages() felt.Felt {
 	var s poseidon.Sponge
 	s.Write(num(len(r.Messages)))
 	for _, m := range r.Messages {
 		s.Write(m.From, m.To, num(len(m.Payload)))
 		s.Write(m.Payload...)
 	}
-	var reason felt.Felt
-	if r.Reverted {
-		reason = keccak.Sum([]byte(r.RevertReason))
-	}
-	return []felt.Felt{r.Hash, r.Fee, s.Sum(), reason, felt.Zero(), num(r.Gas.L1), num(r.Gas.L1Data)}
+	return s.Sum()
 }
 
 func (e *Event) leaf(tx felt.Felt) []felt.Felt {

@@ -70,6 +70,7 @@ func (t *tree) dirtyPages() (n int) {
 
 // evict drops pages oldest first, a generation of rounds at a time, until the limit holds. All pages are clean here.
 func (s *State) evict() {
+	s.work.recent = recent{}
 	for age := uint64(64); s.size() > s.limit; age /= 2 {
 		oldest := uint64(0)
 		if s.work.now >= age {

@@ -38,7 +38,7 @@ func (s *State) ProveContract(address felt.Felt) (ContractProof, error) {
 	if err := s.open(); err != nil {
 		return ContractProof{}, err
 	}
-	nodes, err := s.contracts.prove(address, s.work.now)
+	nodes, err := s.contracts.prove(address, &s.work)
 	if err != nil {
 		return ContractProof{}, err
 	}
@@ -55,7 +55,7 @@ func (s *State) ProveStorage(address, key felt.Felt) ([]ProofNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.storage.prove(key, s.work.now)
+	return a.storage.prove(key, &s.work)
 }
 
 // ProveClass proves a class, or that there is none, under Roots.Classes.
@@ -63,10 +63,10 @@ func (s *State) ProveClass(class felt.Felt) ([]ProofNode, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	return s.classes.prove(class, s.work.now)
+	return s.classes.prove(class, &s.work)
 }
 
-func (t *tree) prove(key felt.Felt, now uint64) ([]ProofNode, error) {
+func (t *tree) prove(key felt.Felt, w *work) ([]ProofNode, error) {
 	p, err := pathOf(key)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, key)
@@ -80,7 +80,7 @@ func (t *tree) prove(key felt.Felt, now uint64) ([]ProofNode, error) {
 		if r.depth == Height || r.path.common(p) < r.depth {
 			break // the leaf, or an edge that leads elsewhere: either settles the question
 		}
-		page, slot, err := t.load(&r, now)
+		page, slot, err := t.load(&r, w)
 		if err != nil {
 			return nil, err
 		}

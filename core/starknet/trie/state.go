@@ -138,7 +138,7 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 	if err := s.open(); err != nil {
 		return Roots{}, err
 	}
-	s.work.now++
+	s.work.begin()
 	touched := make(map[felt.Felt]*account)
 	if err := s.applyStorage(diff.Storage, touched); err != nil {
 		return Roots{}, err

@@ -74,13 +74,26 @@ func (t *tree) page(id pageID, now uint64) (*page, error) {
 	return p, nil
 }
 
+// recent remembers the page of each band that was asked for last. An update walks down and up in the order of keys, so
+// four of five times the next branch lies in one of them, and the map is not asked.
+type recent [Height/pageLevels + 1]struct {
+	tree   *tree
+	prefix path
+	page   *page
+}
+
 // load returns the branch behind a ref, and the page that holds it.
-func (t *tree) load(r *ref, now uint64) (*page, int, error) {
+func (t *tree) load(r *ref, w *work) (*page, int, error) {
 	id, slot := pageOf(r.depth, r.path)
-	p, err := t.page(id, now)
-	if err != nil {
-		return nil, 0, err
+	last := &w.recent[id.band]
+	if last.tree != t || last.prefix != id.prefix {
+		p, err := t.page(id, w.now)
+		if err != nil {
+			return nil, 0, err
+		}
+		last.tree, last.prefix, last.page = t, id.prefix, p
 	}
+	p := last.page
 	// The hash stands in the parent's page too: a page left over from another checkpoint is noticed here.
 	if b := p.slots[slot]; b == nil || b.hash != r.node || b.path != r.path {
 		return nil, 0, fmt.Errorf("%w: no branch %s at depth %d", ErrDamaged, r.node, r.depth)
@@ -106,7 +119,7 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 		return r.withValue(list[0].value), nil
 	}
 
-	p, slot, err := t.load(&r, w.now)
+	p, slot, err := t.load(&r, w)
 	if err != nil {
 		return ref{}, err
 	}
@@ -222,13 +235,13 @@ func split(list []item, d uint8) (left, right []item) {
 }
 
 // get returns the value of a key, 0 where there is none.
-func (t *tree) get(key path, now uint64) (felt.Felt, error) {
+func (t *tree) get(key path, w *work) (felt.Felt, error) {
 	r := t.root
 	for r.full && r.path.common(key) >= r.depth {
 		if r.depth == Height {
 			return r.node, nil
 		}
-		p, slot, err := t.load(&r, now)
+		p, slot, err := t.load(&r, w)
 		if err != nil {
 			return felt.Felt{}, err
 		}

@@ -96,7 +96,7 @@ func (f *forest) update(entries []Entry) felt.Felt {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.work.now++
+	f.work.begin()
 	if f.tree.root, err = f.tree.put(f.tree.root, list, &f.work); err != nil {
 		f.t.Fatal(err)
 	}
@@ -116,6 +116,7 @@ func (f *forest) reopen() {
 	}
 	d := decoder{rest: appendRoot(nil, &f.tree.root)}
 	f.tree = tree{prefix: f.tree.prefix, store: f.store, root: d.root()}
+	f.work.begin() // what it remembers is of the old tree
 	if d.bad || len(d.rest) != 0 {
 		f.t.Fatal("root does not decode")
 	}
@@ -174,7 +175,7 @@ func TestAgainstDefinition(t *testing.T) {
 		}
 		for k, v := range f.model {
 			p, _ := pathOf(k)
-			if got, err := f.tree.get(p, 0); err != nil || got != v {
+			if got, err := f.tree.get(p, &f.work); err != nil || got != v {
 				t.Fatalf("get %s: %s, %v, want %s", k, got, err, v)
 			}
 		}
@@ -226,7 +227,7 @@ func TestDamagedPages(t *testing.T) {
 	read := func() error {
 		for i := range uint64(200) {
 			p, _ := pathOf(felt.FromUint64(i * 7919))
-			if _, err := f.tree.get(p, 0); err != nil {
+			if _, err := f.tree.get(p, &f.work); err != nil {
 				return err
 			}
 		}

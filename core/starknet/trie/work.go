@@ -15,6 +15,7 @@ type HashPairs func(dst, a, b []felt.Felt)
 // still gives the hash function long batches.
 type work struct {
 	now      uint64
+	recent   recent      // of this update: pages may leave the memory between updates
 	branches [][]*branch // by rank; entry 0 stays empty
 	edges    [][]edgeJob // by rank of the node below; 0 for leaves and nodes that did not change
 
@@ -26,6 +27,12 @@ type work struct {
 type edgeJob struct {
 	ref *ref
 	at  uint8
+}
+
+// begin starts another update.
+func (w *work) begin() {
+	w.now++
+	w.recent = recent{}
 }
 
 // add queues a branch whose kids are in place.
