@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
 )
 
 // specification holds the OpenRPC documents; nil when they are not at hand.
@@ -92,7 +94,7 @@ func (s *specification) check(t testing.TB, name string, result, failure json.Ra
 	if failure != nil {
 		var e struct{ Code float64 }
 		json.Unmarshal(failure, &e)
-		if e.Code > 0 && !slices.Contains(m.codes, e.Code) && !slices.Contains(beyondSpec[name], e.Code) {
+		if e.Code > 0 && !mutate.MayFail(name, int(e.Code)) && !slices.Contains(senseless[name], e.Code) {
 			t.Errorf("%s: error %v is not among the method's: %v", name, e.Code, m.codes)
 		}
 		return
@@ -107,10 +109,25 @@ func (s *specification) check(t testing.TB, name string, result, failure json.Ra
 	}
 }
 
-// beyondSpec are errors that a method gives although the specification does not list them for it.
-var beyondSpec = map[string][]float64{
-	"starknet_addInvokeTransaction":   {28, 51, 56, 57, 60, 62}, // only when execution answers nonsense, as the tests make it
-	"starknet_traceBlockTransactions": {10},                     // when the state before the block is not kept
+// senseless are errors that a method gives only when execution answers nonsense, as the tests make it.
+var senseless = map[string][]float64{"starknet_addInvokeTransaction": {28, 51, 56, 57, 60, 62}}
+
+// TestCodes: the table of the errors that a method may give is the specification's.
+func TestCodes(t *testing.T) {
+	spec := loadSpec(t)
+	if spec == nil {
+		t.Skip("the OpenRPC documents are not at hand")
+	}
+	for name, m := range spec.methods {
+		var codes []int
+		for _, c := range m.codes {
+			codes = append(codes, int(c))
+		}
+		slices.Sort(codes)
+		if !slices.Equal(codes, mutate.Codes[name]) {
+			t.Errorf("%s: the table says %v, the specification %v", name, mutate.Codes[name], codes)
+		}
+	}
 }
 
 func (s *specification) follow(document string, schema map[string]any) (string, map[string]any) {

@@ -19,6 +19,7 @@ var Codes = map[string][]int{
 	"starknet_getClass":                        {24, 28},
 	"starknet_getClassAt":                      {20, 24},
 	"starknet_getClassHashAt":                  {20, 24},
+	"starknet_getCompiledCasm":                 {24, 28},
 	"starknet_getEvents":                       {24, 31, 33, 34},
 	"starknet_getMessagesStatus":               {29},
 	"starknet_getNonce":                        {20, 24},
@@ -34,8 +35,11 @@ var Codes = map[string][]int{
 	"starknet_traceTransaction":                {10, 29},
 }
 
-// Beyond are errors that a method gives although the specification does not list them for it.
-var Beyond = map[string][]int{}
+// Beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
+var Beyond = map[string][]int{
+	"starknet_traceBlockTransactions": {10}, // when the state before the block is not kept
+	"devnet_getAccountBalance":        {24, 40},
+}
 
 // general are JSON-RPC's own, and this node's for what may pass: a limit that is reached, a stage that is being restarted.
 // -32603 is not among them: it is a fault of the node.

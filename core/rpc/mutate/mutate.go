@@ -22,7 +22,7 @@ func Body(r *rand.Rand, body []byte) []byte {
 	if err != nil {
 		return garble(r, body)
 	}
-	for range 1 + r.IntN(3) {
+	for range 1 + r.IntN(2) {
 		damage(r, tree)
 	}
 	switch r.IntN(20) {
