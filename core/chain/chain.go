@@ -166,6 +166,33 @@ func (c *Chain) Open(build uint64, context *ordov1.BlockContext) {
 	c.touch()
 }
 
+// Resume: the open block is built anew, by another build. What was shown of it holds.
+func (c *Chain) Resume(build, next uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open != nil && c.open.build == build {
+		c.open.build = next
+	}
+}
+
+// Withdraw: some of the candidates are not in the build any more.
+func (c *Chain) Withdraw(build uint64, txs []*ordov1.Transaction) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.open
+	if o == nil || o.build != build {
+		return
+	}
+	out := make(map[Key]bool, len(txs))
+	for _, tx := range txs {
+		out[Key(tx.Hash)] = true
+	}
+	shown := len(o.results)
+	o.txs = append(slices.Clone(o.txs[:shown]), slices.DeleteFunc(slices.Clone(o.txs[shown:]), func(tx *ordov1.Transaction) bool { return out[Key(tx.Hash)] })...)
+	c.again(txs)
+	c.touch()
+}
+
 // Candidates: transactions were handed to execution.
 func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*ordov1.Class) {
 	c.mu.Lock()

@@ -19,6 +19,9 @@ func (n *Node) loop() {
 	}()
 	for n.ctx.Err() == nil {
 		for _, l := range n.inbox.take(n.ctx) {
+			if l.first != nil {
+				l.first()
+			}
 			if l.input != nil {
 				if _, ok := l.input.(pipeline.PoolChanged); ok {
 					n.poked.Store(false)
@@ -56,6 +59,7 @@ func (n *Node) poke() {
 
 func (n *Node) left(dropped []pool.Dropped) {
 	for _, d := range dropped {
+		n.unpromise(d.Hash)
 		n.chain.Drop(d.Hash, d.Why)
 		if rejection := (*pipeline.Rejection)(nil); errors.As(d.Why, &rejection) {
 			n.log.Warn("transaction rejected", "hash", pool.Hex(d.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
@@ -69,13 +73,20 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 	for _, c := range commands {
 		switch c := c.(type) {
 		case pipeline.Tell:
-			n.tells.push(c.Event)
+			n.at[ordov1.Stage_STAGE_CONSENSUS].tells.push(c.Event)
 		case pipeline.Open:
-			n.chain.Open(c.Build, c.Context)
+			if c.Resumes != 0 {
+				n.chain.Resume(c.Resumes, c.Build)
+			} else {
+				n.chain.Open(c.Build, c.Context)
+			}
+			n.orders.open(c)
 			n.open(c)
 		case pipeline.Add:
+			n.orders.add(c)
+			fresh, brought := split(c.Items[c.Again:])
+			n.chain.Candidates(c.Build, fresh, brought)
 			txs, classes := split(c.Items)
-			n.chain.Candidates(c.Build, txs, classes)
 			n.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Add_{Add: &ordov1.BuildRequest_Add{Transactions: txs, Classes: classes}}})
 		case pipeline.Close:
 			n.chain.Closed(c.Build)
@@ -85,17 +96,40 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 			n.abort(c.Build)
 		case pipeline.Progress:
 			n.chain.Progress(c.Build, c.Results, c.Delta)
+		case pipeline.Retract:
+			n.log.Warn("the block came out differently when it was built again: its transactions go back", "number", c.Context.Number)
+			txs, classes := split(c.Items)
+			n.chain.Reset(c.Build)
+			n.chain.Open(c.Build, c.Context)
+			n.chain.Candidates(c.Build, txs, classes)
+		case pipeline.Withdraw:
+			n.orders.withdraw(c)
+			txs, _ := split(c.Items)
+			n.chain.Withdraw(c.Build, txs)
 		case pipeline.Check:
-			n.beside(func() { n.check(c) })
+			l := n.at[ordov1.Stage_STAGE_EXECUTION]
+			l.run(func() { n.check(l, c) })
 		case pipeline.Seal:
 			n.beside(func() { n.seal(c) })
 		case pipeline.Apply:
-			n.applies.push(c)
+			n.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
+		case pipeline.Adopt:
+			n.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Adopt: true})
 		case pipeline.Commit:
-			txs, _ := split(c.Items)
-			n.chain.Decide(chain.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
-			n.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
-			n.commits.push(c)
+			if !c.Again {
+				txs, _ := split(c.Items)
+				n.chain.Decide(chain.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
+				n.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
+				n.markDecided(c)
+			}
+			n.at[ordov1.Stage_STAGE_STORAGE].commits.push(decision{c, n.marks[c.Height]})
+		case pipeline.Stored:
+			n.at[ordov1.Stage_STAGE_STORAGE].owes.more(1)
+			n.settled(c)
+		case pipeline.Follow:
+			n.follow(c.From)
+		case pipeline.Doubt:
+			n.broken(n.at[c.Stage], errors.New(c.Why))
 		case pipeline.Accept:
 			n.accept(c.Root)
 		case pipeline.SetTimer:
@@ -106,11 +140,7 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 				delete(n.timers, c.ID)
 			}
 		case pipeline.Persist:
-			if n.options.Journal != nil {
-				if err := n.options.Journal.Persist(n.machine.Height(), c.Data); err != nil {
-					n.fail("journal", err)
-				}
-			}
+			n.persist(n.machine.Height(), c.Data)
 		case pipeline.Send:
 			n.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
 		}

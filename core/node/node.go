@@ -2,8 +2,9 @@
 // stages over gRPC, and keeps core/chain, what readers see, up to date.
 //
 // One goroutine, the loop, feeds the machine. Everything that waits for a stage runs beside it and comes back as an input:
-// one goroutine for consensus in each direction, two for the build, one each for Apply, Commit, the roots and scoring. The
-// first fault ends the node: what a dead or broken stage leaves behind is for whoever starts the next node.
+// one goroutine for consensus in each direction, two for the build, one each for Apply, Commit, the roots and scoring. They
+// belong to one life of their stage and end with it, before the machine hears that the stage is lost. What breaks the
+// contract ends the node: going on would fork or corrupt the chain.
 package node
 
 import (
@@ -55,6 +56,8 @@ type Options struct {
 	// block. nil: nobody restarts anything, and the first such fault ends the node.
 	Suspect    func(stage ordov1.Stage, why error)
 	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
+	CallLimit  time.Duration // how long any other call may take, and consensus about an event; 30 s
+	RootStall  time.Duration // how long storage may owe the next root; 2 min
 
 	Journal  Journal           // nil: what was admitted does not outlive the process
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
@@ -110,25 +113,28 @@ type Node struct {
 	inbox   queue[letter]
 	poked   atomic.Bool // PoolChanged is in the inbox
 	toScore chan struct{}
-	tells   queue[*ordov1.ConsensusEvent]
-	applies queue[pipeline.Apply]
-	commits queue[pipeline.Commit]
-	builds  map[uint64]*build // of the loop
-	build   *build            // the last one opened, of the loop
+	at      [stages]*life // at work, of the loop
 	timers  map[pipeline.TimerID]*time.Timer
+	marks   map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
+	orders  orders
+
+	livesMu sync.Mutex
+	lives   [stages]*life // the newest, at work or lost
+	noRoom  string        // why storage takes no block
 
 	demanding chan struct{} // holds one when somebody demands a block
 
 	ctx    context.Context // of everything that runs for the node
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	failed sync.Once
+	ending sync.Once
 	fault  error
 	done   chan struct{} // closed when the node has stopped or failed
 }
 
 // letter is an input on its way to the machine, and who wants to look at the machine right after it.
 type letter struct {
+	first func() // done before
 	input pipeline.Input
 	then  func(*pipeline.Machine)
 }
@@ -150,6 +156,14 @@ func New(o Options) (*Node, error) {
 	if o.ScoreTimeout == 0 {
 		o.ScoreTimeout = 500 * time.Millisecond
 	}
+	for _, limit := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{{&o.BuildStall, 30 * time.Second}, {&o.CallLimit, 30 * time.Second}, {&o.RootStall, 2 * time.Minute}} {
+		if *limit.value == 0 {
+			*limit.value = limit.or
+		}
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -165,7 +179,7 @@ func New(o Options) (*Node, error) {
 		execution: ordov1.NewExecutionClient(o.Stages.Execution), storage: ordov1.NewStorageClient(o.Stages.Storage),
 		read: ordov1.NewStorageReadClient(o.Stages.StorageRead),
 		pool: pool.New(o.Pool), toScore: make(chan struct{}, 1),
-		builds: map[uint64]*build{}, timers: map[pipeline.TimerID]*time.Timer{}, done: make(chan struct{}),
+		timers: map[pipeline.TimerID]*time.Timer{}, marks: map[uint64]chan struct{}{}, done: make(chan struct{}),
 		demanding: make(chan struct{}, 1),
 	}
 	if o.Stages.Ordering != nil {
@@ -176,6 +190,11 @@ func New(o Options) (*Node, error) {
 	}
 	n.chain = chain.New(func() *ordov1.BlockContext { return n.template(uint64(n.now().UnixMilli())) })
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	for stage := range n.lives {
+		n.lives[stage] = n.newLife(ordov1.Stage(stage), 1)
+		n.at[stage] = n.lives[stage]
+	}
+	n.orders.begin()
 	return n, nil
 }
 
@@ -222,7 +241,7 @@ func (n *Node) Start(ctx context.Context) error {
 		n.cancel()
 		return fmt.Errorf("node: start: %w", err)
 	}
-	events, err := n.consensus.Run(n.ctx)
+	run, err := n.converse(n.at[ordov1.Stage_STAGE_CONSENSUS])
 	if err != nil {
 		n.cancel()
 		return fmt.Errorf("node: start: consensus: %w", err)
@@ -231,22 +250,20 @@ func (n *Node) Start(ctx context.Context) error {
 	machine, commands := pipeline.New(pipeline.Options{
 		Arrival: has(n.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(n.options.Stages.ConsensusCapabilities, "network"),
 		Chunk: n.options.Chunk, Window: n.options.Window, MaxCommits: n.options.MaxCommits, Replay: n.replay, Template: n.template,
+		Journaled: n.options.Journal != nil,
 	}, n.pool, uint64(n.now().UnixMilli()), *head)
 	n.machine = machine
 	n.mu.Unlock()
 
-	for _, run := range []func(){
-		n.loop, n.score, n.applier, n.committer, n.expire,
-		func() { n.roots(head.Rooted + 1) },
-		func() { n.tell(events) }, func() { n.hear(events) },
-	} {
-		n.work.Add(1)
-		go func() {
-			defer n.work.Done()
-			run()
-		}()
+	for _, work := range []func(){n.score, n.expire, n.watch, n.writeOrders} {
+		n.beside(work)
 	}
-	n.inbox.push(letter{then: func(*pipeline.Machine) { n.carryOut(commands) }})
+	run()
+	n.executes(n.at[ordov1.Stage_STAGE_EXECUTION])
+	n.stores(n.at[ordov1.Stage_STAGE_STORAGE])
+	n.follow(head.Rooted + 1)
+	n.carryOut(commands)
+	n.beside(n.loop)
 	return nil
 }
 
@@ -289,7 +306,7 @@ func (n *Node) settle(ctx context.Context) error {
 
 // end stops everything, once; a fault is said loudly.
 func (n *Node) end(fault error) {
-	n.failed.Do(func() {
+	n.ending.Do(func() {
 		if fault != nil {
 			n.log.Error("the node stops", "fault", fault)
 		}

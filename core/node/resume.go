@@ -120,7 +120,17 @@ func (n *Node) resume(ctx context.Context) (*pipeline.Head, error) {
 	if !tip.HasTip || tip.Tip != at.Height {
 		return nil, fmt.Errorf("execution: adopt block %d: its tip is block %d", at.Height, tip.Tip)
 	}
-	return n.restore(ctx, at)
+	head, err := n.restore(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if head.Block = at.PartialHash; len(head.Block) == 0 {
+		head.Block = nil
+	}
+	if err := n.restart(ctx, at, head); err != nil {
+		return nil, err
+	}
+	return head, nil
 }
 
 // restore loads what the view and the machine need of the blocks that storage holds.

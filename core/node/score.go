@@ -18,7 +18,7 @@ var errAway = errors.New("the ordering plugin did not answer a moment ago")
 // score gives every admitted transaction its rank. When the policy does not answer, rightly and in time, transactions go by
 // arrival and the block that takes them is marked; when it is back, all are ranked anew.
 func (n *Node) score() {
-	away, again := false, time.Time{}
+	away, again, misses := false, time.Time{}, 0
 	generation, bumps := uint64(0), 0
 	for {
 		select {
@@ -39,9 +39,15 @@ func (n *Node) score() {
 			}
 			var response *ordov1.ScoreResponse
 			err := errAway
-			if !away || time.Now().After(again) { // one that hangs must not hold up every batch
-				if response, err = n.rank(views); err != nil {
+			l := n.newest(ordov1.Stage_STAGE_ORDERING)
+			if l.ctx.Err() == nil && (!away || time.Now().After(again)) { // one that hangs must not hold up every batch
+				if response, err = n.rank(l, views); err != nil {
 					again = time.Now().Add(n.options.ScoreTimeout)
+					if misses++; misses%missesToSuspect == 0 && n.options.Suspect != nil {
+						n.broken(l, fmt.Errorf("%d batches were not ranked in time: %w", misses, err))
+					}
+				} else {
+					misses = 0
 				}
 			}
 			n.mu.Lock()
@@ -84,17 +90,13 @@ func (n *Node) score() {
 	}
 }
 
+// missesToSuspect is after how many batches without a rank, in a row, the process is suspected.
+const missesToSuspect = 3
+
 const rescorePause = 20 * time.Millisecond
 
-func (n *Node) pause(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-n.ctx.Done():
-	}
-}
-
-func (n *Node) rank(views []*ordov1.TransactionView) (*ordov1.ScoreResponse, error) {
-	ctx, cancel := context.WithTimeout(n.ctx, n.options.ScoreTimeout)
+func (n *Node) rank(l *life, views []*ordov1.TransactionView) (*ordov1.ScoreResponse, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, n.options.ScoreTimeout)
 	defer cancel()
 	next := n.chain.Next()
 	response, err := n.ordering.Score(ctx, &ordov1.ScoreRequest{

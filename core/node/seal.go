@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"sync"
 
@@ -122,9 +123,13 @@ func pad(b []byte) []byte {
 }
 
 // check recomputes what a foreign proposal claims about itself: hashes of transactions, and classes by compiling them.
-func (n *Node) check(c pipeline.Check) {
-	answer := pipeline.Checked{Build: c.Build, Classes: map[pool.Key]*ordov1.Class{}}
-	defer func() { n.input(answer) }()
+func (n *Node) check(l *life, c pipeline.Check) {
+	answer, unanswered := pipeline.Checked{Build: c.Build, Classes: map[pool.Key]*ordov1.Class{}}, false
+	defer func() {
+		if !unanswered {
+			n.input(answer)
+		}
+	}()
 	definitions := map[pool.Key][]byte{}
 	for _, class := range c.Proposal.Classes {
 		if len(class.Hash) == felt.Size {
@@ -149,10 +154,13 @@ func (n *Node) check(c pipeline.Check) {
 			answer.Invalid = fmt.Sprintf("transaction %d declares a class that the proposal does not bring", i)
 			return
 		}
-		compiled, err := n.execution.Compile(n.ctx, &ordov1.CompileRequest{Sierra: definition})
+		ctx, cancel := context.WithTimeout(l.ctx, n.options.CallLimit)
+		compiled, err := n.execution.Compile(ctx, &ordov1.CompileRequest{Sierra: definition})
+		cancel()
 		switch {
 		case err != nil:
-			n.fail("execution", fmt.Errorf("compile: %w", err))
+			unanswered = true // asked again when it is back
+			n.failed(l, fmt.Errorf("compile: %w", err))
 			return
 		case compiled.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
 			answer.Invalid = fmt.Sprintf("transaction %d: its class does not compile: %s", i, compiled.Reason)

@@ -35,10 +35,8 @@ func (n *Node) admit(tx *ordov1.Transaction, class *ordov1.Class, accountNonce u
 	if n.ctx.Err() != nil {
 		return ErrStopped
 	}
-	if n.options.Journal != nil {
-		if err := n.options.Journal.Admit(tx, class); err != nil {
-			return fmt.Errorf("submit: journal: %w", err)
-		}
+	if err := n.promised(tx, class); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	_, dropped, err := n.pool.Add(n.now(), tx, class, accountNonce)
@@ -48,12 +46,10 @@ func (n *Node) admit(tx *ordov1.Transaction, class *ordov1.Class, accountNonce u
 	}
 	n.mu.Unlock()
 	if err != nil {
+		n.unpromise(pool.Key(tx.Hash))
 		return fmt.Errorf("submit: %w", err)
 	}
-	select {
-	case n.toScore <- struct{}{}:
-	default:
-	}
+	n.ring()
 	return nil
 }
 
@@ -161,7 +157,7 @@ func (n *Node) demandOne(ctx context.Context) (number uint64, err error) {
 		return 0, n.stopped(ctx, "demand")
 	}
 	asked := make(chan uint64, 1)
-	n.inbox.push(letter{pipeline.Demanded{}, func(m *pipeline.Machine) { asked <- m.Height() }})
+	n.inbox.push(letter{input: pipeline.Demanded{}, then: func(m *pipeline.Machine) { asked <- m.Height() }})
 	select {
 	case number = <-asked:
 	case <-ctx.Done():

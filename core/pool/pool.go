@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"time"
 
@@ -168,6 +169,15 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 	e.account = a
 	p.insert(e)
 	return e, dropped, nil
+}
+
+// Restore is Add for what was in the pool before a restart: it fitted then, so no limit refuses it now, and its time to wait
+// begins anew.
+func (p *Pool) Restore(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) (*Entry, []Dropped, error) {
+	kept := p.options
+	defer func() { p.options = kept }()
+	p.options.MaxBytes, p.options.AccountBytes, p.options.MaxNonceGap = math.MaxInt, math.MaxInt, math.MaxUint64
+	return p.Add(now, tx, class, accountNonce)
 }
 
 // admissible says whether the chain can take the newcomer, and which transaction it would replace.

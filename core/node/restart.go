@@ -1,0 +1,227 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ordo-sequencer/ordo/core/journal"
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// restart brings journal, storage and pool together again: what storage has is settled, what waits is in the pool in order
+// of admission, what was decided is to be built again, and the order of the open block is kept.
+func (n *Node) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipeline.Head) error {
+	j, r := n.options.Journal, n.options.Recovery
+	if j == nil || r == nil {
+		return nil
+	}
+	if r.Torn != nil {
+		n.log.Warn("the journal ended in the middle of a write that nobody was told of", "torn", r.Torn.String())
+	}
+	if at.Height+1 < r.Heads.Committed {
+		return fmt.Errorf("storage is at block %d, the journal saw it commit block %d: storage has lost blocks: restore its backup, or move the journal away and lose what waits in it", at.Height, r.Heads.Committed-1)
+	}
+	waiting := make(map[pool.Key]*journal.Waiting, len(r.Transactions))
+	for i := range r.Transactions {
+		waiting[pool.Key(r.Transactions[i].Tx.Hash)] = &r.Transactions[i]
+	}
+	if err := n.reconcile(ctx, at, r, waiting); err != nil {
+		return err
+	}
+	if err := n.refill(ctx, r, waiting); err != nil {
+		return err
+	}
+	return n.redecide(r, waiting, head)
+}
+
+// reconcile settles what storage committed and the journal had no time to note.
+func (n *Node) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery, waiting map[pool.Key]*journal.Waiting) error {
+	for height := max(1, r.Heads.Committed); height <= at.Height && len(waiting) > 0; height++ {
+		b, err := readBlock(ctx, n.read, height, true)
+		if err == nil && b == nil {
+			err = errors.New("it is missing: the store is damaged: restore a backup")
+		}
+		if err != nil {
+			return fmt.Errorf("storage: block %d: %w", height, err)
+		}
+		var settled []pool.Key
+		for _, tx := range b.Transactions {
+			if hash := pool.Key(tx.Hash); waiting[hash] != nil {
+				settled = append(settled, hash)
+				delete(waiting, hash)
+			}
+		}
+		if err := n.options.Journal.Settle(settled...); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []journal.Kind{journal.Committed, journal.Rooted} {
+		height := at.Height
+		if kind == journal.Rooted {
+			height = at.RootHeight
+		}
+		if err := n.options.Journal.Mark(journal.Step{Kind: kind, Height: height}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nonceBatch is how many nonces are asked for together.
+const nonceBatch = 1024
+
+// refill puts what waits into the pool, in order of admission. They were taken in before: no limit refuses them now.
+func (n *Node) refill(ctx context.Context, r *journal.Recovery, waiting map[pool.Key]*journal.Waiting) error {
+	nonces := map[pool.Key]uint64{}
+	var ask []byte
+	flush := func() error {
+		if len(ask) == 0 {
+			return nil
+		}
+		state, err := n.read.State(ctx, &ordov1.StateRequest{Nonces: ask})
+		if err != nil {
+			return fmt.Errorf("storage: nonces of those who wait: %w", err)
+		}
+		if len(state.Nonces) != len(ask) {
+			return fmt.Errorf("storage: %d bytes of nonces for %d accounts", len(state.Nonces), len(ask)/felt.Size)
+		}
+		for i := 0; i < len(ask); i += felt.Size {
+			nonce, ok := pool.Nonce(state.Nonces[i:][:felt.Size])
+			if !ok {
+				return fmt.Errorf("storage: the nonce of 0x%x is out of range", ask[i:][:felt.Size])
+			}
+			nonces[pool.Key(ask[i:][:felt.Size])] = nonce
+		}
+		ask = ask[:0]
+		return nil
+	}
+	for _, w := range r.Transactions {
+		if waiting[pool.Key(w.Tx.Hash)] == nil || w.Tx.Type == ordov1.TransactionType_L1_HANDLER || len(w.Tx.Sender) != felt.Size {
+			continue
+		}
+		sender := pool.Key(w.Tx.Sender)
+		if _, asked := nonces[sender]; !asked {
+			nonces[sender] = 0
+			ask = append(ask, sender[:]...)
+		}
+		if len(ask) >= nonceBatch*felt.Size {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	back := 0
+	for _, w := range r.Transactions {
+		hash := pool.Key(w.Tx.Hash)
+		if waiting[hash] == nil {
+			continue
+		}
+		var nonce uint64
+		if len(w.Tx.Sender) == felt.Size {
+			nonce = nonces[pool.Key(w.Tx.Sender)]
+		}
+		_, dropped, err := n.pool.Restore(n.now(), w.Tx, w.Class, nonce)
+		n.left(dropped)
+		if err != nil {
+			n.left([]pool.Dropped{{Hash: hash, Why: err}})
+			continue
+		}
+		back++
+		n.chain.Received(w.Tx)
+	}
+	if back > 0 {
+		n.log.Info("transactions admitted before the restart wait again", "count", back)
+		n.ring()
+	}
+	return nil
+}
+
+// redecide reads what was decided, and in which order the open block was built.
+func (n *Node) redecide(r *journal.Recovery, waiting map[pool.Key]*journal.Waiting, head *pipeline.Head) error {
+	open := make(map[uint64]*journal.Height, len(r.Heights))
+	for i := range r.Heights {
+		open[r.Heights[i].Number] = &r.Heights[i]
+	}
+	height := head.Height + 1
+	for ; open[height] != nil && len(open[height].Decided) > 0; height++ {
+		d, err := decodeDecided(open[height], waiting)
+		if err != nil {
+			return fmt.Errorf("journal: block %d was decided and cannot be built again: %w", height, err)
+		}
+		head.Decided = append(head.Decided, *d)
+	}
+	h := open[height]
+	if h == nil {
+		return nil
+	}
+	head.Log = h.Log
+	if len(h.Order) == 0 {
+		return nil
+	}
+	o, err := decodeOrder(h.Order, waiting)
+	if err != nil {
+		return fmt.Errorf("journal: the order of block %d: %w", height, err)
+	}
+	head.Order = o
+	n.log.Info("going on after a restart", "block", height, "decided before", len(head.Decided), "transactions under way", len(o.Items))
+	return nil
+}
+
+func decodeDecided(h *journal.Height, waiting map[pool.Key]*journal.Waiting) (*pipeline.Decided, error) {
+	note := &ordov1.CommitRequest{}
+	if err := proto.Unmarshal(h.Note, note); err != nil {
+		return nil, err
+	}
+	if note.Header.GetContext().GetNumber() != h.Number {
+		return nil, fmt.Errorf("its note is of block %d", note.Header.GetContext().GetNumber())
+	}
+	d := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
+	classes := map[string]*ordov1.Class{}
+	for _, class := range note.Classes {
+		classes[string(class.Hash)] = class
+	}
+	for _, tx := range note.Transactions {
+		if len(tx.Hash) != felt.Size {
+			return nil, errors.New("a hash in its note is not 32 bytes")
+		}
+		item := pipeline.Item{Tx: tx}
+		if w := waiting[pool.Key(tx.Hash)]; w != nil {
+			item = pipeline.Item{Tx: w.Tx, Class: w.Class}
+		} else if tx.Type == ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
+		} else if tx.Type == ordov1.TransactionType_DECLARE {
+			item.Class = classes[string(tx.ClassHash)]
+		}
+		d.Items = append(d.Items, item)
+	}
+	return d, nil
+}
+
+func decodeOrder(b []byte, waiting map[pool.Key]*journal.Waiting) (*pipeline.Order, error) {
+	size, used := binary.Uvarint(b)
+	if used <= 0 || size > uint64(len(b)-used) || (uint64(len(b)-used)-size)%felt.Size != 0 {
+		return nil, errors.New("it is malformed")
+	}
+	o := &pipeline.Order{Context: &ordov1.BlockContext{}}
+	if err := proto.Unmarshal(b[used:][:size], o.Context); err != nil {
+		return nil, err
+	}
+	for b = b[uint64(used)+size:]; len(b) > 0; b = b[felt.Size:] {
+		if w := waiting[pool.Key(b[:felt.Size])]; w != nil { // else it was rejected, or dropped
+			o.Items = append(o.Items, pipeline.Item{Tx: w.Tx, Class: w.Class})
+		}
+	}
+	return o, nil
+}

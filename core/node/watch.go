@@ -1,0 +1,65 @@
+package node
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// patience is how long a life may be silent about what it owes. Every answer begins the time anew.
+type patience struct {
+	limit time.Duration
+	what  string
+
+	mu    sync.Mutex
+	owed  int
+	since time.Time
+}
+
+func (p *patience) more(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owed == 0 {
+		p.since = time.Now()
+	}
+	p.owed += n
+}
+
+func (p *patience) less(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed, p.since = max(0, p.owed-n), time.Now()
+}
+
+func (p *patience) none() { p.less(1 << 30) }
+
+// over says what is owed for too long, nil when nothing is.
+func (p *patience) over(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owed == 0 || p.limit == 0 || now.Sub(p.since) < p.limit {
+		return nil
+	}
+	return fmt.Errorf("%s for %s", p.what, p.limit)
+}
+
+// watch looks for stages that are silent for too long.
+func (n *Node) watch() {
+	look := time.NewTicker(max(10*time.Millisecond, min(n.options.BuildStall, n.options.CallLimit, n.options.RootStall)/8))
+	defer look.Stop()
+	for {
+		select {
+		case now := <-look.C:
+			n.livesMu.Lock()
+			lives := n.lives
+			n.livesMu.Unlock()
+			for _, l := range lives {
+				if err := l.owes.over(now); err != nil {
+					n.broken(l, err)
+				}
+			}
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
