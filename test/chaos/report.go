@@ -123,7 +123,7 @@ func (r *report) print() {
 	row := func(name string, value any) { fmt.Fprintf(w, "%s\t%v\n", name, value) }
 	list := func(name string, counts map[string]int) {
 		for _, key := range slices.Sorted(maps.Keys(counts)) {
-			row("  "+name+": "+clip(key), counts[key])
+			row("  "+name+": "+clip(strings.ReplaceAll(key, "\n", " "), 100), counts[key])
 		}
 	}
 	fmt.Fprintf(w, "\nstruck\tSIGKILL\tSIGSTOP\n")
@@ -158,14 +158,13 @@ func (r *report) print() {
 	row("violations", len(r.failed()))
 	w.Flush()
 	for _, text := range r.failed() {
-		fmt.Fprintln(r.out, "VIOLATION", text)
+		fmt.Fprintln(r.out, "VIOLATION", clip(text, 1500))
 	}
 }
 
-func clip(text string) string {
-	text, _, _ = strings.Cut(text, "\n")
-	if len(text) > 100 {
-		text = text[:100] + "..."
+func clip(text string, most int) string {
+	if len(text) > most {
+		text = text[:most] + "..."
 	}
 	return text
 }

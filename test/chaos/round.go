@@ -72,7 +72,7 @@ func (r *round) fail(format string, args ...any) {
 	text := fmt.Sprintf("round %d (%s): ", r.number, r.setting) + fmt.Sprintf(format, args...)
 	r.wrong = append(r.wrong, text)
 	r.node.note("VIOLATION %s", text)
-	fmt.Fprintf(r.report.out, "%s VIOLATION %s\n", time.Now().Format("15:04:05"), text)
+	fmt.Fprintf(r.report.out, "%s VIOLATION %s\n", time.Now().Format("15:04:05"), clip(text, 400))
 }
 
 // begin starts the node, whoever looks at it, and the load. The returned functions end sending, and everything.
@@ -265,17 +265,14 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 	var last error
 	for ctx.Err() == nil {
 		l := r.node.current()
-		if l.ended() && !l.asked {
-			r.node.note("life %d ended by itself: %v", l.number, l.err)
-			if len(gone) == 0 || r.served[l.number] {
-				r.fail("the node stopped by itself (%v):\n%s", l.err, r.node.lastWords(12))
-			} else {
-				r.report.startsGivenUp++
-			}
+		if l.ended() && !l.asked && len(gone) > 0 && !r.served[l.number] {
+			r.node.note("life %d gave its start up: %v", l.number, l.err)
+			r.report.startsGivenUp++
 			if err := r.relaunch(); err != nil {
 				return time.Time{}, err
 			}
 		}
+		r.alive()
 		if time.Now().After(deadline) {
 			return time.Time{}, fmt.Errorf("not at work after %s: %w", upLimit, last)
 		}
@@ -297,6 +294,20 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 		sleep(ctx, 15*time.Millisecond)
 	}
 	return time.Time{}, ctx.Err()
+}
+
+// alive starts a node again that ended without having been struck.
+func (r *round) alive() {
+	l := r.node.current()
+	if !l.ended() || l.asked {
+		return
+	}
+	r.node.note("life %d ended by itself: %v", l.number, l.err)
+	r.fail("the node stopped by itself (%v):\n%s", l.err, r.node.lastWords(12))
+	if err := r.relaunch(); err != nil {
+		l.asked = true
+		r.fail("%v", err)
+	}
 }
 
 // revive ends a node that hangs and starts it again: whatever is wrong, nothing may be lost.
@@ -349,15 +360,23 @@ func (r *round) settle(ctx context.Context) {
 	r.node.note("settling")
 	ended := make(chan struct{})
 	go func() { r.load.work.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(2 * time.Minute):
-		r.fail("senders get no definite answer from a node that is left alone")
-	case <-ctx.Done():
-		return
+	for begun, done := time.Now(), false; !done; {
+		select {
+		case <-ended:
+			done = true
+		case <-time.After(100 * time.Millisecond):
+			r.alive()
+			if time.Since(begun) > upLimit {
+				r.fail("senders get no definite answer from a node that is left alone")
+				done = true
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
 	last, moved := -1, time.Now()
 	for {
+		r.alive()
 		open := r.ledger.open()
 		_, top, _ := r.watch.standing()
 		if len(open) == 0 {
@@ -409,6 +428,7 @@ func (r *round) judge(ctx context.Context, o options) {
 	}
 	r.watch.mu.Unlock()
 	v := check(e)
+	r.told(ctx, e.entries, v)
 	for i, w := range v.wrong {
 		if i == 20 {
 			r.fail("and %d more", len(v.wrong)-i)
@@ -432,6 +452,27 @@ func (r *round) judge(ctx context.Context, o options) {
 	}
 	roots := r.replay(ctx, o, blocks[len(blocks)-1])
 	r.report.round(r, v, len(blocks), roots)
+}
+
+// told looks whether the node tells of transactions and classes what is in its blocks.
+func (r *round) told(ctx context.Context, entries []entry, v *verdict) {
+	asked := 0
+	for _, e := range entries {
+		if e.height == 0 {
+			continue
+		}
+		if e.class != "" {
+			var class struct{ ABI string }
+			if err := r.node.Call(ctx, "starknet_getClass", map[string]any{"block_id": "latest", "class_hash": e.class}, &class); err != nil || class.ABI == "" {
+				v.fail("class %s is declared in block %d, and getClass says: %v", e.class, e.height, err)
+			}
+		}
+		if asked++; asked%8 == 0 || e.class != "" {
+			if s := r.status(ctx, &e); s != "ACCEPTED_ON_L2" {
+				v.fail("%s is in block %d, its status is %s", e.hash, e.height, s)
+			}
+		}
+	}
 }
 
 // walk reads the whole chain.
