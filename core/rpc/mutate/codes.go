@@ -19,7 +19,7 @@ var Codes = map[string][]int{
 	"starknet_getClass":                        {24, 28},
 	"starknet_getClassAt":                      {20, 24},
 	"starknet_getClassHashAt":                  {20, 24},
-	"starknet_getCompiledCasm":                 {24, 28},
+	"starknet_getCompiledCasm":                 {28, 100},
 	"starknet_getEvents":                       {24, 31, 33, 34},
 	"starknet_getMessagesStatus":               {29},
 	"starknet_getNonce":                        {20, 24},
