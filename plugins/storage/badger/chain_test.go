@@ -108,10 +108,7 @@ func (c *testChain) grow() *block {
 	}
 	b := &block{diff: d, classes: classes}
 	for i := range r.IntN(4) {
-		tx := &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Sender: address().Append(nil), Nonce: felt.FromUint64(num*10 + uint64(i)).Append(nil),
-			Calldata: felt.Pack([]felt.Felt{felt.One(), felt.FromUint64(r.Uint64())}), Signature: felt.Pack([]felt.Felt{felt.One(), felt.Zero()}), Tip: num,
-			ResourceBounds: &ordov1.ResourceBounds{L2GasAmount: 1000, L2GasPrice: wire.FromUint128(starknet.Uint128{Lo: 3})}}
-		tx.Hash = wire.FromFelt(must(wire.TransactionHash(tx, felt.MustShortString("SN_TEST"))))
+		tx := testTransaction(address(), felt.FromUint64(num*10+uint64(i)), num, felt.One(), felt.FromUint64(r.Uint64()))
 		b.transactions = append(b.transactions, tx)
 		result := &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED, ActualFee: wire.FromUint128(starknet.Uint128{Lo: 5}),
 			Gas: &ordov1.Gas{L2Gas: 77}}
@@ -127,6 +124,15 @@ func (c *testChain) grow() *block {
 		b.certificate = []byte(fmt.Sprintf("certificate of block %d", num))
 	}
 	return c.append(b)
+}
+
+// testTransaction is an invoke with its true hash.
+func testTransaction(sender, nonce felt.Felt, tip uint64, calldata ...felt.Felt) *ordov1.Transaction {
+	tx := &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Sender: sender.Append(nil), Nonce: nonce.Append(nil),
+		Calldata: felt.Pack(calldata), Signature: felt.Pack([]felt.Felt{felt.One(), felt.Zero()}), Tip: tip,
+		ResourceBounds: &ordov1.ResourceBounds{L2GasAmount: 1000, L2GasPrice: wire.FromUint128(starknet.Uint128{Lo: 3})}}
+	tx.Hash = wire.FromFelt(must(wire.TransactionHash(tx, felt.MustShortString("SN_TEST"))))
+	return tx
 }
 
 // append seals a block and applies it to the model.

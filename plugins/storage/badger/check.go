@@ -236,7 +236,7 @@ func (c *checker) run() error {
 
 // blocks checks every block and returns the state that their diffs make, nil when a block is missing.
 func (c *checker) blocks() (replay, error) {
-	state, bad := replay{}, 0
+	state, bad, broken := replay{}, 0, false
 	r := c.r
 	for num := range r.Blocks {
 		if err := c.ctx.Err(); err != nil {
@@ -246,18 +246,19 @@ func (c *checker) blocks() (replay, error) {
 			c.progress("blocks", num, r.Blocks)
 		}
 		err := c.s.checkWhole(c.v, num, state)
+		var derived *derivedError
+		primary := err != nil && !errors.As(err, &derived)
+		if primary {
+			state, broken = nil, true // what follows has nothing to stand on
+		}
+		if !broken {
+			r.Good = num + 1
+		}
 		if err == nil {
-			if bad == 0 {
-				r.Good = num + 1
-			}
 			continue
 		}
 		if bad++; bad <= maxBad {
 			r.add(fmt.Sprintf("block %d", num), err, "")
-		}
-		var derived *derivedError
-		if !errors.As(err, &derived) {
-			state = nil // what follows has nothing to stand on
 		}
 	}
 	c.progress("blocks", r.Blocks, r.Blocks)

@@ -101,10 +101,7 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{opts: opts, dir: dir, changed: make(chan struct{}), blobs: blobs, eng: eng}
-	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, eng.close())
-	}
-	if err := s.keepPromise(last, found); err != nil {
+	if err := s.recover(last, found); err != nil {
 		return nil, errors.Join(err, eng.close())
 	}
 	if s.mark, _, err = openMark(dir, opts.SyncWrites, func(err error) { s.fail(err, false) }); err != nil {

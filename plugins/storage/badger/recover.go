@@ -19,7 +19,7 @@ const (
 )
 
 // recover brings a store that was just opened to a state that can be served, or says why it cannot.
-func (s *Store) recover() error {
+func (s *Store) recover(last marked, found bool) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
@@ -29,6 +29,12 @@ func (s *Store) recover() error {
 	v := s.eng.view()
 	defer v.close()
 	if err := s.look(v, checkedBlocks, checkedContents); err != nil {
+		return err
+	}
+	if err := s.keepPromise(last, found); err != nil {
+		return err
+	}
+	if err := s.forgetBody(v); err != nil {
 		return err
 	}
 	rooted, err := s.forgetRoots(v)
@@ -157,8 +163,8 @@ func (s *Store) checkNumbers(v view, unfinished bool, pending uint64) (rooted ui
 	if err != nil {
 		return 0, err
 	}
-	if unfinished && headers == blocks+1 && pending == blocks {
-		headers--
+	if headers == blocks+1 && (!unfinished || pending == blocks) {
+		headers-- // its head was never written: forgetBody
 	}
 	switch {
 	case headers < blocks:
@@ -169,6 +175,26 @@ func (s *Store) checkNumbers(v view, unfinished bool, pending uint64) (rooted ui
 	}
 	rooted, _, err = countNumbers(v, tableRoot)
 	return min(rooted, blocks), err
+}
+
+// forgetBody removes what a block that was to be written in parts left above the head when the process died before the
+// mark: its body, or some of it, which nothing reads.
+func (s *Store) forgetBody(v view) error {
+	var writes []write
+	for _, table := range []byte{tableHeader, tableBody, tableResults, tableDiff, tableUndo, tableCert} {
+		err := v.scan(numKey(table, s.chain.blocks), nil, true, func(k, _ []byte) (bool, error) {
+			writes = append(writes, write{key: append([]byte(nil), k...)})
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	s.opts.Log.Warn("removing the beginning of a block that was never finished", "block", s.chain.blocks)
+	return s.eng.applySplit(writes)
 }
 
 // forgetRoots removes roots beyond the head or behind a hole: they can always be computed again.

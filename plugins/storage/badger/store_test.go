@@ -243,9 +243,9 @@ func bigBlock(c *testChain) *block {
 		list[felt.FromUint64(100+i)] = felt.FromUint64(1 + c.r.Uint64N(1<<40))
 	}
 	b := &block{diff: &ordov1.StateDiff{Storage: []*ordov1.ContractStorage{{Address: felt.FromUint64(3).Append(nil), Entries: list.pack()}}}}
-	hash := felt.FromUint64(77_000_000 + uint64(len(c.blocks))).Append(nil)
-	b.transactions = []*ordov1.Transaction{{Hash: hash}}
-	b.results = []*ordov1.TransactionResult{{Hash: hash, Status: ordov1.TransactionResult_SUCCEEDED}}
+	tx := testTransaction(felt.FromUint64(3), felt.FromUint64(77_000_000+uint64(len(c.blocks))), 1)
+	b.transactions = []*ordov1.Transaction{tx}
+	b.results = []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}}
 	return b
 }
 

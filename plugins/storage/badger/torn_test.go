@@ -15,7 +15,7 @@ import (
 )
 
 // tornTries is how many damaged copies TestTorn opens; ORDO_TORN_TRIES raises it.
-const tornTries = 40
+const tornTries = 12
 
 func tornChain() *testChain {
 	c := newTestChain(91)
@@ -84,6 +84,9 @@ func TestTorn(t *testing.T) {
 			if after := listing(t, dir); !maps.Equal(before, after) {
 				t.Errorf("%s: refused, and the files changed:\n%v\n%v", what, before, after)
 			}
+			if n%4 == 0 {
+				outcome = repairTorn(t, dir, c, what)
+			}
 		}
 		outcomes[outcome]++
 		kind := filepath.Ext(name)
@@ -141,6 +144,30 @@ func openTorn(t *testing.T, dir string, c *testChain, what string) string {
 		return "whole"
 	}
 	return fmt.Sprintf("%d less", len(c.blocks)-int(now.blocks))
+}
+
+// repairTorn repairs a store that was refused and looks at what comes out.
+func repairTorn(t *testing.T, dir string, c *testChain, what string) string {
+	asked := false
+	p, err := Repair(t.Context(), dir, RepairOptions{Agree: func(*Plan) bool { asked = true; return true }})
+	if err != nil {
+		if p == nil || p.Keeps > 0 || asked {
+			t.Errorf("%s: %v", what, err)
+		}
+		return "beyond repair"
+	}
+	if !asked || p.Nothing || len(p.Loses) == 0 && p.Keeps != uint64(len(c.blocks)) {
+		t.Errorf("%s: %+v", what, p)
+	}
+	if _, err := os.Stat(p.Copy); err != nil {
+		t.Errorf("%s: no copy is kept: %v", what, err)
+	}
+	r, err := Check(t.Context(), dir, nil)
+	if err != nil || r.Damaged || r.Blocks != p.Keeps {
+		t.Errorf("%s: after the repair: %+v, %v", what, r, err)
+	}
+	_ = os.RemoveAll(p.Copy)
+	return "repaired: " + openTorn(t, dir, c, what)
 }
 
 // copyDir copies a folder without the zeros at the ends of files.

@@ -16,7 +16,11 @@ import (
 func (s *Store) checkBlocks(v view, blocks, contents uint64) error {
 	c := s.chain
 	for num := c.blocks - min(c.blocks, blocks); num < c.blocks; num++ {
-		if _, err := s.checkBlock(v, num, num+contents >= c.blocks); err != nil {
+		_, err := s.checkBlock(v, num, num+contents >= c.blocks)
+		if err == nil {
+			_, err = s.diff(v, tableUndo, num)
+		}
+		if err != nil {
 			return fmt.Errorf("block %d is damaged: %w: %s", num, err, toRepair)
 		}
 	}
@@ -55,9 +59,6 @@ func (s *Store) checkBlock(v view, num uint64, contents bool) (*ordov1.Block, er
 	}
 	if n != int(h.StateDiffLength) {
 		return nil, fmt.Errorf("state diff of length %d, the header says %d", n, h.StateDiffLength)
-	}
-	if _, err := s.diff(v, tableUndo, num); err != nil {
-		return nil, fmt.Errorf("undo: %w", err)
 	}
 	if contents {
 		if err := checkContents(b); err != nil {

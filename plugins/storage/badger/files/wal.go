@@ -121,6 +121,20 @@ func ReadLog(name string, data []byte, f func(key, value []byte, deleted bool)) 
 	return l
 }
 
+// NextEnd is where the transaction that begins at an offset of a log ends; 0 when it does not.
+func NextEnd(data []byte, from int64) int64 {
+	for at := from; at < int64(len(data)); {
+		e, ok := readEntry(data[at:])
+		if !ok {
+			return 0
+		}
+		if at += e.length; e.meta&endOfTxn != 0 {
+			return at
+		}
+	}
+	return 0
+}
+
 // ends counts the ends of transactions in what lies behind a break, wherever entries begin.
 func ends(data []byte) (n int) {
 	for at := 0; at < len(data); {
