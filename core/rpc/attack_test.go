@@ -117,8 +117,8 @@ func returns(t *testing.T, before level) {
 	t.Errorf("before: %v; after: %v", before, now)
 }
 
-// attackable is a dev node that listens.
-func attackable(t *testing.T, change func(*Limits)) (s *Server, address string) {
+// attackWorld is a dev node whose stages make sense whatever is sent.
+func attackWorld(t testing.TB) *world {
 	w := devnetWorld(t)
 	w.server.Log = slog.New(slog.DiscardHandler)
 	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) { return fe(0xb10c2), nil }
@@ -127,7 +127,12 @@ func attackable(t *testing.T, change func(*Limits)) (s *Server, address string) 
 			delete(w.execution.verdicts, Key(fe(sender)))
 		}
 	}
-	s = limited(t, w, change)
+	return w
+}
+
+// attackable is one that listens.
+func attackable(t *testing.T, change func(*Limits)) (s *Server, address string) {
+	s = limited(t, attackWorld(t), change)
 	return s, serve(t, s)
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/creachadair/jrpc2"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
 )
 
 // right has a good value for every parameter name; the wrong ones are put in their places one by one.
@@ -196,6 +198,29 @@ func FuzzPost(f *testing.F) {
 			if a.Version != "2.0" || a.Error != nil && a.Error.Code == jrpc2.InternalError {
 				t.Fatalf("%q: answer %s", body, r.Body)
 			}
+		}
+	})
+}
+
+// FuzzMethod: whatever the parameters, each method answers with a result or an error of its own.
+func FuzzMethod(f *testing.F) {
+	w := attackWorld(f)
+	for method, bodies := range corpus(f, w.server) {
+		for _, body := range bodies {
+			var request struct{ Params json.RawMessage }
+			if json.Unmarshal(body, &request) == nil {
+				f.Add(method, []byte(request.Params))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, method string, params []byte) {
+		if _, ok := w.server.methods[method]; !ok || !json.Valid(params) || method == "devnet_mint" || method == "devnet_setTime" {
+			return // not a request of a method, or one that waits for the clock
+		}
+		r := httptest.NewRecorder()
+		w.server.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(mutate.Request(method, string(params)))))
+		if err := mutate.Check(method, r.Code, r.Body.Bytes()); err != nil {
+			t.Fatalf("%s %s: %v: %s", method, params, err, r.Body)
 		}
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
@@ -79,5 +81,49 @@ func FuzzFelts(f *testing.F) {
 				t.Fatalf("element %d: %x, %v", i, one, err)
 			}
 		}
+	})
+}
+
+// FuzzValues: whatever is read is what the text says, and nothing is read that the text does not hold.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{`"0x1f"`, `17`, `-1`, `1e3`, `"a\u00e9"`, `"\ud800"`, `true`, `null`, `{"a":[1,{"b":null}]}`, `[[]]`, ` 7 `, `"0x` + "ffffffffffffffff" + `"`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if !json.Valid(raw) {
+			return // the server looks first
+		}
+		if n, err := Number(raw); err == nil {
+			var same uint64
+			if json.Unmarshal(raw, &same) != nil || same != n {
+				t.Fatalf("%s is read as %d", raw, n)
+			}
+		}
+		if n, err := Uint64(raw); err == nil {
+			if wide, err := Uint128(raw); err != nil || new(big.Int).SetBytes(wide).Uint64() != n {
+				t.Fatalf("%s is read as %d and %x: %v", raw, n, wide, err)
+			}
+		}
+		if text, err := String(raw); err == nil {
+			var same string
+			if json.Unmarshal(raw, &same) != nil || same != text && utf8.Valid(raw) {
+				t.Fatalf("%s is read as %q", raw, text)
+			}
+		}
+		if v, err := Bool(raw); err == nil && string(bytes.TrimSpace(raw)) != map[bool]string{true: "true", false: "false"}[v] {
+			t.Fatalf("%s is read as %v", raw, v)
+		}
+		o, err := ParseObject(raw)
+		if err != nil {
+			return
+		}
+		for name := range o.fields {
+			if !o.Has(name) && string(bytes.TrimSpace(o.fields[name])) != "null" {
+				t.Fatalf("%q is there and not there", name)
+			}
+			o.Felts(name)
+			o.Flags(name, true, "A", "B")
+		}
+		_ = o.Done()
 	})
 }
