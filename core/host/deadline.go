@@ -120,11 +120,14 @@ type timedStream struct {
 	timer   *time.Timer
 }
 
-var errOverdue = errors.New("overdue")
+// overdueError is why a stream was cancelled.
+type overdueError struct{ why string }
+
+func (e *overdueError) Error() string { return e.why }
 
 func (s *timedStream) fire(what string) {
 	why := fmt.Sprintf("%s: %s within %s", s.name, what, s.limit)
-	s.cancel(fmt.Errorf("%w: %s", errOverdue, why))
+	s.cancel(&overdueError{why})
 	go s.overdue(why + ": killed by the node")
 }
 
@@ -179,8 +182,8 @@ func (s *timedStream) explain(err error) error {
 	if err == nil || s.ctx.Err() == nil || status.Code(err) != codes.Canceled {
 		return err
 	}
-	if cause := context.Cause(s.ctx); errors.Is(cause, errOverdue) {
-		return status.Error(codes.DeadlineExceeded, cause.Error())
+	if cause, ok := errors.AsType[*overdueError](context.Cause(s.ctx)); ok {
+		return status.Error(codes.DeadlineExceeded, cause.why)
 	}
 	return err
 }

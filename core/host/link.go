@@ -18,7 +18,7 @@ type Link struct {
 	mu   sync.Mutex
 	conn grpc.ClientConnInterface // nil: away
 	why  string
-	back chan struct{} // closed when a life comes; nil while there is one
+	back chan struct{} // closed when a life is ready; nil while one is
 }
 
 // NewLink makes a link without a life. The name is how errors call it: "storage/badger".
@@ -26,11 +26,17 @@ func NewLink(name string) *Link {
 	return &Link{name: name, why: "not started yet", back: make(chan struct{})}
 }
 
-// Attach forwards to a life from now on.
+// Attach forwards to a life from now on. Patient callers wait until it is Ready.
 func (l *Link) Attach(conn grpc.ClientConnInterface) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conn = conn
+}
+
+// Ready lets patient callers use the life: it has been told all that it needs to answer them.
+func (l *Link) Ready() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.back != nil {
 		close(l.back)
 		l.back = nil
@@ -54,7 +60,7 @@ func (l *Link) life() (grpc.ClientConnInterface, <-chan struct{}, error) {
 	if l.conn == nil {
 		return nil, l.back, status.Errorf(codes.Unavailable, "%s: away: %s", l.name, l.why)
 	}
-	return l.conn, nil, nil
+	return l.conn, l.back, nil
 }
 
 // Invoke implements grpc.ClientConnInterface.
@@ -90,8 +96,11 @@ func (p *patient) wait(ctx context.Context) (grpc.ClientConnInterface, error) {
 	defer timer.Stop()
 	for {
 		conn, back, err := p.link.life()
-		if err == nil {
+		if back == nil {
 			return conn, nil
+		}
+		if err == nil {
+			err = status.Errorf(codes.Unavailable, "%s: away: it is back and not ready yet", p.link.name)
 		}
 		select {
 		case <-back:

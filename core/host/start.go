@@ -321,9 +321,13 @@ func (p *Plugin) withLastWords(err error) error {
 	if p.process == nil {
 		return err
 	}
+	grace := 300 * time.Millisecond
+	if status.Code(err) == codes.Unavailable { // the connection broke: its end is near
+		grace = 3 * time.Second
+	}
 	select {
 	case <-p.exited:
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(grace):
 		return err
 	}
 	if words := p.process.output.lastWords(); words != "" {

@@ -84,6 +84,7 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 		if err := s.attach(p); err != nil {
 			return nil, err
 		}
+		s.ready(stage)
 	}
 	return s, nil
 }
@@ -154,7 +155,7 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 			}
 			p.log.Error("the plugin has ended and is started again", "why", death.Why, "generation", death.Generation,
 				"in", pause.Round(time.Millisecond), "restarts left", o.Restarts-len(spent.deaths))
-			if !s.sleep(pause) || !s.ready(stage) {
+			if !s.sleep(pause) || !s.needs(stage) {
 				return
 			}
 			next, err := s.set.Restart(s.ctx, stage)
@@ -170,7 +171,10 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 				}
 			}
 			if err == nil {
-				s.regained(stage)
+				s.ready(stage)
+				s.mu.Lock()
+				s.stages[stage].restarts++
+				s.mu.Unlock()
 				break
 			}
 			death = Death{At: time.Now(), Generation: s.set.generation(stage), Why: err.Error()}
@@ -182,8 +186,8 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 	}
 }
 
-// ready waits for the stages that a start needs: execution reads from storage while it is configured.
-func (s *Supervisor) ready(stage ordov1.Stage) bool {
+// needs waits for the stages that a start needs: execution reads from storage while it is configured.
+func (s *Supervisor) needs(stage ordov1.Stage) bool {
 	for stage == ordov1.Stage_STAGE_EXECUTION {
 		s.mu.Lock()
 		up, change := s.stages[ordov1.Stage_STAGE_STORAGE].up, s.change
@@ -249,10 +253,12 @@ func (s *Supervisor) lose(stage ordov1.Stage, death Death) {
 	s.changed()
 }
 
-func (s *Supervisor) regained(stage ordov1.Stage) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stages[stage].restarts++
+// ready opens the links to those who only ask.
+func (s *Supervisor) ready(stage ordov1.Stage) {
+	s.links[stage].Ready()
+	if stage == ordov1.Stage_STAGE_STORAGE {
+		s.read.Ready()
+	}
 }
 
 // changed tells those who wait for a stage. Under mu.
