@@ -167,10 +167,9 @@ func hits(windows []window, s *sight) (single, many bool) {
 	return single, many
 }
 
-// overlaps: what is accepted is seen a moment after it was; a block that was shown before a strike may be built again until
-// some time after it.
+// overlaps: the strike fell, or was not over, between the first sight of the block and its acceptance.
 func overlaps(w window, s *sight) bool {
-	return w.from.Before(s.last.Add(2*time.Second)) && w.to.After(s.first.Add(-time.Second))
+	return w.to.After(s.first) && (s.accepted.IsZero() || w.from.Before(s.accepted))
 }
 
 func during(windows []window, s *sight) (text string) {

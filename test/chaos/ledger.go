@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,7 +114,7 @@ func (l *ledger) refuse(e *entry, why string) {
 func (l *ledger) fault(err error) {
 	what := "no answer"
 	if e := (*client.Error)(nil); errors.As(err, &e) {
-		what = e.Message
+		what = strings.TrimSpace(e.Message + " " + string(e.Data))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

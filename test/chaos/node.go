@@ -317,3 +317,24 @@ func (n *node) lastWords(lines int) string {
 	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
+
+// why is what the last life said about its end.
+func (n *node) why() string {
+	raw, err := os.ReadFile(n.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	var found []string
+	for line := range strings.Lines(string(raw)) {
+		switch {
+		case strings.HasPrefix(line, "--- ") && strings.HasSuffix(line, "begins\n"):
+			found = nil
+		case strings.HasPrefix(line, "ordo: "), strings.Contains(line, "fault="), strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
+			found = append(found, line)
+		}
+	}
+	if found == nil {
+		return n.lastWords(12)
+	}
+	return strings.Join(found, "")
+}

@@ -29,6 +29,7 @@ type observer struct {
 type sight struct {
 	order       []string // the longest
 	first, last time.Time
+	accepted    time.Time
 	times       int
 	again       int    // how often the order was shorter than before: a rebuilt block
 	conflict    string // an order that the longest does not begin with
@@ -134,6 +135,9 @@ func (o *observer) take(b client.Block) {
 	defer o.mu.Unlock()
 	o.accepted = append(o.accepted, b)
 	o.head, o.moved = b.Number, time.Now()
+	if s := o.sights[b.Number]; s != nil {
+		s.accepted = o.moved
+	}
 }
 
 // standing tells how far the chain is, and since when it is there.

@@ -75,7 +75,7 @@ func (p *planner) next() strike {
 		again := p.one()
 		again.pause = p.between(0, 400*time.Millisecond)
 		if s.has(core) { // a start takes longer: hit all of it
-			again.pause = p.between(0, 2*time.Second)
+			again.pause = p.between(0, 900*time.Millisecond)
 		}
 		s.again = &again
 	}
