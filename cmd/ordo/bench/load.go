@@ -114,13 +114,7 @@ func defaultLoad() loadOptions {
 
 // runLoad loads each node in turn. What the runs before a failed one found comes with the error.
 func runLoad(ctx context.Context, o loadOptions) (*LoadReport, error) {
-	installed, err := machine.Installed()
-	if err != nil {
-		return nil, err
-	}
-	wei, _ := new(big.Float).Mul(big.NewFloat(o.fund), big.NewFloat(1e18)).Int(nil)
-	o.Fund, o.Contracts, o.Progress = wei, installed.Contracts, progressOutput(o.quiet)
-	if err := o.Check(); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
 	report := &LoadReport{Environment: environment()}
@@ -147,6 +141,17 @@ func runLoad(ctx context.Context, o loadOptions) (*LoadReport, error) {
 		}
 	}
 	return report, nil
+}
+
+// complete fills in what follows from the rest, and checks all.
+func (o *loadOptions) complete() error {
+	installed, err := machine.Installed()
+	if err != nil {
+		return err
+	}
+	wei, _ := new(big.Float).Mul(big.NewFloat(o.fund), big.NewFloat(1e18)).Int(nil)
+	o.Fund, o.Contracts, o.Progress = wei, installed.Contracts, progressOutput(o.quiet)
+	return o.Check()
 }
 
 // onOwnNode runs something on a node that is started for it; data names a chain to go on from.

@@ -23,6 +23,7 @@ type devNode struct {
 
 	cmd    *exec.Cmd
 	errors *tail
+	ready  chan string
 	done   chan struct{}
 	err    error
 }
@@ -30,14 +31,34 @@ type devNode struct {
 // readyTimeout is for the start; a store of many millions of keys takes its time.
 const readyTimeout = 5 * time.Minute
 
-// startNode runs `ordo dev` from this binary, with its chain, and what has to survive a crash, in dir.
+// startNode runs `ordo dev` from this binary, with its chain, and what has to survive a crash, in dir, and waits until it
+// is ready.
 func startNode(ctx context.Context, dir string, args ...string) (*devNode, error) {
+	n, err := launch(dir, nil, append([]string{"--port", "0"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case n.URL = <-n.ready:
+		return n, nil
+	case <-n.done:
+		return nil, fmt.Errorf("ordo dev ended before it was ready: %w: %s", n.end(), n.errors)
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), n.stop())
+	case <-time.After(readyTimeout):
+		return nil, errors.Join(fmt.Errorf("ordo dev is not ready after %v: %s", readyTimeout, n.errors), n.stop())
+	}
+}
+
+// launch starts the process.
+func launch(dir string, env []string, args ...string) (*devNode, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	n := &devNode{Data: dir, errors: &tail{}, done: make(chan struct{})}
-	n.cmd = exec.Command(self, append([]string{"dev", "--port", "0", "--data-dir", dir}, args...)...)
+	n := &devNode{Data: dir, errors: &tail{}, done: make(chan struct{}), ready: make(chan string, 1)}
+	n.cmd = exec.Command(self, append([]string{"dev", "--data-dir", dir}, args...)...)
+	n.cmd.Env = append(os.Environ(), env...)
 	n.cmd.Stderr = n.errors
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctrl-C is for us: we stop it in order
 	out, err := n.cmd.StdoutPipe()
@@ -48,28 +69,26 @@ func startNode(ctx context.Context, dir string, args ...string) (*devNode, error
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
 	}
-	url := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			if at, ok := strings.CutPrefix(lines.Text(), "ordo listening on "); ok {
-				url <- at
+				n.ready <- at
 			}
 		}
 		_, _ = io.Copy(io.Discard, out)
 		n.err = n.cmd.Wait()
 		close(n.done)
 	}()
-	select {
-	case n.URL = <-url:
-		return n, nil
-	case <-n.done:
-		return nil, fmt.Errorf("ordo dev: %w: %s", errors.Join(n.err, errors.New("it ended before it was ready")), n.errors)
-	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), n.stop())
-	case <-time.After(readyTimeout):
-		return nil, errors.Join(fmt.Errorf("ordo dev is not ready after %v: %s", readyTimeout, n.errors), n.stop())
+	return n, nil
+}
+
+// end is why the process ended.
+func (n *devNode) end() error {
+	if n.err != nil {
+		return n.err
 	}
+	return errors.New("exit status 0")
 }
 
 func (n *devNode) pid() int { return n.cmd.Process.Pid }
@@ -99,8 +118,8 @@ type tail struct {
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.all = append(t.all, p...); len(t.all) > 4<<10 {
-		t.all = t.all[len(t.all)-(2<<10):]
+	if t.all = append(t.all, p...); len(t.all) > 64<<10 {
+		t.all = t.all[len(t.all)-(32<<10):]
 	}
 	return len(p), nil
 }
