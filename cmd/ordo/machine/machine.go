@@ -122,9 +122,6 @@ func (m *Machine) openJournal() (*journal.Recovery, error) {
 	if m.journal, found, err = journal.Open(m.folder, journal.Options{Chain: m.config.ChainID}); err != nil {
 		return nil, err
 	}
-	if found.Torn != nil {
-		m.log.Warn("the journal ended in the middle of a write that nobody was told of: it was cut off", "where", found.Torn.String())
-	}
 	return found, nil
 }
 
