@@ -114,6 +114,7 @@ func dieAt(t *testing.T, c *testChain, at int) {
 	}
 	answered, reverted := strings.Count(string(out), "answered"), strings.Count(string(out), "reverted")
 	o := faultOptions()
+	o.SyncWrites = false // what died is dead
 	s, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +252,9 @@ func TestPowerCut(t *testing.T) {
 				if err := mk.write(marked{blocks: uint64(now.blocks - 1)}); err != nil {
 					t.Fatal(err)
 				}
-				s, err := Open(at, faultOptions())
+				o := faultOptions()
+				o.SyncWrites = false // the cut is behind us
+				s, err := Open(at, o)
 				if err != nil {
 					t.Fatalf("cut at %d of block %d (%d to %d): %v", cut, now.blocks-1, start, end, err)
 				}

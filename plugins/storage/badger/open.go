@@ -227,7 +227,14 @@ func (s *Store) Close() error {
 	err := s.roots.stop()
 	s.readers.Wait()
 	s.blobs.close()
-	err = errors.Join(err, s.eng.close())
-	err = errors.Join(err, s.mark.close(blocks, err == nil && !s.roots.failedState()))
+	clean := err == nil && !s.roots.failedState()
+	if full := s.eng.room(uint64(2 * s.opts.MemTableSize)); full != nil {
+		// Badger would write its tables in memory out, and die of it. They are in its log too.
+		s.opts.Log.Warn("the disk is full: the database is left to its log, which the next start reads", "error", full)
+		clean = false
+	} else {
+		err = errors.Join(err, s.eng.close())
+	}
+	err = errors.Join(err, s.mark.close(blocks, clean && err == nil))
 	return errors.Join(err, s.unlock())
 }

@@ -93,7 +93,10 @@ func (w *rootWorker) run() {
 		}
 		if c.rooted < c.blocks {
 			err := w.step()
-			if errors.Is(err, errNoRoom) && w.rest(fullAgain) {
+			if errors.Is(err, errNoRoom) {
+				if !w.rest(fullAgain) {
+					return // the next start computes them
+				}
 				continue
 			}
 			if err != nil {
@@ -131,7 +134,10 @@ func (w *rootWorker) stop() error {
 	if w.hasCheckpoint && w.checkpoint == w.next || w.failedState() {
 		return nil
 	}
-	return w.writePages()
+	if err := w.writePages(); !errors.Is(err, errNoRoom) {
+		return err
+	}
+	return nil // an older checkpoint is as good
 }
 
 func (w *rootWorker) failedState() bool {

@@ -114,7 +114,6 @@ func TestTorn(t *testing.T) {
 // openTorn opens a damaged store and checks what it serves.
 func openTorn(t *testing.T, dir string, c *testChain, what string) string {
 	o := testOptions()
-	o.SyncWrites = true
 	promised, _ := peekMark(dir)
 	s, err := Open(dir, o)
 	if err != nil {
