@@ -68,11 +68,11 @@ func (s *heights) admissible(step Step) error {
 		if len(step.Block) == 0 {
 			return refuse("the step names no block")
 		}
+		if step.Kind == Ordered {
+			return nil // of no use when it comes late, and no harm
+		}
 		if step.Height < s.heads.Committed {
 			return refuse("it is committed")
-		}
-		if step.Kind == Ordered {
-			return nil
 		}
 		fallthrough
 	case Committed:

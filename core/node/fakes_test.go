@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -48,6 +49,8 @@ const (
 	reverts
 	rejects
 	breaks // the stream of the build, once
+	hangs  // once
+	kills  // the process, always
 )
 
 type fakeExecution struct {
@@ -61,6 +64,8 @@ type fakeExecution struct {
 	closed map[uint64]map[pool.Key]uint64
 	broken map[pool.Key]bool // transactions that have broken a stream
 	dead   bool
+	delay  time.Duration // of each transaction
+	die    func()        // ends the process
 }
 
 func (f *fakeExecution) nonce(ctx context.Context, overlay map[pool.Key]uint64, account pool.Key) (uint64, error) {
@@ -158,6 +163,7 @@ func (f *fakeExecution) Build(stream ordov1.Execution_BuildServer) error {
 func (f *fakeExecution) execute(ctx context.Context, overlay, changed map[pool.Key]uint64, tx *ordov1.Transaction) (*ordov1.TransactionResult, error) {
 	r := &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED, ActualFee: u128(7), Gas: &ordov1.Gas{L2Gas: 5}, DaGas: &ordov1.Gas{},
 		Events: []*ordov1.Event{{FromAddress: tx.Sender, Keys: num(1), Data: tx.Nonce}}}
+	time.Sleep(f.delay)
 	sender := pool.Key(tx.Sender)
 	nonce, err := f.nonce(ctx, overlay, sender)
 	if err != nil {
@@ -181,6 +187,18 @@ func (f *fakeExecution) execute(ctx context.Context, overlay, changed map[pool.K
 		if !before {
 			return nil, status.Error(codes.Internal, "a worker panicked")
 		}
+	case what == hangs:
+		f.mu.Lock()
+		before := f.broken[pool.Key(tx.Hash)]
+		f.broken[pool.Key(tx.Hash)] = true
+		f.mu.Unlock()
+		if !before {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	case what == kills:
+		f.die()
+		return nil, status.Error(codes.Unavailable, "the process is gone")
 	case what == reverts:
 		r.Status, r.Reason, r.Events = ordov1.TransactionResult_REVERTED, "out of luck", nil
 	}

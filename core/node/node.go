@@ -118,6 +118,8 @@ type Node struct {
 	marks   map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
 	orders  orders
 
+	storedTo, rootedTo, markedTo uint64 // as this life of the node saw it, of the loop
+
 	livesMu sync.Mutex
 	lives   [stages]*life // the newest, at work or lost
 	noRoom  string        // why storage takes no block

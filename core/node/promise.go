@@ -66,6 +66,16 @@ func (n *Node) settled(c pipeline.Stored) {
 	}
 	n.noted(n.options.Journal.Settle(hashes(c.Items)...))
 	n.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
+	n.storedTo = c.Height
+	n.markRooted()
+}
+
+// markRooted notes roots in the order of the journal: a root may well come before the answer to its Commit.
+func (n *Node) markRooted() {
+	if height := min(n.storedTo, n.rootedTo); height > n.markedTo {
+		n.markedTo = height
+		n.mark(journal.Step{Kind: journal.Rooted, Height: height})
+	}
 }
 
 func hashes(items []pipeline.Item) []pool.Key {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -27,6 +28,7 @@ type fakeStorage struct {
 	blocks []*ordov1.Block
 	nonces map[pool.Key][]byte
 	bell   chan struct{}
+	full   bool          // no room for another block
 	lie    bool          // about block hashes
 	slow   time.Duration // before every root
 }
@@ -41,7 +43,7 @@ func (f *fakeStorage) Head(context.Context, *ordov1.HeadRequest) (*ordov1.HeadRe
 	if len(f.blocks) == 0 {
 		return &ordov1.HeadResponse{Empty: true}, nil
 	}
-	h := &ordov1.HeadResponse{Height: uint64(len(f.blocks) - 1)}
+	h := &ordov1.HeadResponse{Height: uint64(len(f.blocks) - 1), PartialHash: f.blocks[len(f.blocks)-1].Header.PartialHash}
 	for _, b := range f.blocks {
 		if len(b.Header.Hash) > 0 {
 			h.Rooted, h.RootHeight, h.StateRoot, h.BlockHash = true, b.Header.Context.Number, b.Header.StateRoot, b.Header.Hash
@@ -72,6 +74,10 @@ func (f *fakeStorage) Commit(stream ordov1.Storage_CommitServer) error {
 	defer f.mu.Unlock()
 	height := b.Header.Context.Number
 	switch {
+	case f.full:
+		return status.Error(codes.ResourceExhausted, "commit: 1 MB is free, 64 MB are needed: make room")
+	case height < uint64(len(f.blocks)) && bytes.Equal(f.blocks[height].Header.PartialHash, b.Header.PartialHash):
+		return stream.SendAndClose(&ordov1.CommitResponse{Height: height, Repeated: true})
 	case height != uint64(len(f.blocks)):
 		return status.Errorf(codes.FailedPrecondition, "block %d after %d blocks", height, len(f.blocks))
 	case int(b.Header.TransactionCount) != len(b.Transactions) || len(b.Transactions) != len(b.Results):

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -177,7 +176,8 @@ func (n *Node) accept(root *ordov1.Root) {
 		return
 	}
 	n.at[ordov1.Stage_STAGE_STORAGE].owes.less(1)
-	n.mark(journal.Step{Kind: journal.Rooted, Height: root.Height})
+	n.rootedTo = root.Height
+	n.markRooted()
 	n.chain.Accept(header)
 	n.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))
 }

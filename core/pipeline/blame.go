@@ -7,9 +7,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// deadly is how many times execution must have ended with a transaction in its hands, the last time with that one alone,
-// before the transaction is held to be the cause.
-const deadly = 3
+// A transaction is held to be the cause when execution has ended so many times with it in its hands, and so many times with
+// nothing else. Whoever kills from outside hits the same one so often only by an unlikely chance.
+const (
+	deadly = 3
+	alone  = 2
+)
 
 // Pauses before an attempt that broke off is tried again: doubled from the first to the last. After triesToDoubt in a row
 // the process itself is doubted.
@@ -20,11 +23,12 @@ const (
 )
 
 // blame finds the transaction that ends execution. It is among those that were handed over and not answered, each time. From the
-// second time on they are handed over one by one, so the third time there is only one left: three deaths in all, which a
-// budget of restarts survives. When it is the closing that ends execution, the attempt is halved instead.
+// second time on they are handed over one by one, so the third time there is only one left, and the fourth is the proof:
+// few deaths, which a budget of restarts survives. When it is the closing that ends execution, the attempt is halved instead.
 type blame struct {
 	deaths   int
 	low, up  int // whoever it is, it is one of these
+	alone    int // deaths with one only
 	closings int
 }
 
@@ -32,9 +36,12 @@ func (b *blame) add(low, up int) {
 	if b.deaths > 0 && max(low, b.low) < min(up, b.up) {
 		b.deaths++
 		b.low, b.up = max(low, b.low), min(up, b.up)
-		return
+	} else {
+		b.deaths, b.alone, b.low, b.up = 1, 0, low, up // another cause
 	}
-	b.deaths, b.low, b.up = 1, low, up // another cause
+	if up-low == 1 {
+		b.alone++
+	}
 }
 
 // careful says how many may be handed over together, and in how many chunks.
@@ -85,9 +92,11 @@ func (m *Machine) interrupt(a *attempt, why string, blamed bool) error {
 	a.inside, a.kept, a.cut = nil, nil, false
 	switch {
 	case wasClosing:
-		a.blame.closings++
 		a.suspect = false
-		if blamed && a.blame.closings >= deadly-1 {
+		if !blamed {
+			break
+		}
+		if a.blame.closings++; a.blame.closings >= deadly {
 			return m.halve(a, up, why)
 		}
 	case up > low:
@@ -106,7 +115,7 @@ func (m *Machine) accuse(a *attempt, why string) error {
 	a.suspect = false
 	b := &a.blame
 	b.add(a.suspects[0], a.suspects[1])
-	if b.deaths < deadly || a.suspects[1]-a.suspects[0] > 1 {
+	if b.deaths < deadly || b.alone < alone {
 		return nil
 	}
 	return m.convict(a, b.low, fmt.Sprintf("execution ended %d times while running this transaction: %s", b.deaths, why))
@@ -162,7 +171,7 @@ func (m *Machine) halve(a *attempt, n int, why string) error {
 	switch {
 	case !a.pooled:
 		return nil // its content is not ours to choose: the budget of restarts ends this
-	case n == 1 && a.blame.closings >= deadly:
+	case n == 1 && a.blame.closings > deadly:
 		return m.convict(a, 0, fmt.Sprintf("execution ended %d times while closing a block of this transaction alone: %s", a.blame.closings, why))
 	case n > 1:
 		half := (n + 1) / 2

@@ -135,6 +135,9 @@ func (m *Machine) orphan() {
 		if !heir.pooled {
 			// It may stand on the lease of the one that it repeats.
 			heir.pooled, heir.order, heir.limit = true, heir.source, 0
+			if len(heir.items) > len(heir.order) { // it took over a stream that had been given more
+				heir.order = heir.items
+			}
 			m.pool.Rewind(heir.lease, 0)
 			m.pool.Lease(heir.lease, keys(heir.order))
 		}

@@ -449,7 +449,7 @@ func (c *chaos) finish() {
 				answer.Actions = c.actions()
 			} else if found > 0 {
 				answer.Actions = append(answer.Actions, &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: found, Value: c.built[found]}}})
-			} else if c.open == 0 {
+			} else if c.open == 0 || !c.tried[c.attempt] {
 				c.attempt++
 				c.tried[c.attempt] = true
 				answer.Actions = append(answer.Actions, c.action(fmt.Sprintf("build attempt=%d empty", c.attempt)), c.action(fmt.Sprintf("seal attempt=%d", c.attempt)))
