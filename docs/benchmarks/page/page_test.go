@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPage: what was measured is on the page with its machine and command; what was not is left out.
+func TestPage(t *testing.T) {
+	dir := t.TempDir()
+	if err := write(dir); err == nil {
+		t.Error("a page of nothing")
+	}
+	result := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, "raw"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		where := `"processor":"Test CPU","processors":2,"memory_mb":4096,"kernel":"6.1","go":"go1","load_average":3,"command":"ordo bench test"`
+		if err := os.WriteFile(filepath.Join(dir, "raw", name+".json"), []byte("{"+where+","+text+"}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := `{"target":"http://a","kind":"swaps","model":"closed","depth":3,"accounts":9,"accepted_on_l2":700,"tx_per_second":350,"accepted_per_second":[300,400],` +
+		`"account_class":"0x1","accepted_ms":{"p50":10,"p99":20},"processes":[{"name":"ordo","cpu_seconds":7,"rss_mb":50,"peak_rss_mb":60}]}`
+	result("load-closed", `"runs":[`+run+`]`)
+	result("load-open", `"runs":[`+strings.Replace(run, `"closed"`, `"open","rate":5`, 1)+`]`)
+	result("load-kinds", `"runs":[`+run+`]`)
+	result("exec", `"runs":[{"transactions":1000,"workers":2,"engine":"vm","plugin":{"tx_per_second":95},"bare":{"tx_per_second":100},"ratio":0.95}]`)
+	result("commit", `"run":{"leaves":8,"transfers":2,"cores":1,"ordo":{"ms":5},"gnark":{"ms":60},"ratio":12}`)
+	result("hop", `"hops":[{"end":"go","batch":1,"us_per_call":70},{"end":"go","batch":10,"us_per_call":90},{"end":"go","tls":true,"batch":1,"us_per_call":80}],"not_measured":["python: stat /a/b/plugin: no such file"]`)
+	result("start", `"cold":{"median_ms":900,"all_ms":[900],"phases":[{"until":"first answer","ms":900}]},"warm":{"median_ms":400,"all_ms":[400],"phases":[{"until":"first answer","ms":400}]}`)
+	result("growth", `"state":[{"keys":1000,"tx_per_second":500},{"keys":100000,"tx_per_second":490}],"blocks":[{"transactions":10,"execute_ms":8},{"transactions":100,"execute_ms":70,"seal_ms":3}],"pool":[{"waiting":10,"admit_us":2,"take_us":1},{"waiting":1000,"admit_us":2,"take_us":1}]`)
+	if err := write(dir); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| ordo dev | swaps | closed, 3 each | 9 | 700 | **350** |", "| ordo | 7.0 s | 10.000 ms | 50 MB | 60 MB |", "open, 5 tx/s",
+		"Test CPU, 2 processors, 4.0 GB, Linux 6.1", "Command: `ordo bench test`", "**The machine was busy", "| vm | 2 | 95 | 100 | **0.950** |",
+		"a ratio of **12.0**", "| go | yes | 1 |", "Not measured: python (plugin: no such file).", "warm **400 ms**", "| 100000 | **490** |",
+	} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("no %q in\n%s", want, raw)
+		}
+	}
+	for _, name := range []string{"load-closed", "load-open", "load-kinds", "exec", "commit", "hop", "start", "growth-state", "growth-blocks", "growth-pool"} {
+		picture, err := os.ReadFile(svg(dir, name))
+		if err != nil || !strings.Contains(string(picture), "<svg") || !strings.Contains(string(raw), "("+name+".svg)") {
+			t.Errorf("%s.svg: %v", name, err)
+		}
+	}
+}
