@@ -134,13 +134,21 @@ func (l *lanes) permute(n int) {
 	for r := range l.c.first {
 		full(&x, sq, &l.c.first[r])
 	}
-	a, b, c := x[0], x[1], x[2]
+	a, b, c := x[0], x[1], x[2] // b holds half of a+b here
+	for i := range a {
+		branchless.Add(&b[i], &b[i], &a[i])
+		half(&b[i])
+	}
 	for r := range l.c.partial {
 		k := &l.c.partial[r]
 		cubeAll(c, sq)
 		for i := range a {
-			mix(&a[i], &b[i], &c[i], k)
+			mixPartial(&a[i], &b[i], &c[i], k)
 		}
+	}
+	for i := range a {
+		w := b[i]
+		unmix(&a[i], &b[i], &w)
 	}
 	addAll(a, &l.c.between[0])
 	addAll(b, &l.c.between[1])

@@ -52,7 +52,7 @@ func derive() *constants {
 			c.partial[r-1] = carry[2]
 		}
 		carry[2].SetZero()
-		carry.mixPartial(new(fp.Element))
+		mix(&carry[0], &carry[1], &carry[2], new(fp.Element))
 	}
 	next(fullRounds + partialRounds)
 	// The first round after the partial ones has a constant in each lane. The partial round before it can add only one, and

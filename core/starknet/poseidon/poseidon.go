@@ -78,10 +78,14 @@ func (s *state) permute(c *constants) {
 		s.cubes()
 		s.mix(&c.first[r])
 	}
+	var w fp.Element
+	branchless.Add(&w, &s[0], &s[1])
+	half(&w)
 	for r := range c.partial {
 		cube(&s[2])
-		s.mixPartial(&c.partial[r])
+		mixPartial(&s[0], &w, &s[2], &c.partial[r])
 	}
+	unmix(&s[0], &s[1], &w)
 	branchless.Add(&s[0], &s[0], &c.between[0])
 	branchless.Add(&s[1], &s[1], &c.between[1])
 	for r := range c.last {
@@ -103,11 +107,9 @@ func (s *state) mix(k *[3]fp.Element) {
 	branchless.Add(&s[1], &s[1], &k[1])
 }
 
-// mixPartial is mix where only the last lane has a constant.
-func (s *state) mixPartial(k *fp.Element) { mix(&s[0], &s[1], &s[2], k) }
-
+// cube leaves x below 2p; what follows takes it so.
 func cube(x *fp.Element) {
 	var sq fp.Element
-	sq.Square(x)
-	x.Mul(x, &sq)
+	branchless.Square(&sq, x)
+	branchless.Mul(x, x, &sq)
 }

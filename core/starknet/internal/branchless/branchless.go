@@ -33,7 +33,7 @@ func Sub(z, x, y *fp.Element) {
 	restore(z, t0, t1, t2, t3, -c)
 }
 
-// Fold sets z to the number below the prime that the words stand for, modulo the prime; they are below 8 times the prime.
+// Fold sets z to the number below the prime that the words stand for, modulo the prime.
 //
 // 2^251 is -(17*2^192+1) modulo the prime, so the bits from 251 on are cut off and subtracted at two places.
 func Fold(z *fp.Element, t0, t1, t2, t3 uint64) {
