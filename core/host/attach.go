@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -32,15 +34,25 @@ func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	if err := p.makeRunDir(); err != nil {
 		return nil, err
 	}
-	security := []grpc.DialOption{grpc.WithIdleTimeout(0), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, address)
-	})}
+	// A connection that breaks is not made again: whoever answers then may be another process.
+	once := func() grpc.DialOption {
+		var made atomic.Bool
+		return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			if made.Load() {
+				return nil, errLost
+			}
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, address)
+			made.Store(err == nil)
+			return conn, err
+		})
+	}
+	security := []grpc.DialOption{grpc.WithIdleTimeout(0)}
 	if config != nil {
 		security = append(security, grpc.WithTransportCredentials(credentials.NewTLS(config)), grpc.WithAuthority(config.ServerName))
 	}
-	if p.control, err = sdk.Dial(address, append(security, grpc.WithMaxHeaderListSize(1<<20))...); err == nil {
-		p.data, err = sdk.Dial(address, append(security, p.interceptors()...)...)
+	if p.control, err = sdk.Dial(address, slices.Concat(security, []grpc.DialOption{once(), grpc.WithMaxHeaderListSize(1 << 20)})...); err == nil {
+		p.data, err = sdk.Dial(address, slices.Concat(security, p.interceptors(), []grpc.DialOption{once()})...)
 	}
 	if err != nil {
 		p.removeRunDir()
@@ -56,6 +68,7 @@ func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 		p.stop()
 		return nil, err
 	}
+	p.data.Connect()
 	go p.watchConnection()
 	return p, nil
 }
@@ -87,23 +100,31 @@ func (p *Plugin) reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.options.StartTimeout)
 	defer cancel()
 	// The connection's own errors say what is wrong; waiting for it to be ready would hide them behind a deadline.
+	var cause error
 	for {
 		_, err := grpc_health_v1.NewHealthClient(p.control).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
 		if err == nil {
 			return nil
 		}
+		if strings.Contains(err.Error(), errLost.Error()) && cause != nil { // there was one, and it was of no use
+			if p.spec.TLSFiles.CA != "" {
+				return fmt.Errorf("%w: are the certificates of both sides of one authority?", cause)
+			}
+			return cause
+		}
+		if ctx.Err() == nil || cause == nil {
+			cause = err
+		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 			p.control.ResetConnectBackoff()
 		case <-ctx.Done():
-			return fmt.Errorf("no answer within %s: is it running there? %w", p.options.StartTimeout, err)
+			return fmt.Errorf("no answer within %s: is it running there? %w", p.options.StartTimeout, cause)
 		}
-		if ctx.Err() == nil {
-			continue
-		}
-		return fmt.Errorf("no answer within %s: is it running there? %w", p.options.StartTimeout, err)
 	}
 }
+
+var errLost = errors.New("the connection to it is lost")
 
 // watchConnection ends the life with its connection: whoever answers after that may be another process.
 func (p *Plugin) watchConnection() {
@@ -118,7 +139,7 @@ func (p *Plugin) watchConnection() {
 	}()
 	for state := p.control.GetState(); ; state = p.control.GetState() {
 		if state != connectivity.Ready {
-			p.Condemn("the connection to it is lost")
+			p.Condemn(errLost.Error())
 			return
 		}
 		if !p.control.WaitForStateChange(ctx, state) {

@@ -35,6 +35,8 @@ func patienceFor(method string) patience {
 		return patience{times: 1, lenient: true}
 	case "Compile":
 		return patience{times: 2, lenient: true}
+	case "Commit": // may wait for the roots of blocks before it
+		return patience{times: 5}
 	}
 	return patience{times: 1}
 }
@@ -94,7 +96,7 @@ func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 		return nil, err
 	}
 	name := method[strings.LastIndexByte(method, '/')+1:]
-	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit, overdue: c.overdue,
+	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit * patienceFor(method).times, overdue: c.overdue,
 		each: name == "Run", follows: name == "Roots", download: desc.ServerStreams && !desc.ClientStreams}
 	return timed, nil
 }

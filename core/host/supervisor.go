@@ -68,8 +68,9 @@ type watched struct {
 	up       bool
 	restarts uint64
 	last     *Death
-	doubts   int    // suspicions of the ordering stage since it last answered
-	answered uint64 // its answers then
+	late     bool      // the ordering stage was suspected, and has not answered since
+	answered uint64    // its answers then
+	spared   time.Time // when it was last killed for that
 	read     *grpc.ClientConn
 }
 
@@ -230,7 +231,7 @@ func (s *Supervisor) attach(p *Plugin) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.stages[stage]
-	w.up, w.read, w.doubts, w.answered = true, read, 0, 0
+	w.up, w.read, w.late = true, read, false
 	s.changed()
 	return nil
 }
@@ -281,11 +282,9 @@ func (s *Supervisor) giveUp(name string, spent *budget) {
 	})
 }
 
-// lateScores: a policy that is late now and then costs its rank, not its life.
-const lateScores = 5
-
 // Suspect is for callers that a stage lets down: a deadline that passed, a stream broken off. The plugin is killed and
-// started again; only ordering, whose lateness costs nothing but the rank, may be late a few times in a row.
+// started again. A late ordering plugin costs only the rank, and may be late because that is how it is: it is killed too, but
+// never so often that the budget would be spent on that.
 func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
 	if why == nil {
 		why = errors.New("a caller gives no reason")
@@ -298,25 +297,35 @@ func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
 	}
 	p := s.set.Plugin(stage)
 	if stage == ordov1.Stage_STAGE_ORDERING {
-		if got := p.meter.received(); got != w.answered {
-			w.answered, w.doubts = got, 0
-		}
-		if w.doubts++; w.doubts < lateScores {
+		w.late, w.answered = true, p.meter.received()
+		gap := s.options.Window / time.Duration(max(1, s.options.Restarts-1))
+		if s.options.Restarts == 0 || time.Since(w.spared) < gap {
 			s.mu.Unlock()
-			p.log.Warn("suspected", "why", why, "times", w.doubts, "killed after", lateScores)
+			p.log.Warn("is late and left alone: the node goes by arrival", "why", why)
 			return
 		}
+		w.spared = time.Now()
 	}
 	s.mu.Unlock()
-	go p.Condemn(fmt.Sprintf("killed by the node: %v", why))
+	go func() {
+		// A broken connection is often the first sign of an end that has its own reason.
+		select {
+		case <-p.Exited():
+		case <-time.After(lastBreath):
+			p.Condemn(fmt.Sprintf("killed by the node: %v", why))
+		}
+	}()
 }
+
+// lastBreath is how long the end of a process may come after the end of its connections.
+const lastBreath = 200 * time.Millisecond
 
 // State of a stage.
 type State string
 
 const (
 	Up       State = "up"
-	Degraded State = "degraded" // there, and does not answer its health check
+	Degraded State = "degraded" // there, and does not answer, or too late
 	Away     State = "away"     // ended, being started again
 )
 
@@ -340,7 +349,7 @@ func (s *Supervisor) Standings() []Standing {
 		switch {
 		case !w.up || p.ExitReason() != "":
 			standing.State = Away
-		case p.Silent() > 0 || w.doubts > 0:
+		case p.Silent() > 0 || w.late && p.meter.received() == w.answered:
 			standing.State = Degraded
 		}
 		s.mu.Unlock()

@@ -185,28 +185,29 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestSuspect: the callers' word kills a stage at once, and ordering when it is late again and again.
+// TestSuspect: the callers' word kills a stage; ordering, which is only late, never so often that it would end the node.
 func TestSuspect(t *testing.T) {
 	t.Parallel()
-	sup, set, d := supervised(t, host.Options{}, quick)
+	sup, set, d := supervised(t, host.Options{}, host.Supervision{Restarts: 3, Window: time.Minute, Backoff: 10 * time.Millisecond})
 	sup.Suspect(ordov1.Stage_STAGE_EXECUTION, errors.New("says nothing about its work"))
 	if lines := d.await(t, 2); !strings.Contains(lines[0], "killed by the node: says nothing about its work") {
 		t.Fatal(lines)
 	}
 	ordering := ordov1.Stage_STAGE_ORDERING
-	for range 3 { // with answers between
-		for range 4 {
-			sup.Suspect(ordering, errors.New("late"))
-		}
-		if _, err := score(set.Plugin(ordering), ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 5 {
-		sup.Suspect(ordering, errors.New("late"))
-	}
+	sup.Suspect(ordering, errors.New("late"))
 	if lines := d.await(t, 4); !strings.Contains(lines[2], "lost ordering: ordering/good: the plugin has ended: killed by the node: late") {
 		t.Fatal(lines)
+	}
+	for range 10 {
+		sup.Suspect(ordering, errors.New("late"))
+	}
+	time.Sleep(500 * time.Millisecond)
+	state := func() host.State { return sup.Standings()[0].State }
+	if lines := d.await(t, 4); len(lines) != 4 || sup.Err() != nil || state() != host.Degraded {
+		t.Fatal(lines, sup.Err(), state())
+	}
+	if _, err := score(set.Plugin(ordering), ""); err != nil || state() != host.Up {
+		t.Fatal(err, state())
 	}
 }
 

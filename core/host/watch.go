@@ -51,7 +51,11 @@ func (p *Plugin) watch() {
 			p.silent.Store(int64(silence))
 			if !said && p.ExitReason() == "" {
 				said = true
-				p.log.Warn("does not answer its health check", "error", failing)
+				if failing == nil {
+					p.log.Warn("does not answer its health check", "for", silence.Round(time.Millisecond))
+				} else {
+					p.log.Warn("does not answer its health check", "error", failing)
+				}
 			}
 		}
 		if limit > 0 && silence >= limit {

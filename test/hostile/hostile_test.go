@@ -39,7 +39,8 @@ func TestHangs(t *testing.T) {
 	for _, stage := range []string{"ordering", "execution", "storage", "consensus"} {
 		for _, method := range methods[stage] {
 			want := serves
-			if method == "Head" || method == "Apply" { // asked at the start: it fails, and says of whom
+			switch method {
+			case "Head", "Apply", "Blocks", "Commit": // asked at the start: it fails, and says of whom
 				want = either
 			}
 			all = append(all, trial{stage: stage, method: method, do: "hang", want: want, brief: method == "Score" || method == "Build"})

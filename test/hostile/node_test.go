@@ -210,6 +210,7 @@ func insist(ctx context.Context, do func() error) error {
 
 // last is the error with which the node ended.
 func last(text string) string {
+	text = "\n" + text
 	if i := strings.LastIndex(text, "\nordo: "); i >= 0 {
 		return strings.TrimSpace(text[i:])
 	}
