@@ -82,7 +82,7 @@ func timeParam(p *input.Object) uint64 {
 // blockSince closes blocks until one has at least this time: the one that is open keeps the time it was opened with.
 func (s *Server) blockSince(ctx context.Context, at uint64) (hash []byte, timestamp uint64, err error) {
 	for range 2 {
-		if hash, err = s.Devnet.CreateBlock(ctx); err != nil {
+		if hash, err = s.makeBlock(ctx); err != nil {
 			return nil, 0, err
 		}
 		ref, err := s.resolve(ctx, s.Chain.View(), blockID{hash: hash})

@@ -197,7 +197,7 @@ func (s *Server) balanceOf(ctx context.Context, at *blockRef, account felt.Felt,
 }
 
 func (s *Server) createBlock(ctx context.Context, _ *input.Object) (any, error) {
-	hash, err := s.Devnet.CreateBlock(ctx)
+	hash, err := s.makeBlock(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -90,6 +90,7 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 		return nil, err
 	}
 	s.mint.next, s.mint.last = nonce+1, tx.Hash
+	s.underway.add(tx.Hash)
 	return tx.Hash, nil
 }
 

@@ -44,6 +44,8 @@ type Server struct {
 	mint    minter
 	bodies  bodies
 
+	underway underway // of a dev node
+
 	bodyBytes *semaphore.Weighted // of request bodies over smallBody
 	large     *semaphore.Weighted // of those that are worked on
 	views     *gate.Gate

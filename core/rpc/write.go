@@ -36,6 +36,9 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 		if err != nil {
 			return nil, s.notTaken(ctx, param, err)
 		}
+		if s.Devnet != nil {
+			s.underway.add(tx.Hash)
+		}
 		if err := s.settle(ctx, tx.Hash); err != nil {
 			return nil, err
 		}

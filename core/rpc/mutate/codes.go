@@ -39,6 +39,7 @@ var Codes = map[string][]int{
 var Beyond = map[string][]int{
 	"starknet_traceBlockTransactions": {10}, // when the state before the block is not kept
 	"devnet_getAccountBalance":        {24, 40},
+	"devnet_mint":                     {63}, // the token refuses: no such address, a sum over 2^256
 }
 
 // general are JSON-RPC's own, and this node's for what may pass: a limit that is reached, a stage that is being restarted.
