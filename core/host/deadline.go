@@ -52,9 +52,11 @@ func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *
 	defer cancel()
 	begin := time.Now()
 	err := invoke(limited, method, req, reply, conn, opts...)
-	// The plugin's gRPC knows the deadline and may say a moment before us that it is over.
-	over := limited.Err() != nil || time.Since(begin) > limit-limit/10
-	if err == nil || status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil || !over {
+	// The plugin's gRPC knows the deadline and may say a moment before us that it is over; Rust's calls that CANCELLED.
+	code := status.Code(err)
+	over := (code == codes.DeadlineExceeded || code == codes.Canceled) && ctx.Err() == nil &&
+		(limited.Err() != nil || time.Since(begin) > limit-limit/10)
+	if !over {
 		if p.lenient && err == nil {
 			c.inTime(method)
 		}
