@@ -1,9 +1,14 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/journal"
+	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -36,4 +41,54 @@ func BenchmarkNode(b *testing.B) {
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/float64(n.Chain().Latest().Context.Number), "tx/block")
+}
+
+// BenchmarkSubmit is acknowledged transactions a second, from so many callers who each wait for their answer, without a
+// journal, with one on the disk of the temporary folder, and with one that leaves the syncing to the operating system.
+func BenchmarkSubmit(b *testing.B) {
+	for _, kind := range []string{"none", "journal", "unsynced"} {
+		for _, callers := range []int{1, 64, 256} {
+			b.Run(fmt.Sprintf("%s/%d", kind, callers), func(b *testing.B) {
+				w := newWorld(b)
+				w.options.Stages.OrderingCapabilities = []string{"arrival"}
+				w.execution.limit = 1000
+				if kind != "none" {
+					folder, err := journal.OpenFolder(b.TempDir())
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer func() { _ = folder.Close() }()
+					j, recovery, err := journal.Open(folder, journal.Options{Chain: "SN_TEST", Unsynced: kind == "unsynced"})
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer func() { _ = j.Close() }()
+					w.options.Journal, w.options.Recovery = j, recovery
+				}
+				n := w.start()
+				defer func() { n.end(nil); n.work.Wait() }()
+				txs := make([]*ordov1.Transaction, b.N)
+				for i := range txs {
+					txs[i] = w.tx(uint64(1+i%5000), uint64(i/5000), plain, 0)
+				}
+				var clients sync.WaitGroup
+				b.ResetTimer()
+				for c := range callers {
+					clients.Go(func() {
+						for i := c; i < len(txs); i += callers {
+							for err := n.SubmitAt(txs[i], nil, nil); err != nil; err = n.SubmitAt(txs[i], nil, nil) {
+								if !errors.Is(err, pool.ErrNonceTooFar) {
+									b.Error(err)
+									return
+								}
+								time.Sleep(time.Millisecond)
+							}
+						}
+					})
+				}
+				clients.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tx/s")
+			})
+		}
+	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -147,7 +148,10 @@ func (m *mortal) begin(stage ordov1.Stage) {
 			ordov1.RegisterOrderingServer(s, &fakeOrdering{})
 		case ordov1.Stage_STAGE_EXECUTION:
 			var once sync.Once
-			m.execution = &fakeExecution{broken: m.execution.broken, read: ordov1.NewStorageReadClient(m.read), limit: m.limit, delay: m.slow,
+			m.execution.mu.Lock()
+			broken := maps.Clone(m.execution.broken)
+			m.execution.mu.Unlock()
+			m.execution = &fakeExecution{broken: broken, read: ordov1.NewStorageReadClient(m.read), limit: m.limit, delay: m.slow,
 				die: func() { once.Do(func() { m.later(stage) }) }}
 			ordov1.RegisterExecutionServer(s, m.execution)
 		case ordov1.Stage_STAGE_STORAGE:

@@ -35,6 +35,14 @@ func (n *Node) admit(tx *ordov1.Transaction, class *ordov1.Class, accountNonce u
 	if n.ctx.Err() != nil {
 		return ErrStopped
 	}
+	if n.options.Journal != nil {
+		n.mu.Lock()
+		err := n.pool.Refuses(tx, class, accountNonce)
+		n.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("submit: %w", err)
+		}
+	}
 	if err := n.promised(tx, class); err != nil {
 		return err
 	}

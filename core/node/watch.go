@@ -45,15 +45,22 @@ func (p *patience) over(now time.Time) error {
 
 // watch looks for stages that are silent for too long.
 func (n *Node) watch() {
-	look := time.NewTicker(max(10*time.Millisecond, min(n.options.BuildStall, n.options.CallLimit, n.options.RootStall)/8))
+	pace := max(10*time.Millisecond, min(n.options.BuildStall, n.options.CallLimit, n.options.RootStall)/8)
+	look := time.NewTicker(pace)
 	defer look.Stop()
+	last := time.Now()
 	for {
 		select {
 		case now := <-look.C:
 			n.livesMu.Lock()
 			lives := n.lives
 			n.livesMu.Unlock()
+			stood := now.Sub(last) > 3*pace // this process itself did not run: nobody is to blame
+			last = now
 			for _, l := range lives {
+				if stood {
+					l.owes.less(0)
+				}
 				if err := l.owes.over(now); err != nil {
 					n.broken(l, err)
 				}

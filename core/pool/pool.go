@@ -171,6 +171,30 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 	return e, dropped, nil
 }
 
+// Refuses says why Add would refuse at this moment, nil when it would not, or cannot be told without a change. It changes
+// nothing: who pays for a promise asks before.
+func (p *Pool) Refuses(tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
+	e, err := newEntry(time.Time{}, tx, class)
+	if err != nil {
+		return err
+	}
+	if p.txs[e.Hash] != nil {
+		return ErrDuplicate
+	}
+	if e.Tx.Type == ordov1.TransactionType_L1_HANDLER {
+		return nil
+	}
+	a := p.accounts[e.Sender]
+	switch {
+	case a == nil:
+		a = &account{committed: accountNonce, end: accountNonce}
+	case accountNonce > a.committed:
+		return nil
+	}
+	_, err = p.admissible(a, e)
+	return err
+}
+
 // Restore is Add for what was in the pool before a restart: it fitted then, so no limit refuses it now, and its time to wait
 // begins anew.
 func (p *Pool) Restore(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) (*Entry, []Dropped, error) {

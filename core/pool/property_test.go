@@ -159,8 +159,12 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			if stale > 0 && r.Intn(4) == 0 {
 				stale-- // the caller's view may lag
 			}
+			before := p.Refuses(tx, nil, stale)
 			e, dropped, err := p.Add(now, tx, nil, stale)
 			left(dropped)
+			if before != nil && err == nil && len(dropped) == 0 {
+				t.Fatalf("seed %d: Refuses gave %v, and Add took it", seed, before)
+			}
 			if (e == nil) == (err == nil) {
 				t.Fatalf("seed %d: Add gave %v and %v", seed, e, err)
 			}
