@@ -43,7 +43,7 @@ func pluginListCommand() *cobra.Command {
 
 func printPlugins(out io.Writer, list []rpc.PluginInfo) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tSTATE\tPID\tRESTARTS\tCAPABILITIES\tCALLS\tP50\tP99\tLAST DEATH")
+	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tSTATE\tPID\tRESTARTS\tCAPABILITIES\tCALLS\tP50\tP99\tTROUBLE, LAST DEATH")
 	for _, p := range list {
 		capabilities := strings.Join(p.Capabilities, ",")
 		if capabilities == "" {
@@ -52,6 +52,9 @@ func printPlugins(out io.Writer, list []rpc.PluginInfo) error {
 		pid, death := fmt.Sprint(p.PID), p.LastDeath
 		if p.PID == 0 {
 			pid = "-"
+		}
+		if p.Trouble != "" {
+			death = strings.TrimSpace(p.Trouble + "; " + death)
 		}
 		if death, _, _ = strings.Cut(death, "\n"); death == "" {
 			death = "-"

@@ -20,6 +20,7 @@ type PluginInfo struct {
 	State        string   `json:"state,omitempty"` // "up", "degraded" or "away"
 	Restarts     uint64   `json:"restarts,omitempty"`
 	LastDeath    string   `json:"last_death,omitempty"` // when and why
+	Trouble      string   `json:"trouble,omitempty"`    // what keeps it from its work
 }
 
 func (s *Server) adminMethods() map[string]method {

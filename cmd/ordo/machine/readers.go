@@ -24,6 +24,10 @@ func (d door) Deploying(account []byte) bool { return d.node.Deploying(account) 
 // Plugins describes the running plugins for `ordo plugin list`.
 func (m *Machine) Plugins(context.Context) []rpc.PluginInfo {
 	var list []rpc.PluginInfo
+	trouble := make(map[ordov1.Stage]string)
+	for _, h := range m.node.Health() {
+		trouble[h.Stage] = h.Why
+	}
 	for _, standing := range m.sup.Standings() {
 		p := standing.Plugin
 		info := rpc.PluginInfo{
@@ -33,6 +37,9 @@ func (m *Machine) Plugins(context.Context) []rpc.PluginInfo {
 		}
 		if standing.State == host.Away {
 			info.PID = 0
+		}
+		if info.Trouble = trouble[standing.Stage]; info.Trouble != "" && standing.State == host.Up {
+			info.State = string(host.Degraded)
 		}
 		if d := standing.Last; d != nil {
 			info.LastDeath = d.At.Format(time.DateTime) + " " + d.Why

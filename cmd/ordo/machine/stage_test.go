@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/config"
 	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/sdk"
 )
 
 // installed is a folder of empty plugins.
@@ -67,6 +68,29 @@ func TestSpecs(t *testing.T) {
 	}
 	if len(list) != len(want) {
 		t.Errorf("%d stages, want %d", len(list), len(want))
+	}
+}
+
+// TestSpecsOfOthers: a checksum is of the file that is started; what is attached is not looked for.
+func TestSpecsOfOthers(t *testing.T) {
+	c := config.Default()
+	sum := "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	file := "[ordering]\nchecksum = \"sha256:" + sum + "\"\ntls = true\n[consensus]\nplugin = \"nowhere\"\nattach = \"tcp://v:1\"\n" +
+		"tls = { ca = \"a\", cert = \"b\", key = \"c\" }\n"
+	if err := config.FromFile(&c, "test", []byte(file)); err != nil {
+		t.Fatal(err)
+	}
+	i := installed(t)
+	list, err := specs(c, i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ordering, consensus := list[0], list[3]
+	if ordering.Checksums[filepath.Join(i.Plugins, "ordo-ordering-fifo")] != sum || !ordering.TLS || ordering.Attach != "" {
+		t.Errorf("%+v", ordering)
+	}
+	if consensus.Path != "" || consensus.Attach != "tcp://v:1" || consensus.TLSFiles != (sdk.TLSFiles{CA: "a", Cert: "b", Key: "c"}) {
+		t.Errorf("%+v", consensus)
 	}
 }
 
