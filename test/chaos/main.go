@@ -103,11 +103,13 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 		r := &round{number: number, report: report}
 		r.seed = rand.New(rand.NewPCG(o.seed, uint64(number))).Uint64()
 		r.setting = settings[(o.seed+uint64(number))%uint64(len(settings))]
+		spend := o.budget && number%5 == 4
+		r.ephemeral = number%7 == 3 && !spend && len(o.targets) > 1
 		r.dir = filepath.Join(o.dir, fmt.Sprintf("round-%d", number))
 		if err := os.MkdirAll(r.dir, 0o700); err != nil {
 			return nil, err
 		}
-		if o.budget && number%5 == 4 {
+		if spend {
 			err = r.spend(ctx, o)
 		} else {
 			err = r.run(ctx, o, min(o.each, o.kills-report.strikes), begun.Add(o.limit))

@@ -81,7 +81,7 @@ func newNode(bin, dir string, flags ...string) (*node, error) {
 	}
 	n.URL = "http://" + address.String()
 	n.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 20 * time.Second}
-	n.args = append([]string{"dev", "--port", strconv.Itoa(address.Port), "--data-dir", filepath.Join(dir, "data")}, flags...)
+	n.args = append([]string{"dev", "--port", strconv.Itoa(address.Port)}, flags...)
 	return n, nil
 }
 
@@ -337,4 +337,20 @@ func (n *node) why() string {
 		return n.lastWords(12)
 	}
 	return strings.Join(found, "")
+}
+
+// alarms are the lines that no process may ever print, whatever is done to it.
+func (n *node) alarms() (found []string) {
+	raw, err := os.ReadFile(n.log.Name())
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for line := range strings.Lines(string(raw)) {
+		for _, alarm := range []string{"the node stops: fault=", "panic: ", "panicked at", "fatal error: ", "DATA RACE"} {
+			if strings.Contains(line, alarm) && !strings.HasPrefix(line, "--- ") {
+				found = append(found, strings.TrimSpace(line))
+			}
+		}
+	}
+	return found
 }

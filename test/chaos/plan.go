@@ -39,6 +39,8 @@ func (s strike) target() string {
 	switch len(s.targets) {
 	case len(stages) + 1:
 		return "all five"
+	case len(stages):
+		return "all plugins"
 	default:
 		return strings.Join(s.targets, "+")
 	}
@@ -88,7 +90,7 @@ func (p *planner) one() strike {
 	case roll < 62:
 		s.targets = []string{p.targets[p.random.IntN(len(p.targets))]}
 	case roll < 76:
-		s.targets = []string{p.targets[0]} // the core, when it is among them
+		s.targets = []string{p.targets[0]} // the core, when it is among them: more than its share
 	case roll < 88 && len(p.targets) > 1:
 		i, j := p.random.IntN(len(p.targets)), p.random.IntN(len(p.targets)-1)
 		if j >= i {
