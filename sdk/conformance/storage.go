@@ -116,6 +116,7 @@ func StorageTests() map[string]func(t *testing.T, s *Storage) {
 		"snapshot":                  storageSnapshot,
 		"restart":                   storageRestart,
 		"revert":                    storageRevert,
+		"revert and again":          storageRevertAgain,
 		"reads while blocks arrive": storageConcurrent,
 	}
 }

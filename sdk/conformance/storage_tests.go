@@ -392,6 +392,91 @@ func storageRevert(t *testing.T, s *Storage) {
 	s.mustHaveRoots(t, append(slices.Clone(c.blocks[:last]), c.other), 0)
 }
 
+// storageRevertAgain takes k blocks back, for every k, and commits the same ones again, then others: roots, state, history
+// and indexes are those of the chain that is there now, also after a restart, and nothing is left of what was taken back.
+func storageRevertAgain(t *testing.T, s *Storage) {
+	if !s.can("revert") {
+		t.Skip("no capability revert")
+	}
+	c := loadStorageChain(t)
+	last := len(c.blocks) - 1
+	other := append(slices.Clone(c.blocks[:last]), c.other)
+	s.mustCommit(t, c.blocks...)
+	for k := 1; k <= len(c.blocks); k++ {
+		s.mustRevert(t, len(c.blocks), len(c.blocks)-k)
+		s.mustCommit(t, c.blocks[len(c.blocks)-k:]...)
+		s.mustHaveChain(t, c, c.blocks)
+
+		// Other blocks from the last height on: the fork of the tests differs there.
+		s.mustRevert(t, len(c.blocks), last)
+		s.mustCommit(t, c.other)
+		s.mustHaveChain(t, c, other)
+		s.mustNotFind(t, c.blocks[last], c.other)
+		if s.Restart != nil && k%4 == 1 {
+			s = s.Restart(t)
+			s.mustHaveChain(t, c, other)
+		}
+		s.mustRevert(t, len(c.blocks), last)
+		s.mustCommit(t, c.blocks[last])
+		s.mustNotFind(t, c.other, c.blocks[last])
+	}
+	s.mustHaveChain(t, c, c.blocks)
+}
+
+// mustRevert takes blocks back, from one length of the chain to another.
+func (s *Storage) mustRevert(t *testing.T, from, to int) {
+	t.Helper()
+	for n := from; n > to; n-- {
+		if _, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: uint64(n - 1)}); err != nil {
+			t.Fatalf("revert of block %d: %v", n-1, err)
+		}
+	}
+}
+
+// mustHaveChain compares everything that can be read with a chain: roots, blocks, state at the head and, with history, at
+// every height.
+func (s *Storage) mustHaveChain(t *testing.T, c *storageChain, blocks []*storageBlock) {
+	t.Helper()
+	s.mustHaveRoots(t, blocks, 0)
+	s.mustHaveBlocks(t, blocks)
+	every := modelAfter(append(slices.Clone(c.blocks), c.other))
+	for n := 1; n <= len(blocks); n++ {
+		if n < len(blocks) && !s.can("history") {
+			continue
+		}
+		r, want := modelAfter(blocks[:n]).ask(every)
+		want.Height = uint64(n - 1)
+		r.AtHeight, r.Height = n < len(blocks), want.Height
+		got, err := s.Read.State(timeout(t), r)
+		if err != nil || !proto.Equal(got, want) {
+			t.Fatalf("state after %d of %d blocks differs from the diffs (%v)", n, len(blocks), err)
+		}
+	}
+}
+
+// mustNotFind wants nothing of a block that is gone, but what the one in its place has too.
+func (s *Storage) mustNotFind(t *testing.T, gone, there *storageBlock) {
+	t.Helper()
+	still := map[string]bool{}
+	for _, x := range there.commit.Transactions {
+		still[string(x.Hash)] = true
+	}
+	for _, x := range gone.commit.Transactions {
+		if still[string(x.Hash)] {
+			continue
+		}
+		at, err := s.Read.FindTransaction(timeout(t), &ordov1.FindTransactionRequest{Hash: x.Hash})
+		if err != nil || at.Found {
+			t.Fatalf("transaction of a block that was reverted: %v, %v", at, err)
+		}
+	}
+	if s.can("roots") {
+		if got := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: gone.hash}}); len(got) != 0 {
+			t.Fatalf("a block that was reverted is found by its hash: %v", got)
+		}
+	}
+}
+
 // missing is how many blocks of the chain are not stored.
 func (s *Storage) missing(t *testing.T, c *storageChain) int {
 	h := s.head(t)

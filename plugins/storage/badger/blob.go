@@ -59,7 +59,12 @@ func chunkKey(prefix []byte, chunk int) []byte {
 
 // get returns nil, nil when the blob is not there.
 func (b *blobs) get(v view, prefix []byte) ([]byte, error) {
-	first, err := v.get(chunkKey(prefix, 0))
+	return b.unpack(prefix, func(n int) ([]byte, error) { return v.get(chunkKey(prefix, n)) })
+}
+
+// unpack puts a blob together from its chunks; a chunk that is not there is nil.
+func (b *blobs) unpack(prefix []byte, chunk func(n int) ([]byte, error)) ([]byte, error) {
+	first, err := chunk(0)
 	if err != nil || first == nil {
 		return nil, err
 	}
@@ -68,14 +73,14 @@ func (b *blobs) get(v view, prefix []byte) ([]byte, error) {
 	}
 	packed := first[2:]
 	for i := 1; i < int(binary.BigEndian.Uint16(first)); i++ {
-		chunk, err := v.get(chunkKey(prefix, i))
+		next, err := chunk(i)
 		if err != nil {
 			return nil, err
 		}
-		if chunk == nil {
+		if next == nil {
 			return nil, fmt.Errorf("%w: %x: chunk %d is missing", errBlob, prefix, i)
 		}
-		packed = append(packed, chunk...)
+		packed = append(packed, next...)
 	}
 	out, err := b.dec.DecodeAll(packed, nil)
 	if err != nil {

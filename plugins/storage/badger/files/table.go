@@ -20,14 +20,14 @@ import (
 // blockRef is where a block lies.
 type blockRef struct{ offset, length int64 }
 
-// CheckTable reads every block of a table and its index; data is told as it is read, for those who watch.
+// CheckTable reads every block of a table and its index, and returns how many keys it has.
 func CheckTable(f io.ReaderAt, size int64) (keys uint32, err error) {
 	blocks, keys, err := tableIndex(f, size)
 	if err != nil {
 		return 0, err
 	}
 	// Blocks lie one after the other: read many at once.
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(size, 1<<20))
 	for len(blocks) > 0 {
 		first := blocks[0].offset
 		n := 1

@@ -76,7 +76,7 @@ func version(key []byte) (uint64, bool) {
 func ReadLog(name string, data []byte, f func(key, value []byte, deleted bool)) *Log {
 	l := &Log{Name: name, Size: int64(len(data)), Used: int64(len(trimZeros(data)))}
 	if len(data) < logHead {
-		l.End = l.Size
+		l.End, l.Used = l.Size, l.Size
 		return l
 	}
 	l.Encrypted = binary.BigEndian.Uint64(data) != 0
