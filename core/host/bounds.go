@@ -34,12 +34,21 @@ func (b bounds) options(method string, opts []grpc.CallOption) []grpc.CallOption
 	return append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(maxReply(method))}, opts...)
 }
 
+// explain turns what gRPC says of an answer that cannot be taken into DATA_LOSS, which no stage's own errors mean: the
+// plugin has broken the contract, and asking again is no use.
 func (b bounds) explain(method string, err error) error {
-	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "received message larger than max") {
+	code := status.Code(err)
+	if code != codes.ResourceExhausted && code != codes.Internal {
 		return err
 	}
-	return status.Errorf(codes.ResourceExhausted, "%s: %s: the answer is larger than the %d MiB that the contract allows: %v",
-		b.name(), method[strings.LastIndexByte(method, '/')+1:], maxReply(method)>>20, status.Convert(err).Message())
+	name, text := method[strings.LastIndexByte(method, '/')+1:], status.Convert(err).Message()
+	switch {
+	case code == codes.ResourceExhausted && strings.Contains(text, "received message larger than max"):
+		return status.Errorf(codes.DataLoss, "%s: %s: the answer is larger than the %d MiB that the contract allows: %s", b.name(), name, maxReply(method)>>20, text)
+	case code == codes.Internal && strings.Contains(text, "failed to unmarshal the received message"):
+		return status.Errorf(codes.DataLoss, "%s: %s: the answer is no message of the contract: the plugin is broken: %s", b.name(), name, text)
+	}
+	return err
 }
 
 func (b bounds) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,

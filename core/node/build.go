@@ -64,6 +64,10 @@ func (n *Node) open(c pipeline.Open) {
 			n.fail("execution", err)
 			return
 		}
+		if status.Code(err) == codes.DataLoss { // no transaction's fault: the next build would end alike
+			n.fail("execution", err)
+			return
+		}
 		n.log.Error("build broke off: the same transactions are tried again", "build", b.id, "error", err)
 		n.input(pipeline.BuildFailed{Build: b.id, Why: err.Error(), Away: away})
 	})
@@ -152,9 +156,12 @@ func (n *Node) runBuild(ctx context.Context, b *build) error {
 		case *ordov1.BuildResponse_Closed_:
 			closed = true
 			b.life.owes.none()
+			if err := sound(step.Closed); err != nil {
+				return status.Error(codes.DataLoss, err.Error())
+			}
 			n.input(pipeline.Closed{Build: b.id, Closed: step.Closed})
 		default:
-			return fmt.Errorf("execution sent %T, which this node does not know", response.Step)
+			return status.Errorf(codes.DataLoss, "it sent %T, which this node does not know", response.Step)
 		}
 	}
 }
