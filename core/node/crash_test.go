@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -159,6 +160,7 @@ func (l *leaf) Truncate(n int64) error {
 }
 
 func (l *leaf) Sync() error {
+	time.Sleep(300 * time.Microsecond) // a disk is slower than the rest of it
 	return l.d.change("journal sync", func() { l.p.synced = append([]byte(nil), l.p.data...) })
 }
 
@@ -212,7 +214,7 @@ type machine struct {
 }
 
 // boot turns the machine on. An error means that it went off meanwhile.
-func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse) (*machine, error) {
+func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*machine, error) {
 	w := newWorld(t)
 	w.storage = storage
 	m := &machine{world: w, fuse: fuse, disk: disk}
@@ -236,7 +238,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse) (*machin
 		Ordering: serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterOrderingServer(s, w.ordering) }),
 		Consensus: serve(t, w.recorder, func(s *grpc.Server) {
 			m.servers = append(m.servers, s)
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: solo()})
+			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
 		}),
 		OrderingCapabilities: []string{"arrival"}}
 	if w.node, err = New(w.options); err != nil {
@@ -294,9 +296,13 @@ func TestEveryCrashPoint(t *testing.T) {
 	for account := range uint64(accounts) {
 		var own []*ordov1.Transaction
 		for nonce := range uint64(nonces) {
-			own = append(own, w.tx(account+1, nonce, nonce%2*reverts, 0))
+			own = append(own, w.tx(account+1, nonce, nonce%2*reverts, (account*7+nonce*3)%5))
 		}
 		txs, flat = append(txs, own), append(flat, own...)
+	}
+	var handlers []*ordov1.Transaction // without a nonce: nothing but their hash keeps them from coming twice
+	for i := range uint64(4) {
+		handlers = append(handlers, &ordov1.Transaction{Type: ordov1.TransactionType_L1_HANDLER, Hash: num(0xabc00 + i), Sender: num(0x100)})
 	}
 	kinds := map[string]int{}
 	stride := 1
@@ -307,9 +313,9 @@ func TestEveryCrashPoint(t *testing.T) {
 	for at := 1 + int(time.Now().UnixNano())%stride; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
-		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first)
+		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())
 		if err == nil {
-			m.live(txs)
+			m.live(append(txs, handlers))
 			if !first.reached() { // it lived to the end, or has a moment more
 				select {
 				case <-first.blown:
@@ -328,7 +334,7 @@ func TestEveryCrashPoint(t *testing.T) {
 		if at%4 > 1 { // and once more, while it comes back or soon after
 			fuse := newFuse(1 + at*7%30)
 			storage.calm()
-			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse)
+			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, solo())
 			if err == nil {
 				second.live(txs)
 			}
@@ -388,7 +394,7 @@ func (m *machine) again(t *testing.T, name string, storage *fakeStorage, txs [][
 	t.Helper()
 	storage.calm()
 	fuse := newFuse(0)
-	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse)
+	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, solo())
 	defer next.off()
 	if err != nil {
 		t.Fatalf("%s: start: %v", name, err)
@@ -408,5 +414,61 @@ func (m *machine) again(t *testing.T, name string, storage *fakeStorage, txs [][
 	(&mortal{world: next.world}).once(flat)
 	if waiting := next.node.Waiting(); len(waiting) > 0 {
 		t.Errorf("%s: %d transactions wait for nothing", name, len(waiting))
+	}
+}
+
+// What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
+// left the machine.
+func TestDecidedBlockComesBack(t *testing.T) {
+	storage := newStorage()
+	fuse := newFuse(0)
+	protocol := solo()
+	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
+		actions := protocol(event)
+		for _, a := range actions {
+			if d := a.GetDecide(); d != nil {
+				d.Certificate = []byte("signed")
+			}
+		}
+		return actions
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage.mu.Lock()
+	storage.full = true
+	storage.mu.Unlock()
+	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 1), m.tx(2, 0, rejects, 3), m.tx(1, 1, reverts, 2), m.tx(3, 0, plain, 9)}
+	m.live([][]*ordov1.Transaction{txs})
+	await := func(what string, holds func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	await("storage was never asked", func() bool { return m.node.Health()[2].Why != "" })
+	decided := m.node.Chain().Unrooted(1)
+	m.off()
+
+	storage.calm()
+	storage.mu.Lock()
+	storage.full = false
+	storage.mu.Unlock()
+	next, err := boot(t, storage, m.disk.survivor(fuse, false), fuse, func(*ordov1.ConsensusEvent) []*ordov1.Action { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.off()
+	await("the block does not come back", func() bool { return next.node.Chain().Latest().Context.Number == 1 })
+	storage.mu.Lock()
+	got := storage.blocks[1]
+	storage.mu.Unlock()
+	if !bytes.Equal(got.Header.PartialHash, decided.Header.PartialHash) || string(got.Certificate) != "signed" {
+		t.Errorf("block 0x%x with certificate %q came back, 0x%x was decided", got.Header.PartialHash, got.Certificate, decided.Header.PartialHash)
+	}
+	if len(next.node.Waiting())+len(got.Transactions) < 3 {
+		t.Errorf("%d in the block, %d wait", len(got.Transactions), len(next.node.Waiting()))
 	}
 }

@@ -145,7 +145,7 @@ func (f *fakeExecution) Build(stream ordov1.Execution_BuildServer) error {
 			}
 			final := map[pool.Key]uint64{}
 			for i, r := range results[:n] {
-				if r.Status != ordov1.TransactionResult_REJECTED {
+				if r.Status != ordov1.TransactionResult_REJECTED && txs[i].Type != ordov1.TransactionType_L1_HANDLER {
 					nonce, _ := pool.Nonce(txs[i].Nonce)
 					final[pool.Key(txs[i].Sender)] = nonce + 1
 				}
@@ -173,6 +173,9 @@ func (f *fakeExecution) execute(ctx context.Context, overlay, changed map[pool.K
 	what := uint64(plain)
 	if len(tx.Calldata) >= 32 {
 		what, _ = pool.Nonce(tx.Calldata[:32])
+	}
+	if tx.Type == ordov1.TransactionType_L1_HANDLER {
+		return r, nil // no nonce
 	}
 	switch {
 	case nonce != want:
