@@ -124,8 +124,8 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 			}
 			n.at[ordov1.Stage_STAGE_STORAGE].commits.push(decision{c, n.marks[c.Height]})
 		case pipeline.Stored:
-			n.at[ordov1.Stage_STAGE_STORAGE].owes.more(1)
 			n.settled(c)
+			n.at[ordov1.Stage_STAGE_STORAGE].owes.owe(int(n.storedTo) - int(n.rootedTo))
 		case pipeline.Follow:
 			n.follow(c.From)
 		case pipeline.Doubt:

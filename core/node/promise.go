@@ -61,12 +61,12 @@ func (n *Node) noted(err error) {
 // settled: storage has a block.
 func (n *Node) settled(c pipeline.Stored) {
 	delete(n.marks, c.Height)
+	n.storedTo = c.Height
 	if n.options.Journal == nil {
 		return
 	}
 	n.noted(n.options.Journal.Settle(hashes(c.Items)...))
 	n.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
-	n.storedTo = c.Height
 	n.markRooted()
 }
 

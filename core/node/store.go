@@ -175,8 +175,10 @@ func (n *Node) accept(root *ordov1.Root) {
 		n.fail("storage", err)
 		return
 	}
-	n.at[ordov1.Stage_STAGE_STORAGE].owes.less(1)
 	n.rootedTo = root.Height
+	owes := &n.at[ordov1.Stage_STAGE_STORAGE].owes
+	owes.less(0)
+	owes.owe(int(n.storedTo) - int(n.rootedTo))
 	n.markRooted()
 	n.chain.Accept(header)
 	n.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))

@@ -31,6 +31,17 @@ func (p *patience) less(n int) {
 	p.owed, p.since = max(0, p.owed-n), time.Now()
 }
 
+// owe says how many answers are owed in all, for those that may come before their question has ended: a root may be here
+// before the answer to its Commit is, and counted one by one it would be owed for ever.
+func (p *patience) owe(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owed == 0 {
+		p.since = time.Now()
+	}
+	p.owed = max(0, n)
+}
+
 func (p *patience) none() { p.less(1 << 30) }
 
 // over says what is owed for too long, nil when nothing is.
