@@ -8,7 +8,7 @@ import (
 )
 
 // Store is where pages and roots live between runs. Get returns nil, nil for a key that is not there; the bytes are not
-// kept after the call that reads them.
+// kept after the call that reads them. Get is called from several goroutines at once.
 type Store interface {
 	Get(key []byte) ([]byte, error)
 }

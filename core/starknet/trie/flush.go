@@ -37,13 +37,13 @@ func (s *State) Flush(put func(key, value []byte) error) error {
 
 func (t *tree) flush(put func(key, value []byte) error) error {
 	for id, p := range t.pages {
-		if !p.dirty {
+		if !p.dirty.Load() {
 			continue
 		}
 		if err := put(id.appendKey(append([]byte(nil), t.prefix...)), encodePage(id, p)); err != nil {
 			return fmt.Errorf("trie: write page: %w", err)
 		}
-		p.dirty = false
+		p.dirty.Store(false)
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (s *State) Dirty() int {
 
 func (t *tree) dirtyPages() (n int) {
 	for _, p := range t.pages {
-		if p.dirty {
+		if p.dirty.Load() {
 			n++
 		}
 	}

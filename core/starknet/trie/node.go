@@ -1,6 +1,8 @@
 package trie
 
 import (
+	"sync/atomic"
+
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
 
@@ -48,8 +50,8 @@ type pageID struct {
 
 type page struct {
 	slots [pageSlots]*branch
-	dirty bool
-	used  uint64 // last round in which it was touched
+	dirty atomic.Bool // set by whoever changes one of the slots
+	used  uint64      // last round in which it was touched
 }
 
 func pageOf(depth uint8, p path) (pageID, int) {

@@ -68,6 +68,7 @@ func NewState(store Store) *State {
 		classes:   tree{prefix: []byte{classesTree}, store: store},
 		accounts:  make(map[felt.Felt]*account),
 		pedersen:  pedersen.HashPairs,
+		work:      newWork(),
 		limit:     1 << 16,
 	}
 }

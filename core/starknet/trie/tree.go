@@ -52,12 +52,21 @@ type tree struct {
 }
 
 // page returns a page of the tree, an empty one where the store has none.
-func (t *tree) page(id pageID, now uint64) (*page, error) {
-	if p := t.pages[id]; p != nil {
-		p.used = now
+func (t *tree) page(id pageID, w *work) (*page, error) {
+	known := func() *page {
+		p := t.pages[id]
+		if p != nil {
+			p.used = w.now
+		}
+		return p
+	}
+	w.pages.Lock()
+	p := known()
+	w.pages.Unlock()
+	if p != nil {
 		return p, nil
 	}
-	p := &page{used: now}
+	p = &page{used: w.now}
 	data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
 	if err != nil {
 		return nil, fmt.Errorf("trie: read page: %w", err)
@@ -66,6 +75,11 @@ func (t *tree) page(id pageID, now uint64) (*page, error) {
 		if err := decodePage(data, id, p); err != nil {
 			return nil, err
 		}
+	}
+	w.pages.Lock()
+	defer w.pages.Unlock()
+	if other := known(); other != nil { // read by two at once
+		return other, nil
 	}
 	if t.pages == nil {
 		t.pages = make(map[pageID]*page)
@@ -87,7 +101,7 @@ func (t *tree) load(r *ref, w *work) (*page, int, error) {
 	id, slot := pageOf(r.depth, r.path)
 	last := &w.recent[id.band]
 	if last.tree != t || last.prefix != id.prefix {
-		p, err := t.page(id, w.now)
+		p, err := t.page(id, w)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -126,10 +140,10 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 	b := p.slots[slot]
 	left, right := split(list, r.depth)
 	var kids [2]ref
-	if kids[0], err = t.put(b.kids[0], left, w); err != nil {
-		return ref{}, err
-	}
-	if kids[1], err = t.put(b.kids[1], right, w); err != nil {
+	err = w.both(min(len(left), len(right)),
+		func(w *work) (err error) { kids[0], err = t.put(b.kids[0], left, w); return err },
+		func(w *work) (err error) { kids[1], err = t.put(b.kids[1], right, w); return err })
+	if err != nil {
 		return ref{}, err
 	}
 	switch {
@@ -137,12 +151,13 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 		return r, nil
 	case kids[0].full && kids[1].full:
 		b.kids = kids
-		p.dirty = true
+		p.dirty.Store(true)
 		w.add(b)
 		return ref{full: true, depth: r.depth, path: r.path, dirty: b}, nil
 	}
 	// One side is gone: so is the branch, and the other side moves up under a longer edge.
-	p.slots[slot], p.dirty = nil, true
+	p.slots[slot] = nil
+	p.dirty.Store(true)
 	if kids[0].full {
 		return kids[0], nil
 	}
@@ -208,12 +223,13 @@ func (t *tree) join(d uint8, p path, kids [2]ref, w *work) (ref, error) {
 		return kids[0], nil
 	}
 	id, slot := pageOf(d, p)
-	page, err := t.page(id, w.now)
+	page, err := t.page(id, w)
 	if err != nil {
 		return ref{}, err
 	}
 	b := &branch{depth: d, path: p, kids: kids}
-	page.slots[slot], page.dirty = b, true
+	page.slots[slot] = b
+	page.dirty.Store(true)
 	w.add(b)
 	return ref{full: true, depth: d, path: p, dirty: b}, nil
 }

@@ -1,6 +1,7 @@
 package trie
 
 import (
+	"cmp"
 	"runtime"
 	"sync"
 
@@ -16,6 +17,8 @@ type HashPairs func(dst, a, b []felt.Felt)
 type work struct {
 	now      uint64
 	recent   recent      // of this update: pages may leave the memory between updates
+	pages    *sync.Mutex // of all trees, while parts of an update walk side by side
+	least    int         // items that a part should have
 	branches [][]*branch // by rank; entry 0 stays empty
 	edges    [][]edgeJob // by rank of the node below; 0 for leaves and nodes that did not change
 
@@ -29,10 +32,50 @@ type edgeJob struct {
 	at  uint8
 }
 
+// newWork is for one State: its updates come one after the other.
+func newWork() work { return work{pages: new(sync.Mutex), least: 64} }
+
 // begin starts another update.
 func (w *work) begin() {
 	w.now++
 	w.recent = recent{}
+}
+
+// both does two parts of an update of one tree, side by side where each has enough items and there are cores. The parts
+// share no branch; where they share a page, no slot of it.
+func (w *work) both(items int, first, second func(*work) error) error {
+	if items < w.least || runtime.GOMAXPROCS(0) == 1 {
+		if err := first(w); err != nil {
+			return err
+		}
+		return second(w)
+	}
+	beside := &work{now: w.now, pages: w.pages, least: w.least}
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { err = first(beside) })
+	err2 := second(w)
+	wg.Wait()
+	if err = cmp.Or(err, err2); err != nil {
+		return err
+	}
+	for rank, list := range beside.branches {
+		w.branches = longer(w.branches, rank)
+		w.branches[rank] = append(w.branches[rank], list...)
+	}
+	for rank, list := range beside.edges {
+		w.edges = longer(w.edges, rank)
+		w.edges[rank] = append(w.edges[rank], list...)
+	}
+	return nil
+}
+
+// longer gives the list an entry for a rank.
+func longer[T any](list [][]T, rank int) [][]T {
+	for len(list) <= rank {
+		list = append(list, nil)
+	}
+	return list
 }
 
 // add queues a branch whose kids are in place.
@@ -44,9 +87,7 @@ func (w *work) add(b *branch) {
 		}
 		w.addEdge(&b.kids[i], b.depth+1)
 	}
-	for len(w.branches) <= b.rank {
-		w.branches = append(w.branches, nil)
-	}
+	w.branches = longer(w.branches, b.rank)
 	w.branches[b.rank] = append(w.branches[b.rank], b)
 }
 
@@ -59,9 +100,7 @@ func (w *work) addEdge(r *ref, at uint8) {
 	if r.dirty != nil {
 		rank = r.dirty.rank
 	}
-	for len(w.edges) <= rank {
-		w.edges = append(w.edges, nil)
-	}
+	w.edges = longer(w.edges, rank)
 	w.edges[rank] = append(w.edges[rank], edgeJob{r, at})
 }
 
