@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,7 +125,8 @@ func runHop(ctx context.Context, o hopOptions) (*HopReport, error) {
 				if tls {
 					with = " with TLS"
 				}
-				report.Not = append(report.Not, fmt.Sprintf("%s%s: %v", e.language, with, err))
+				why, _, _ := strings.Cut(err.Error(), "\n") // what the plugin wrote follows
+				report.Not = append(report.Not, fmt.Sprintf("%s%s: %s", e.language, with, strings.ReplaceAll(why, e.path, filepath.Base(e.path))))
 			}
 		}
 	}

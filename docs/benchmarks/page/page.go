@@ -142,10 +142,10 @@ func (p *page) loadOpen() error {
 	}
 	for i := range list { // a logarithmic axis has no place for bars
 		for k, v := range list[i].values {
-			list[i].points = append(list[i].points, plotter.XY{X: []float64{50, 90, 99, 99.9}[k], Y: max(v, 0.01)})
+			list[i].points = append(list[i].points, plotter.XY{X: float64(k), Y: max(v, 0.01)})
 		}
 	}
-	if err := lines(svg(p.dir, "load-open"), "From due to seen", "percentile", "milliseconds", false, true, list); err != nil {
+	if err := lines(svg(p.dir, "load-open"), "From due to seen", "", "milliseconds", false, true, list, "p50", "p90", "p99", "p99.9"); err != nil {
 		return err
 	}
 	p.plot("load-open", "percentiles of the time from due to seen")
@@ -234,9 +234,8 @@ func (p *page) hop() error {
 	}
 	p.say("\n")
 	for _, not := range h.Not {
-		what, _, _ := strings.Cut(not, "\n")
-		end, why, _ := strings.Cut(what, ": ")
-		p.say("Not measured: %s (%s).\n", end, why[strings.LastIndex(why, "/")+1:])
+		end, _, _ := strings.Cut(not, ": ")
+		p.say("Not measured: %s; raw/hop.json says why.\n", end)
 	}
 	p.say("\n")
 	if err := lines(svg(p.dir, "hop"), "A call of a plugin", "transactions in the call", "microseconds", true, true, list); err != nil {

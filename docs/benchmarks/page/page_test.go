@@ -43,7 +43,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"| ordo dev | swaps | closed, 3 each | 9 | 700 | **350** |", "| ordo | 7.0 s | 10.000 ms | 50 MB | 60 MB |", "open, 5 tx/s",
 		"Test CPU, 2 processors, 4.0 GB, Linux 6.1", "Command: `ordo bench test`", "**The machine was busy", "| vm | 2 | 95 | 100 | **0.950** |",
-		"a ratio of **12.0**", "| go | yes | 1 |", "Not measured: python (plugin: no such file).", "warm **400 ms**", "| 100000 | **490** |",
+		"a ratio of **12.0**", "| go | yes | 1 |", "Not measured: python; raw/hop.json says why.", "warm **400 ms**", "| 100000 | **490** |",
 	} {
 		if !strings.Contains(string(raw), want) {
 			t.Errorf("no %q in\n%s", want, raw)

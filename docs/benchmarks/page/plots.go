@@ -36,9 +36,10 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// lines plots series over a logarithmic or plain axis.
-func lines(file, title, x, y string, logX, logY bool, list []series) error {
+// lines plots series over logarithmic or plain axes.
+func lines(file, title, x, y string, logX, logY bool, list []series, names ...string) error {
 	p := newPlot(title, x, y)
+	p.Legend.Left = true // lines rise to the right
 	if logX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{}
 	}
@@ -59,8 +60,17 @@ func lines(file, title, x, y string, logX, logY bool, list []series) error {
 		p.Add(line, dots)
 		p.Legend.Add(s.name, line, dots)
 	}
-	if !logY {
-		p.Y.Min, p.Y.Max = 0, p.Y.Max*1.15
+	if logY { // whole powers, so that two at least are marked
+		p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Min))), math.Pow(10, math.Ceil(math.Log10(p.Y.Max*1.5)))
+	} else {
+		p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4
+	}
+	if logX {
+		p.X.Min, p.X.Max = p.X.Min*0.8, p.X.Max*1.25
+	}
+	if len(names) > 0 {
+		p.NominalX(names...)
+		p.X.Min, p.X.Max = -0.2, float64(len(names))-0.8
 	}
 	return p.Save(16*vg.Centimeter, 9*vg.Centimeter, file)
 }
@@ -82,7 +92,8 @@ func bars(file, title, y string, names []string, list []series) error {
 		}
 	}
 	p.NominalX(names...)
-	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.25
+	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4
 	return p.Save(16*vg.Centimeter, 9*vg.Centimeter, file)
 }
 

@@ -170,5 +170,12 @@ func name(root string, pid int, otherwise string) string {
 	if err != nil || first == "" {
 		return otherwise
 	}
-	return filepath.Base(first)
+	if base := filepath.Base(first); base != "exe" {
+		return base
+	}
+	// A process that started itself again, as /proc/self/exe: the link tells what it is.
+	if self, err := os.Readlink(filepath.Join(root, strconv.Itoa(pid), "exe")); err == nil {
+		return strings.TrimSuffix(filepath.Base(self), " (deleted)") + " (child)"
+	}
+	return otherwise
 }
