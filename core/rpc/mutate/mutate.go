@@ -181,7 +181,7 @@ func value(r *rand.Rand) string {
 		`"0x7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00"`, `"0x100000000000000000000000000000003"`, `"0x3"`, `"0x77"`,
 		`"latest"`, `"pre_confirmed"`, `"pending"`, `"l1_accepted"`, `"LATEST"`, `{"block_number":0}`, `{"block_number":18446744073709551615}`,
 		`{"block_hash":"0x0"}`, `{"block_number":1,"block_hash":"0x1"}`, `"INVOKE"`, `"L1_HANDLER"`, `"SKIP_VALIDATE"`,
-		`"\ud800"`, `"\ud83d\ude00"`, `"\u0000"`, "\"\xff\xfe\"", "\"\x01\"", `"𝒳‮"`, `"` + strings.Repeat("a", 10_000) + `"`,
+		`"\ud800"`, `"\ud83d\ude00"`, `"\u0000"`, "\"\xff\xfe\"", "\"\x01\"", "\"𝒳\u202e\"", `"` + strings.Repeat("a", 10_000) + `"`,
 		"[]", "{}", "[null]", `{"":null}`, "[[]]", "[{}]", `["0x1","0x1"]`, `[["0x1"],[],["0x2"]]`,
 		"NaN", "Infinity", "-", "0x1", "'a'", "undefined", "01", "+1", ".5", "",
 	}
