@@ -48,7 +48,7 @@ func (n *Node) Bootstrap(ctx context.Context, g *Genesis) error {
 
 // firstRoot waits for the root of block 0 and checks its hash.
 func (n *Node) firstRoot(ctx context.Context, header *ordov1.BlockHeader) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, n.options.RootStall)
 	defer cancel()
 	stream, err := n.storage.Roots(ctx, &ordov1.RootsRequest{})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,10 +140,9 @@ func (n *node) outcome(t *testing.T, limit time.Duration) string {
 		case exit := <-n.exited:
 			n.exited <- exit
 			return last(n.out.String())
-		case <-time.After(15 * time.Second):
+		case <-time.After(10 * time.Second):
 		}
-		t.Errorf("neither served nor stopped: %v", err)
-		return "neither"
+		return "refuses: " + err.Error()
 	}
 }
 
@@ -195,14 +195,18 @@ func (n *node) work(ctx context.Context) error {
 
 // insist repeats what fails while a stage is away.
 func insist(ctx context.Context, do func() error) error {
+	var answer error // the node's own
 	for {
 		err := do()
 		if err == nil {
 			return nil
 		}
+		if _, ok := errors.AsType[*client.Error](err); ok || answer == nil {
+			answer = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return answer
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
