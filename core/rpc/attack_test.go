@@ -31,7 +31,7 @@ func bodiesPerMethod() int {
 	if full() {
 		return 10_000
 	}
-	return 200
+	return 100
 }
 
 func sockets() int {
@@ -262,11 +262,11 @@ func TestSocketAttack(t *testing.T) {
 			rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(noise)
 			c.Write(noise)
 		}, true},
-		{"answers that are not read", func(_ int, c net.Conn) { io.WriteString(c, strings.Repeat(whole, 200)) }, false},
+		{"answers that are not read", func(_ int, c net.Conn) { io.WriteString(c, strings.Repeat(whole, 100)) }, false},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			_, address := attackable(t, func(l *Limits) {
-				l.Header, l.Receive, l.Idle, l.Send = 2*time.Second, 2*time.Second, 5*time.Second, time.Second
+				l.Header, l.Receive, l.Idle, l.Send = time.Second, time.Second, 5*time.Second, time.Second
 			})
 			if _, _, err := postTo(address, chainIDRequest); err != nil {
 				t.Fatal(err)
