@@ -102,6 +102,9 @@ func (v *verdict) transactions(e evidence) {
 		if in {
 			v.included++
 		}
+		if t.refused != "" { // all that is sent is good
+			v.fail("refused at %s%s: %s (sender %d, nonce %d, %s): %s", t.refusedAt.Format("15:04:05.000"), whichStrikes(e.windows, t.refusedAt), t.hash, t.sender, t.nonce, t.kind, t.refused)
+		}
 		switch {
 		case t.acked.IsZero(): // nothing was promised
 		case t.replaced != "" && in:
@@ -170,6 +173,16 @@ func hits(windows []window, s *sight) (single, many bool) {
 // overlaps: the strike fell, or was not over, between the first sight of the block and its acceptance.
 func overlaps(w window, s *sight) bool {
 	return w.to.After(s.first) && (s.accepted.IsZero() || w.from.Before(s.accepted))
+}
+
+// whichStrikes names those that had fallen shortly before.
+func whichStrikes(windows []window, when time.Time) (text string) {
+	for _, w := range windows {
+		if w.from.Before(when) && w.to.Add(2*time.Second).After(when) {
+			text += fmt.Sprintf(" [%s at %s, up at %s]", w.text, w.from.Format("15:04:05.000"), w.to.Format("15:04:05.000"))
+		}
+	}
+	return text
 }
 
 func during(windows []window, s *sight) (text string) {

@@ -13,7 +13,7 @@ import (
 
 // TestCheck shows what the checks find. A case is a small world:
 //
-//	tx NAME SENDER NONCE [acked] [replaced=NAME] [dropped=WHY]
+//	tx NAME SENDER NONCE [acked] [refused] [replaced=NAME] [dropped=WHY]
 //	block NAME...         the next block, as it is at the end
 //	first NAME...         as it was first seen; like the block when it is not said
 //	shown BLOCK NAME...   its pre-confirmed order
@@ -37,6 +37,9 @@ func TestCheck(t *testing.T) {
 					}
 					if by, ok := strings.CutPrefix(more, "replaced="); ok {
 						x.replaced = by
+					}
+					if more == "refused" {
+						x.refused, x.refusedAt = "55 Account validation failed", now
 					}
 					if why, ok := strings.CutPrefix(more, "dropped="); ok {
 						x.dropped = why

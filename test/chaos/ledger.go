@@ -106,7 +106,7 @@ func (l *ledger) settled(e *entry) {
 func (l *ledger) refuse(e *entry, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.refused = why
+	e.refused, e.refusedAt = why, time.Now()
 	l.refused[why]++
 }
 

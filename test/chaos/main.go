@@ -103,6 +103,10 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 		r := &round{number: number, report: report}
 		r.seed = rand.New(rand.NewPCG(o.seed, uint64(number))).Uint64()
 		r.setting = settings[(o.seed+uint64(number))%uint64(len(settings))]
+		r.pace = o.pace
+		if r.seed%3 == 0 { // now and then blocks with much in them
+			r.pace /= 6
+		}
 		spend := o.budget && number%5 == 4
 		r.ephemeral = number%7 == 3 && !spend && len(o.targets) > 1
 		r.dir = filepath.Join(o.dir, fmt.Sprintf("round-%d", number))

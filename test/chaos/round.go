@@ -65,6 +65,7 @@ func (s setting) genesis() []string {
 type round struct {
 	setting
 	number  int
+	pace    time.Duration
 	seed    uint64
 	dir     string
 	node    *node
@@ -129,7 +130,7 @@ func (r *round) begin(ctx context.Context, o options, flags []string) (settle, e
 }
 
 func (r *round) newLoad(o options) (*load, error) {
-	l := &load{node: r.node, ledger: r.ledger, pace: o.pace, salt: uint64(r.number + 1), stuck: make(chan error, senders)}
+	l := &load{node: r.node, ledger: r.ledger, pace: r.pace, salt: uint64(r.number + 1), stuck: make(chan error, senders)}
 	name := contracts.NativeAccount
 	if r.class == "openzeppelin" {
 		name = contracts.OpenZeppelinAccount
