@@ -422,9 +422,10 @@ type DescribeResponse struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Stage         Stage                  `protobuf:"varint,3,opt,name=stage,proto3,enum=ordo.v1.Stage" json:"stage,omitempty"`
-	ApiMinor      uint32                 `protobuf:"varint,4,opt,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"`            // highest minor of the contract that the plugin knows
-	Capabilities  []string               `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                     // named on the stage's page of docs/spec
-	ConfigSchema  string                 `protobuf:"bytes,6,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"` // JSON Schema of ConfigureRequest.config; empty: takes no configuration
+	ApiMinor      uint32                 `protobuf:"varint,4,opt,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"`                                                           // highest minor of the contract that the plugin knows
+	Capabilities  []string               `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                                    // named on the stage's page of docs/spec
+	ConfigSchema  string                 `protobuf:"bytes,6,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`                                                // JSON Schema of ConfigureRequest.config; empty: takes no configuration
+	Counters      map[string]uint64      `protobuf:"bytes,7,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the process has done so far, by name; for the operator, never for decisions
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,6 +500,13 @@ func (x *DescribeResponse) GetConfigSchema() string {
 		return x.ConfigSchema
 	}
 	return ""
+}
+
+func (x *DescribeResponse) GetCounters() map[string]uint64 {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
 }
 
 type ConfigureRequest struct {
@@ -1974,14 +1982,18 @@ var File_ordo_v1_base_proto protoreflect.FileDescriptor
 const file_ordo_v1_base_proto_rawDesc = "" +
 	"\n" +
 	"\x12ordo/v1/base.proto\x12\aordo.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\xcc\x01\n" +
+	"\x0fDescribeRequest\"\xce\x02\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12$\n" +
 	"\x05stage\x18\x03 \x01(\x0e2\x0e.ordo.v1.StageR\x05stage\x12\x1b\n" +
 	"\tapi_minor\x18\x04 \x01(\rR\bapiMinor\x12\"\n" +
 	"\fcapabilities\x18\x05 \x03(\tR\fcapabilities\x12#\n" +
-	"\rconfig_schema\x18\x06 \x01(\tR\fconfigSchema\"\x94\x03\n" +
+	"\rconfig_schema\x18\x06 \x01(\tR\fconfigSchema\x12C\n" +
+	"\bcounters\x18\a \x03(\v2'.ordo.v1.DescribeResponse.CountersEntryR\bcounters\x1a;\n" +
+	"\rCountersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x94\x03\n" +
 	"\x10ConfigureRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12$\n" +
 	"\x05chain\x18\x02 \x01(\v2\x0e.ordo.v1.ChainR\x05chain\x12\x17\n" +
@@ -2193,7 +2205,7 @@ func file_ordo_v1_base_proto_rawDescGZIP() []byte {
 }
 
 var file_ordo_v1_base_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ordo_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_ordo_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_ordo_v1_base_proto_goTypes = []any{
 	(Stage)(0),                    // 0: ordo.v1.Stage
 	(TransactionType)(0),          // 1: ordo.v1.TransactionType
@@ -2221,42 +2233,44 @@ var file_ordo_v1_base_proto_goTypes = []any{
 	(*GasPrice)(nil),              // 23: ordo.v1.GasPrice
 	(*BlockContext)(nil),          // 24: ordo.v1.BlockContext
 	(*BlockHeader)(nil),           // 25: ordo.v1.BlockHeader
-	nil,                           // 26: ordo.v1.ConfigureRequest.ListenEntry
-	nil,                           // 27: ordo.v1.ConfigureRequest.PeersEntry
+	nil,                           // 26: ordo.v1.DescribeResponse.CountersEntry
+	nil,                           // 27: ordo.v1.ConfigureRequest.ListenEntry
+	nil,                           // 28: ordo.v1.ConfigureRequest.PeersEntry
 }
 var file_ordo_v1_base_proto_depIdxs = []int32{
 	0,  // 0: ordo.v1.DescribeResponse.stage:type_name -> ordo.v1.Stage
-	13, // 1: ordo.v1.ConfigureRequest.chain:type_name -> ordo.v1.Chain
-	26, // 2: ordo.v1.ConfigureRequest.listen:type_name -> ordo.v1.ConfigureRequest.ListenEntry
-	27, // 3: ordo.v1.ConfigureRequest.peers:type_name -> ordo.v1.ConfigureRequest.PeersEntry
-	12, // 4: ordo.v1.ConfigureResponse.diagnostics:type_name -> ordo.v1.Diagnostic
-	3,  // 5: ordo.v1.Diagnostic.severity:type_name -> ordo.v1.Diagnostic.Severity
-	1,  // 6: ordo.v1.Transaction.type:type_name -> ordo.v1.TransactionType
-	14, // 7: ordo.v1.Transaction.resource_bounds:type_name -> ordo.v1.ResourceBounds
-	4,  // 8: ordo.v1.Class.kind:type_name -> ordo.v1.Class.Kind
-	5,  // 9: ordo.v1.TransactionResult.status:type_name -> ordo.v1.TransactionResult.Status
-	2,  // 10: ordo.v1.TransactionResult.refusal:type_name -> ordo.v1.Refusal
-	17, // 11: ordo.v1.TransactionResult.gas:type_name -> ordo.v1.Gas
-	17, // 12: ordo.v1.TransactionResult.da_gas:type_name -> ordo.v1.Gas
-	18, // 13: ordo.v1.TransactionResult.events:type_name -> ordo.v1.Event
-	19, // 14: ordo.v1.TransactionResult.messages:type_name -> ordo.v1.MessageToL1
-	22, // 15: ordo.v1.StateDiff.storage:type_name -> ordo.v1.ContractStorage
-	23, // 16: ordo.v1.BlockContext.l1_gas:type_name -> ordo.v1.GasPrice
-	23, // 17: ordo.v1.BlockContext.l1_data_gas:type_name -> ordo.v1.GasPrice
-	23, // 18: ordo.v1.BlockContext.l2_gas:type_name -> ordo.v1.GasPrice
-	24, // 19: ordo.v1.BlockHeader.context:type_name -> ordo.v1.BlockContext
-	17, // 20: ordo.v1.BlockHeader.gas_used:type_name -> ordo.v1.Gas
-	6,  // 21: ordo.v1.Plugin.Describe:input_type -> ordo.v1.DescribeRequest
-	8,  // 22: ordo.v1.Plugin.Configure:input_type -> ordo.v1.ConfigureRequest
-	10, // 23: ordo.v1.Plugin.Drain:input_type -> ordo.v1.DrainRequest
-	7,  // 24: ordo.v1.Plugin.Describe:output_type -> ordo.v1.DescribeResponse
-	9,  // 25: ordo.v1.Plugin.Configure:output_type -> ordo.v1.ConfigureResponse
-	11, // 26: ordo.v1.Plugin.Drain:output_type -> ordo.v1.DrainResponse
-	24, // [24:27] is the sub-list for method output_type
-	21, // [21:24] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	26, // 1: ordo.v1.DescribeResponse.counters:type_name -> ordo.v1.DescribeResponse.CountersEntry
+	13, // 2: ordo.v1.ConfigureRequest.chain:type_name -> ordo.v1.Chain
+	27, // 3: ordo.v1.ConfigureRequest.listen:type_name -> ordo.v1.ConfigureRequest.ListenEntry
+	28, // 4: ordo.v1.ConfigureRequest.peers:type_name -> ordo.v1.ConfigureRequest.PeersEntry
+	12, // 5: ordo.v1.ConfigureResponse.diagnostics:type_name -> ordo.v1.Diagnostic
+	3,  // 6: ordo.v1.Diagnostic.severity:type_name -> ordo.v1.Diagnostic.Severity
+	1,  // 7: ordo.v1.Transaction.type:type_name -> ordo.v1.TransactionType
+	14, // 8: ordo.v1.Transaction.resource_bounds:type_name -> ordo.v1.ResourceBounds
+	4,  // 9: ordo.v1.Class.kind:type_name -> ordo.v1.Class.Kind
+	5,  // 10: ordo.v1.TransactionResult.status:type_name -> ordo.v1.TransactionResult.Status
+	2,  // 11: ordo.v1.TransactionResult.refusal:type_name -> ordo.v1.Refusal
+	17, // 12: ordo.v1.TransactionResult.gas:type_name -> ordo.v1.Gas
+	17, // 13: ordo.v1.TransactionResult.da_gas:type_name -> ordo.v1.Gas
+	18, // 14: ordo.v1.TransactionResult.events:type_name -> ordo.v1.Event
+	19, // 15: ordo.v1.TransactionResult.messages:type_name -> ordo.v1.MessageToL1
+	22, // 16: ordo.v1.StateDiff.storage:type_name -> ordo.v1.ContractStorage
+	23, // 17: ordo.v1.BlockContext.l1_gas:type_name -> ordo.v1.GasPrice
+	23, // 18: ordo.v1.BlockContext.l1_data_gas:type_name -> ordo.v1.GasPrice
+	23, // 19: ordo.v1.BlockContext.l2_gas:type_name -> ordo.v1.GasPrice
+	24, // 20: ordo.v1.BlockHeader.context:type_name -> ordo.v1.BlockContext
+	17, // 21: ordo.v1.BlockHeader.gas_used:type_name -> ordo.v1.Gas
+	6,  // 22: ordo.v1.Plugin.Describe:input_type -> ordo.v1.DescribeRequest
+	8,  // 23: ordo.v1.Plugin.Configure:input_type -> ordo.v1.ConfigureRequest
+	10, // 24: ordo.v1.Plugin.Drain:input_type -> ordo.v1.DrainRequest
+	7,  // 25: ordo.v1.Plugin.Describe:output_type -> ordo.v1.DescribeResponse
+	9,  // 26: ordo.v1.Plugin.Configure:output_type -> ordo.v1.ConfigureResponse
+	11, // 27: ordo.v1.Plugin.Drain:output_type -> ordo.v1.DrainResponse
+	25, // [25:28] is the sub-list for method output_type
+	22, // [22:25] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_ordo_v1_base_proto_init() }
@@ -2270,7 +2284,7 @@ func file_ordo_v1_base_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ordo_v1_base_proto_rawDesc), len(file_ordo_v1_base_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
