@@ -20,7 +20,13 @@ type clock struct {
 	overdue func(why string)
 
 	mu   sync.Mutex
-	late map[string]int // calls in a row that were overdue, for the methods that get a second chance
+	late map[string]lateness // of the methods that get a second chance
+}
+
+// lateness is a row of calls without an answer, whoever's deadline it was that passed.
+type lateness struct {
+	since time.Time // when the first of them began
+	calls int
 }
 
 // patience says how a method's time is counted.
@@ -54,36 +60,44 @@ func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *
 	err := invoke(limited, method, req, reply, conn, opts...)
 	// The plugin's gRPC knows the deadline and may say a moment before us that it is over; Rust's calls that CANCELLED.
 	code := status.Code(err)
-	over := (code == codes.DeadlineExceeded || code == codes.Canceled) && ctx.Err() == nil &&
-		(limited.Err() != nil || time.Since(begin) > limit-limit/10)
-	if !over {
-		if p.lenient && err == nil {
-			c.inTime(method)
-		}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err // the caller left
+	}
+	if code != codes.DeadlineExceeded && code != codes.Canceled {
+		c.answered(method)
 		return err
 	}
+	ours := ctx.Err() == nil && (limited.Err() != nil || time.Since(begin) > limit-limit/10)
 	why := fmt.Sprintf("%s: no answer within %s", method[strings.LastIndexByte(method, '/')+1:], limit)
-	if !p.lenient || c.again(method) {
+	if ours && !p.lenient || p.lenient && c.wedged(method, begin, limit) {
 		go c.overdue(why + ": killed by the node")
+	}
+	if !ours {
+		return err // of the caller's own deadline
 	}
 	return status.Error(codes.DeadlineExceeded, why)
 }
 
-func (c *clock) inTime(method string) {
+func (c *clock) answered(method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.late, method)
 }
 
-// again counts an overdue call and tells whether it is the second in a row.
-func (c *clock) again(method string) bool {
+// wedged counts a late call and tells whether several in a row have had no answer for the whole limit.
+func (c *clock) wedged(method string, begin time.Time, limit time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.late == nil {
-		c.late = map[string]int{}
+		c.late = map[string]lateness{}
 	}
-	c.late[method]++
-	return c.late[method] >= 2
+	l := c.late[method]
+	if l.calls == 0 {
+		l.since = begin
+	}
+	l.calls++
+	c.late[method] = l
+	return l.calls >= 2 && time.Since(l.since) >= limit
 }
 
 func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
