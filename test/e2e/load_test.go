@@ -24,15 +24,17 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report struct {
-		Submitted int            `json:"submitted"`
-		Accepted  int            `json:"accepted_on_l2"`
-		Refused   map[string]int `json:"refused"`
+	var runs struct {
+		Runs []struct {
+			Submitted int            `json:"submitted"`
+			Accepted  int            `json:"accepted_on_l2"`
+			Refused   map[string]int `json:"refused"`
+		} `json:"runs"`
 	}
-	if err := json.Unmarshal(raw, &report); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(raw, &runs); err != nil || len(runs.Runs) != 1 {
+		t.Fatalf("%s: %v", raw, err)
 	}
-	if report.Submitted != 400 || report.Accepted != 400 || len(report.Refused) > 0 {
+	if report := runs.Runs[0]; report.Submitted != 400 || report.Accepted != 400 || len(report.Refused) > 0 {
 		t.Errorf("got %+v", report)
 	}
 }
