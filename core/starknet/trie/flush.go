@@ -31,6 +31,8 @@ func (s *State) Flush(put func(key, value []byte) error) error {
 		}
 		a.dirty = false
 	}
+	s.dirty = 0
+	s.work.pages.dirty.Store(0)
 	s.evict()
 	return nil
 }
@@ -49,24 +51,7 @@ func (t *tree) flush(put func(key, value []byte) error) error {
 }
 
 // Dirty is the number of pages and contracts that a flush would write now.
-func (s *State) Dirty() int {
-	n := s.contracts.dirtyPages() + s.classes.dirtyPages()
-	for _, a := range s.accounts {
-		if a.dirty {
-			n += 1 + a.storage.dirtyPages()
-		}
-	}
-	return n
-}
-
-func (t *tree) dirtyPages() (n int) {
-	for _, p := range t.pages {
-		if p.dirty.Load() {
-			n++
-		}
-	}
-	return n
-}
+func (s *State) Dirty() int { return s.dirty + int(s.work.pages.dirty.Load()) }
 
 // evict drops pages oldest first, a generation of rounds at a time, until the limit holds. All pages are clean here.
 func (s *State) evict() {

@@ -47,6 +47,7 @@ type State struct {
 	accounts  map[felt.Felt]*account
 	work      work
 	pedersen  HashPairs
+	dirty     int // accounts that changed since the last flush
 	limit     int // pages kept in memory after a flush
 	opened    bool
 }
@@ -132,6 +133,13 @@ func (s *State) Roots() (Roots, error) {
 	return Roots{s.contracts.root.hash(), s.classes.root.hash()}, nil
 }
 
+func (s *State) change(a *account) {
+	if !a.dirty {
+		a.dirty = true
+		s.dirty++
+	}
+}
+
 func (r *ref) hash() felt.Felt { return r.top }
 
 // Apply changes the state and returns its new roots.
@@ -156,7 +164,8 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 				return err
 			}
 			if f := field(a); *f != e.Value {
-				*f, a.dirty = e.Value, true
+				*f = e.Value
+				s.change(a)
 				touched[e.Key] = a
 			}
 		}
@@ -196,7 +205,8 @@ func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account) err
 			return fmt.Errorf("storage of %s: %w", c.Address, err)
 		}
 		if root != a.storage.root {
-			a.storage.root, a.dirty = root, true
+			a.storage.root = root
+			s.change(a)
 			s.work.addEdge(&a.storage.root, 0)
 		}
 		touched[c.Address] = a

@@ -181,8 +181,13 @@ func TestStateAgainstModel(t *testing.T) {
 				t.Fatalf("seed %d, block %d: %v, want %v", seed, block, got, want)
 			}
 			if r.IntN(3) == 0 {
-				if err := state.Flush(store.Put); err != nil {
+				dirty, puts := state.Dirty(), 0
+				put := func(key, value []byte) error { puts++; return store.Put(key, value) }
+				if err := state.Flush(put); err != nil {
 					t.Fatal(err)
+				}
+				if puts != dirty+2 { // the two roots are always written
+					t.Fatalf("%d were dirty, %d written", dirty, puts)
 				}
 				if n := state.Dirty(); n != 0 {
 					t.Fatalf("%d dirty pages after a flush", n)

@@ -151,13 +151,13 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 		return r, nil
 	case kids[0].full && kids[1].full:
 		b.kids = kids
-		p.dirty.Store(true)
+		w.change(p)
 		w.add(b)
 		return ref{full: true, depth: r.depth, path: r.path, dirty: b}, nil
 	}
 	// One side is gone: so is the branch, and the other side moves up under a longer edge.
 	p.slots[slot] = nil
-	p.dirty.Store(true)
+	w.change(p)
 	if kids[0].full {
 		return kids[0], nil
 	}
@@ -229,7 +229,7 @@ func (t *tree) join(d uint8, p path, kids [2]ref, w *work) (ref, error) {
 	}
 	b := &branch{depth: d, path: p, kids: kids}
 	page.slots[slot] = b
-	page.dirty.Store(true)
+	w.change(page)
 	w.add(b)
 	return ref{full: true, depth: d, path: p, dirty: b}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
@@ -17,7 +18,7 @@ type HashPairs func(dst, a, b []felt.Felt)
 type work struct {
 	now      uint64
 	recent   recent      // of this update: pages may leave the memory between updates
-	pages    *sync.Mutex // of all trees, while parts of an update walk side by side
+	pages    *shared     // by the parts of an update that walk side by side
 	least    int         // items that a part should have
 	branches [][]*branch // by rank; entry 0 stays empty
 	edges    [][]edgeJob // by rank of the node below; 0 for leaves and nodes that did not change
@@ -33,7 +34,20 @@ type edgeJob struct {
 }
 
 // newWork is for one State: its updates come one after the other.
-func newWork() work { return work{pages: new(sync.Mutex), least: 64} }
+func newWork() work { return work{pages: new(shared), least: 64} }
+
+// shared guards the pages of all trees, and counts those that changed since the last flush.
+type shared struct {
+	sync.Mutex
+	dirty atomic.Int64
+}
+
+// change marks a page.
+func (w *work) change(p *page) {
+	if p.dirty.CompareAndSwap(false, true) {
+		w.pages.dirty.Add(1)
+	}
+}
 
 // begin starts another update.
 func (w *work) begin() {
