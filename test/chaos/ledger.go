@@ -13,16 +13,17 @@ import (
 
 // entry is one transaction that was signed here, and all that the node said about it.
 type entry struct {
-	hash     string
-	sender   int
-	nonce    uint64
-	kind     string
-	class    string    // of a declare
-	acked    time.Time // when the node answered with its hash; zero: it never did
-	replaced string    // hash of an acknowledged transaction that pays more for the same nonce
-	refused  string    // the node's last word, when it did not take it
-	height   uint64    // of the accepted block that has it; 0: none seen
-	dropped  string    // what a status said about why it is in no block
+	hash      string
+	sender    int
+	nonce     uint64
+	kind      string
+	class     string    // of a declare
+	acked     time.Time // when the node answered with its hash; zero: it never did
+	replaced  string    // hash of an acknowledged transaction that pays more for the same nonce
+	refused   string    // the node's last word, when it did not take it
+	refusedAt time.Time
+	height    uint64 // of the accepted block that has it; 0: none seen
+	dropped   string // what a status said about why it is in no block
 }
 
 // ledger remembers what was sent. It is what the checks hold against the chain.

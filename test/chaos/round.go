@@ -76,6 +76,7 @@ type round struct {
 	windows []window
 	wrong   []string
 	served  map[int]bool      // lives of the core that came up
+	stops   int               // lives that ended by themselves, one after the other, before they served
 	born    map[string]uint64 // restarts that the node told of, by life and stage
 }
 
@@ -290,8 +291,8 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 			}
 		}
 		r.alive()
-		if time.Now().After(deadline) {
-			return time.Time{}, fmt.Errorf("not at work after %s: %w", upLimit, last)
+		if time.Now().After(deadline) || r.stops > 3 {
+			return time.Time{}, fmt.Errorf("not at work within %s: %w", upLimit, last)
 		}
 		var list []plugin
 		if list, last = r.node.serving(ctx); last == nil {
@@ -301,7 +302,7 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 				}
 			}
 			if last == nil {
-				r.served[l.number] = true
+				r.served[l.number], r.stops = true, 0
 				for _, p := range list {
 					r.born[fmt.Sprintf("%d %s", l.number, p.Stage)] = p.Restarts
 				}
@@ -320,6 +321,10 @@ func (r *round) alive() {
 		return
 	}
 	r.node.note("life %d ended by itself: %v", l.number, l.err)
+	if r.stops++; r.stops > 3 {
+		l.asked = true // no use
+		return
+	}
 	r.fail("the node stopped by itself (%v):\n%s", l.err, r.node.why())
 	if err := r.relaunch(); err != nil {
 		l.asked = true
