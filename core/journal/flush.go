@@ -129,6 +129,9 @@ func (j *Journal) written(active *segment, b *batch) {
 			e.segment = active
 			active.live[e] = struct{}{}
 		}
+		if r.heads != nil {
+			j.told = *r.heads
+		}
 		if h := r.height; h != nil && (r.copied || h.segment == 0) {
 			h.segment = active.index
 		}
@@ -199,7 +202,7 @@ func (j *Journal) begin(index uint64) error {
 		s.flags |= flagUnsynced
 	}
 	j.mu.Lock()
-	h := header{flags: s.flags, index: index, salt: s.salt, first: j.first, next: j.next, heads: j.heights.heads, chain: j.options.Chain}
+	h := header{flags: s.flags, index: index, salt: s.salt, first: j.first, next: j.next, heads: j.told, chain: j.options.Chain}
 	if len(j.segments) > 0 {
 		h.before = uint64(j.active().size)
 	}

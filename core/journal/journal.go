@@ -71,6 +71,7 @@ type Journal struct {
 	bytes    int64 // of the records of live
 	next     uint64
 	heights  heights
+	told     Heads // as the records that are written tell; a header must not know more than they do
 	queue    []*batch
 	segments []*segment // oldest first; the last one is written to
 	first    uint64     // segments below are forgotten
@@ -116,6 +117,7 @@ type record struct {
 	bytes  []byte
 	entry  *entry  // of an admission
 	height *height // of a height whose records must be kept
+	heads  *Heads  // after a step
 	copied bool    // of what is durable elsewhere
 }
 
@@ -249,7 +251,9 @@ func (j *Journal) mark(step Step) (*batch, error) {
 	if err := j.heights.admissible(step); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return j.append(record{bytes: encodeStep(step), height: j.heights.take(step)}), nil
+	touched := j.heights.take(step)
+	heads := j.heights.heads
+	return j.append(record{bytes: encodeStep(step), height: touched, heads: &heads}), nil
 }
 
 // Persist is of Heights.

@@ -304,6 +304,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 			delete(j.heights.open, number)
 		}
 	}
+	j.told = j.heights.heads
 	recovery.Heads, recovery.Heights = j.heights.heads, j.heights.sorted()
 
 	for len(j.segments) > 0 && j.segments[0].index < j.first {

@@ -334,6 +334,7 @@ func TestEveryCrashPoint(t *testing.T) {
 		if at%4 > 1 { // and once more, while it comes back or soon after
 			fuse := newFuse(1 + at*7%30)
 			storage.calm()
+			had := storage.count()
 			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, solo())
 			if err == nil {
 				second.live(txs)
@@ -341,7 +342,7 @@ func TestEveryCrashPoint(t *testing.T) {
 			second.off()
 			second.told = append(second.told, m.told...)
 			second.earlier = append(m.earlier, m.eyes)
-			m, name = second, name+fmt.Sprintf(", and at %d", fuse.at)
+			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.count())
 		}
 		m.again(t, name, storage, txs, flat, at%2 == 0)
 		if t.Failed() {
@@ -352,6 +353,12 @@ func TestEveryCrashPoint(t *testing.T) {
 		}
 	}
 	t.Logf("%d crash points: %v", points, kinds)
+}
+
+func (f *fakeStorage) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.blocks)
 }
 
 // calm ends who waits in a storage that was on a machine before.

@@ -51,10 +51,11 @@ func (m *mortal) once(txs []*ordov1.Transaction) {
 	m.t.Helper()
 	m.storage.mu.Lock()
 	defer m.storage.mu.Unlock()
-	found, next := map[pool.Key]int{}, map[pool.Key]uint64{}
+	found, next, where := map[pool.Key]int{}, map[pool.Key]uint64{}, map[pool.Key][]uint64{}
 	for _, b := range m.storage.blocks {
 		for _, tx := range b.Transactions {
 			found[pool.Key(tx.Hash)]++
+			where[pool.Key(tx.Hash)] = append(where[pool.Key(tx.Hash)], b.Header.Context.Number)
 			if tx.Type == ordov1.TransactionType_L1_HANDLER {
 				continue
 			}
@@ -63,6 +64,11 @@ func (m *mortal) once(txs []*ordov1.Transaction) {
 				m.t.Errorf("block %d: nonce %d of %s comes after %d", b.Header.Context.Number, nonce, pool.Hex(sender), next[sender])
 			}
 			next[sender]++
+		}
+	}
+	for hash, n := range found {
+		if n > 1 {
+			m.t.Errorf("%s is in the chain %d times, in blocks %v", pool.Hex(hash), n, where[hash])
 		}
 	}
 	for _, tx := range txs {
