@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ownPrefix begins the names of run folders that the host makes itself.
@@ -45,12 +46,34 @@ func removeStale(parent string) {
 		}
 		dir := filepath.Join(parent, e.Name())
 		lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
-		if err != nil {
-			continue
+		switch {
+		case err == nil:
+			if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+				removeLockLast(dir)
+			}
+			lock.Close()
+		case errors.Is(err, os.ErrNotExist):
+			// Killed between making the folder and its lock, which takes no time, or between the last two steps of removing it.
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > unlockedAge {
+				os.RemoveAll(dir)
+			}
 		}
-		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			os.RemoveAll(dir)
-		}
-		lock.Close()
 	}
+}
+
+// unlockedAge is when a run folder without a lock is nobody's.
+const unlockedAge = time.Minute
+
+// removeLockLast removes a folder so that, if this process is killed meanwhile, somebody else can see that it is stale.
+func removeLockLast(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.Name() != "lock" {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
+	os.RemoveAll(dir)
 }

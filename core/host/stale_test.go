@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestStaleRunFoldersAreRemoved(t *testing.T) {
@@ -26,12 +27,18 @@ func TestStaleRunFoldersAreRemoved(t *testing.T) {
 	}
 	// Not ours, or not finished yet.
 	foreign, young := filepath.Join(os.TempDir(), "ordo-else"), filepath.Join(os.TempDir(), ownPrefix+"1")
-	for _, dir := range []string{foreign, young} {
+	half := filepath.Join(os.TempDir(), ownPrefix+"2") // its remover was killed
+	for _, dir := range []string{foreign, young, half} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(foreign, "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	old := time.Now().Add(-2 * unlockedAge)
+	if err := os.Chtimes(half, old, old); err != nil {
 		t.Fatal(err)
 	}
 
@@ -43,6 +50,9 @@ func TestStaleRunFoldersAreRemoved(t *testing.T) {
 	defer heldNew.Close()
 	if exists(dead) {
 		t.Error("the folder of a dead node is still there")
+	}
+	if exists(half) {
+		t.Error("a folder that was removed by half is still there")
 	}
 	for _, dir := range []string{alive, foreign, young} {
 		if !exists(dir) {

@@ -109,7 +109,7 @@ func (r *Report) contents(ctx context.Context, sv *files.Survey, last marked, fo
 	if !found {
 		r.Verdicts = append(r.Verdicts, Verdict{"mark", true, "there is none that can be read: lost blocks at the end cannot be told"})
 	}
-	s, done, err := openMirror(sv, checkOptions())
+	s, done, err := openMirror(sv, "", checkOptions())
 	if err != nil {
 		r.add("database", fmt.Errorf("what is left of it cannot be opened: %w", err), "")
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -51,6 +52,9 @@ func Open(dir string, opts Options) (*Store, error) {
 }
 
 func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
+	if err := os.RemoveAll(filepath.Join(dir, mirrorName)); err != nil { // of a process that was killed while it looked
+		return nil, err
+	}
 	if err := roomToOpen(dir, opts); err != nil {
 		return nil, err
 	}
@@ -148,7 +152,7 @@ func rehearse(sv *files.Survey, opts Options, last marked, found bool) error {
 	if sv.New {
 		return &LossError{Have: 0, Promised: last.blocks, Why: "there is no database any more"}
 	}
-	s, done, err := openMirror(sv, opts)
+	s, done, err := openMirror(sv, sv.Dir, opts)
 	if err != nil {
 		return err
 	}
@@ -164,9 +168,20 @@ func rehearse(sv *files.Survey, opts Options, last marked, found bool) error {
 	return s.keepPromise(last, found)
 }
 
-// openMirror opens what can be read of a folder, read-only, in a folder that goes with done.
-func openMirror(sv *files.Survey, opts Options) (s *Store, done func(), err error) {
-	dir, err := os.MkdirTemp("", "ordo-db-")
+// mirrorName is the folder, in that of the store, in which a doubtful store is opened first: the next start finds it there
+// if this process is killed.
+const mirrorName = "mirror"
+
+// openMirror opens what can be read of a store, read-only, in a folder in parent that goes with done; "" is the folder of
+// temporary files.
+func openMirror(sv *files.Survey, parent string, opts Options) (s *Store, done func(), err error) {
+	var dir string
+	if parent == "" {
+		dir, err = os.MkdirTemp("", "ordo-db-")
+	} else {
+		dir = filepath.Join(parent, mirrorName)
+		err = os.Mkdir(dir, 0o700)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -137,7 +137,7 @@ func cutBack(dir string, p *Plan, sv *files.Survey, chain string, locked bool, l
 
 // rebuild commits the good blocks to a new database and puts it in the place of the old one.
 func rebuild(ctx context.Context, dir string, p *Plan, sv *files.Survey, chain string, o RepairOptions) error {
-	from, done, err := openMirror(sv, checkOptions())
+	from, done, err := openMirror(sv, "", checkOptions())
 	if err != nil {
 		return fmt.Errorf("repair: %w", err)
 	}

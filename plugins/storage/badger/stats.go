@@ -76,7 +76,7 @@ func Stats(ctx context.Context, dir string, progress Progress) (*Statistics, err
 	if err := sv.Damaged(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, toRepair)
 	}
-	s, done, err := openMirror(sv, checkOptions())
+	s, done, err := openMirror(sv, "", checkOptions())
 	if err != nil {
 		return nil, err
 	}
