@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench
+.PHONY: build dev test lint proto bench chaos fuzz attack
 
 build: ## bin/ordo, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -19,3 +19,10 @@ proto: ## regenerate the Go code of sdk/proto (needs no protoc)
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
 	@bin/ordo bench exec $(ARGS)
+
+FUZZTIME ?= 60s
+fuzz: ## every fuzz test for FUZZTIME each
+	@go run ./test/attack/fuzz -time $(FUZZTIME)
+
+attack: build ## 10,000 damaged requests per method, 2,000 sockets
+	@ORDO_ATTACK=full go test -count=1 -timeout 1h -run 'Mutated|SocketAttack|RealNode' -v ./core/rpc ./test/attack

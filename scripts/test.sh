@@ -12,6 +12,9 @@ go vet ./...
 say "go test"
 go test $(go list ./... | grep -v /test/e2e)
 
+say "fuzz, briefly"
+go run ./test/attack/fuzz -time 1s -total 60s
+
 say "cargo test"
 cargo test --release --locked --workspace
 
