@@ -99,6 +99,7 @@ func request(b *block) *ordov1.CommitRequest {
 
 // TestConformance runs the tests of the contract in this process.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	s := conformance.InProcess(Service)
 	s.Config = []byte(testConfig)
 	conformance.RunBase(t, s)
@@ -107,6 +108,7 @@ func TestConformance(t *testing.T) {
 
 // Without history the plugin does not claim it, and the contract still holds.
 func TestConformanceWithoutHistory(t *testing.T) {
+	t.Parallel()
 	s := conformance.InProcess(Service)
 	s.Config = []byte(`{"memtable_mb": 8, "history": false, "sync_writes": false}`)
 	conformance.RunStorage(t, s)
@@ -114,6 +116,7 @@ func TestConformanceWithoutHistory(t *testing.T) {
 
 // TestConformanceProcess runs them against processes that are killed where a test restarts them.
 func TestConformanceProcess(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}

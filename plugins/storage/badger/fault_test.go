@@ -62,6 +62,7 @@ func faultOptions() Options {
 // After each death the store holds a chain that ended between two blocks, with nothing missing that was answered, and the
 // same blocks again come to the same roots.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
@@ -182,6 +183,7 @@ func TestFaultChild(t *testing.T) {
 // TestPowerCut cuts the last log of a busy store where a power cut could: inside every transaction that is not followed by
 // one that was synced, at random bytes and with holes, for every transaction. What comes up is the chain up to there.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	dir, c := t.TempDir(), newTestChain(56)
 	for range 3 {
 		c.grow()
@@ -231,7 +233,7 @@ func TestPowerCut(t *testing.T) {
 				start = ends[k-1]
 			}
 			for _, cut := range []int64{start, start + 1, (start + end) / 2, end - 1, end} {
-				if n++; !long && n%6 != 1 {
+				if n++; !long && n%15 != 1 {
 					continue
 				}
 				at := t.TempDir()

@@ -24,6 +24,7 @@ const fullDir = "ORDO_TEST_FULL_DIR"
 // TestDiskFull runs a store on a small disk of its own: a tmpfs in a namespace of its own, which needs no root where users
 // may have namespaces.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a process")
 	}

@@ -67,6 +67,7 @@ func (p *process) kill() {
 
 // TestKill kills the process at random points of a busy chain. What was answered is there, what is there is right.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}

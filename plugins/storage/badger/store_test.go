@@ -137,6 +137,7 @@ func TestCommitContract(t *testing.T) {
 }
 
 func TestRevert(t *testing.T) {
+	t.Parallel()
 	for _, big := range []bool{false, true} {
 		dir, o := t.TempDir(), testOptions()
 		s := open(t, dir, o)

@@ -15,7 +15,7 @@ import (
 )
 
 // tornTries is how many damaged copies TestTorn opens; ORDO_TORN_TRIES raises it.
-const tornTries = 12
+const tornTries = 8
 
 func tornChain() *testChain {
 	c := newTestChain(91)
@@ -63,6 +63,7 @@ func tornStores(t *testing.T, c *testChain) []string {
 // what is damaged, or come up with a beginning of the chain in which everything is right and nothing is missing that was
 // promised. A panic anywhere ends this process, and with it the test.
 func TestTorn(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
