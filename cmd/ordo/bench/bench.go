@@ -81,7 +81,7 @@ func NewCommand() *cobra.Command {
 	f.IntVar(&o.rounds, "rounds", 7, "rounds that count, of each side")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	cmd := &cobra.Command{Use: "bench", Short: "Measure"}
-	cmd.AddCommand(run, commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), allCommand())
+	cmd.AddCommand(run, commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), allCommand(), profiledCommand())
 	return cmd
 }
 

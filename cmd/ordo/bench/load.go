@@ -37,6 +37,7 @@ type loadOptions struct {
 	blockTime    int
 	nodeArgs     []string
 	dir          string
+	profile      string
 	json         string
 	quiet        bool
 }
@@ -95,6 +96,7 @@ func loadCommand() *cobra.Command {
 	f.IntVar(&o.blockTime, "block-time", o.blockTime, "seconds between blocks of a node of our own")
 	f.StringArrayVar(&o.nodeArgs, "node-arg", nil, "another argument for a node of our own, repeatable, such as --node-arg=--workers=1")
 	f.StringVar(&o.dir, "dir", "", "folder for the chain of a node of our own; removed at the end (default: the system's for temporary files)")
+	f.StringVar(&o.profile, "profile", "", "write a CPU profile of the core of a node of our own to this file, for go tool pprof")
 	f.StringVar(&o.json, "json", "", "also write the report to this file")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	_ = f.MarkHidden("seconds")
@@ -164,7 +166,7 @@ func (o *loadOptions) onOwnNode(ctx context.Context, data string, work func(url 
 		defer remove()
 		data = dir
 	}
-	node, err := startNode(ctx, data, append([]string{
+	node, err := startNode(ctx, data, o.profile, append([]string{
 		"--accounts", strconv.Itoa(min(o.Accounts, genesis.MaxAccounts)), "--account-class", o.accountClass,
 		"--block-generation-on", strconv.Itoa(o.blockTime), "--initial-balance", "1" + strings.Repeat("0", 25),
 	}, o.nodeArgs...)...)

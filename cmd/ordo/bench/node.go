@@ -33,8 +33,8 @@ const readyTimeout = 5 * time.Minute
 
 // startNode runs `ordo dev` from this binary, with its chain, and what has to survive a crash, in dir, and waits until it
 // is ready.
-func startNode(ctx context.Context, dir string, args ...string) (*devNode, error) {
-	n, err := launch(dir, nil, append([]string{"--port", "0"}, args...)...)
+func startNode(ctx context.Context, dir, profile string, args ...string) (*devNode, error) {
+	n, err := launch(dir, profile, nil, append([]string{"--port", "0"}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +50,18 @@ func startNode(ctx context.Context, dir string, args ...string) (*devNode, error
 	}
 }
 
-// launch starts the process.
-func launch(dir string, env []string, args ...string) (*devNode, error) {
+// launch starts the process; profile is a file for a CPU profile of the core, or empty.
+func launch(dir, profile string, env []string, args ...string) (*devNode, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	n := &devNode{Data: dir, errors: &tail{}, done: make(chan struct{}), ready: make(chan string, 1)}
-	n.cmd = exec.Command(self, append([]string{"dev", "--data-dir", dir}, args...)...)
+	command := []string{"dev", "--data-dir", dir}
+	if profile != "" {
+		command = append([]string{"bench"}, append(command, "--cpuprofile", profile)...)
+	}
+	n.cmd = exec.Command(self, append(command, args...)...)
 	n.cmd.Env = append(os.Environ(), env...)
 	n.cmd.Stderr = n.errors
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctrl-C is for us: we stop it in order

@@ -146,7 +146,7 @@ func startOnce(ctx context.Context, dir string, args []string, blocks bool) (sta
 		return started{}, err
 	}
 	args = append([]string{"--port", strconv.Itoa(port), "--log-level", "info"}, args...)
-	n, err := launch(filepath.Join(dir, "chain"), []string{"XDG_CACHE_HOME=" + cache}, args...)
+	n, err := launch(filepath.Join(dir, "chain"), "", []string{"XDG_CACHE_HOME=" + cache}, args...)
 	if err != nil {
 		return started{}, err
 	}
