@@ -95,7 +95,8 @@ func (p *page) processes(r loadRun) {
 		cpu, rss = cpu+u.CPU, rss+u.RSS
 		p.say("| %s | %.1f s | %.3f ms | %.0f MB | %.0f MB |\n", u.Name, u.CPU, u.CPU*1000/float64(max(1, r.Accepted)), u.RSS, u.Peak)
 	}
-	p.say("| all | %.1f s | %.3f ms | %.0f MB | |\n\n", cpu, cpu*1000/float64(max(1, r.Accepted)), rss)
+	each := 1000 / float64(max(1, r.Accepted))
+	p.say("| all | %.1f s | %.3f ms | %.0f MB | |\n| the tool that loads | %.1f s | %.3f ms | | |\n\n", cpu, cpu*each, rss, r.ToolCPU, r.ToolCPU*each)
 }
 
 func (p *page) loadClosed() error {

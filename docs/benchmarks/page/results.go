@@ -52,6 +52,7 @@ type loadRun struct {
 	Answer       percentiles `json:"answer_ms"`
 	PreConfirmed percentiles `json:"pre_confirmed_ms"`
 	Accept       percentiles `json:"accepted_ms"`
+	ToolCPU      float64     `json:"tool_cpu_seconds"`
 	Processes    []usage     `json:"processes"`
 }
 

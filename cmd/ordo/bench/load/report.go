@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/latency"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/process"
 )
 
 // Print writes a report for people.
@@ -35,11 +36,16 @@ func (r *Report) Print(out io.Writer) {
 	for _, what := range slices.Sorted(maps.Keys(r.Refused)) {
 		fmt.Fprintf(out, "  refused %d times: %s\n", r.Refused[what], what)
 	}
-	for _, p := range r.Processes {
+	list := append(slices.Clone(r.Processes), process.Usage{Name: "this tool", CPU: r.ToolCPU})
+	for _, p := range list {
 		each := ""
 		if r.Accepted > 0 {
 			each = fmt.Sprintf(" (%.3f ms/tx)", p.CPU*1000/float64(r.Accepted))
 		}
-		fmt.Fprintf(out, "  %-28s %7.2f s of processor%s, %.0f MB, at most %.0f MB\n", p.Name, p.CPU, each, p.RSS, p.PeakRSS)
+		memory := ""
+		if p.RSS > 0 {
+			memory = fmt.Sprintf(", %.0f MB, at most %.0f MB", p.RSS, p.PeakRSS)
+		}
+		fmt.Fprintf(out, "  %-28s %7.2f s of processor%s%s\n", p.Name, p.CPU, each, memory)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -98,6 +99,7 @@ type Report struct {
 	Answer       latency.Percentiles `json:"answer_ms"`        // until the node has answered with the hash
 	PreConfirmed latency.Percentiles `json:"pre_confirmed_ms"` // until it is seen in the pre-confirmed block
 	Accept       latency.Percentiles `json:"accepted_ms"`      // until its block is seen accepted
+	ToolCPU      float64             `json:"tool_cpu_seconds"` // what the load itself cost the machine
 	Processes    []process.Usage     `json:"processes,omitempty"`
 }
 
@@ -155,7 +157,9 @@ func Run(ctx context.Context, o Options, url string, pid int) (*Report, error) {
 			return nil, err
 		}
 	}
+	used := ownCPU()
 	err = r.play(ctx, height)
+	r.report.ToolCPU = (ownCPU() - used).Seconds()
 	if watcher != nil {
 		r.report.Processes = watcher.Stop()
 	}
@@ -165,6 +169,15 @@ func Run(ctx context.Context, o Options, url string, pid int) (*Report, error) {
 	r.settle()
 	r.bar.Describe("auditing")
 	return r.report, r.audit(ctx)
+}
+
+// ownCPU is the processor time of this process.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // prepare makes accounts and contracts ready.
