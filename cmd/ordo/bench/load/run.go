@@ -153,7 +153,7 @@ func Run(ctx context.Context, o Options, url string, pid int) (*Report, error) {
 	}
 	var watcher *process.Watcher
 	if pid > 0 {
-		if watcher, err = process.Watch(pid, 500*time.Millisecond); err != nil {
+		if watcher, err = process.Watch(pid, time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -206,7 +206,7 @@ func (r *run) prepare(ctx context.Context, node client.Node, to target) (err err
 	if err != nil {
 		return err
 	}
-	r.tracker = &tracker{node: node, every: r.Poll, flights: map[felt.Felt]*flight{}, freed: r.freed}
+	r.tracker = &tracker{node: node, looks: newConn(to), every: r.Poll, flights: map[felt.Felt]*flight{}, freed: r.freed}
 	r.sender = &sender{
 		target: to, batch: r.Batch, workload: r.workload, signer: r.setup.signer, encoder: encoder, tracker: r.tracker,
 		ready: make(chan *account, len(list)), refused: map[string]int{},
@@ -282,6 +282,7 @@ func (r *run) play(ctx context.Context, height uint64) error {
 	r.begun = time.Now()
 	r.tracker.begun, r.tracker.last = r.begun, r.begun
 	var work sync.WaitGroup
+	defer r.tracker.looks.close()
 	defer work.Wait()
 	defer stopFollowing()
 	defer stopServing()

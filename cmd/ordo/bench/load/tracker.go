@@ -16,6 +16,7 @@ import (
 // accepted block once.
 type tracker struct {
 	node  client.Node
+	looks *conn // of its own, for the samples
 	every time.Duration
 	freed func(*account) // a transaction of the account was accepted
 
@@ -119,7 +120,7 @@ var lookRequest = []byte(`[{"jsonrpc":"2.0","id":0,"method":"starknet_blockNumbe
 
 // look asks for the height and for how much of the next block there is. A node that has no pre-confirmed block has none of it.
 func (t *tracker) look(ctx context.Context) (latest uint64, count int, err error) {
-	_, raw, err := t.node.Post(ctx, lookRequest)
+	raw, err := t.looks.post(ctx, lookRequest)
 	if err != nil {
 		return 0, 0, err
 	}
