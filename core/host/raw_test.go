@@ -202,7 +202,7 @@ func TestRaw(t *testing.T) {
 	for misdeed, want := range map[string]string{
 		"a gigabyte announced":                   "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",
 		"a gigabyte sent":                        "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",
-		"all that is allowed, and never the end": "no answer within 1s",
+		"all that is allowed, and never the end": "no answer within 400ms",
 		"noise":                                  "",
 		"not a protobuf":                         "unmarshal",
 		"two answers":                            "",
@@ -214,13 +214,13 @@ func TestRaw(t *testing.T) {
 		"a huge trailer":                         "",
 		"goaway":                                 "",
 		"reset":                                  "INTERNAL_ERROR",
-		"a flood of pings":                       "no answer within 1s",
+		"a flood of pings":                       "no answer within 400ms",
 		"a window that overflows":                "",
-		"an answer to nobody":                    "no answer within 1s",
-		"silence":                                "no answer within 1s",
+		"an answer to nobody":                    "no answer within 400ms",
+		"silence":                                "no answer within 400ms",
 	} {
 		t.Run(misdeed, func(t *testing.T) {
-			p := start(t, host.Options{CallLimit: time.Second}, spec(t, "raw "+misdeed))
+			p := start(t, host.Options{CallLimit: 400 * time.Millisecond}, spec(t, "raw "+misdeed))
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
@@ -248,7 +248,7 @@ func TestRaw(t *testing.T) {
 				case <-time.After(5 * time.Second):
 					t.Fatal("it lives")
 				}
-				if why := p.ExitReason(); why != "Score: no answer within 1s: killed by the node" {
+				if why := p.ExitReason(); why != "Score: no answer within 400ms: killed by the node" {
 					t.Error(why)
 				}
 			}

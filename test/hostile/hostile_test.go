@@ -44,7 +44,7 @@ func TestHangs(t *testing.T) {
 			case "Head", "Apply", "Blocks", "Commit", "Roots": // asked at the start: it fails, and says of whom
 				want = either
 			}
-			all = append(all, trial{stage: stage, method: method, do: "hang", want: want, brief: method == "Score" || method == "Build"})
+			all = append(all, trial{stage: stage, method: method, do: "hang", want: want})
 		}
 	}
 	// Later ones: not the first Head, Apply, Commit and Run of the start.
@@ -88,7 +88,7 @@ func TestAlways(t *testing.T) {
 
 		{stage: "execution", method: "Build", do: "die", want: either},
 		{stage: "execution", method: "Build", do: "hang", want: either, says: "execution"},
-		{stage: "storage", method: "Commit", do: "hang", after: 1, want: stops, says: "storage", brief: true},
+		{stage: "storage", method: "Commit", do: "hang", after: 1, want: stops, says: "storage"},
 		{stage: "storage", method: "Commit", do: "error", after: 1, want: either, says: "storage"},
 		{stage: "consensus", method: "Run", do: "hang", after: 1, want: stops, says: "consensus"},
 		{stage: "storage", method: "Describe", do: "hang", want: stops, says: "storage plugin"},
@@ -132,7 +132,7 @@ func TestLies(t *testing.T) {
 			case c.method == "Head" || c.method == "Blocks":
 				tr.after = 0
 			}
-			tr.brief = do == "result invented" || do == "diff above P" || do == "another hash" || do == "decide another value"
+			tr.brief = do == "class invented" || do == "decide another value"
 			all = append(all, tr)
 		}
 	}
