@@ -37,7 +37,7 @@ func supervisionOptions() []Option {
 			Get: func(c *Config) string { return of(c).String() }}
 	}
 	return []Option{
-		{Key: "supervision.restarts", Flag: "plugin-restarts", Default: "5", Number: true, Value: "NUMBER",
+		{Key: "supervision.restarts", Flag: "plugin-restarts", Default: "8", Number: true, Value: "NUMBER",
 			Help: "how often a stage's plugin may be started again within the window before the node stops; 0: never",
 			Set: func(c *Config, s string) error {
 				n, err := whole(s, 1_000_000)
