@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack
+.PHONY: build dev test lint proto bench chaos fuzz attack hostile
 
 build: ## bin/ordo, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -26,3 +26,9 @@ fuzz: ## every fuzz test for FUZZTIME each
 
 attack: build ## 10,000 damaged requests per method, 2,000 sockets
 	@ORDO_ATTACK=full go test -count=1 -timeout 1h -run 'Mutated|SocketAttack|RealNode' -v ./core/rpc ./test/attack
+
+chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
+	@go run ./test/chaos $(ARGS)
+
+hostile: build ## a whole node with one plugin that lies, every deed
+	@ORDO_HOSTILE=all go test -count=1 -timeout 40m ./test/hostile
