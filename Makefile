@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack hostile
+.PHONY: build dev test lint proto bench chaos fuzz attack hostile bench-page
 
 build: ## bin/ordo, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -32,3 +32,7 @@ chaos: build ## kills processes of a node under load and checks what was promise
 
 hostile: build ## a whole node with one plugin that lies, every deed
 	@ORDO_HOSTILE=all go test -count=1 -timeout 40m ./test/hostile
+
+bench-page: build ## measures everything and makes docs/benchmarks
+	@bin/ordo bench all --out docs/benchmarks/raw $(ARGS)
+	@cd docs/benchmarks/page && go run . ..

@@ -12,6 +12,8 @@ go vet ./...
 say "go test"
 go test $(go list ./... | grep -v /test/e2e)
 
+(cd docs/benchmarks/page && go vet ./... && go test ./...)
+
 say "fuzz, briefly"
 go run ./test/attack/fuzz -time 1s -total 60s
 
