@@ -19,15 +19,18 @@ import (
 
 const long = `Run the same block of ERC-20 transfers through the execution plugin, over gRPC as the core does, and through the bare
 crate in a process without plugin or gRPC. Both use the same workers on the same state; the order alternates and the
-rounds are compared in pairs, after one pair that does not count: what else the machine does then weighs on both.
+rounds are compared in pairs, after one pair that does not count: what else the machine does then weighs on both. Both
+processes stay warm from round to round.
 
-Measured is the time from the start of the block to its close. Transactions are signed, and classes loaded, before.`
+Measured is the time from the start of the block to its close. Transactions are signed, and classes loaded, before; with
+--native also compiled, which takes half a minute the first time.`
 
 // Report is what a run found.
 type Report struct {
 	Transactions int     `json:"transactions"`
 	Workers      int     `json:"workers"`
 	Processors   int     `json:"processors"`
+	Engine       string  `json:"engine"` // native, or vm
 	Plugin       Side    `json:"plugin"`
 	Bare         Side    `json:"bare"`
 	Ratio        float64 `json:"ratio"` // plugin / bare: the median over pairs of rounds
@@ -43,6 +46,8 @@ type round struct {
 	Transactions int     `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 	DiffLength   int     `json:"state_diff_length"`
+	NativeCalls  uint64  `json:"native_calls"`
+	VMCalls      uint64  `json:"vm_calls"`
 }
 
 func (r round) speed() float64 { return float64(r.Transactions) / r.Seconds }
@@ -52,6 +57,7 @@ type options struct {
 	workers      int
 	transactions int
 	rounds       int
+	native       bool
 	quiet        bool
 }
 
@@ -79,6 +85,7 @@ func NewCommand() *cobra.Command {
 	f.IntVar(&o.workers, "workers", runtime.NumCPU(), "threads of each executor")
 	f.IntVar(&o.transactions, "transactions", 1000, "transfers in the block")
 	f.IntVar(&o.rounds, "rounds", 7, "rounds that count, of each side")
+	f.BoolVar(&o.native, "native", false, "Cairo Native on both sides; without it the virtual machine")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	cmd := &cobra.Command{Use: "bench", Short: "Measure"}
 	cmd.AddCommand(run, commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), allCommand(), profiledCommand())
@@ -108,13 +115,21 @@ func measure(ctx context.Context, o options) (*Report, error) {
 	if err := w.write(file); err != nil {
 		return nil, err
 	}
-	plugin, err := startPlugin(ctx, path, o.workers, w)
+	plugin, err := startPlugin(ctx, path, o, w)
 	if err != nil {
 		return nil, err
 	}
 	defer plugin.plugin.Kill()
+	crate, err := startBare(ctx, path, file, o)
+	if err != nil {
+		return nil, err
+	}
+	defer crate.close()
 
-	report := &Report{Transactions: o.transactions, Workers: o.workers, Processors: runtime.NumCPU()}
+	report := &Report{Transactions: o.transactions, Workers: o.workers, Processors: runtime.NumCPU(), Engine: "vm"}
+	if o.native {
+		report.Engine = "native"
+	}
 	one := func(side *Side, name string, counts bool, run func() (round, error)) error {
 		bar.Describe(name)
 		r, err := run()
@@ -123,6 +138,9 @@ func measure(ctx context.Context, o options) (*Report, error) {
 		}
 		if r.Transactions != o.transactions {
 			return fmt.Errorf("%s: %d of %d transactions are in the block", name, r.Transactions, o.transactions)
+		}
+		if other := [2]uint64{r.NativeCalls, r.VMCalls}; o.native && other[1] > 0 || !o.native && other[0] > 0 {
+			return fmt.Errorf("%s: %d calls ran natively and %d on the virtual machine", name, other[0], other[1])
 		}
 		if counts {
 			side.Rounds = append(side.Rounds, r)
@@ -135,7 +153,7 @@ func measure(ctx context.Context, o options) (*Report, error) {
 				return one(&report.Plugin, "plugin", i > 0, func() (round, error) { return plugin.run(ctx, w) })
 			},
 			func() error {
-				return one(&report.Bare, "bare crate", i > 0, func() (round, error) { return bare(ctx, path, file, o.workers) })
+				return one(&report.Bare, "bare crate", i > 0, crate.run)
 			},
 		}
 		if i%2 == 1 {
@@ -181,7 +199,7 @@ func (r *Report) print(out io.Writer, file string) error {
 		low, high := s.span()
 		fmt.Fprintf(out, "%-11s %8.0f tx/s  (%.0f to %.0f in %d rounds)\n", name, s.Median, low, high, len(s.Rounds))
 	}
-	fmt.Fprintf(out, "%d ERC-20 transfers in one block, %d workers on %d processors\n", r.Transactions, r.Workers, r.Processors)
+	fmt.Fprintf(out, "%d ERC-20 transfers in one block, %d workers on %d processors, engine: %s\n", r.Transactions, r.Workers, r.Processors, r.Engine)
 	line("plugin", r.Plugin)
 	line("bare crate", r.Bare)
 	fmt.Fprintf(out, "ratio       %8.3f       (median over pairs of rounds)\n", r.Ratio)

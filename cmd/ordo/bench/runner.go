@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,13 +24,19 @@ const inFlight = 4
 
 // through is the plugin process, reached as the core reaches it.
 type through struct {
-	plugin    *host.Plugin
-	execution ordov1.ExecutionClient
-	attempt   uint64
+	plugin      *host.Plugin
+	execution   ordov1.ExecutionClient
+	description ordov1.PluginClient
+	attempt     uint64
+	calls       map[string]uint64 // counters of the plugin after the round before
 }
 
-func startPlugin(ctx context.Context, path string, workers int, w *workload) (*through, error) {
-	settings, err := json.Marshal(map[string]any{"workers": workers, "executor": "concurrent"})
+func startPlugin(ctx context.Context, path string, o options, w *workload) (*through, error) {
+	native := "off"
+	if o.native {
+		native = "wait" // compiled before the first use: what is measured is the running
+	}
+	settings, err := json.Marshal(map[string]any{"workers": o.workers, "executor": "concurrent", "native": native})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +50,7 @@ func startPlugin(ctx context.Context, path string, workers int, w *workload) (*t
 	if err != nil {
 		return nil, err
 	}
-	t := &through{plugin: p, execution: ordov1.NewExecutionClient(p.Conn())}
+	t := &through{plugin: p, execution: ordov1.NewExecutionClient(p.Conn()), description: ordov1.NewPluginClient(p.Conn())}
 	if _, err := t.execution.Apply(ctx, w.state); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("apply the state: %w", err)
@@ -98,9 +105,22 @@ func (t *through) run(ctx context.Context, w *workload) (round, error) {
 			return round{}, fmt.Errorf("build: %w", err)
 		}
 		if closed := answer.GetClosed(); closed != nil {
-			return round{Transactions: done, Seconds: time.Since(begun).Seconds(), DiffLength: length(closed.StateDiff)}, nil
+			r := round{Transactions: done, Seconds: time.Since(begun).Seconds(), DiffLength: length(closed.StateDiff)}
+			return r, t.count(ctx, &r)
 		}
 	}
+}
+
+// count tells the calls of a round by the engine that ran them.
+func (t *through) count(ctx context.Context, r *round) error {
+	now, err := t.description.Describe(ctx, new(ordov1.DescribeRequest))
+	if err != nil {
+		return fmt.Errorf("describe: %w", err)
+	}
+	r.NativeCalls = now.Counters["calls.native"] - t.calls["calls.native"]
+	r.VMCalls = now.Counters["calls.vm"] - t.calls["calls.vm"]
+	t.calls = now.Counters
+	return nil
 }
 
 // length counts the cells that a diff changes.
@@ -112,25 +132,64 @@ func length(d *ordov1.StateDiff) int {
 	return n
 }
 
-// bare runs the crate without plugin, gRPC or results, in a process of its own that measures itself.
-func bare(ctx context.Context, path, file string, workers int) (round, error) {
-	cmd := exec.CommandContext(ctx, path, "bench", file, "--workers", strconv.Itoa(workers), "--chain-id", chainID)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+// bare runs the crate without plugin, gRPC or results, in a process of its own that measures itself. It stays warm from
+// round to round, as the plugin does.
+type bare struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Scanner
+	path string
+}
+
+func startBare(ctx context.Context, path, file string, o options) (*bare, error) {
+	args := []string{"bench", file, "--workers", strconv.Itoa(o.workers), "--chain-id", chainID, "--rounds-from-stdin"}
+	if o.native {
+		args = append(args, "--native")
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stderr = io.Discard // class by class, which engine runs it: the plugin says the same
+	in, err := cmd.StdinPipe()
 	if err != nil {
-		return round{}, fmt.Errorf("%s bench: %w", path, err)
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &bare{cmd: cmd, in: in, out: bufio.NewScanner(out), path: path}, nil
+}
+
+func (b *bare) close() {
+	_ = b.in.Close()
+	_ = b.cmd.Wait()
+}
+
+func (b *bare) run() (round, error) {
+	if _, err := io.WriteString(b.in, "round\n"); err != nil {
+		return round{}, fmt.Errorf("%s bench: %w", b.path, err)
+	}
+	if !b.out.Scan() {
+		return round{}, fmt.Errorf("%s bench ended: run `%s bench` by hand to see why", b.path, b.path)
 	}
 	var answer struct {
-		Tx       int     `json:"tx"`
-		Rejected int     `json:"rejected"`
-		Seconds  float64 `json:"seconds"`
-		Length   int     `json:"state_diff_length"`
+		Tx          int     `json:"tx"`
+		Rejected    int     `json:"rejected"`
+		Seconds     float64 `json:"seconds"`
+		Length      int     `json:"state_diff_length"`
+		NativeCalls uint64  `json:"native_calls"`
+		VMCalls     uint64  `json:"vm_calls"`
 	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return round{}, fmt.Errorf("%s bench printed %q: %w", path, out, err)
+	if err := json.Unmarshal(b.out.Bytes(), &answer); err != nil {
+		return round{}, fmt.Errorf("%s bench printed %q: %w", b.path, b.out.Text(), err)
 	}
 	if answer.Rejected > 0 {
-		return round{}, fmt.Errorf("%s bench: %d transactions were rejected", path, answer.Rejected)
+		return round{}, fmt.Errorf("%s bench: %d transactions were rejected", b.path, answer.Rejected)
 	}
-	return round{Transactions: answer.Tx, Seconds: answer.Seconds, DiffLength: answer.Length}, nil
+	return round{
+		Transactions: answer.Tx, Seconds: answer.Seconds, DiffLength: answer.Length,
+		NativeCalls: answer.NativeCalls, VMCalls: answer.VMCalls,
+	}, nil
 }

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use blockifier::blockifier::concurrent_transaction_executor::ConcurrentTransactionExecutor;
 use blockifier::blockifier::config::{TransactionExecutorConfig, WorkerPoolConfig};
-use blockifier::blockifier::transaction_executor::TransactionExecutor;
+use blockifier::blockifier::transaction_executor::{
+    TransactionExecutionOutput, TransactionExecutor, TransactionExecutorResult,
+};
 use blockifier::concurrency::worker_pool::WorkerPool;
+use blockifier::state::cached_state::{CachedState, CommitmentStateDiff};
 use blockifier::transaction::transaction_execution::Transaction;
 use bytes::{Buf, Bytes};
 use ordo_sdk::prost::Message;
@@ -18,12 +21,14 @@ use ordo_sdk::v1;
 use ordo_sdk::v1::build_request::{Open, Step};
 use serde_json::json;
 
+use crate::attempt::Counters;
 use crate::classes;
 use crate::config::{cores, Config};
 use crate::context::{Block, Chain};
 use crate::diff;
+use crate::native::{self, Engine};
 use crate::state::{Limits, Snapshot, Tip};
-use crate::threads::STACK;
+use crate::threads::{on_big_stack, STACK};
 use crate::transactions::{executable, ClassInfos, Flags};
 
 pub struct Recorded {
@@ -50,12 +55,15 @@ pub fn read(mut file: Bytes) -> Result<Recorded, String> {
 
 pub fn command(arguments: &[String]) -> Result<(), String> {
     let (mut file, mut workers, mut sequential, mut chain_id) = (None, cores(), false, "SN_SEPOLIA".to_string());
+    let (mut native, mut rounds_from_stdin) = (false, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or(format!("{argument}: a value is missing"));
         match argument.as_str() {
             "--workers" => workers = value()?.parse().map_err(|_| "--workers: not a number".to_string())?,
             "--executor" => sequential = value()? == "sequential",
+            "--native" => native = true,
+            "--rounds-from-stdin" => rounds_from_stdin = true,
             "--chain-id" => chain_id = value()?.clone(),
             flag if flag.starts_with("--") => return Err(format!("{flag}: unknown flag")),
             path => file = Some(path.to_string()),
@@ -66,19 +74,51 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
     let recorded = read(Bytes::from(bytes)).map_err(|error| format!("{file}: {error}"))?;
     let chain = Chain::new(&v1::Chain { chain_id, ..Default::default() }).map_err(|error| error.to_string())?;
     let workers = workers.max(1);
-    let ran = run(&recorded, &chain, workers, sequential)?;
-    println!(
-        "{}",
-        json!({
-            "tx": ran.included,
-            "rejected": ran.rejected,
-            "seconds": ran.elapsed.as_secs_f64(),
-            "workers": if sequential { 1 } else { workers },
-            "executor": if sequential { "sequential" } else { "concurrent" },
-            "state_diff_length": ran.diff_length,
-        })
-    );
+    let engine = match native {
+        true => {
+            Engine::start(engine_settings(native::default_cache().ok_or("--native: neither HOME nor XDG_CACHE_HOME")?))?
+        }
+        false => Engine::off(),
+    };
+    let mut bench = Bench::new(&recorded, &chain, workers, sequential, engine)?;
+    let mut round = || -> Result<(), String> {
+        let ran = bench.round()?;
+        println!(
+            "{}",
+            json!({
+                "tx": ran.included,
+                "rejected": ran.rejected,
+                "seconds": ran.elapsed.as_secs_f64(),
+                "workers": if sequential { 1 } else { workers },
+                "executor": if sequential { "sequential" } else { "concurrent" },
+                "native_calls": ran.native,
+                "vm_calls": ran.vm,
+                "state_diff_length": ran.diff_length,
+            })
+        );
+        Ok(())
+    };
+    if !rounds_from_stdin {
+        return round();
+    }
+    // One round for each line: the process stays warm, as the plugin's does.
+    for line in std::io::stdin().lines() {
+        line.map_err(|error| format!("stdin: {error}"))?;
+        round()?;
+    }
     Ok(())
+}
+
+/// Machine code before the first use: what is measured is the running.
+pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
+    let config = Config::default();
+    native::Settings {
+        program: "/proc/self/exe".into(),
+        cache,
+        most: config.native_cache_size << 20,
+        seconds: Duration::from_secs(config.native_seconds),
+        wait: true,
+    }
 }
 
 pub struct Ran {
@@ -86,82 +126,123 @@ pub struct Ran {
     pub rejected: usize,
     pub elapsed: Duration,
     pub diff_length: usize,
+    pub native: u64,
+    pub vm: u64,
 }
 
-/// Prepares everything, then measures from the start of the block to its close.
-pub fn run(recorded: &Recorded, chain: &Chain, workers: usize, sequential: bool) -> Result<Ran, String> {
-    let text = |error: crate::felts::Malformed| error.to_string();
-    let tip = Tip::new(Limits { cells: usize::MAX / 4, classes: usize::MAX }, None);
-    let changes =
-        diff::from_wire(recorded.apply.state_diff.as_ref().unwrap_or(&v1::StateDiff::default())).map_err(text)?;
-    let declared = recorded
-        .apply
-        .classes
-        .iter()
-        .map(|class| Ok((classes::hash(class)?, classes::load(class)?)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(text)?;
-    tip.begin_with(recorded.apply.height, &changes, declared);
-    let snapshot = tip.snapshot().ok_or("no tip")?;
+/// A block that is run again and again on the same state.
+pub struct Bench {
+    tip: Tip,
+    block: Block,
+    chunks: Vec<Vec<Transaction>>,
+    sequential: bool,
+    pool: Arc<WorkerPool<CachedState<Snapshot>>>,
+}
 
-    let context = recorded.open.context.as_ref().ok_or("Open has no context")?;
-    let block = Block::new(chain, context, Config::default().block.bouncer()).map_err(text)?;
-    let mut infos = ClassInfos::new();
-    for class in recorded.adds.iter().flat_map(|add| &add.classes) {
-        let (hash, info, _) = classes::declared(class).map_err(text)?;
-        infos.insert(hash, info);
+impl Bench {
+    pub fn new(
+        recorded: &Recorded,
+        chain: &Chain,
+        workers: usize,
+        sequential: bool,
+        engine: Engine,
+    ) -> Result<Self, String> {
+        let text = |error: crate::felts::Malformed| error.to_string();
+        let tip = Tip::new(Limits { cells: usize::MAX / 4, classes: usize::MAX }, Arc::new(engine), None);
+        let changes =
+            diff::from_wire(recorded.apply.state_diff.as_ref().unwrap_or(&v1::StateDiff::default())).map_err(text)?;
+        let declared = recorded
+            .apply
+            .classes
+            .iter()
+            .map(|class| {
+                let (hash, loaded) = (classes::hash(class)?, classes::load(class)?);
+                loaded.engage(tip.engine(), hash, class);
+                Ok((hash, loaded))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(text)?;
+        tip.begin_with(recorded.apply.height, &changes, declared);
+
+        let context = recorded.open.context.as_ref().ok_or("Open has no context")?;
+        let block = Block::new(chain, context, Config::default().block.bouncer()).map_err(text)?;
+        let mut infos = ClassInfos::new();
+        for class in recorded.adds.iter().flat_map(|add| &add.classes) {
+            let (hash, info, _) = classes::declared(class).map_err(text)?;
+            infos.insert(hash, info);
+        }
+        let chunks = recorded
+            .adds
+            .iter()
+            .map(|add| add.transactions.iter().map(|wire| executable(wire, &infos, Flags::default())).collect())
+            .collect::<Result<Vec<Vec<Transaction>>, _>>()
+            .map_err(|error| error.to_string())?;
+        let pool = Arc::new(WorkerPool::start(&WorkerPoolConfig { n_workers: workers, stack_size: STACK }));
+        Ok(Self { tip, block, chunks, sequential, pool })
     }
-    let chunks = recorded
-        .adds
-        .iter()
-        .map(|add| add.transactions.iter().map(|wire| executable(wire, &infos, Flags::default())).collect())
-        .collect::<Result<Vec<Vec<Transaction>>, _>>()
-        .map_err(|error| error.to_string())?;
-    if sequential {
-        // The virtual machine wants a deep stack.
-        return std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .stack_size(STACK)
-                .spawn_scoped(scope, || run_sequential(snapshot, &block, &chunks))
-                .map_err(|error| format!("thread: {error}"))?
-                .join()
-                .map_err(|_| "the virtual machine panicked".to_string())?
-        });
+
+    /// Measures from the start of the block to its close.
+    pub fn round(&mut self) -> Result<Ran, String> {
+        let snapshot = self.tip.snapshot().ok_or("no tip")?;
+        match self.sequential {
+            // The virtual machine wants a deep stack.
+            true => on_big_stack(|| run_sequential(snapshot, &self.block, &self.chunks))?,
+            false => run_concurrent(snapshot, &self.block, &self.chunks, self.pool.clone()),
+        }
     }
-    run_concurrent(snapshot, &block, &chunks, workers)
+}
+
+#[derive(Default)]
+struct Outcomes {
+    taken: usize,
+    included: usize,
+    calls: Counters,
+}
+
+impl Outcomes {
+    fn take(&mut self, outcomes: Vec<TransactionExecutorResult<TransactionExecutionOutput>>) {
+        for outcome in outcomes {
+            self.taken += 1;
+            if let Ok((info, _)) = outcome {
+                self.included += 1;
+                self.calls.count(&info);
+            }
+        }
+    }
+
+    fn ran(self, elapsed: Duration, diff: &CommitmentStateDiff) -> Ran {
+        Ran {
+            included: self.included,
+            rejected: self.taken - self.included,
+            elapsed,
+            diff_length: length(diff),
+            native: self.calls.native.into_inner(),
+            vm: self.calls.vm.into_inner(),
+        }
+    }
 }
 
 fn run_concurrent(
     snapshot: Snapshot,
     block: &Block,
     chunks: &[Vec<Transaction>],
-    workers: usize,
+    pool: Arc<WorkerPool<CachedState<Snapshot>>>,
 ) -> Result<Ran, String> {
-    let pool = Arc::new(WorkerPool::start(&WorkerPoolConfig { n_workers: workers, stack_size: STACK }));
     let context = block.context.as_ref().clone();
     let wanted: usize = chunks.iter().map(Vec::len).sum();
     let begun = Instant::now();
-    let mut executor =
-        ConcurrentTransactionExecutor::start_block(snapshot, context, block.old_hash, pool.clone(), None)
-            .map_err(|error| error.to_string())?;
+    let mut executor = ConcurrentTransactionExecutor::start_block(snapshot, context, block.old_hash, pool, None)
+        .map_err(|error| error.to_string())?;
     for chunk in chunks {
         executor.add_txs(chunk);
     }
-    let (mut taken, mut included) = (0, 0);
-    while taken < wanted && !executor.is_done() {
-        let outcomes = executor.get_new_results();
-        taken += outcomes.len();
-        included += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let mut outcomes = Outcomes::default();
+    while outcomes.taken < wanted && !executor.is_done() {
+        outcomes.take(executor.get_new_results());
         std::thread::sleep(Duration::from_millis(1));
     }
-    let summary = executor.close_block(taken).map_err(|error| error.to_string())?;
-    let elapsed = begun.elapsed();
-    drop(executor);
-    if let Some(pool) = Arc::into_inner(pool) {
-        pool.join();
-    }
-    let diff_length = length(&summary.state_diff);
-    Ok(Ran { included, rejected: taken - included, elapsed, diff_length })
+    let summary = executor.close_block(outcomes.taken).map_err(|error| error.to_string())?;
+    Ok(outcomes.ran(begun.elapsed(), &summary.state_diff))
 }
 
 fn run_sequential(snapshot: Snapshot, block: &Block, chunks: &[Vec<Transaction>]) -> Result<Ran, String> {
@@ -174,18 +255,15 @@ fn run_sequential(snapshot: Snapshot, block: &Block, chunks: &[Vec<Transaction>]
         TransactionExecutorConfig::default(),
     )
     .map_err(|error| error.to_string())?;
-    let (mut taken, mut included) = (0, 0);
+    let mut outcomes = Outcomes::default();
     for chunk in chunks {
-        let outcomes = executor.execute_txs(chunk, None);
-        taken += outcomes.len();
-        included += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        outcomes.take(executor.execute_txs(chunk, None));
     }
     let summary = executor.finalize().map_err(|error| error.to_string())?;
-    let diff_length = length(&summary.state_diff);
-    Ok(Ran { included, rejected: taken - included, elapsed: begun.elapsed(), diff_length })
+    Ok(outcomes.ran(begun.elapsed(), &summary.state_diff))
 }
 
-fn length(diff: &blockifier::state::cached_state::CommitmentStateDiff) -> usize {
+fn length(diff: &CommitmentStateDiff) -> usize {
     diff.storage_updates.values().map(indexmap_len).sum::<usize>()
         + diff.address_to_class_hash.len()
         + diff.address_to_nonce.len()

@@ -53,7 +53,17 @@ pub fn load(class: &v1::Class) -> Result<Loaded> {
     let compiled_hash = CompiledClassHash(felts::felt("class.compiled_class_hash", &class.compiled_class_hash)?);
     let runnable =
         RunnableCompiledClass::try_from(contract_class(class)?).map_err(|error| bad(format_args!("class: {error}")))?;
-    Ok(Loaded { runnable, compiled_hash })
+    Ok(Loaded::new(runnable, compiled_hash))
+}
+
+/// The hash of a class's code in its Blake2s form; nothing for Cairo 0.
+pub fn blake_hash(class: &RunnableCompiledClass) -> Option<CompiledClassHash> {
+    match class {
+        RunnableCompiledClass::V0(_) => None,
+        RunnableCompiledClass::V1(class) => Some(class.hash(&HashVersion::V2)),
+        #[cfg(feature = "native")]
+        RunnableCompiledClass::V1Native(class) => Some(class.hash(&HashVersion::V2)),
+    }
 }
 
 /// A class that a declare brings: the same, and what it costs.
@@ -73,7 +83,7 @@ pub fn declared(class: &v1::Class) -> Result<(ClassHash, Arc<ClassInfo>, Loaded)
     };
     let runnable =
         RunnableCompiledClass::try_from(contract_class).map_err(|error| bad(format_args!("class: {error}")))?;
-    Ok((hash, Arc::new(info), Loaded { runnable, compiled_hash }))
+    Ok((hash, Arc::new(info), Loaded::new(runnable, compiled_hash)))
 }
 
 /// What the fee of a declare depends on.

@@ -9,19 +9,28 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{json, Value};
 
+use crate::native::{self, Engine};
 use crate::threads::STACK;
-use crate::{bench, compile};
+use crate::{bench, classes, compile, compiler};
 
 const USAGE: &str = "usage:
   ordo-execution-blockifier                                  serve as a plugin (started by ordo)
   ordo-execution-blockifier compile FILE... --out DIR        compile classes; one JSON line each
-  ordo-execution-blockifier bench FILE [--workers N] [--executor concurrent|sequential]
+  ordo-execution-blockifier native FILE... [--cache DIR]     make machine code of compiled classes (DIR/NAME.class.pb)
+  ordo-execution-blockifier bench FILE [--workers N] [--executor concurrent|sequential] [--native]
                                                              run a recorded block on the bare crate";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
         Some("compile") => compile_files(&arguments[1..]),
         Some("bench") => bench::command(&arguments[1..]),
+        Some("native") => native_files(&arguments[1..]),
+        Some(compiler::COMMAND) => compiler::stdin_to_stdout(),
+        #[cfg(feature = "native")]
+        Some(native::COMMAND) => match arguments.get(1) {
+            Some(folder) => native::stdin_to_folder(Path::new(folder)),
+            None => Err("the folder is missing".into()),
+        },
         Some("-h" | "--help" | "help") => {
             println!("{USAGE}");
             Ok(())
@@ -54,6 +63,41 @@ fn compile_files(arguments: &[String]) -> Result<(), String> {
             .join()
             .map_err(|_| "compiling ended in a panic".to_string())?
     })
+}
+
+/// Fills the cache of machine code, so that a first start finds it.
+fn native_files(arguments: &[String]) -> Result<(), String> {
+    let (mut files, mut cache) = (Vec::new(), native::default_cache());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--cache" => cache = Some(PathBuf::from(rest.next().ok_or("--cache: a folder is missing")?)),
+            flag if flag.starts_with("--") => return Err(format!("{flag}: unknown flag\n{USAGE}")),
+            file => files.push(PathBuf::from(file)),
+        }
+    }
+    let cache = cache.ok_or("--cache: is missing, and so are HOME and XDG_CACHE_HOME")?;
+    let engine = Engine::start(bench::engine_settings(cache))?;
+    for file in files {
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let bytes = std::fs::read(&file).map_err(|error| named(&error))?;
+        let class = v1::Class::decode(&bytes[..]).map_err(|error| named(&error))?;
+        let loaded = classes::load(&class).map_err(|error| named(&error))?;
+        let hash = classes::hash(&class).map_err(|error| named(&error))?;
+        let begun = std::time::Instant::now();
+        loaded.engage(&engine, hash, &class);
+        println!(
+            "{}",
+            json!({
+                "file": file.display().to_string(),
+                "class_hash": format!("{:#x}", hash.0),
+                "sierra_version": class.sierra_version,
+                "native": loaded.is_native(),
+                "seconds": begun.elapsed().as_secs_f64(),
+            })
+        );
+    }
+    Ok(())
 }
 
 fn compile_file(file: &Path, out: &Path) -> Result<(), String> {

@@ -22,7 +22,7 @@ use crate::threads::{caught, Panicked};
 /// Limits of the network: felts of CASM, felts of Sierra, bytes of the class as JSON.
 pub const MAX_CASM: usize = 81_920;
 const MAX_SIERRA: usize = 81_920 * 4;
-const MAX_JSON: usize = 16 << 20;
+pub const MAX_JSON: usize = 16 << 20;
 
 /// What the JSON-RPC calls CONTRACT_CLASS, as far as compiling needs it.
 #[derive(Deserialize)]
@@ -94,14 +94,19 @@ fn check_selectors(class: &SierraContractClass) -> Result<(), Refused> {
     Ok(())
 }
 
-fn to_casm(sierra: &[u8]) -> Result<CasmContractClass, Refused> {
+/// A class in the shape of the JSON-RPC as the compilers have it.
+pub fn contract_class(sierra: &[u8]) -> Result<ContractClass, Refused> {
     // The compiler's own type wants the abi as a tree, or none; and an older class may bring debug info of another shape.
     let mut json: Value = serde_json::from_slice(sierra).map_err(|error| failed(format_args!("class: {error}")))?;
     if let Some(object) = json.as_object_mut() {
         object.remove("abi");
         object.remove("sierra_program_debug_info");
     }
-    let class: ContractClass = serde_json::from_value(json).map_err(|error| failed(format_args!("class: {error}")))?;
+    serde_json::from_value(json).map_err(|error| failed(format_args!("class: {error}")))
+}
+
+fn to_casm(sierra: &[u8]) -> Result<CasmContractClass, Refused> {
+    let class = contract_class(sierra)?;
     let extracted = class
         .extract_sierra_program(false)
         .map_err(|error| failed(format_args!("class: the Sierra program cannot be read: {error}")))?;
@@ -111,7 +116,9 @@ fn to_casm(sierra: &[u8]) -> Result<CasmContractClass, Refused> {
     CasmContractClass::from_contract_class(class, extracted, true, MAX_CASM).map_err(|error| {
         let code = match &error {
             StarknetSierraCompilationError::UnsupportedSierraVersion { .. } => Refusal::UnsupportedClassVersion,
-            error if error.to_string().contains("ytecode size") => Refusal::ClassTooLarge,
+            error if ["ytecode size", "Code size limit"].iter().any(|text| error.to_string().contains(text)) => {
+                Refusal::ClassTooLarge
+            }
             _ => Refusal::CompilationFailed,
         };
         Refused::new(code, format!("compiler: {error}"))

@@ -17,6 +17,19 @@ pub enum Executor {
     Sequential,
 }
 
+/// Whether classes run as machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Native {
+    /// If this build can.
+    Auto,
+    /// Compiled in the background; until then the virtual machine runs them.
+    On,
+    Off,
+    /// A class is compiled before its first use. For measurements and tests: the first use takes seconds.
+    Wait,
+}
+
 /// Every key is optional.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
@@ -24,7 +37,7 @@ pub struct Config {
     pub executor: Executor,
     /// Threads that execute a block; 0: one per core.
     pub workers: usize,
-    /// Threads that validate, call, simulate and compile; 0: one per core.
+    /// Threads that validate, as many that call and simulate, and as many classes compiled at a time; 0: one per core.
     pub view_workers: usize,
     /// Waiting transactions from which `auto` runs concurrently.
     pub concurrent_from: usize,
@@ -34,6 +47,23 @@ pub struct Config {
     pub cached_cells: usize,
     /// Compiled classes kept in memory.
     pub cached_classes: usize,
+    /// Seconds that a read waits for a storage that is away.
+    pub storage_patience: u64,
+    /// Most L2 gas of a call; 0: the protocol's limit of a transaction.
+    pub call_gas: u64,
+    /// Most felts of calldata of a call.
+    pub call_calldata: usize,
+    /// Processor seconds for compiling one class.
+    pub compile_seconds: u64,
+    /// MiB of memory for compiling one class.
+    pub compile_memory: u64,
+    pub native: Native,
+    /// Folder of machine code; empty: `ordo/native` in the user's cache folder.
+    pub native_cache: String,
+    /// MiB of machine code kept on disk.
+    pub native_cache_size: u64,
+    /// Processor seconds for one class.
+    pub native_seconds: u64,
     pub block: Block,
 }
 
@@ -62,6 +92,15 @@ impl Default for Config {
             chunk: 128,
             cached_cells: 4_000_000,
             cached_classes: 600,
+            storage_patience: 20,
+            call_gas: 0,
+            call_calldata: 50_000,
+            compile_seconds: 30,
+            compile_memory: 4096,
+            native: Native::Auto,
+            native_cache: String::new(),
+            native_cache_size: 4096,
+            native_seconds: 300,
             block: Block::default(),
         }
     }
@@ -153,6 +192,10 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
         ("concurrent_from", config.concurrent_from),
         ("cached_cells", config.cached_cells),
         ("cached_classes", config.cached_classes),
+        ("call_calldata", config.call_calldata),
+        ("compile_seconds", config.compile_seconds as usize),
+        ("compile_memory", config.compile_memory as usize),
+        ("native_seconds", config.native_seconds as usize),
         ("block.max_transactions", config.block.max_transactions),
     ] {
         if number == 0 {
@@ -249,11 +292,20 @@ mod tests {
             "chunk",
             "cached_cells",
             "cached_classes",
+            "storage_patience",
+            "call_gas",
+            "call_calldata",
+            "compile_seconds",
+            "compile_memory",
+            "native",
+            "native_cache",
+            "native_cache_size",
+            "native_seconds",
             "block",
         ] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
-        assert_eq!(schema["properties"].as_object().unwrap().len(), 8);
+        assert_eq!(schema["properties"].as_object().unwrap().len(), 17);
         assert_eq!(schema["properties"]["block"]["properties"].as_object().unwrap().len(), 8);
     }
 }

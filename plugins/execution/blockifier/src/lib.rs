@@ -7,28 +7,35 @@
 //! | [`attempt`] | one block attempt: executor, results, close |
 //! | [`stream`] | drives an attempt from a Build stream |
 //! | [`state`] | the tip in memory, snapshots of it, misses read from storage |
-//! | [`classes`], [`compile`] | contract classes, Sierra to CASM |
+//! | [`classes`], [`compile`], [`native`] | contract classes, Sierra to CASM, Sierra to machine code |
+//! | [`compiler`], [`child`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
+//! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
 //! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
 
 pub mod attempt;
 pub mod bench;
+pub mod child;
 pub mod classes;
 pub mod command;
 pub mod compile;
+pub mod compiler;
 pub mod config;
 pub mod context;
 pub mod diff;
 pub mod felts;
+pub mod native;
 pub mod refusal;
 pub mod results;
 pub mod running;
 pub mod service;
 pub mod simulate;
 pub mod state;
+pub mod stop;
 pub mod stream;
 pub mod threads;
 pub mod trace;
 pub mod transactions;
 pub mod validate;
 pub mod view;
+pub mod views;

@@ -1,6 +1,7 @@
 //! The gRPC service: who may call when, and which thread does it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ordo_sdk::v1::build_request::Step;
@@ -8,7 +9,7 @@ use ordo_sdk::v1::execution_server::{Execution, ExecutionServer};
 use ordo_sdk::v1::plugin_server::{Plugin, PluginServer};
 use ordo_sdk::v1::{
     ApplyRequest, ApplyResponse, BuildRequest, BuildResponse, CompileRequest, CompileResponse, ConfigureRequest,
-    ConfigureResponse, DescribeRequest, DescribeResponse, DrainRequest, DrainResponse, Refusal, Stage, ValidateRequest,
+    ConfigureResponse, DescribeRequest, DescribeResponse, DrainRequest, DrainResponse, Stage, ValidateRequest,
     ValidateResponse, ViewRequest, ViewResponse,
 };
 use ordo_sdk::{logging, Host, MAX_MESSAGE};
@@ -18,15 +19,22 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::native::Engine;
 use crate::running::{malformed, Running};
+use crate::stop::Stop;
 use crate::stream;
 use crate::threads::STACK;
-use crate::{compile, config, validate, view};
+use crate::views::Unanswered;
+use crate::{compiler, config, validate, view};
 
 pub const NAME: &str = "blockifier";
 
 /// How long a new attempt waits for the one before to let go.
 const TURN: Duration = Duration::from_secs(5);
+/// How long an attempt that nobody waits for may take to end before the next one starts beside it.
+const EASE: Duration = Duration::from_millis(50);
+/// How many of those there may be; a transaction ends at its gas limit, after seconds.
+const MOST_LEFT: usize = 4;
 
 pub fn routes(host: &Host) -> Routes {
     let service = Service(Arc::new(Shared { runtime: host.runtime.clone(), stage: OnceLock::new() }));
@@ -52,7 +60,7 @@ impl Service {
     #[allow(clippy::result_large_err)] // tonic's own error type
     fn running(&self) -> Result<Arc<Running>, Status> {
         let running = self.0.stage.get().ok_or_else(|| Status::failed_precondition("execution: not configured yet"))?;
-        if running.draining.load(std::sync::atomic::Ordering::Acquire) {
+        if running.draining.load(Ordering::Acquire) {
             return Err(Status::failed_precondition("execution: draining, no new work is taken"));
         }
         Ok(running.clone())
@@ -69,7 +77,16 @@ impl Plugin for Service {
         if workers > 1 && !sequential {
             capabilities.push("concurrent".into());
         }
+        let native = match self.0.stage.get() {
+            Some(running) => running.tip.engine().on(),
+            None => Engine::BUILT,
+        };
+        if native {
+            capabilities.push("native".into());
+        }
+        let counters = self.0.stage.get().map(|running| running.counters()).unwrap_or_default();
         Ok(Response::new(DescribeResponse {
+            counters,
             name: NAME.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             stage: Stage::Execution.into(),
@@ -91,6 +108,7 @@ impl Plugin for Service {
                     &[
                         ("executor", &format!("{:?}", running.config.executor).to_lowercase()),
                         ("workers", &running.config.workers),
+                        ("native", &if running.tip.engine().on() { "on" } else { "off" }),
                         ("chain", &running.chain.info.chain_id),
                         ("generation", &request.get_ref().generation),
                     ],
@@ -105,7 +123,7 @@ impl Plugin for Service {
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
         if let Some(running) = self.0.stage.get() {
-            running.draining.store(true, std::sync::atomic::Ordering::Release);
+            running.draining.store(true, Ordering::Release);
             // An open attempt ends by the core's hand; nothing durable is here, so the wait is all there is to do.
             let most = Duration::from_millis(request.get_ref().deadline_ms.into());
             let _ = tokio::time::timeout(most, running.turn.lock()).await;
@@ -146,13 +164,14 @@ impl Execution for Service {
         let context = request.context.unwrap_or_default();
         let block = Arc::new(validate::block(&running.chain, &context).map_err(malformed("validate"))?);
         let snapshot = running.snapshot()?;
+        let gone = Gone(Stop::default());
         let mut waiting = Vec::with_capacity(request.items.len());
         for item in request.items {
             let (snapshot, block) = (snapshot.clone(), block.clone());
-            let views = running.views.clone();
-            waiting.push(tokio::spawn(
-                async move { views.run(move || validate::verdict(&snapshot, &block, &item)).await },
-            ));
+            let (threads, stop) = (running.validators.clone(), gone.0.clone());
+            waiting.push(tokio::spawn(async move {
+                threads.run(move || validate::verdict(&snapshot, &block, &item, stop)).await
+            }));
         }
         let mut verdicts = Vec::with_capacity(waiting.len());
         for verdict in waiting {
@@ -170,43 +189,57 @@ impl Execution for Service {
         let running = self.running()?;
         let request = request.into_inner();
         let timeout = request.timeout_ms;
-        let views = running.views.clone();
-        let given_up = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let stop = given_up.clone();
-        let work = views.run(move || {
-            let open = running.overlay();
-            let at = view::At { tip: running.snapshot()?, open, remote: running.tip.remote().cloned(), stop };
-            view::answer(&running.chain, at, &request)
-        });
-        let answer = if timeout == 0 {
-            work.await
-        } else {
-            match tokio::time::timeout(Duration::from_millis(timeout.into()), work).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    // The thread goes on to its gas limit; nobody waits for it, and work that has not begun never does.
-                    given_up.store(true, std::sync::atomic::Ordering::Release);
-                    return Ok(Response::new(view::timed_out(timeout)));
-                }
+        let limit = (timeout > 0).then(|| Duration::from_millis(timeout.into()));
+        let stop = Stop::default();
+        let stage = running.clone();
+        let task = {
+            let stop = stop.clone();
+            move || {
+                let open = stage.overlay();
+                let bounds = view::Bounds {
+                    gas: if stage.config.call_gas == 0 { u64::MAX } else { stage.config.call_gas },
+                    calldata: stage.config.call_calldata,
+                };
+                let remote = stage.tip.remote().cloned();
+                let at = view::At { tip: stage.snapshot()?, open, remote, stop, bounds };
+                view::answer(&stage.chain, at, &request)
             }
         };
-        answer.map_err(|panicked| Status::internal(format!("view: panicked: {}", panicked.0)))?.map(Response::new)
+        match running.views.run(limit, stop, task).await {
+            Ok(answer) => answer.map(Response::new),
+            Err(Unanswered::Late) => Ok(Response::new(view::timed_out(timeout))),
+            Err(Unanswered::Busy(cause)) => Err(Status::resource_exhausted(format!("view: busy: {cause}"))),
+            Err(Unanswered::Panicked(cause)) => Err(Status::internal(format!("view: panicked: {cause}"))),
+        }
     }
 
     async fn compile(&self, request: Request<CompileRequest>) -> Result<Response<CompileResponse>, Status> {
         let running = self.running()?;
-        let sierra = request.into_inner().sierra;
-        let compiled = running
-            .views
-            .run(move || compile::compile(&sierra))
-            .await
-            .map_err(|panicked| Status::internal(format!("compile: panicked: {}", panicked.0)))?;
-        Ok(Response::new(match compiled {
-            Ok(class) => {
-                CompileResponse { refusal: Refusal::Unspecified.into(), reason: String::new(), class: Some(class) }
+        match running.compiler.compile(request.into_inner().sierra).await {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(compiler::Unanswered::Busy(cause)) => {
+                Err(Status::resource_exhausted(format!("compile: busy: {cause}")))
             }
-            Err(refused) => CompileResponse { refusal: refused.code.into(), reason: refused.reason, class: None },
-        }))
+            Err(compiler::Unanswered::Failed(cause)) => Err(Status::internal(format!("compile: {cause}"))),
+        }
+    }
+}
+
+/// Asks to stop when the call that it belongs to is over, also when the caller went away.
+struct Gone(Stop);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// Gives the turn back once: the thread of the attempt when it ends, or before that the stream when nobody waits any more.
+struct Turn(Mutex<Option<OwnedMutexGuard<()>>>);
+
+impl Turn {
+    fn give_back(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 }
 
@@ -226,21 +259,39 @@ async fn serve_build(
     let turn: OwnedMutexGuard<()> = tokio::time::timeout(TURN, running.turn.clone().lock_owned())
         .await
         .map_err(|_| Status::failed_precondition("open: another attempt is still open"))?;
+    let turn = Arc::new(Turn(Mutex::new(Some(turn))));
+    let stop = Stop::default();
     let (feed, steps) = mpsc::channel(16);
+    let number = running.next_turn();
+    let (stage, ending, asked) = (running.clone(), turn.clone(), stop.clone());
     std::thread::Builder::new()
         .name("build".into())
         .stack_size(STACK)
         .spawn(move || {
-            let _turn = turn;
-            running.build(open, steps, out);
+            stage.build(number, open, steps, out, asked);
+            if !ending.give_back() {
+                stage.left.fetch_sub(1, Ordering::AcqRel);
+            }
         })
         .map_err(|error| Status::resource_exhausted(format!("open: thread: {error}")))?;
     // The end of the stream, in whatever way, drops `feed`: the attempt sees it as an abort.
     while let Ok(Some(request)) = inward.message().await {
         let Some(step) = request.step else { continue };
-        if feed.send(step).await.is_err() {
+        let last = matches!(step, Step::Close(_) | Step::Abort(_));
+        let aborted = matches!(step, Step::Abort(_));
+        if feed.send(step).await.is_err() || last && !aborted {
+            return Ok(()); // it ended, or is about to, by itself
+        }
+        if aborted {
             break;
         }
+    }
+    // It may wait for storage, or be deep in a transaction: the next attempt does not wait for that.
+    stop.ask();
+    drop(feed);
+    tokio::time::sleep(EASE).await;
+    if running.left.fetch_add(1, Ordering::AcqRel) >= MOST_LEFT || !turn.give_back() {
+        running.left.fetch_sub(1, Ordering::AcqRel);
     }
     Ok(())
 }

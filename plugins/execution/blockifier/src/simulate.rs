@@ -1,7 +1,6 @@
 //! Transactions run for their answer: simulations, fee estimates, traces, replays of a real block.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use blockifier::fee::fee_utils::get_fee_by_gas_vector;
 use blockifier::fee::gas_usage::estimate_minimal_gas_vector;
@@ -24,6 +23,7 @@ use crate::context::Block;
 use crate::diff;
 use crate::felts::from_amount;
 use crate::results;
+use crate::stop::Stop;
 use crate::threads::caught;
 use crate::trace::trace;
 use crate::transactions::{self, ClassInfos, Flags};
@@ -43,7 +43,7 @@ pub fn run<S: StateReader>(
     state: &mut CachedState<S>,
     block: &Block,
     wanted: &v1::Simulation,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<v1::SimulationResults, ViewError> {
     let mut infos: ClassInfos = HashMap::new();
     for class in &wanted.classes {
@@ -69,7 +69,7 @@ struct Simulation<'a> {
     block: &'a Block,
     wanted: &'a v1::Simulation,
     infos: &'a ClassInfos,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
 }
 
 impl Simulation<'_> {
@@ -131,7 +131,7 @@ impl Simulation<'_> {
         flags: Flags,
         keep: bool,
     ) -> Result<Ran, ViewError> {
-        if self.stop.load(Ordering::Acquire) {
+        if self.stop.asked() {
             return Err(error(Code::Timeout, index, "given up"));
         }
         let run = transactions::executable(wire, self.infos, flags).map_err(|cause| {

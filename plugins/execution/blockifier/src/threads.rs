@@ -36,6 +36,13 @@ impl Threads {
         Ok(Self(sender))
     }
 
+    /// Runs `task` on one of the threads, some time. A panic ends the task alone.
+    pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
+        let _ = self.0.send(Box::new(move || {
+            let _ = caught(task);
+        }));
+    }
+
     /// Runs `task` on one of the threads.
     pub async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -51,6 +58,18 @@ impl Threads {
 
 pub fn caught<T>(task: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(task)).map_err(|payload| Panicked(logging::panic_text(&*payload)))
+}
+
+/// Runs `task` on a thread of its own and waits for it.
+pub fn on_big_stack<T: Send>(task: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, task)
+            .map_err(|error| format!("thread: {error}"))?
+            .join()
+            .map_err(|payload| format!("panicked: {}", logging::panic_text(&*payload)))
+    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::felts::{self, wire};
 use crate::refusal::Refused;
 use crate::results::bounded;
 use crate::state::Snapshot;
+use crate::stop::Stop;
 use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
 
@@ -47,8 +48,9 @@ pub fn verdict(
     snapshot: &Snapshot,
     block: &Block,
     item: &v1::validate_request::Item,
+    stop: Stop,
 ) -> Result<v1::validate_response::Verdict, String> {
-    let snapshot = snapshot.fresh();
+    let snapshot = snapshot.fresh(stop);
     let account_nonce = item
         .transaction
         .as_ref()

@@ -1,6 +1,5 @@
 //! Calls and simulations: who is asked, and what the answer looks like.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use blockifier::bouncer::BouncerConfig;
@@ -35,7 +34,23 @@ use tonic::Status;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire, wire_list};
 use crate::simulate;
-use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source};
+use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source, Watched};
+use crate::stop::Stop;
+
+/// What one call may use, beyond the protocol's limits.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// L2 gas.
+    pub gas: u64,
+    /// Felts of calldata.
+    pub calldata: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { gas: u64::MAX, calldata: usize::MAX }
+    }
+}
 
 /// States that can be asked.
 pub struct At {
@@ -43,7 +58,8 @@ pub struct At {
     pub open: Option<Overlay>,
     pub remote: Option<Arc<Remote>>,
     /// Nobody waits for the answer any more.
-    pub stop: Arc<AtomicBool>,
+    pub stop: Stop,
+    pub bounds: Bounds,
 }
 
 pub fn error(code: Code, index: usize, message: impl Into<String>) -> v1::ViewError {
@@ -61,30 +77,31 @@ fn respond(answer: Answer) -> v1::ViewResponse {
 
 #[allow(clippy::result_large_err)] // tonic's own error type
 pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
-    if at.stop.load(Ordering::Acquire) {
+    if at.stop.asked() {
         return Ok(timed_out(request.timeout_ms));
     }
     let context = request.context.as_ref().ok_or_else(|| Status::invalid_argument("view: context: is missing"))?;
     let block = Block::new(chain, context, BouncerConfig::max())
         .map_err(|error| Status::invalid_argument(format!("view: {error}")))?;
-    let stop = at.stop.clone();
+    let (stop, bounds) = (at.stop.clone(), at.bounds);
     let source = match source(at, request.at.as_ref().and_then(|at| at.at.as_ref())) {
         Ok(source) => source,
         Err(Failed::NotKept) => {
             return Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "there is no state of that height here"))))
         }
+        Err(Failed::GivenUp) => return Ok(timed_out(request.timeout_ms)),
         Err(Failed::Fault(cause)) => return Err(Status::unavailable(format!("view: {cause}"))),
     };
-    let state = CachedState::new(source);
+    let state = CachedState::new(Watched { state: source, stop: stop.clone() });
     let (answer, source) = match &request.view {
         Some(View::Call(call)) => {
             let mut state = state;
-            let answer = match run_call(&mut state, block.context.clone(), call) {
+            let answer = match run_call(&mut state, block.context.clone(), call, bounds) {
                 Ok(result) => Answer::Call(result),
                 Err(CallFailed::Malformed(cause)) => return Err(Status::invalid_argument(format!("view: {cause}"))),
                 Err(CallFailed::View(error)) => Answer::Error(error),
             };
-            (answer, state.state)
+            (answer, state.state.state)
         }
         Some(View::Simulate(wanted)) => {
             let mut state = state;
@@ -92,7 +109,7 @@ pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::Vi
                 Ok(results) => Answer::Simulation(results),
                 Err(error) => Answer::Error(error),
             };
-            (answer, state.state)
+            (answer, state.state.state)
         }
         None => return Err(Status::invalid_argument("view: neither call nor simulate")),
     };
@@ -101,19 +118,22 @@ pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::Vi
         Some(Failed::NotKept) => {
             Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "the state of that height is not kept any more"))))
         }
+        Some(Failed::GivenUp) => Ok(timed_out(request.timeout_ms)),
         Some(Failed::Fault(cause)) => Err(Status::unavailable(format!("view: {cause}"))),
     }
 }
 
 fn source(at: At, wanted: Option<&state_at::At>) -> Result<Source, Failed> {
     Ok(match wanted {
-        None | Some(state_at::At::Tip(_)) => Source::Tip(at.tip.fresh()),
+        None | Some(state_at::At::Tip(_)) => Source::Tip(at.tip.fresh(at.stop)),
         Some(state_at::At::OpenBlock(_)) => match at.open {
-            Some(overlay) => Source::Open(Overlay { under: overlay.under.fresh(), ..overlay }),
-            None => Source::Tip(at.tip.fresh()),
+            Some(overlay) => Source::Open(Overlay { under: overlay.under.fresh(at.stop), ..overlay }),
+            None => Source::Tip(at.tip.fresh(at.stop)),
         },
-        Some(state_at::At::Height(height)) if *height == at.tip.height() => Source::Tip(at.tip.fresh()),
-        Some(state_at::At::Height(height)) => Source::Past(Past::new(at.remote.ok_or(Failed::NotKept)?, *height)?),
+        Some(state_at::At::Height(height)) if *height == at.tip.height() => Source::Tip(at.tip.fresh(at.stop)),
+        Some(state_at::At::Height(height)) => {
+            Source::Past(Past::new(at.remote.ok_or(Failed::NotKept)?, *height, at.stop)?)
+        }
     })
 }
 
@@ -132,7 +152,13 @@ fn run_call<S: StateReader>(
     state: &mut CachedState<S>,
     context: Arc<BlockContext>,
     call: &v1::CallView,
+    bounds: Bounds,
 ) -> Result<bytes::Bytes, CallFailed> {
+    if call.calldata.len() / felts::FELT > bounds.calldata {
+        let (given, most) = (call.calldata.len() / felts::FELT, bounds.calldata);
+        let text = format!("calldata: {given} felts, this node runs calls with at most {most}");
+        return Err(CallFailed::View(error(Code::ContractError, 0, text)));
+    }
     let contract = felts::felt("contract", &call.contract)?;
     let selector = EntryPointSelector(felts::felt("selector", &call.selector)?);
     let calldata = felts::felts("calldata", &call.calldata)?;
@@ -147,7 +173,7 @@ fn run_call<S: StateReader>(
     let compiled = state.get_compiled_class(class).map_err(|error| internal(&error))?;
 
     let constants = context.versioned_constants();
-    let mut gas = constants.os_constants.execute_max_sierra_gas.0;
+    let mut gas = constants.os_constants.execute_max_sierra_gas.0.min(bounds.gas);
     let entry = CallEntryPoint {
         class_hash: None,
         code_address: None,
@@ -225,6 +251,8 @@ fn has_function(class: &RunnableCompiledClass, selector: EntryPointSelector) -> 
         RunnableCompiledClass::V1(class) => {
             class.entry_points_by_type[EntryPointType::External].iter().any(|point| point.selector == selector)
         }
+        #[cfg(feature = "native")]
+        RunnableCompiledClass::V1Native(class) => has_function(&RunnableCompiledClass::V1(class.casm()), selector),
     }
 }
 

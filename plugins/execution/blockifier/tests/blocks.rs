@@ -11,57 +11,6 @@ use ordo_sdk::v1::transaction_result::Status;
 use ordo_sdk::v1::Refusal;
 use starknet_types_core::felt::Felt;
 
-/// Transfers, a declare, a new account and its first call, reverts, bad signatures, nonce gaps.
-fn mixed(world: &World, count: u64) -> (Vec<v1::Transaction>, Vec<v1::Class>) {
-    let mut accounts: Vec<Account> = (0..6).map(account).collect();
-    let class = cairo_test_class("hello_starknet__hello_starknet");
-    let mut young = undeployed(1, world.account_class);
-    let mut list = Vec::new();
-    for index in 0..count {
-        let sender = &mut accounts[(index % 5) as usize];
-        list.push(match index % 10 {
-            3 => sender.transfer(Felt::from(0x77), 10_u128.pow(30)), // more than there is: reverts
-            5 => {
-                let mut bad = sender.transfer(Felt::from(0x77), 1);
-                bad.signature = bad.signature.slice(0..32);
-                sender.nonce -= 1;
-                bad
-            }
-            7 => {
-                sender.nonce += 5;
-                let gap = sender.transfer(Felt::from(0x77), 1);
-                sender.nonce -= 6;
-                gap
-            }
-            // Between the accounts themselves, so that one transaction needs what another wrote.
-            8 => {
-                let to = *account((index + 3) % 5).address.0.key();
-                sender.transfer(to, 10_u128.pow(20))
-            }
-            _ => sender.transfer(Felt::from(1_000_000 + index), u128::from(index) + 1),
-        });
-        if index == 11 {
-            list.push(accounts[5].declare(&class));
-            list.push(accounts[5].declare(&class)); // the second time it is there
-            accounts[5].nonce -= 1;
-        }
-        if index == 13 {
-            list.push(accounts[5].transfer(*young.address.0.key(), 10_u128.pow(21)));
-        }
-        if index == 17 {
-            list.push(young.deploy_account(world.account_class));
-            list.push(young.transfer(Felt::from(0x78), 5));
-        }
-    }
-    (list, vec![class])
-}
-
-fn adds(list: &[v1::Transaction], classes: &[v1::Class], size: usize) -> Vec<Add> {
-    let mut adds = chunks(list, size);
-    adds[0].classes = classes.to_vec();
-    adds
-}
-
 #[test]
 fn every_executor_and_split_gives_the_same_block() {
     let world = World::new(6);

@@ -75,8 +75,13 @@ impl Process {
     }
 
     async fn configure(&self, config: &str) -> Vec<v1::Diagnostic> {
+        self.configure_with(config, &[]).await
+    }
+
+    async fn configure_with(&self, config: &str, peers: &[(&str, String)]) -> Vec<v1::Diagnostic> {
         let request = v1::ConfigureRequest {
             config: config.to_string().into(),
+            peers: peers.iter().map(|(role, socket)| (role.to_string(), socket.clone())).collect(),
             chain: Some(chain()),
             generation: 1,
             ..Default::default()
@@ -286,6 +291,100 @@ async fn views_beside_an_open_block_see_what_was_sent() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the aborted block is still seen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_storage_it_still_answers_and_gives_up_what_nobody_waits_for() {
+    let mut sender = account(0);
+    let process = Process::start("away");
+    let socket = process.folder.join("storage.sock").to_str().unwrap().to_string();
+    let config = "{\"view_workers\": 1, \"native\": \"off\"}";
+    let notes = process.configure_with(config, &[("storage.read", socket)]).await;
+    assert!(notes.is_empty(), "{notes:?}");
+    let adopt = v1::ApplyRequest { height: 0, adopt: true, ..Default::default() };
+    process.execution().apply(adopt).await.unwrap();
+
+    let begun = Instant::now();
+    for attempt in 1..=3 {
+        // The attempt hangs in its first read; it waits up to 20 seconds.
+        let build = Build::open(&process, attempt, 1).await.unwrap();
+        build.send(Step::Add(Add { transactions: vec![sender.transfer(Felt::ONE, 1)], classes: vec![] })).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        match attempt {
+            1 => drop(build),
+            _ => build.send(Step::Abort(Abort {})).await,
+        }
+    }
+    let request = v1::ViewRequest {
+        context: Some(context(1)),
+        timeout_ms: 200,
+        view: Some(v1::view_request::View::Call(v1::CallView {
+            contract: wire(&strk()),
+            selector: wire(&selector("balanceOf")),
+            calldata: wire(&Felt::from(700)),
+        })),
+        ..Default::default()
+    };
+    for _ in 0..3 {
+        let answer = process.execution().view(request.clone()).await.unwrap().into_inner().result.unwrap();
+        let v1::view_response::Result::Error(error) = answer else { panic!("{answer:?}") };
+        assert_eq!(error.code(), v1::view_error::Code::Timeout);
+    }
+    let mut plugin = PluginClient::new(process.channel.clone());
+    let described = plugin.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
+    assert_eq!(described.counters["views.abandoned"], 0, "waits for storage end when nobody waits");
+    assert!(!described.capabilities.contains(&"native".to_string()));
+    // Twenty seconds would be one wait that was not given up.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_have_their_limits() {
+    let world = World::new(1);
+    let process = Process::start("limits");
+    process.configure("{\"call_calldata\": 3, \"call_gas\": 1000, \"native\": \"off\"}").await;
+    process.execution().apply(world.genesis.clone()).await.unwrap();
+    let call = |arguments: usize| {
+        let mut client = process.execution();
+        let request = v1::ViewRequest {
+            context: Some(context(1)),
+            view: Some(v1::view_request::View::Call(v1::CallView {
+                contract: wire(&strk()),
+                selector: wire(&selector("balanceOf")),
+                calldata: ordo_execution_blockifier::felts::wire_list(&vec![Felt::ONE; arguments]),
+            })),
+            ..Default::default()
+        };
+        async move {
+            match client.view(request).await.unwrap().into_inner().result.unwrap() {
+                v1::view_response::Result::Error(error) => error.error.unwrap().message,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert_eq!(call(4).await, "calldata: 4 felts, this node runs calls with at most 3");
+    assert!(call(1).await.contains("Out of gas"), "{}", call(1).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_on_a_state_that_is_gone_is_not_applied() {
+    let world = World::new(2);
+    let process = Process::start("gone");
+    process.configure("{\"native\": \"off\"}").await;
+    process.execution().apply(world.genesis.clone()).await.unwrap();
+    let mut build = Build::open(&process, 1, 1).await.unwrap();
+    build.send(Step::Add(Add { transactions: vec![account(0).transfer(Felt::from(7), 1)], classes: vec![] })).await;
+    build.results(1).await;
+    // Storage went back, and came here again, while the block was open.
+    for height in [4, 0] {
+        let adopt = v1::ApplyRequest { height, adopt: true, ..Default::default() };
+        assert_eq!(process.execution().apply(adopt).await.unwrap().into_inner().tip, height);
+    }
+    build.close(1).await;
+    let apply = v1::ApplyRequest { height: 1, attempt: 1, ..Default::default() };
+    let refused = process.execution().apply(apply).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("a state that is gone"), "{refused}");
 }
 
 #[test]

@@ -15,7 +15,9 @@ use common::*;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::diff;
 use ordo_execution_blockifier::felts::{rows, wire_list, Word};
+use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::state::{Keys, Limits, Past, Remote, Tip};
+use ordo_execution_blockifier::stop::Stop;
 use ordo_sdk::v1;
 use ordo_sdk::v1::storage_read_server::{StorageRead, StorageReadServer};
 use ordo_sdk::v1::transaction_result::Status as Outcome;
@@ -130,11 +132,29 @@ impl StorageRead for Served {
 struct Stored {
     world: World,
     store: Arc<Store>,
-    _runtime: tokio::runtime::Runtime,
-    _listening: ordo_sdk::Listening,
+    runtime: tokio::runtime::Runtime,
+    socket: std::path::PathBuf,
+    listening: Option<ordo_sdk::Listening>,
+}
+
+impl Stored {
+    /// The process of the storage dies; its socket goes with it.
+    fn go_away(&mut self) {
+        self.listening = None;
+    }
+
+    fn come_back(&mut self) {
+        let _inside = self.runtime.enter();
+        let routes = Routes::new(StorageReadServer::new(Served(self.store.clone())));
+        self.listening = Some(ordo_sdk::listen(&self.socket, routes).unwrap());
+    }
 }
 
 fn stored(name: &str, cells: usize) -> Stored {
+    patient(name, cells, Duration::from_secs(20))
+}
+
+fn patient(name: &str, cells: usize, patience: Duration) -> Stored {
     let mut world = World::new(4);
     let store = Arc::new(Store::default());
     store.commit(diff::from_wire(world.genesis.state_diff.as_ref().unwrap()).unwrap());
@@ -143,15 +163,12 @@ fn stored(name: &str, cells: usize) -> Stored {
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let socket = std::env::temp_dir().join(format!("ordo-{name}-{}.sock", std::process::id()));
-    let routes = Routes::new(StorageReadServer::new(Served(store.clone())));
-    let listening = {
-        let _inside = runtime.enter();
-        ordo_sdk::listen(&socket, routes).unwrap()
-    };
-    let remote = Remote::new(socket.to_str().unwrap(), runtime.handle().clone());
-    world.tip = Tip::new(Limits { cells, classes: 2 }, Some(Arc::new(remote)));
+    let remote = Remote::new(socket.to_str().unwrap(), runtime.handle().clone(), patience);
+    world.tip = Tip::new(Limits { cells, classes: 2 }, Arc::new(Engine::off()), Some(Arc::new(remote)));
     world.tip.adopt(0);
-    Stored { world, store, _runtime: runtime, _listening: listening }
+    let mut stored = Stored { world, store, runtime, socket, listening: None };
+    stored.come_back();
+    stored
 }
 
 #[test]
@@ -243,6 +260,100 @@ fn a_storage_that_restarts_is_waited_for() {
 }
 
 #[test]
+fn a_block_goes_on_when_storage_is_back_under_the_same_path() {
+    for executor in [Executor::Sequential, Executor::Concurrent] {
+        let mut cold = stored("back", 100_000);
+        let mut accounts: Vec<Account> = (0..4).map(account).collect();
+        let list: Vec<_> = (0..12).map(|n| accounts[n % 4].transfer(Felt::from(800 + n as u64), 2)).collect();
+        // It was connected once.
+        cold.world.snapshot().get_nonce_at(account(0).address).unwrap();
+        cold.go_away();
+        let built = std::thread::scope(|scope| {
+            let world = &cold.world;
+            let building = scope.spawn(move || world.build(executor, chunks(&list, 12), None));
+            std::thread::sleep(Duration::from_millis(700));
+            assert!(!building.is_finished(), "without a storage there is no block");
+            let _inside = cold.runtime.enter();
+            let routes = Routes::new(StorageReadServer::new(Served(cold.store.clone())));
+            cold.listening = Some(ordo_sdk::listen(&cold.socket, routes).unwrap());
+            building.join().unwrap()
+        });
+        assert!(built.results.iter().all(|result| result.status() == Outcome::Succeeded), "{:?}", built.results);
+        assert_eq!(built.closed.unwrap().message.n, 12);
+    }
+}
+
+#[test]
+fn a_storage_that_stays_away_ends_the_attempt_as_unavailable() {
+    for executor in [Executor::Sequential, Executor::Concurrent] {
+        let mut cold = patient("away", 100_000, Duration::from_millis(400));
+        cold.go_away();
+        let mut attempt = cold.world.open(1, executor);
+        let begun = std::time::Instant::now();
+        let list = vec![account(0).transfer(Felt::from(5), 1)];
+        let broken = big_stack(move || {
+            attempt.add(v1::build_request::Add { transactions: list, classes: vec![] });
+            loop {
+                match attempt.pump() {
+                    Ok(()) if attempt.quiet() => panic!("results from nowhere"),
+                    Ok(()) => std::thread::sleep(Duration::from_millis(1)),
+                    Err(broken) => return broken,
+                }
+            }
+        });
+        let status = ordo_execution_blockifier::stream::status(&broken);
+        assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+        assert!(status.message().contains("storage: reading"), "{status}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        cold.come_back();
+        let built = cold.world.build(executor, chunks(&[account(1).transfer(Felt::from(5), 1)], 1), None);
+        assert_eq!(built.results[0].status(), Outcome::Succeeded, "{}", built.results[0].reason);
+    }
+}
+
+#[test]
+fn nobody_waits_for_storage_when_nobody_waits_for_the_block() {
+    let mut cold = stored("gone", 100_000);
+    cold.go_away();
+    let stop = Stop::default();
+    let snapshot = cold.world.snapshot().fresh(stop.clone());
+    let begun = std::time::Instant::now();
+    let asker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        stop.ask();
+    });
+    assert!(snapshot.get_class_hash_at(strk()).is_err());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(snapshot.fault().unwrap().contains("nobody waits"), "{:?}", snapshot.fault());
+    asker.join().unwrap();
+}
+
+#[test]
+fn a_tip_is_adopted_at_any_height() {
+    let cold = stored("adopt", 100_000);
+    let key = (strk(), StorageKey::from(0x5107_u64));
+    let with = |value: u64| StateMaps { storage: HashMap::from([(key, Felt::from(value))]), ..Default::default() };
+    for value in 1..=5 {
+        cold.store.commit(with(value)); // decided elsewhere: the tip stays at 0
+    }
+    let read = || cold.world.snapshot().get_storage_at(key.0, key.1).unwrap();
+    assert_eq!(read(), Felt::ZERO);
+    cold.world.tip.adopt(5);
+    assert_eq!((cold.world.tip.height(), read()), (Some(5), Felt::from(5)));
+    cold.world.tip.adopt(2); // and back, as after a Revert
+    assert_eq!((cold.world.tip.height(), read()), (Some(2), Felt::from(2)));
+    cold.world.tip.adopt(5);
+    let old = cold.world.snapshot();
+    let built = cold.world.build(Executor::Auto, chunks(&[account(1).transfer(Felt::from(5), 1)], 1), None);
+    assert_eq!(built.results[0].status(), Outcome::Succeeded, "{}", built.results[0].reason);
+    let closed = built.closed.unwrap();
+    assert!(closed.base.same_memory(&cold.world.tip));
+    cold.world.tip.adopt(5);
+    assert!(!closed.base.same_memory(&cold.world.tip), "a block on a memory that is gone cannot be applied");
+    assert_eq!(old.get_storage_at(key.0, key.1).unwrap(), Felt::from(5), "a snapshot outlives its memory");
+}
+
+#[test]
 fn nonsense_from_storage_voids_the_attempt() {
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let cold = stored("torn", 100_000);
@@ -279,11 +390,11 @@ fn the_past_is_read_at_its_height() {
     let remote = cold.world.tip.remote().unwrap();
     for height in 0..=3 {
         use ordo_execution_blockifier::state::Source;
-        let past = Source::Past(Past::new(remote.clone(), height).unwrap());
+        let past = Source::Past(Past::new(remote.clone(), height, Stop::default()).unwrap());
         assert_eq!(past.get_storage_at(key.0, key.1).unwrap(), Felt::from(height));
         let token = past.get_class_hash_at(strk()).unwrap();
         assert_eq!(token.word()[..], cold.world.genesis.classes[1].hash[..]);
         assert!(past.get_compiled_class(token).is_ok());
     }
-    assert!(Past::new(remote.clone(), 4).is_err());
+    assert!(Past::new(remote.clone(), 4, Stop::default()).is_err());
 }

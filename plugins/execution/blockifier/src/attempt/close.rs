@@ -13,11 +13,13 @@ use super::{begin, Attempt, Broken};
 use crate::diff;
 use crate::felts::Word;
 use crate::results::GasSum;
-use crate::state::{Keys, Loaded};
+use crate::state::{Keys, Loaded, Snapshot};
 
 /// A closed attempt: what the core is told, and what `Apply` will make the tip.
 pub struct Closed {
     pub height: u64,
+    /// The tip that it was built on.
+    pub base: Snapshot,
     pub changes: StateMaps,
     pub classes: Vec<(ClassHash, Loaded)>,
     pub message: v1::build_response::Closed,
@@ -54,7 +56,7 @@ impl Attempt {
             classes: declared.iter().filter_map(|hash| self.wire_classes.get(hash).cloned()).collect(),
         };
         let classes = declared.iter().filter_map(|hash| Some((*hash, self.loaded.get(hash)?.clone()))).collect();
-        Ok(Closed { height: self.height, changes, classes, message })
+        Ok(Closed { height: self.height, base: self.snapshot, changes, classes, message })
     }
 
     fn prefix(&self, n: usize) -> StateMaps {
@@ -90,7 +92,7 @@ impl Attempt {
         let classes: HashMap<_, _> = prefix
             .declared_contracts
             .keys()
-            .filter_map(|hash| Some((*hash, self.loaded.get(hash)?.runnable.clone())))
+            .filter_map(|hash| Some((*hash, self.loaded.get(hash)?.runnable())))
             .collect();
         state.update_cache(prefix, classes);
         if constants.enable_stateful_compression {

@@ -34,10 +34,11 @@ use crate::diff;
 use crate::refusal::Refused;
 use crate::results;
 use crate::state::{Keys, Loaded, Overlay, Snapshot};
+use crate::stop::Stop;
 use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
 pub use close::Closed;
-pub use pool::Pool;
+pub use pool::{Counters, Pool};
 use segment::{Polled, Segment};
 
 /// The attempt cannot go on. Nothing of it may be used.
@@ -311,6 +312,7 @@ impl Attempt {
         self.ran += 1;
         match outcome {
             Ok((info, changes)) => {
+                self.pool.counters.count(&info);
                 let result = results::included(hash.clone(), &info);
                 self.finish(result, Some(changes));
             }
@@ -425,7 +427,11 @@ impl Attempt {
 
     /// The tip with the results that were taken.
     pub fn overlay(&self) -> Overlay {
-        Overlay { under: self.snapshot.fresh(), changes: self.sent_changes.clone(), classes: self.loaded.clone() }
+        Overlay {
+            under: self.snapshot.fresh(Stop::default()),
+            changes: self.sent_changes.clone(),
+            classes: self.loaded.clone(),
+        }
     }
 
     /// Rejected and reverted among all results, for the log.

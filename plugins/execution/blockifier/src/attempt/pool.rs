@@ -1,25 +1,54 @@
 //! The threads that execute blocks, shared by all attempts one after the other.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blockifier::blockifier::config::WorkerPoolConfig;
 use blockifier::concurrency::worker_pool::WorkerPool;
+use blockifier::execution::call_info::CallInfo;
 use blockifier::state::cached_state::CachedState;
+use blockifier::transaction::objects::TransactionExecutionInfo;
 
 use crate::state::Snapshot;
 use crate::threads::{caught, STACK};
 
 type Workers = WorkerPool<CachedState<Snapshot>>;
 
+/// What was executed in blocks, repeated attempts included.
+#[derive(Default)]
+pub struct Counters {
+    pub transactions: AtomicU64,
+    /// Calls between contracts, the outermost included, by the engine that ran them.
+    pub native: AtomicU64,
+    pub vm: AtomicU64,
+}
+
+impl Counters {
+    pub fn count(&self, info: &TransactionExecutionInfo) {
+        let (mut native, mut vm) = (0, 0);
+        for call in info.non_optional_call_infos().flat_map(CallInfo::iter) {
+            if call.execution.cairo_native {
+                native += 1
+            } else {
+                vm += 1
+            }
+        }
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        self.native.fetch_add(native, Ordering::Relaxed);
+        self.vm.fetch_add(vm, Ordering::Relaxed);
+    }
+}
+
 /// Started at the first use: a node that only runs few transactions at a time never has these threads.
 pub struct Pool {
     workers: usize,
+    pub counters: Counters,
     started: Mutex<Option<Arc<Workers>>>,
 }
 
 impl Pool {
     pub fn new(workers: usize) -> Self {
-        Self { workers, started: Mutex::default() }
+        Self { workers, counters: Counters::default(), started: Mutex::default() }
     }
 
     pub fn workers(&self) -> usize {
@@ -28,6 +57,10 @@ impl Pool {
 
     pub fn get(&self) -> Arc<Workers> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker may have panicked after the attempt that it worked for had left.
+        if started.as_ref().is_some_and(|workers| caught(|| workers.check_panic()).is_err()) {
+            *started = None;
+        }
         started
             .get_or_insert_with(|| {
                 Arc::new(WorkerPool::start(&WorkerPoolConfig { n_workers: self.workers, stack_size: STACK }))

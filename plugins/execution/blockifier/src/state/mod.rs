@@ -6,6 +6,7 @@
 mod cells;
 mod past;
 mod remote;
+mod watched;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +16,53 @@ use blockifier::execution::contract_class::RunnableCompiledClass;
 use blockifier::state::cached_state::StateMaps;
 use blockifier::state::errors::StateError;
 use blockifier::state::state_api::{StateReader, StateResult};
-use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
+use ordo_sdk::v1;
 use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
 use crate::classes;
+use crate::native::{Engine, Slot};
+use crate::stop::Stop;
 use cells::{Cells, Evictable};
 pub use past::{Overlay, Past, Source};
 pub use remote::{Failed, Keys, Remote};
+pub use watched::Watched;
 
 /// A class that can run.
 #[derive(Clone)]
 pub struct Loaded {
-    pub runnable: RunnableCompiledClass,
+    vm: RunnableCompiledClass,
+    native: Slot,
     /// Zero for Cairo 0.
     pub compiled_hash: CompiledClassHash,
+}
+
+impl Loaded {
+    pub fn new(vm: RunnableCompiledClass, compiled_hash: CompiledClassHash) -> Self {
+        Self { vm, native: Slot::default(), compiled_hash }
+    }
+
+    /// As machine code, if there is some by now.
+    pub fn runnable(&self) -> RunnableCompiledClass {
+        self.native.get().unwrap_or(&self.vm).clone()
+    }
+
+    /// As the virtual machine runs it.
+    pub fn vm(&self) -> &RunnableCompiledClass {
+        &self.vm
+    }
+
+    pub fn is_native(&self) -> bool {
+        self.native.get().is_some()
+    }
+
+    /// Looks for machine code, once.
+    pub fn engage(&self, engine: &Engine, hash: ClassHash, class: &v1::Class) {
+        if self.native.get().is_none() {
+            engine.take(hash, class, &self.vm, &self.native);
+        }
+    }
 }
 
 struct Class {
@@ -45,6 +77,7 @@ struct Memory {
     compiled: Cells<ClassHash>,
     classes: RwLock<HashMap<ClassHash, Class>>,
     most_classes: usize,
+    engine: Arc<Engine>,
     remote: Option<Arc<Remote>>,
     /// The height that memory began with.
     base: u64,
@@ -60,7 +93,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Memory {
-    fn new(limits: Limits, remote: Option<Arc<Remote>>, base: u64) -> Self {
+    fn new(limits: Limits, engine: Arc<Engine>, remote: Option<Arc<Remote>>, base: u64) -> Self {
         Self {
             storage: Cells::new(limits.cells),
             nonces: Cells::new(limits.cells / 4 + 1),
@@ -68,6 +101,7 @@ impl Memory {
             compiled: Cells::new(limits.cells / 16 + 1),
             classes: RwLock::default(),
             most_classes: limits.classes,
+            engine,
             remote,
             base,
             tip: AtomicU64::new(base),
@@ -127,6 +161,7 @@ pub struct Limits {
 /// The last applied block and its state.
 pub struct Tip {
     limits: Limits,
+    engine: Arc<Engine>,
     remote: Option<Arc<Remote>>,
     memory: RwLock<Option<Arc<Memory>>>,
 }
@@ -137,8 +172,12 @@ pub struct Gap {
 }
 
 impl Tip {
-    pub fn new(limits: Limits, remote: Option<Arc<Remote>>) -> Self {
-        Self { limits, remote, memory: RwLock::default() }
+    pub fn new(limits: Limits, engine: Arc<Engine>, remote: Option<Arc<Remote>>) -> Self {
+        Self { limits, engine, remote, memory: RwLock::default() }
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     pub fn remote(&self) -> Option<&Arc<Remote>> {
@@ -155,7 +194,7 @@ impl Tip {
 
     /// Begins anew at a height that storage holds.
     pub fn adopt(&self, height: u64) {
-        let memory = Memory::new(self.limits, self.remote.clone(), height);
+        let memory = Memory::new(self.limits, self.engine.clone(), self.remote.clone(), height);
         *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(memory));
     }
 
@@ -221,6 +260,8 @@ impl Drop for Pin {
 pub struct Snapshot {
     pin: Arc<Pin>,
     fault: Arc<OnceLock<String>>,
+    /// Ends a wait for storage.
+    stop: Stop,
 }
 
 impl Snapshot {
@@ -231,7 +272,7 @@ impl Snapshot {
             *living.entry(at).or_insert(0) += 1;
             at
         };
-        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default() }
+        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default(), stop: Stop::default() }
     }
 
     pub fn height(&self) -> u64 {
@@ -243,9 +284,14 @@ impl Snapshot {
         self.fault.get().map(String::as_str)
     }
 
-    /// The same state with a fault mark of its own.
-    pub fn fresh(&self) -> Self {
-        Self { pin: self.pin.clone(), fault: Arc::default() }
+    /// The same state with a fault mark of its own, read for someone else.
+    pub fn fresh(&self, stop: Stop) -> Self {
+        Self { pin: self.pin.clone(), fault: Arc::default(), stop }
+    }
+
+    /// Which of the states that memory began with this belongs to: nothing built on another may be applied to it.
+    pub fn same_memory(&self, tip: &Tip) -> bool {
+        tip.memory().is_some_and(|memory| Arc::ptr_eq(&memory, &self.pin.memory))
     }
 
     fn memory(&self) -> &Memory {
@@ -256,13 +302,23 @@ impl Snapshot {
         let text = match error {
             Failed::NotKept => "storage: the state of the tip is not there".to_string(),
             Failed::Fault(text) => text,
+            Failed::GivenUp => "storage: nobody waits for the answer".to_string(),
         };
         let _ = self.fault.set(text.clone());
         Err(StateError::StateReadError(text))
     }
 
+    /// Once one read has failed nothing that is computed counts: the next ones do not wait again.
+    fn unharmed(&self) -> StateResult<()> {
+        match self.fault.get() {
+            Some(text) => Err(StateError::StateReadError(text.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<remote::Values> {
-        let values = match remote.at_tip(keys, self.height()) {
+        self.unharmed()?;
+        let values = match remote.at_tip(keys, self.height(), &self.stop) {
             Ok(values) => values,
             Err(error) => return self.fail(error),
         };
@@ -328,13 +384,15 @@ impl Snapshot {
             return Ok(answer);
         }
         let Some(remote) = &memory.remote else { return Ok(None) };
-        let wire = match remote.class(hash, self.height()) {
+        self.unharmed()?;
+        let wire = match remote.class(hash, self.height(), &self.stop) {
             Ok(Some(wire)) => wire,
             Ok(None) => return Ok(None),
             Err(error) => return self.fail(error),
         };
         match classes::load(&wire) {
             Ok(loaded) => {
+                loaded.engage(&memory.engine, hash, &wire);
                 memory.keep_class(hash, loaded.clone(), memory.base);
                 Ok(Some(loaded))
             }
@@ -377,7 +435,7 @@ impl StateReader for Snapshot {
 
     fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
         match self.class(hash)? {
-            Some(loaded) => Ok(loaded.runnable),
+            Some(loaded) => Ok(loaded.runnable()),
             None => Err(StateError::UndeclaredClassHash(hash)),
         }
     }
@@ -403,13 +461,10 @@ impl StateReader for Snapshot {
         if stored != CompiledClassHash::default() {
             return Ok(stored);
         }
-        let RunnableCompiledClass::V1(class) = class else {
-            return Err(StateError::MissingCompiledClassHashV2(hash));
-        };
         if let Some(known) = locked(&self.memory().computed).get(&hash) {
             return Ok(*known);
         }
-        let computed = class.hash(&HashVersion::V2);
+        let computed = classes::blake_hash(class).ok_or(StateError::MissingCompiledClassHashV2(hash))?;
         locked(&self.memory().computed).insert(hash, computed);
         Ok(computed)
     }

@@ -8,13 +8,13 @@ use blockifier::execution::contract_class::RunnableCompiledClass;
 use blockifier::state::cached_state::StateMaps;
 use blockifier::state::errors::StateError;
 use blockifier::state::state_api::{StateReader, StateResult};
-use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
 use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
 use super::{Failed, Keys, Loaded, Remote, Snapshot};
 use crate::classes;
+use crate::stop::Stop;
 
 /// Changes of the open block over the tip, as far as results were sent.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub struct Overlay {
 pub struct Past {
     remote: Arc<Remote>,
     height: u64,
+    stop: Stop,
     fault: OnceLock<Failed>,
     storage: RefCell<HashMap<(ContractAddress, StorageKey), Felt>>,
     classes: RefCell<HashMap<ClassHash, Option<Loaded>>>,
@@ -35,9 +36,16 @@ pub struct Past {
 
 impl Past {
     /// Fails when storage does not keep that height.
-    pub fn new(remote: Arc<Remote>, height: u64) -> Result<Self, Failed> {
-        remote.at_height(&Keys::default(), height)?;
-        Ok(Self { remote, height, fault: OnceLock::new(), storage: RefCell::default(), classes: RefCell::default() })
+    pub fn new(remote: Arc<Remote>, height: u64, stop: Stop) -> Result<Self, Failed> {
+        remote.at_height(&Keys::default(), height, &stop)?;
+        Ok(Self {
+            remote,
+            height,
+            stop,
+            fault: OnceLock::new(),
+            storage: RefCell::default(),
+            classes: RefCell::default(),
+        })
     }
 
     pub fn fault(&self) -> Option<&Failed> {
@@ -45,7 +53,7 @@ impl Past {
     }
 
     fn read(&self, keys: Keys) -> StateResult<super::remote::Values> {
-        self.remote.at_height(&keys, self.height).map_err(|error| self.fail(error))
+        self.remote.at_height(&keys, self.height, &self.stop).map_err(|error| self.fail(error))
     }
 
     fn fail(&self, error: Failed) -> StateError {
@@ -58,7 +66,7 @@ impl Past {
         if let Some(known) = self.classes.borrow().get(&hash) {
             return Ok(known.clone());
         }
-        let wire = self.remote.class(hash, self.height).map_err(|error| self.fail(error))?;
+        let wire = self.remote.class(hash, self.height, &self.stop).map_err(|error| self.fail(error))?;
         let loaded = match wire.map(|wire| classes::load(&wire)).transpose() {
             Ok(loaded) => loaded,
             Err(error) => return Err(self.fail(Failed::Fault(format!("storage: class {:#066x}: {error}", hash.0)))),
@@ -135,13 +143,11 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_compiled_class(hash),
             Self::Open(open) => match open.classes.get(&hash) {
-                Some(loaded) if open.changes.declared_contracts.get(&hash) == Some(&true) => {
-                    Ok(loaded.runnable.clone())
-                }
+                Some(loaded) if open.changes.declared_contracts.get(&hash) == Some(&true) => Ok(loaded.runnable()),
                 _ => open.under.get_compiled_class(hash),
             },
             Self::Past(past) => match past.class(hash)? {
-                Some(loaded) => Ok(loaded.runnable),
+                Some(loaded) => Ok(loaded.runnable()),
                 None => Err(StateError::UndeclaredClassHash(hash)),
             },
         }
@@ -167,10 +173,9 @@ impl StateReader for Source {
         class: &RunnableCompiledClass,
     ) -> StateResult<CompiledClassHash> {
         let stored = self.get_compiled_class_hash(hash)?;
-        match class {
-            _ if stored != CompiledClassHash::default() => Ok(stored),
-            RunnableCompiledClass::V1(class) => Ok(class.hash(&HashVersion::V2)),
-            _ => Err(StateError::MissingCompiledClassHashV2(hash)),
+        if stored != CompiledClassHash::default() {
+            return Ok(stored);
         }
+        classes::blake_hash(class).ok_or(StateError::MissingCompiledClassHashV2(hash))
     }
 }

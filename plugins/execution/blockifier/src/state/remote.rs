@@ -15,9 +15,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::felts::{self, wire, Word, FELT};
+use crate::stop::Stop;
 
-/// While storage restarts a read waits; after this the attempt is given up, with the core's help.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// One try.
 const CALL: Duration = Duration::from_secs(10);
 
 /// Keys to read in one request.
@@ -54,24 +54,28 @@ pub enum Failed {
     NotKept,
     /// Storage could not be asked, or answered nonsense.
     Fault(String),
+    /// Nobody waits for the answer any more.
+    GivenUp,
 }
 
 pub struct Remote {
     client: StorageReadClient<Channel>,
     runtime: Handle,
+    /// While storage restarts a read waits; after this the attempt is given up, with the core's help.
+    patience: Duration,
     /// Highest height that an answer named: everything up to it is durable.
     stored: AtomicU64,
 }
 
 impl Remote {
-    pub fn new(socket: &str, runtime: Handle) -> Self {
+    pub fn new(socket: &str, runtime: Handle, patience: Duration) -> Self {
         let client = {
             let _inside = runtime.enter();
             StorageReadClient::new(connect(socket))
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE)
         };
-        Self { client, runtime, stored: AtomicU64::new(0) }
+        Self { client, runtime, patience, stored: AtomicU64::new(0) }
     }
 
     pub fn stored(&self) -> u64 {
@@ -80,12 +84,12 @@ impl Remote {
 
     /// Values at the tip `at`. Storage's head is asked; should it be ahead already (it may commit a block before we
     /// hear of it), the same is asked at the exact height.
-    pub fn at_tip(&self, keys: &Keys, at: u64) -> Result<Values, Failed> {
+    pub fn at_tip(&self, keys: &Keys, at: u64, stop: &Stop) -> Result<Values, Failed> {
         let request = request(keys);
-        let answer = self.state(&request)?;
+        let answer = self.state(&request, stop)?;
         self.stored.fetch_max(answer.height, Ordering::AcqRel);
         if answer.height > at {
-            match self.state(&StateRequest { at_height: true, height: at, ..request }) {
+            match self.state(&StateRequest { at_height: true, height: at, ..request }, stop) {
                 Ok(exact) => return values(keys, &exact),
                 // Storage without history: the newer value is the best there is.
                 Err(Failed::NotKept) => {}
@@ -95,13 +99,13 @@ impl Remote {
         values(keys, &answer)
     }
 
-    pub fn at_height(&self, keys: &Keys, height: u64) -> Result<Values, Failed> {
-        let answer = self.state(&StateRequest { at_height: true, height, ..request(keys) })?;
+    pub fn at_height(&self, keys: &Keys, height: u64, stop: &Stop) -> Result<Values, Failed> {
+        let answer = self.state(&StateRequest { at_height: true, height, ..request(keys) }, stop)?;
         values(keys, &answer)
     }
 
-    fn state(&self, request: &StateRequest) -> Result<StateResponse, Failed> {
-        let answer = self.retry("state", || {
+    fn state(&self, request: &StateRequest, stop: &Stop) -> Result<StateResponse, Failed> {
+        let answer = self.retry("state", stop, || {
             let mut client = self.client.clone();
             let request = request.clone();
             async move { client.state(request).await.map(tonic::Response::into_inner) }
@@ -113,9 +117,9 @@ impl Remote {
     }
 
     /// The class as it was declared at or before `height`.
-    pub fn class(&self, hash: ClassHash, height: u64) -> Result<Option<Class>, Failed> {
+    pub fn class(&self, hash: ClassHash, height: u64, stop: &Stop) -> Result<Option<Class>, Failed> {
         let request = ClassesRequest { hashes: wire(&hash), definition: true, casm: true, at_height: true, height };
-        let classes = self.retry("class", || {
+        let classes = self.retry("class", stop, || {
             let mut client = self.client.clone();
             let request = request.clone();
             async move {
@@ -130,27 +134,41 @@ impl Remote {
         Ok(classes.into_iter().find(|class| class.hash[..] == hash.word()))
     }
 
-    fn retry<T, F>(&self, what: &str, call: impl Fn() -> F) -> Result<T, Failed>
+    fn retry<T, F>(&self, what: &str, stop: &Stop, call: impl Fn() -> F) -> Result<T, Failed>
     where
         F: std::future::Future<Output = Result<T, Status>>,
     {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let result = self.runtime.block_on(async { tokio::time::timeout(CALL, call()).await });
+            let left = self.patience.saturating_sub(begun.elapsed());
+            let result = self.runtime.block_on(async {
+                tokio::select! {
+                    result = tokio::time::timeout(CALL.min(left.max(pause)), call()) => Some(result),
+                    () = stop.wait() => None,
+                }
+            });
             let status = match result {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded("storage did not answer"),
+                Some(Ok(Ok(answer))) => return Ok(answer),
+                Some(Ok(Err(status))) => status,
+                Some(Err(_)) => Status::deadline_exceeded("it did not answer"),
+                None => return Err(Failed::GivenUp),
             };
             let lasting = matches!(
                 status.code(),
                 Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::FailedPrecondition
             );
-            if lasting || begun.elapsed() > PATIENCE {
-                return Err(Failed::Fault(format!("storage: reading {what}: {}", status.message())));
+            if lasting || begun.elapsed() + pause >= self.patience {
+                let waited = begun.elapsed().as_secs();
+                return Err(Failed::Fault(format!(
+                    "storage: reading {what}: {} (tried for {waited} s)",
+                    status.message()
+                )));
             }
-            std::thread::sleep(pause);
+            let stopped = self.runtime.block_on(async { tokio::time::timeout(pause, stop.wait()).await.is_ok() });
+            if stopped {
+                return Err(Failed::GivenUp);
+            }
             pause = (pause * 2).min(Duration::from_millis(500));
         }
     }

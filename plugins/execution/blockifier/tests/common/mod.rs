@@ -10,6 +10,7 @@ use ordo_execution_blockifier::command::class_of;
 use ordo_execution_blockifier::config::{Block as Limits, Executor};
 use ordo_execution_blockifier::context::{Block, Chain};
 use ordo_execution_blockifier::felts::{from_amount, wire, wire_list, wire_map};
+use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::state::{Limits as Cache, Loaded, Snapshot, Tip};
 use ordo_execution_blockifier::stream::{self, Ended};
 use ordo_execution_blockifier::transactions::{executable, ClassInfos, Flags};
@@ -90,6 +91,11 @@ pub fn account(index: u64) -> Account {
 impl World {
     /// `count` accounts with plenty of STRK; block 0 is in memory.
     pub fn new(count: u64) -> Self {
+        Self::on(count, Engine::off())
+    }
+
+    /// The same on another engine.
+    pub fn on(count: u64, engine: Engine) -> Self {
         let (account_class, token) = (cairo_test_class("account__account"), token_class());
         let account_hash = classes::hash(&account_class).unwrap();
         let token_hash = classes::hash(&token).unwrap();
@@ -114,7 +120,7 @@ impl World {
         };
         let world = Self {
             chain: Chain::new(&chain()).unwrap(),
-            tip: Tip::new(Cache { cells: 100_000, classes: 100 }, None),
+            tip: Tip::new(Cache { cells: 100_000, classes: 100 }, Arc::new(engine), None),
             pool: Arc::new(Pool::new(2)),
             genesis,
             account_class: account_hash,
@@ -125,7 +131,11 @@ impl World {
     }
 
     pub fn genesis_classes(&self) -> Vec<(ClassHash, Loaded)> {
-        let load = |class| (classes::hash(class).unwrap(), classes::load(class).unwrap());
+        let load = |class| {
+            let (hash, loaded) = (classes::hash(class).unwrap(), classes::load(class).unwrap());
+            loaded.engage(self.tip.engine(), hash, class);
+            (hash, loaded)
+        };
         self.genesis.classes.iter().map(load).collect()
     }
 
@@ -321,4 +331,55 @@ pub fn chunks(transactions: &[v1::Transaction], size: usize) -> Vec<Add> {
 
 pub fn empty_map() -> Bytes {
     wire_map(std::iter::empty::<(Felt, Felt)>())
+}
+
+/// Transfers, a declare, a new account and its first call, reverts, bad signatures, nonce gaps.
+pub fn mixed(world: &World, count: u64) -> (Vec<v1::Transaction>, Vec<v1::Class>) {
+    let mut accounts: Vec<Account> = (0..6).map(account).collect();
+    let class = cairo_test_class("hello_starknet__hello_starknet");
+    let mut young = undeployed(1, world.account_class);
+    let mut list = Vec::new();
+    for index in 0..count {
+        let sender = &mut accounts[(index % 5) as usize];
+        list.push(match index % 10 {
+            3 => sender.transfer(Felt::from(0x77), 10_u128.pow(30)), // more than there is: reverts
+            5 => {
+                let mut bad = sender.transfer(Felt::from(0x77), 1);
+                bad.signature = bad.signature.slice(0..32);
+                sender.nonce -= 1;
+                bad
+            }
+            7 => {
+                sender.nonce += 5;
+                let gap = sender.transfer(Felt::from(0x77), 1);
+                sender.nonce -= 6;
+                gap
+            }
+            // Between the accounts themselves, so that one transaction needs what another wrote.
+            8 => {
+                let to = *account((index + 3) % 5).address.0.key();
+                sender.transfer(to, 10_u128.pow(20))
+            }
+            _ => sender.transfer(Felt::from(1_000_000 + index), u128::from(index) + 1),
+        });
+        if index == 11 {
+            list.push(accounts[5].declare(&class));
+            list.push(accounts[5].declare(&class)); // the second time it is there
+            accounts[5].nonce -= 1;
+        }
+        if index == 13 {
+            list.push(accounts[5].transfer(*young.address.0.key(), 10_u128.pow(21)));
+        }
+        if index == 17 {
+            list.push(young.deploy_account(world.account_class));
+            list.push(young.transfer(Felt::from(0x78), 5));
+        }
+    }
+    (list, vec![class])
+}
+
+pub fn adds(list: &[v1::Transaction], classes: &[v1::Class], size: usize) -> Vec<Add> {
+    let mut adds = chunks(list, size);
+    adds[0].classes = classes.to_vec();
+    adds
 }
