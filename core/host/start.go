@@ -104,7 +104,8 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithAuthority("localhost")},
 		RunnerFunc: func(_ hclog.Logger, handed *exec.Cmd, _ string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, handed.Env...)
-			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.sockets)
+			// Scratch files too: those of a plugin that is killed are removed with the folder of its life.
+			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.sockets, "TMPDIR="+p.sockets)
 			return p.process, nil
 		},
 	})
