@@ -239,7 +239,9 @@ func (m *Machine) watch(ctx context.Context) error {
 	case <-m.sup.Done():
 		return m.sup.Err()
 	case <-m.node.Done():
-		return errors.Join(m.node.Err(), m.gone())
+		err := errors.Join(m.node.Err(), m.gone())
+		m.sup.Close() // no plugin is to come back to a node that has stopped
+		return err
 	}
 }
 
