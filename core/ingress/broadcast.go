@@ -24,6 +24,23 @@ var types = []string{"INVOKE", "DECLARE", "DEPLOY_ACCOUNT"}
 // Decode reads one BROADCASTED_TXN of the JSON-RPC and computes its hash for the chain. Both the real and the query
 // version are read; a shape that does not fit is an input.Error that names the field.
 func Decode(raw json.RawMessage, chain felt.Felt) (*Broadcast, error) {
+	b, err := read(raw)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.hash(chain)
+}
+
+// read is Decode without the hash, which costs more than all the rest.
+func read(raw json.RawMessage) (*Broadcast, error) {
+	q := input.NewQuick(raw)
+	if b := ReadInvoke(&q); b != nil && q.Ended() {
+		return b, nil
+	}
+	return readCarefully(raw)
+}
+
+func readCarefully(raw json.RawMessage) (*Broadcast, error) {
 	o, err := input.ParseObject(raw)
 	if err != nil {
 		return nil, err
@@ -51,7 +68,7 @@ func Decode(raw json.RawMessage, chain felt.Felt) (*Broadcast, error) {
 	if err := o.Done(); err != nil {
 		return nil, err
 	}
-	return b, b.finish(chain)
+	return b, b.address()
 }
 
 // versionThree tells 3 and 2^128+3 from the rest.
@@ -137,8 +154,11 @@ func (b *Broadcast) readDeployAccount(o *input.Object) {
 	}
 }
 
-// finish fills in what follows from the rest: the address of a new account, and the hash.
-func (b *Broadcast) finish(chain felt.Felt) error {
+// address fills in that of a new account.
+func (b *Broadcast) address() error {
+	if b.Transaction.Type != ordov1.TransactionType_DEPLOY_ACCOUNT {
+		return nil
+	}
 	t, err := wire.Transaction(b.Transaction)
 	if err != nil {
 		return err
@@ -146,6 +166,14 @@ func (b *Broadcast) finish(chain felt.Felt) error {
 	if d, ok := t.(*starknet.DeployAccountV3); ok {
 		b.Transaction.Sender = wire.FromFelt(d.Address())
 	}
-	b.Transaction.Hash = wire.FromFelt(t.Hash(chain, b.Transaction.QueryOnly))
+	return nil
+}
+
+func (b *Broadcast) hash(chain felt.Felt) error {
+	hash, err := wire.TransactionHash(b.Transaction, chain)
+	if err != nil {
+		return err
+	}
+	b.Transaction.Hash = wire.FromFelt(hash)
 	return nil
 }

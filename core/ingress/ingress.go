@@ -67,7 +67,7 @@ func New(o Options) *Ingress {
 		pool:     o.Pool,
 		chain:    o.Chain,
 		limits:   o.Limits,
-		validate: newValidator(o.Execution, o.Chain.Next, o.Limits, or(o.Validators, 2), or(o.Batch, 128)),
+		validate: newValidator(o.Execution, o.Chain, newHasher(o.ChainID), o.Limits, or(o.Validators, 2), or(o.Batch, 128)),
 		compile:  newCompiler(o.Execution, o.Limits),
 	}
 }
@@ -85,22 +85,27 @@ func (g *Ingress) Close() { g.validate.close() }
 // Submit reads a broadcast transaction, checks it and hands it to the pool. The errors are input.Error (malformed),
 // ErrUnsupportedVersion, Refused, an error of the pool, or a fault of the node.
 func (g *Ingress) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error) {
-	b, err := Decode(raw, g.chainID)
+	b, err := read(raw)
 	if err != nil {
 		return nil, err
 	}
 	return b.Transaction, g.Admit(ctx, b)
 }
 
-// Admit is Submit for a transaction that is read already.
+// Admit is Submit for a transaction that is read already. It computes the hash where that is missing: invokes are hashed
+// together with those that wait for validation beside them.
 func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 	if err := g.limits.check(b); err != nil {
 		return err
 	}
 	tx := b.Transaction
-	// A repeated transaction is not worth a compilation or a validation; one that was accepted fails by its nonce.
-	switch g.chain.Status(chain.Key(tx.Hash)).Stage {
-	case chain.Received, chain.Candidate, chain.PreConfirmed:
+	if len(tx.Hash) == 0 && tx.Type != ordov1.TransactionType_INVOKE {
+		if err := b.hash(g.chainID); err != nil {
+			return err
+		}
+	}
+	// A repeated transaction is not worth a compilation.
+	if len(tx.Hash) > 0 && underway(g.chain, tx) {
 		return pool.ErrDuplicate
 	}
 	var class *ordov1.Class
@@ -122,6 +127,15 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
 	}
 	return g.pool.Submit(ctx, tx, class, nonce)
+}
+
+// underway: the transaction is here already. One that was accepted is not, and fails by its nonce.
+func underway(c Chain, tx *ordov1.Transaction) bool {
+	switch c.Status(chain.Key(tx.Hash)).Stage {
+	case chain.Received, chain.Candidate, chain.PreConfirmed:
+		return true
+	}
+	return false
 }
 
 // skip: the account has no code yet that could validate, because its deployment is on the way.
@@ -159,11 +173,14 @@ func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 // Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and its size are
 // checked.
 func (g *Ingress) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
-	b, err := Decode(raw, g.chainID)
+	b, err := read(raw)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := g.limits.checkSize(b); err != nil {
+		return nil, nil, err
+	}
+	if err := b.hash(g.chainID); err != nil {
 		return nil, nil, err
 	}
 	if b.Class == nil {

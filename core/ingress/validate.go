@@ -3,9 +3,11 @@ package ingress
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -15,7 +17,8 @@ import (
 // queued up while the others were calling, so a lone transaction goes at once and a flood goes in large batches.
 type validator struct {
 	execution ordov1.ExecutionClient
-	next      func() *ordov1.BlockContext
+	chain     Chain
+	hash      *hasher
 	queue     chan *waiting
 	most      int
 	asker     stage.Asker
@@ -35,9 +38,9 @@ type answer struct {
 	err     error
 }
 
-func newValidator(execution ordov1.ExecutionClient, next func() *ordov1.BlockContext, l Limits, workers, most int) *validator {
+func newValidator(execution ordov1.ExecutionClient, present Chain, hash *hasher, l Limits, workers, most int) *validator {
 	v := &validator{
-		execution: execution, next: next, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn,
+		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn,
 		asker: stage.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace},
 	}
 	for range workers {
@@ -114,11 +117,37 @@ func (v *validator) gather(first *waiting) []*waiting {
 	}
 }
 
+// fresh hashes what has no hash yet, and leaves out what is in the node already: that is not worth a validation.
+func (v *validator) fresh(batch []*waiting) []*waiting {
+	var bare []*ordov1.Transaction
+	for _, w := range batch {
+		if tx := w.item.Transaction; len(tx.Hash) == 0 {
+			bare = append(bare, tx)
+		}
+	}
+	if len(bare) == 0 {
+		return batch
+	}
+	err := v.hash.all(bare)
+	return slices.DeleteFunc(batch, func(w *waiting) bool {
+		switch {
+		case err != nil:
+			w.answer <- answer{err: err}
+		case underway(v.chain, w.item.Transaction):
+			w.answer <- answer{err: pool.ErrDuplicate}
+		default:
+			return false
+		}
+		return true
+	})
+}
+
 func (v *validator) call(batch []*waiting) {
+	batch = v.fresh(batch)
 	if len(batch) == 0 {
 		return
 	}
-	request := &ordov1.ValidateRequest{Context: v.next(), Items: make([]*ordov1.ValidateRequest_Item, len(batch))}
+	request := &ordov1.ValidateRequest{Context: v.chain.Next(), Items: make([]*ordov1.ValidateRequest_Item, len(batch))}
 	for i, w := range batch {
 		request.Items[i] = w.item
 	}

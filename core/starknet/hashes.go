@@ -1,6 +1,8 @@
 package starknet
 
 import (
+	"sync"
+
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/pedersen"
 	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
@@ -11,7 +13,15 @@ func text(s string) felt.Felt { return felt.MustShortString(s) }
 
 func num[T ~int | ~uint8 | ~uint32 | ~uint64](n T) felt.Felt { return felt.FromUint64(uint64(n)) }
 
-func poseidonMany(list ...felt.Felt) felt.Felt { return poseidon.HashMany(list...) }
+func poseidonMany(list ...felt.Felt) felt.Felt {
+	if len(list) == 0 {
+		return hashOfNothing()
+	}
+	return poseidon.HashMany(list...)
+}
+
+// hashOfNothing is the Poseidon hash of an empty list, of which every transaction has two.
+var hashOfNothing = sync.OnceValue(func() felt.Felt { return poseidon.HashMany() })
 
 func pedersenMany(list ...felt.Felt) felt.Felt { return pedersen.HashArray(list...) }
 

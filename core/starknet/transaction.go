@@ -68,12 +68,15 @@ type ResourceBounds struct {
 
 // Hash covers the tip and the bounds.
 func (r *ResourceBounds) Hash(tip uint64) felt.Felt {
-	var s poseidon.Sponge
-	s.Write(num(tip), r.L1Gas.felt("L1_GAS"), r.L2Gas.felt("L2_GAS"))
+	return poseidonMany(r.list(tip)...)
+}
+
+func (r *ResourceBounds) list(tip uint64) []felt.Felt {
+	list := append(make([]felt.Felt, 0, 4), num(tip), r.L1Gas.felt("L1_GAS"), r.L2Gas.felt("L2_GAS"))
 	if r.L1DataGas != nil {
-		s.Write(r.L1DataGas.felt("L1_DATA"))
+		list = append(list, r.L1DataGas.felt("L1_DATA"))
 	}
-	return s.Sum()
+	return list
 }
 
 // V3 holds what all version 3 transactions share.
@@ -97,9 +100,11 @@ func (t *V3) Version3() *V3 { return t }
 func (t *V3) begin(k Kind, address, chain felt.Felt, query bool) poseidon.Sponge {
 	var s poseidon.Sponge
 	s.Write(text(k.Type), k.version(query), address, t.Bounds.Hash(t.Tip), poseidonMany(t.PaymasterData...), chain, t.Nonce,
-		num(uint64(t.NonceMode)<<32|uint64(t.FeeMode)))
+		t.modes())
 	return s
 }
+
+func (t *V3) modes() felt.Felt { return num(uint64(t.NonceMode)<<32 | uint64(t.FeeMode)) }
 
 // addressBound is 2^251-256: addresses are reduced to below it.
 var addressBound = felt.MustHex("0x7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00")

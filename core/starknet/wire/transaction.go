@@ -19,8 +19,7 @@ func Transaction(p *ordov1.Transaction) (starknet.Transaction, error) {
 	var t starknet.Transaction
 	switch p.GetType() {
 	case ordov1.TransactionType_INVOKE:
-		t = &starknet.InvokeV3{V3: r.v3(p), Sender: r.felt("sender", p.GetSender()), Calldata: r.felts("calldata", p.GetCalldata()),
-			AccountDeploymentData: r.felts("account_deployment_data", p.GetAccountDeploymentData()), ProofFacts: r.felts("proof_facts", p.GetProofFacts())}
+		t = r.invoke(p)
 	case ordov1.TransactionType_DECLARE:
 		t = &starknet.DeclareV3{V3: r.v3(p), Sender: r.felt("sender", p.GetSender()), ClassHash: r.felt("class_hash", p.GetClassHash()),
 			CompiledClassHash:     r.felt("compiled_class_hash", p.GetCompiledClassHash()),
@@ -42,6 +41,21 @@ func Transaction(p *ordov1.Transaction) (starknet.Transaction, error) {
 		return nil, r.err
 	}
 	return t, nil
+}
+
+// Invoke is Transaction for an INVOKE.
+func Invoke(p *ordov1.Transaction) (*starknet.InvokeV3, error) {
+	if p.GetType() != ordov1.TransactionType_INVOKE {
+		return nil, fmt.Errorf("transaction: type: %s is not INVOKE", p.GetType())
+	}
+	r := &reader{what: "transaction"}
+	t := r.invoke(p)
+	return t, r.err
+}
+
+func (r *reader) invoke(p *ordov1.Transaction) *starknet.InvokeV3 {
+	return &starknet.InvokeV3{V3: r.v3(p), Sender: r.felt("sender", p.GetSender()), Calldata: r.felts("calldata", p.GetCalldata()),
+		AccountDeploymentData: r.felts("account_deployment_data", p.GetAccountDeploymentData()), ProofFacts: r.felts("proof_facts", p.GetProofFacts())}
 }
 
 // TransactionHash reads a transaction and computes its hash on a chain, in the query form where the message says so.
