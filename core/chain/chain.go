@@ -6,6 +6,7 @@
 package chain
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -48,6 +49,8 @@ type Chain struct {
 	changed   chan struct{}
 	records   records
 	followers map[*Subscription]bool
+	executed  *uint64 // height of execution's tip; nil: it has none, or nobody tells
+	followed  bool    // somebody tells
 }
 
 // open is the block being built.
@@ -115,6 +118,32 @@ func (c *Chain) Changed() <-chan struct{} {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.changed
+}
+
+// Executed: execution has the state after the block of this height.
+func (c *Chain) Executed(height uint64) { c.execution(&height) }
+
+// Unexecuted: execution was lost. The next one has no state before Executed.
+func (c *Chain) Unexecuted() { c.execution(nil) }
+
+func (c *Chain) execution(height *uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.executed, c.followed = height, true
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Behind says that execution lacks a decided block: what it answers is of a time before what clients may have seen.
+func (c *Chain) Behind() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.followed && (c.executed == nil || c.head != nil && *c.executed < c.head.Number)
+}
+
+// CatchUp waits until execution is not behind.
+func (c *Chain) CatchUp(ctx context.Context) error {
+	return c.Await(ctx, func() bool { return !c.Behind() })
 }
 
 // Latest is the header of the last block whose root is known, whole; nil before genesis.

@@ -30,6 +30,9 @@ type Chain interface {
 	Next() *ordov1.BlockContext
 	// Status tells where a transaction stands.
 	Status(hash chain.Key) chain.Record
+	// Behind says that execution lacks a decided block; CatchUp waits until it does not.
+	Behind() bool
+	CatchUp(ctx context.Context) error
 }
 
 // Options are the parts that ingress works with.
@@ -115,7 +118,7 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 			return err
 		}
 	}
-	verdict, err := g.validate.validate(ctx, &ordov1.ValidateRequest_Item{Transaction: tx, Class: class, SkipValidate: g.skip(tx)})
+	verdict, err := g.verdict(ctx, tx, class)
 	if err != nil {
 		return err
 	}
@@ -141,6 +144,30 @@ func underway(c Chain, tx *ordov1.Transaction) bool {
 // skip: the account has no code yet that could validate, because its deployment is on the way.
 func (g *Ingress) skip(tx *ordov1.Transaction) bool {
 	return tx.Type != ordov1.TransactionType_DEPLOY_ACCOUNT && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
+}
+
+// verdict asks execution. While execution lacks a decided block, a refusal is not the last word: the client may have seen
+// what that block did. Then it is asked once more, when execution has caught up.
+func (g *Ingress) verdict(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
+	for again := false; ; again = true {
+		// In this order: a deployment leaves the pool when its block is decided.
+		item := &ordov1.ValidateRequest_Item{Transaction: tx, Class: class, SkipValidate: g.skip(tx)}
+		behind := g.chain.Behind()
+		verdict, err := g.validate.validate(ctx, item)
+		accepted := err == nil && verdict.Refusal == ordov1.Refusal_REFUSAL_UNSPECIFIED
+		if accepted || again || !behind || ctx.Err() != nil {
+			return verdict, err
+		}
+		limited, cancel := context.WithTimeout(ctx, g.limits.Grace)
+		late := g.chain.CatchUp(limited)
+		cancel()
+		if late != nil {
+			if err == nil {
+				err = fmt.Errorf("it refused on an old state: %s: %s", verdict.Refusal, verdict.Reason)
+			}
+			return nil, &stage.Away{Stage: "execution", Cause: err}
+		}
+	}
 }
 
 // declared compiles the class of a DECLARE and compares the hash that the account signed.

@@ -191,6 +191,7 @@ func (n *Node) apply(l *life, request *ordov1.ApplyRequest) (ok bool) {
 		n.failed(l, fmt.Errorf("apply block %d: %w", request.Height, err))
 		return false
 	}
+	n.chain.Executed(request.Height)
 	if request.Adopt {
 		n.input(pipeline.Adopted{Height: request.Height})
 		return true

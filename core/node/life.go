@@ -102,6 +102,9 @@ func (n *Node) Lost(stage ordov1.Stage, why error) {
 	l.cancel()
 	n.beside(func() {
 		l.work.Wait()
+		if stage == ordov1.Stage_STAGE_EXECUTION {
+			n.chain.Unexecuted()
+		}
 		n.input(pipeline.Lost{Stage: stage, Why: text(why)})
 		close(l.gone)
 	})

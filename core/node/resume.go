@@ -162,6 +162,7 @@ func (n *Node) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.
 		decided = append(decided, chain.NewBlock(b.Header, b.Transactions, b.Results, b.StateDiff, classes))
 	}
 	n.chain.Start(latest, head.Hashes, decided)
+	n.chain.Executed(at.Height)
 	return head, nil
 }
 
