@@ -12,7 +12,6 @@ import (
 type window struct {
 	from, to time.Time
 	single   bool // one process, and nothing else was recovering
-	core     bool
 	text     string
 }
 
@@ -27,14 +26,14 @@ type evidence struct {
 
 // verdict is what the checks count and find wrong.
 type verdict struct {
-	included, reverted int
-	without            map[string]int // acknowledged and in no block, by reason
-	orders             int            // blocks whose pre-confirmed order was compared
-	ordersOverDeath    int            // of those, with a death of one process in their time
-	ordersOverMany     int            // and with deaths of several
-	rebuilt            int            // that were seen to become shorter and grow again
-	ordersNotKept      int            // over the deaths of several, where nothing is promised
-	wrong              []string
+	included        int
+	without         map[string]int // acknowledged and in no block, by reason
+	orders          int            // blocks whose pre-confirmed order was compared
+	ordersOverDeath int            // of those, with a death of one process in their time
+	ordersOverMany  int            // and with deaths of several
+	rebuilt         int            // that were seen to become shorter and grow again
+	ordersNotKept   int            // over the deaths of several, where nothing is promised
+	wrong           []string
 }
 
 func (v *verdict) fail(format string, args ...any) {

@@ -354,3 +354,18 @@ func (n *node) alarms() (found []string) {
 	}
 	return found
 }
+
+// leftovers are what a node that was stopped in peace has left in its temp folder. A run folder without a lock may be of
+// a node that begins this moment, so it is removed when it is old: here it never is.
+func (n *node) leftovers() (names []string) {
+	left, _ := os.ReadDir(n.tmp)
+	for _, f := range left {
+		if strings.HasPrefix(f.Name(), "ordo-run-") {
+			if _, err := os.Stat(filepath.Join(n.tmp, f.Name(), "lock")); err != nil {
+				continue
+			}
+		}
+		names = append(names, f.Name())
+	}
+	return names
+}

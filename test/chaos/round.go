@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -203,7 +202,7 @@ func (r *round) strike(ctx context.Context, s strike) (hit int) {
 	} else if hit > 0 {
 		r.report.downtime(s, took.Sub(from))
 	}
-	r.windows = append(r.windows, window{from: from, to: time.Now(), single: single, core: s.has(core), text: s.String()})
+	r.windows = append(r.windows, window{from: from, to: time.Now(), single: single, text: s.String()})
 	return hit
 }
 
@@ -465,12 +464,8 @@ func (r *round) judge(ctx context.Context, o options) {
 	if left := r.node.orphans(); len(left) > 0 {
 		r.fail("outlive the node: %s", strings.Join(left, ", "))
 	}
-	if left, _ := os.ReadDir(r.node.tmp); len(left) > 0 {
-		var names []string
-		for _, f := range left {
-			names = append(names, f.Name())
-		}
-		r.fail("left behind in the temp folder: %s", strings.Join(names, ", "))
+	if left := r.node.leftovers(); len(left) > 0 {
+		r.fail("left behind in the temp folder: %s", strings.Join(left, ", "))
 	}
 	for _, line := range r.node.alarms() {
 		r.fail("the node said: %s", line)
