@@ -34,6 +34,8 @@ type Report struct {
 	Plugin       Side    `json:"plugin"`
 	Bare         Side    `json:"bare"`
 	Ratio        float64 `json:"ratio"` // plugin / bare: the median over pairs of rounds
+	// Work is bare / plugin in processor time, over all rounds: it holds on a busy machine, too.
+	Work float64 `json:"work_ratio"`
 }
 
 // Side is one of the two.
@@ -45,6 +47,7 @@ type Side struct {
 type round struct {
 	Transactions int     `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
+	Processor    float64 `json:"processor_seconds"` // of all threads of the process
 	DiffLength   int     `json:"state_diff_length"`
 	NativeCalls  uint64  `json:"native_calls"`
 	VMCalls      uint64  `json:"vm_calls"`
@@ -178,12 +181,22 @@ func (r *Report) settle() {
 		p, b := r.Plugin.Rounds[i].speed(), r.Bare.Rounds[i].speed()
 		plugin, bare, ratios = append(plugin, p), append(bare, b), append(ratios, p/b)
 	}
+	if plugin := r.Plugin.processor(); plugin > 0 {
+		r.Work = r.Bare.processor() / plugin
+	}
 	r.Plugin.Median, r.Bare.Median, r.Ratio = median(plugin), median(bare), median(ratios)
 }
 
 func median(list []float64) float64 {
 	slices.Sort(list)
 	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}
+
+func (s *Side) processor() (seconds float64) {
+	for _, r := range s.Rounds {
+		seconds += r.Processor
+	}
+	return seconds
 }
 
 func (s *Side) span() (low, high float64) {
@@ -203,6 +216,11 @@ func (r *Report) print(out io.Writer, file string) error {
 	line("plugin", r.Plugin)
 	line("bare crate", r.Bare)
 	fmt.Fprintf(out, "ratio       %8.3f       (median over pairs of rounds)\n", r.Ratio)
+	if r.Work > 0 {
+		rounds := float64(len(r.Plugin.Rounds))
+		fmt.Fprintf(out, "processor   %8.3f       (bare %.2f s, plugin %.2f s a block, all threads)\n",
+			r.Work, r.Bare.processor()/rounds, r.Plugin.processor()/rounds)
+	}
 	if file == "" {
 		return nil
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -63,6 +65,7 @@ func (t *through) run(ctx context.Context, w *workload) (round, error) {
 	t.attempt++
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	used := usedBy(t.plugin.Pid())
 	begun := time.Now()
 	stream, err := t.execution.Build(ctx)
 	if err != nil {
@@ -106,9 +109,26 @@ func (t *through) run(ctx context.Context, w *workload) (round, error) {
 		}
 		if closed := answer.GetClosed(); closed != nil {
 			r := round{Transactions: done, Seconds: time.Since(begun).Seconds(), DiffLength: length(closed.StateDiff)}
+			r.Processor = usedBy(t.plugin.Pid()) - used
 			return r, t.count(ctx, &r)
 		}
 	}
+}
+
+// usedBy is the processor time that a process has used so far, in steps of 10 ms; 0 where /proc is not there.
+func usedBy(pid int) float64 {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The second field is the name, in parentheses; it may hold anything.
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
 }
 
 // count tells the calls of a round by the engine that ran them.
@@ -168,6 +188,7 @@ func (b *bare) close() {
 }
 
 func (b *bare) run() (round, error) {
+	used := usedBy(b.cmd.Process.Pid)
 	if _, err := io.WriteString(b.in, "round\n"); err != nil {
 		return round{}, fmt.Errorf("%s bench: %w", b.path, err)
 	}
@@ -191,5 +212,6 @@ func (b *bare) run() (round, error) {
 	return round{
 		Transactions: answer.Tx, Seconds: answer.Seconds, DiffLength: answer.Length,
 		NativeCalls: answer.NativeCalls, VMCalls: answer.VMCalls,
+		Processor: usedBy(b.cmd.Process.Pid) - used,
 	}, nil
 }
