@@ -55,6 +55,9 @@ func TestAFloodOfClasses(t *testing.T) {
 			switch {
 			case errors.As(err, &full):
 				if busy.Add(1) == 33 {
+					for most.Load() < 2 { // both are on their way to execution
+						time.Sleep(time.Millisecond)
+					}
 					close(finish)
 				}
 			case err != nil:

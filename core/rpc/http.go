@@ -71,7 +71,9 @@ func (s *Server) descriptors() int {
 
 // ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	cors(w.Header())
+	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
+		cors(w.Header())
+	}
 	switch path := r.URL.Path; {
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
@@ -144,24 +146,14 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		share = sync.OnceFunc(func() { s.large.Release(size) })
 		defer share()
 	}
-	if !json.Valid(body) {
-		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
-		return
-	}
-	if n := elements(body); n > s.Limits.Batch {
-		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", n, s.Limits.Batch)))
-		return
-	}
-	requests, err := jrpc2.ParseRequests(body)
+	list, batch, failed := requests(body, s.Limits.Batch)
 	switch {
-	case err != nil:
-		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")))
-	case len(requests) == 0:
-		s.reply(w, http.StatusOK, failure(nil, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")))
-	case len(requests) == 1:
-		s.answer(gate.Holding(ctx, share), w, requests)
+	case failed != nil:
+		s.reply(w, http.StatusOK, failure(nil, failed))
+	case len(list) == 1:
+		s.answer(gate.Holding(ctx, share), w, list, batch)
 	default:
-		s.answer(ctx, w, requests)
+		s.answer(ctx, w, list, batch)
 	}
 }
 
@@ -205,7 +197,11 @@ func (s *Server) receive(r *http.Request) (body []byte, release func(), refused 
 		release()
 		return nil, nil, why
 	}
-	body = make([]byte, 0, 4<<10)
+	room := 4 << 10
+	if n := int(r.ContentLength); n >= 0 && n < room {
+		room = n + 1 // so that the end is seen without another array
+	}
+	body = make([]byte, 0, room)
 	for {
 		if len(body) == cap(body) {
 			size := min(2*cap(body), s.Limits.Body+1)
@@ -233,105 +229,6 @@ func (s *Server) receive(r *http.Request) (body []byte, release func(), refused 
 	}
 }
 
-// elements counts what a list holds, one too many for an empty one, without decoding it; 1 for what is no list.
-func elements(valid []byte) int {
-	if valid = bytes.TrimSpace(valid); valid[0] != '[' {
-		return 1
-	}
-	count, depth := 1, 0
-	for i := 0; i < len(valid); i++ {
-		switch valid[i] {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth--
-		case ',':
-			if depth == 1 {
-				count++
-			}
-		case '"':
-			for i++; valid[i] != '"'; i++ {
-				if valid[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return count
-}
-
-// answer runs a batch in order: a deployment may be followed by the first call of the account. What the
-// answers hold is bounded: a request costs its sender nothing, and a thousand large blocks the node gigabytes.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, requests []*jrpc2.ParsedRequest) {
-	var answers [][]byte
-	size := 0
-	for _, request := range requests {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return // the client left
-		}
-		var a *envelope
-		switch id := json.RawMessage(request.ID); {
-		case ctx.Err() == nil && size < s.Limits.Answer:
-			a = s.one(ctx, request)
-		case len(id) == 0:
-		case ctx.Err() == nil:
-			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes: send smaller batches", s.Limits.Answer))
-		default:
-			a = failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s: send smaller batches", s.Limits.Work))
-		}
-		if a != nil {
-			raw := written(a)
-			answers, size = append(answers, raw), size+len(raw)
-		}
-	}
-	if len(answers) == 0 { // notifications only
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	s.hasteTo(w, size)
-	w.Header().Set("Content-Type", "application/json")
-	if !requests[0].Batch {
-		w.Write(answers[0])
-		return
-	}
-	before := "["
-	for _, raw := range answers {
-		io.WriteString(w, before)
-		w.Write(raw)
-		before = ","
-	}
-	io.WriteString(w, "]")
-}
-
-// one answers a request; nil for a notification.
-func (s *Server) one(ctx context.Context, request *jrpc2.ParsedRequest) *envelope {
-	id := json.RawMessage(request.ID)
-	if request.Error != nil {
-		e := request.Error
-		if e.Code == jrpc2.ParseError { // the body is valid json, so this is no error of parsing
-			e = jrpc2.Errorf(jrpc2.InvalidRequest, "%s", e.Message)
-		}
-		return failure(id, e)
-	}
-	if request.Method == "" {
-		return failure(id, jrpc2.Errorf(jrpc2.InvalidRequest, "method is missing"))
-	}
-	result, failed := s.Call(ctx, request.Method, bytes.TrimSpace(request.Params))
-	switch {
-	case len(id) == 0:
-		return nil
-	case failed != nil:
-		return failure(id, failed)
-	}
-	return &envelope{Version: jrpc2.Version, ID: id, Result: present{result}}
-}
-
-// present keeps `"result":false` and empty results from being left out.
-type present struct{ value any }
-
-// MarshalJSON implements json.Marshaler.
-func (p present) MarshalJSON() ([]byte, error) { return encode(p.value) }
-
 func encode(v any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
@@ -356,11 +253,7 @@ func written(v any) []byte {
 }
 
 func (s *Server) reply(w http.ResponseWriter, status int, v any) {
-	body := written(v)
-	s.hasteTo(w, len(body))
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(body)
+	s.send(w, status, written(v))
 }
 
 // hasteTo ends the connection of a client that does not read its answer.

@@ -16,10 +16,13 @@ const (
 	settlePatience = 500 * time.Millisecond // for a transaction that may wait for an earlier nonce
 )
 
+// instant: the node makes a block for every transaction.
+func (s *Server) instant() bool { return s.Devnet != nil && s.Devnet.Instant }
+
 // settle waits, on a node that makes a block for every transaction, until the block of this one is accepted: clients of
 // starknet-devnet read nonce and state right after sending. A transaction that cannot run yet is answered for without its block.
 func (s *Server) settle(ctx context.Context, hash []byte) error {
-	if s.Devnet == nil || !s.Devnet.Instant {
+	if !s.instant() {
 		return nil
 	}
 	var r chain.Record

@@ -48,6 +48,7 @@ type Server struct {
 
 	bodyBytes *semaphore.Weighted // of request bodies over smallBody
 	large     *semaphore.Weighted // of those that are worked on
+	helpers   *semaphore.Weighted // goroutines that work on batches
 	views     *gate.Gate
 	scans     *gate.Gate
 	storage   stage.Asker
@@ -74,6 +75,7 @@ func New(o Options) *Server {
 		Options: o, methods: map[string]method{},
 		bodyBytes: semaphore.NewWeighted(int64(max(l.Bodies, l.Body+1))),
 		large:     semaphore.NewWeighted(int64(max(largeSum, l.Body))),
+		helpers:   semaphore.NewWeighted(helping),
 		views:     gate.New("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting, l.Turn),
 		scans:     gate.New("reads over many blocks", l.Scans, l.ScansWaiting, l.Turn),
 		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
@@ -112,17 +114,26 @@ func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) 
 	if !ok {
 		return nil, jrpc2.Errorf(jrpc2.MethodNotFound, "method %q is not served", clip(name))
 	}
+	return s.guarded(ctx, name, func() (any, error) {
+		p, err := m.bind(params)
+		if err != nil {
+			return nil, err
+		}
+		return m.call(ctx, p)
+	})
+}
+
+// guarded runs a method and turns its error into what the client is to read.
+func (s *Server) guarded(ctx context.Context, name string, work func() (any, error)) (result any, failed *jrpc2.Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("rpc: a method panicked", "method", name, "panic", p, "stack", string(debug.Stack()))
 			result, failed = nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: see the log of the node")
 		}
 	}()
-	p, err := m.bind(params)
+	result, err := work()
 	if err == nil {
-		if result, err = m.call(ctx, p); err == nil {
-			return result, nil
-		}
+		return result, nil
 	}
 	if e, ok := clientError(err); ok {
 		return nil, e

@@ -4,13 +4,20 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
+// The method that nearly all requests of a busy node call.
+const (
+	addInvokeMethod = "starknet_addInvokeTransaction"
+	invokeParam     = "invoke_transaction"
+)
+
 func (s *Server) writeMethods() map[string]method {
 	return map[string]method{
-		"starknet_addInvokeTransaction":        {params: []string{"invoke_transaction"}, call: s.add("invoke_transaction", "INVOKE")},
+		addInvokeMethod:                        {params: []string{invokeParam}, call: s.add(invokeParam, "INVOKE")},
 		"starknet_addDeclareTransaction":       {params: []string{"declare_transaction"}, call: s.add("declare_transaction", "DECLARE")},
 		"starknet_addDeployAccountTransaction": {params: []string{"deploy_account_transaction"}, call: s.add("deploy_account_transaction", "DEPLOY_ACCOUNT")},
 	}
@@ -20,6 +27,17 @@ type added struct {
 	Hash     hexFelt `json:"transaction_hash"`
 	Class    hexFelt `json:"class_hash,omitempty"`
 	Contract hexFelt `json:"contract_address,omitempty"`
+}
+
+func (a added) appendJSON(out []byte) []byte {
+	out = appendHex(append(out, `{"transaction_hash":`...), a.Hash)
+	if len(a.Class) > 0 {
+		out = appendHex(append(out, `,"class_hash":`...), a.Class)
+	}
+	if len(a.Contract) > 0 {
+		out = appendHex(append(out, `,"contract_address":`...), a.Contract)
+	}
+	return append(out, '}')
 }
 
 // add hands a transaction of one kind to ingress.
@@ -33,24 +51,66 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 			return nil, input.In(param, err)
 		}
 		tx, err := s.Ingress.Submit(ctx, raw)
-		if err != nil {
-			return nil, s.notTaken(ctx, param, err)
-		}
-		if s.Devnet != nil {
-			s.underway.add(tx.Hash)
-		}
-		if err := s.settle(ctx, tx.Hash); err != nil {
-			return nil, err
-		}
-		answer := added{Hash: tx.Hash}
-		switch tx.Type {
-		case ordov1.TransactionType_DECLARE:
-			answer.Class = tx.ClassHash
-		case ordov1.TransactionType_DEPLOY_ACCOUNT:
-			answer.Contract = tx.Sender
-		}
-		return answer, nil
+		return s.added(ctx, param, tx, err)
 	}
+}
+
+// readAhead reads the parameter of an addInvokeTransaction. False: it is another method, or for the careful reader.
+func (s *Server) readAhead(r *request) bool {
+	if r.invoke != nil {
+		return true
+	}
+	if r.failed != nil || r.method != addInvokeMethod {
+		return false
+	}
+	var b *ingress.Broadcast
+	q := input.NewQuick(r.params)
+	switch q.Peek() {
+	case '[':
+		for i := range q.Items {
+			if b = ingress.ReadInvoke(&q); i > 0 {
+				q.GiveUp()
+			}
+		}
+	case '{':
+		for name := range q.Fields {
+			if string(name) != invokeParam || b != nil {
+				q.GiveUp()
+			}
+			b = ingress.ReadInvoke(&q)
+		}
+	}
+	if b == nil || !q.Ended() {
+		return false
+	}
+	r.invoke = b
+	return true
+}
+
+// addInvoke is add for what was read ahead.
+func (s *Server) addInvoke(ctx context.Context, b *ingress.Broadcast) (any, error) {
+	return s.added(ctx, invokeParam, b.Transaction, s.Ingress.Admit(ctx, b))
+}
+
+// added is the answer about a transaction that was handed to ingress.
+func (s *Server) added(ctx context.Context, param string, tx *ordov1.Transaction, err error) (any, error) {
+	if err != nil {
+		return nil, s.notTaken(ctx, param, err)
+	}
+	if s.Devnet != nil {
+		s.underway.add(tx.Hash)
+	}
+	if err := s.settle(ctx, tx.Hash); err != nil {
+		return nil, err
+	}
+	answer := added{Hash: tx.Hash}
+	switch tx.Type {
+	case ordov1.TransactionType_DECLARE:
+		answer.Class = tx.ClassHash
+	case ordov1.TransactionType_DEPLOY_ACCOUNT:
+		answer.Contract = tx.Sender
+	}
+	return answer, nil
 }
 
 // notTaken is what the client reads about a transaction that was not taken; faults of the node are logged.

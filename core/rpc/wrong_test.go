@@ -98,8 +98,18 @@ func TestBodies(t *testing.T) {
 	if r.Code != http.StatusNoContent || r.Header().Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(r.Header().Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("what browsers ask first: %d %v", r.Code, r.Header())
 	}
-	if r := send(http.MethodPost, "/rpc", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"}`)); r.Header().Get("Access-Control-Allow-Origin") != "*" || r.Header().Get("Content-Type") != "application/json" {
-		t.Errorf("headers: %v", r.Header())
+	for _, origin := range []string{"", "https://wallet.example"} {
+		q := httptest.NewRequest(http.MethodPost, "/rpc", strings.NewReader(chainIDRequest))
+		want := ""
+		if origin != "" { // a page in a browser
+			q.Header.Set("Origin", origin)
+			want = "*"
+		}
+		r := httptest.NewRecorder()
+		handler.ServeHTTP(r, q)
+		if h := r.Header(); h.Get("Access-Control-Allow-Origin") != want || h.Get("Content-Type") != "application/json" || h.Get("Content-Length") != fmt.Sprint(r.Body.Len()) {
+			t.Errorf("headers for origin %q: %v", origin, h)
+		}
 	}
 }
 
