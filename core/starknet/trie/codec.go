@@ -41,7 +41,7 @@ func encodePage(id pageID, p *page) []byte {
 	if p.empty() {
 		return nil
 	}
-	out := make([]byte, 2, 1024)
+	out := make([]byte, 2, encodedSize(p))
 	var bitmap uint16
 	for i, b := range p.slots {
 		if b == nil {
@@ -55,6 +55,24 @@ func encodePage(id pageID, p *page) []byte {
 	}
 	binary.BigEndian.PutUint16(out, bitmap)
 	return out
+}
+
+func encodedSize(p *page) int {
+	n := 2
+	for _, b := range p.slots {
+		if b == nil {
+			continue
+		}
+		n += felt.Size
+		for k := range b.kids {
+			r, at := &b.kids[k], b.depth+1
+			n += 1 + (int(r.depth)+7)/8 - int(at)/8 + felt.Size
+			if r.depth > at {
+				n += felt.Size
+			}
+		}
+	}
+	return n
 }
 
 func appendRef(out []byte, r *ref, at uint8) []byte {

@@ -53,19 +53,29 @@ func (t *tree) flush(put func(key, value []byte) error) error {
 // Dirty is the number of pages and contracts that a flush would write now.
 func (s *State) Dirty() int { return s.dirty + int(s.work.pages.dirty.Load()) }
 
-// evict drops pages oldest first, a generation of rounds at a time, until the limit holds. All pages are clean here.
+// Bytes is about how much memory pages and contracts take.
+func (s *State) Bytes() int64 { return s.work.pages.bytes() + int64(len(s.accounts))*accountBytes }
+
+// Full reports whether what waits for a flush takes half of the memory that KeepBytes allows.
+func (s *State) Full() bool {
+	all := s.work.pages.pages.Load() + int64(len(s.accounts))
+	return int64(s.Dirty())*(s.Bytes()/max(all, 1)) > s.limit/2
+}
+
+// evict drops what did not change since the last flush, oldest first, a generation of rounds at a time, until the limit
+// holds.
 func (s *State) evict() {
 	s.work.recent = recent{}
-	for age := uint64(64); s.size() > s.limit; age /= 2 {
+	for age := uint64(64); s.Bytes() > s.limit; age /= 2 {
 		oldest := uint64(0)
 		if s.work.now >= age {
 			oldest = s.work.now - age + 1
 		}
-		s.contracts.evict(oldest)
-		s.classes.evict(oldest)
+		s.contracts.evict(oldest, s.work.pages)
+		s.classes.evict(oldest, s.work.pages)
 		for address, a := range s.accounts {
-			a.storage.evict(oldest)
-			if a.used < oldest && len(a.storage.pages) == 0 {
+			a.storage.evict(oldest, s.work.pages)
+			if a.used < oldest && !a.dirty && len(a.storage.pages) == 0 {
 				delete(s.accounts, address)
 			}
 		}
@@ -75,18 +85,12 @@ func (s *State) evict() {
 	}
 }
 
-func (s *State) size() int {
-	n := len(s.contracts.pages) + len(s.classes.pages) + len(s.accounts)
-	for _, a := range s.accounts {
-		n += len(a.storage.pages)
-	}
-	return n
-}
-
-func (t *tree) evict(oldest uint64) {
+func (t *tree) evict(oldest uint64, count *shared) {
 	for id, p := range t.pages {
-		if p.used < oldest {
+		if p.used < oldest && !p.dirty.Load() {
 			delete(t.pages, id)
+			count.pages.Add(-1)
+			count.branches.Add(-p.count())
 		}
 	}
 }

@@ -65,3 +65,13 @@ func pageOf(depth uint8, p path) (pageID, int) {
 }
 
 func (p *page) empty() bool { return p.slots == [pageSlots]*branch{} }
+
+// count is the number of branches.
+func (p *page) count() (n int64) {
+	for _, b := range p.slots {
+		if b != nil {
+			n++
+		}
+	}
+	return n
+}

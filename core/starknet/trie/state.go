@@ -47,8 +47,8 @@ type State struct {
 	accounts  map[felt.Felt]*account
 	work      work
 	pedersen  HashPairs
-	dirty     int // accounts that changed since the last flush
-	limit     int // pages kept in memory after a flush
+	dirty     int   // accounts that changed since the last flush
+	limit     int64 // bytes that pages and contracts may take in memory
 	opened    bool
 }
 
@@ -70,12 +70,13 @@ func NewState(store Store) *State {
 		accounts:  make(map[felt.Felt]*account),
 		pedersen:  pedersen.HashPairs,
 		work:      newWork(),
-		limit:     1 << 16,
+		limit:     256 << 20,
 	}
 }
 
-// KeepPages sets how many pages stay in memory after a flush; a page takes about a kilobyte for each two of its leaves.
-func (s *State) KeepPages(n int) { s.limit = n }
+// KeepBytes bounds the memory that pages and contracts take, about. What changed since the last flush stays whatever it
+// takes: flush when Full says so.
+func (s *State) KeepBytes(n int64) { s.limit = n }
 
 // HashWith replaces the Pedersen hash by another implementation of it, to compare them. It may be called between blocks.
 func (s *State) HashWith(pedersen HashPairs) { s.pedersen = pedersen }
@@ -182,6 +183,9 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 	}
 	if err := s.apply(&s.classes, classLeaves(diff.Classes), poseidon.HashPairs); err != nil {
 		return Roots{}, err
+	}
+	if s.Bytes() > s.limit+s.limit/4 && !s.Full() {
+		s.evict()
 	}
 	return Roots{s.contracts.root.hash(), s.classes.root.hash()}, nil
 }

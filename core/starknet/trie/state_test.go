@@ -168,8 +168,8 @@ func TestStateAgainstModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		store := NewMemory()
 		state, m := NewState(store), newModel()
-		state.work.least = 1 + 63*int(seed%2) // walk side by side, or not
-		state.KeepPages(r.IntN(6))            // nearly everything is evicted and read again
+		state.work.least = 1 + 63*int(seed%2)    // walk side by side, or not
+		state.KeepBytes(int64(r.IntN(6)) * 4000) // nearly everything is evicted and read again
 		for block := range 25 {
 			d := randomDiff(r)
 			m.apply(d)
@@ -309,7 +309,7 @@ func BenchmarkTransfers(b *testing.B) {
 		keys[i] = Entry{random(), felt.One()}
 	}
 	state := NewState(NewMemory())
-	state.KeepPages(1 << 20)
+	state.KeepBytes(1 << 40)
 	token := felt.FromUint64(77)
 	if _, err := state.Apply(&Diff{Storage: []Storage{{token, keys}}}); err != nil {
 		b.Fatal(err)

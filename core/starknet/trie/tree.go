@@ -85,6 +85,8 @@ func (t *tree) page(id pageID, w *work) (*page, error) {
 		t.pages = make(map[pageID]*page)
 	}
 	t.pages[id] = p
+	w.pages.pages.Add(1)
+	w.pages.branches.Add(p.count())
 	return p, nil
 }
 
@@ -157,6 +159,7 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 	}
 	// One side is gone: so is the branch, and the other side moves up under a longer edge.
 	p.slots[slot] = nil
+	w.pages.branches.Add(-1)
 	w.change(p)
 	if kids[0].full {
 		return kids[0], nil
@@ -228,6 +231,9 @@ func (t *tree) join(d uint8, p path, kids [2]ref, w *work) (ref, error) {
 		return ref{}, err
 	}
 	b := &branch{depth: d, path: p, kids: kids}
+	if page.slots[slot] == nil {
+		w.pages.branches.Add(1)
+	}
 	page.slots[slot] = b
 	w.change(page)
 	w.add(b)

@@ -36,11 +36,20 @@ type edgeJob struct {
 // newWork is for one State: its updates come one after the other.
 func newWork() work { return work{pages: new(shared), least: 64} }
 
-// shared guards the pages of all trees, and counts those that changed since the last flush.
+// shared guards the pages of all trees, and counts them, their branches, and the pages that changed since the last flush.
 type shared struct {
 	sync.Mutex
-	dirty atomic.Int64
+	pages, branches, dirty atomic.Int64
 }
+
+// About what a page, a branch in it and a contract take in memory, with their places in maps.
+const (
+	pageBytes    = 280
+	branchBytes  = 320
+	accountBytes = 480
+)
+
+func (s *shared) bytes() int64 { return s.pages.Load()*pageBytes + s.branches.Load()*branchBytes }
 
 // change marks a page.
 func (w *work) change(p *page) {

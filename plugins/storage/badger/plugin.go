@@ -20,7 +20,7 @@ type Config struct {
 	MaxLag          int   `json:"max_lag"`
 	MemTableMB      int   `json:"memtable_mb"`
 	IndexCacheMB    int   `json:"index_cache_mb"`
-	TriePages       int   `json:"trie_pages"`
+	TrieCacheMB     int   `json:"trie_cache_mb"`
 	MemoryMB        int   `json:"memory_mb"`
 }
 
@@ -52,9 +52,9 @@ const Schema = `{
       "type": "integer", "minimum": 8, "maximum": 65536, "default": 64,
       "description": "memory for the indexes of Badger's tables"
     },
-    "trie_pages": {
-      "type": "integer", "minimum": 1, "maximum": 100000000, "default": 32768,
-      "description": "trie pages kept in memory, about 2 kB each"
+    "trie_cache_mb": {
+      "type": "integer", "minimum": 8, "maximum": 1048576, "default": 128,
+      "description": "memory for pages of the state tries; a token with 2^20 holders has 400 MB of them. When half of it waits to be written, a checkpoint comes early"
     },
     "memory_mb": {
       "type": "integer", "minimum": 64, "maximum": 1048576, "default": 512,
@@ -80,12 +80,14 @@ func (c *Config) options(ephemeral bool) Options {
 	}
 	set(&o.CheckpointEvery, c.CheckpointEvery)
 	set(&o.MaxLag, c.MaxLag)
-	set(&o.TriePages, c.TriePages)
 	if c.MemTableMB > 0 {
 		o.MemTableSize = int64(c.MemTableMB) << 20
 	}
 	if c.IndexCacheMB > 0 {
 		o.IndexCache = int64(c.IndexCacheMB) << 20
+	}
+	if c.TrieCacheMB > 0 {
+		o.TrieCache = int64(c.TrieCacheMB) << 20
 	}
 	return o
 }

@@ -113,7 +113,7 @@ func (w *rootWorker) applyFlat(v view, out func([]write) error) error {
 			return err
 		}
 		d, n = trie.Diff{}, 0
-		if out == nil || w.state.Dirty() <= maxDirtyPages {
+		if out == nil || !w.state.Full() {
 			return nil
 		}
 		var writes []write

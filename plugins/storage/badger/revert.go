@@ -147,7 +147,7 @@ func (s *Store) undoWrites(v view, num uint64) (state, body []write, err error) 
 				write{key: historyKey(tableStorageHistory, num, c.Address, k)})
 		}
 	}
-	contracts, err := newContracts(v, &ordov1.StateDiff{Replaced: undo.Replaced, Nonces: undo.Nonces})
+	contracts, err := s.newContracts(v, &ordov1.StateDiff{Replaced: undo.Replaced, Nonces: undo.Nonces})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -57,7 +57,7 @@ func (p pages) Get(k []byte) ([]byte, error) {
 
 func (w *rootWorker) newState() *trie.State {
 	st := trie.NewState(pages{w.s.eng})
-	st.KeepPages(w.s.opts.TriePages)
+	st.KeepBytes(w.s.opts.TrieCache)
 	return st
 }
 
@@ -175,7 +175,7 @@ func (w *rootWorker) step() error {
 	w.s.at("root")
 	w.next = num + 1
 	w.s.setChain(func(c *chain) { c.rooted, c.root, c.hash = num+1, r[:], h[:] })
-	if w.next-w.checkpoint >= uint64(w.s.opts.CheckpointEvery) || w.state.Dirty() > maxDirtyPages {
+	if w.next-w.checkpoint >= uint64(w.s.opts.CheckpointEvery) || w.state.Full() {
 		return w.writePages()
 	}
 	return nil
@@ -183,9 +183,6 @@ func (w *rootWorker) step() error {
 
 // pageSize is about how large a stored page is.
 const pageSize = 2 << 10
-
-// maxDirtyPages brings a checkpoint forward: about 60 MB of memory.
-const maxDirtyPages = 30_000
 
 // compute brings the tries to the end of block num.
 func (w *rootWorker) compute(v view, num uint64) (root, hash felt.Felt, err error) {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
@@ -23,14 +24,16 @@ func (s *Store) stateWrites(v view, num uint64, d *ordov1.StateDiff) ([]write, *
 		}
 	}
 	for _, c := range d.GetStorage() {
-		before, err := s.storageBefore(v, c)
+		before, err := s.readAll(v, len(c.Entries)/pairSize, func(i int) []byte {
+			return key(tableStorage, c.Address, c.Entries[i*pairSize:i*pairSize+feltSize])
+		})
 		if err != nil {
 			return nil, nil, err
 		}
 		u := &ordov1.ContractStorage{Address: c.Address}
 		i := 0
 		for k, value := range pairs(c.Entries) {
-			old := before[i]
+			old := orZero(before[i])
 			i++
 			if bytes.Equal(old, value) {
 				continue
@@ -44,7 +47,7 @@ func (s *Store) stateWrites(v view, num uint64, d *ordov1.StateDiff) ([]write, *
 		}
 	}
 
-	contracts, err := newContracts(v, d)
+	contracts, err := s.newContracts(v, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,26 +91,19 @@ func orNil(value []byte) []byte {
 	return value
 }
 
-// storageBefore reads the values that a contract's entries replace. A big block reads thousands, at ten microseconds
-// each: the cores share the work.
-func (s *Store) storageBefore(v view, c *ordov1.ContractStorage) ([][]byte, error) {
-	out := make([][]byte, len(c.Entries)/pairSize)
-	read := func(v view, lo, hi int) error {
-		for i := lo; i < hi; i++ {
-			value, err := v.get(key(tableStorage, c.Address, c.Entries[i*pairSize:i*pairSize+feltSize]))
-			if err != nil {
-				return err
-			}
-			if value == nil {
-				value = zeroFelt
-			}
-			out[i] = value
+// readAll reads n values, nil where there is none. A big block reads thousands, at ten microseconds each: the cores share
+// the work.
+func (s *Store) readAll(v view, n int, at func(i int) []byte) ([][]byte, error) {
+	out := make([][]byte, n)
+	read := func(v view, lo, hi int) (err error) {
+		for i := lo; i < hi && err == nil; i++ {
+			out[i], err = v.get(at(i))
 		}
-		return nil
+		return err
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(out)/256)
+	workers := min(runtime.GOMAXPROCS(0), n/256)
 	if workers < 2 {
-		return out, read(v, 0, len(out))
+		return out, read(v, 0, n)
 	}
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
@@ -115,16 +111,11 @@ func (s *Store) storageBefore(v view, c *ordov1.ContractStorage) ([][]byte, erro
 		wg.Go(func() {
 			own := s.eng.view() // a transaction is for one goroutine; nothing changes while we hold the writer's lock
 			defer own.close()
-			errs[w] = read(own, w*len(out)/workers, (w+1)*len(out)/workers)
+			errs[w] = read(own, w*n/workers, (w+1)*n/workers)
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // contractChange is the flat record of a contract before and after.
@@ -141,41 +132,44 @@ func (c *contractChange) write() write {
 }
 
 // newContracts merges the class and nonce changes of a diff with what is stored, sorted by address.
-func newContracts(v view, d *ordov1.StateDiff) ([]*contractChange, error) {
-	byAddress := make(map[string]*contractChange)
-	at := func(address []byte) (*contractChange, error) {
+func (s *Store) newContracts(v view, d *ordov1.StateDiff) ([]*contractChange, error) {
+	byAddress := make(map[string]*contractChange, len(d.GetNonces())/pairSize)
+	at := func(address []byte) *contractChange {
 		c := byAddress[string(address)]
 		if c == nil {
-			class, nonce, err := contract(v, address)
-			if err != nil {
-				return nil, err
-			}
-			c = &contractChange{address, class, nonce, class, nonce}
+			c = &contractChange{address: address}
 			byAddress[string(address)] = c
 		}
-		return c, nil
+		return c
 	}
 	for _, list := range [][]byte{d.GetDeployed(), d.GetReplaced()} {
 		for address, class := range pairs(list) {
-			c, err := at(address)
-			if err != nil {
-				return nil, err
-			}
-			c.class = class
+			at(address).class = class
 		}
 	}
 	for address, nonce := range pairs(d.GetNonces()) {
-		c, err := at(address)
-		if err != nil {
-			return nil, err
-		}
-		c.nonce = nonce
+		at(address).nonce = nonce
 	}
 	out := make([]*contractChange, 0, len(byAddress))
 	for _, c := range byAddress {
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b *contractChange) int { return bytes.Compare(a.address, b.address) })
+	records, err := s.readAll(v, len(out), func(i int) []byte { return key(tableContract, out[i].address) })
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range out {
+		if c.oldClass, c.oldNonce, err = splitContract(c.address, records[i]); err != nil {
+			return nil, err
+		}
+		if c.class == nil {
+			c.class = c.oldClass
+		}
+		if c.nonce == nil {
+			c.nonce = c.oldNonce
+		}
+	}
 	return out, nil
 }
 

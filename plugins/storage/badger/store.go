@@ -21,7 +21,7 @@ type Options struct {
 	MaxLag          int   // blocks that may wait for their root before Commit waits too
 	MemTableSize    int64 // bytes; also bounds a transaction of Badger (15 %)
 	IndexCache      int64 // bytes
-	TriePages       int   // kept in memory after a checkpoint
+	TrieCache       int64 // bytes of trie pages kept in memory; half of it may wait for a checkpoint
 	Log             hclog.Logger
 
 	Free  func(dir string) (bytes uint64, ok bool) // free space; nil asks the file system
@@ -39,7 +39,7 @@ func DefaultOptions() Options {
 		MaxLag:          64,
 		MemTableSize:    32 << 20,
 		IndexCache:      64 << 20,
-		TriePages:       1 << 15,
+		TrieCache:       128 << 20,
 		Log:             hclog.NewNullLogger(),
 	}
 }
@@ -189,6 +189,10 @@ func contract(v view, address []byte) (class, nonce []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return splitContract(address, data)
+}
+
+func splitContract(address, data []byte) (class, nonce []byte, err error) {
 	if data == nil {
 		return zeroFelt, zeroFelt, nil
 	}
