@@ -37,6 +37,7 @@ type options struct {
 	pace     time.Duration
 	dir      string
 	keep     bool
+	logLevel string
 }
 
 func main() {
@@ -53,6 +54,7 @@ func main() {
 	flag.BoolVar(&o.budget, "budget", true, "also spend the budget of restarts, once for each five rounds")
 	flag.DurationVar(&o.pace, "pace", 60*time.Millisecond, "mean pause of a sender")
 	flag.StringVar(&o.dir, "dir", "", "folder for chains and logs; empty: a temporary one")
+	flag.StringVar(&o.logLevel, "log-level", "warn", "of the nodes")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of rounds without a violation too")
 	flag.Parse()
 	o.limit = time.Duration(minutes * float64(time.Minute))

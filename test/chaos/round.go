@@ -24,6 +24,7 @@ const (
 	senders   = 7
 	upLimit   = 60 * time.Second // until everything is at work after a strike
 	moveLimit = 45 * time.Second // without an accepted block under load
+	breath    = 12 * time.Second // without an accepted block, before the strikes pause
 	silence   = "1s"             // of a plugin, before the supervisor takes it for wedged
 )
 
@@ -88,6 +89,9 @@ func (r *round) fail(format string, args ...any) {
 
 // begin starts the node, whoever looks at it, and the load. The returned functions end sending, and everything.
 func (r *round) begin(ctx context.Context, o options, flags []string) (settle, end func(), err error) {
+	if o.logLevel != "" {
+		flags = append(flags, "--log-level", o.logLevel)
+	}
 	if !r.ephemeral {
 		flags = append(flags, "--data-dir", filepath.Join(r.dir, "data"))
 	}
@@ -167,12 +171,27 @@ func (r *round) strikes(ctx context.Context, o options, kills int, until time.Ti
 			return
 		default:
 		}
-		if _, _, since := r.watch.standing(); time.Since(since) > moveLimit {
-			r.fail("no block was accepted for %s under load", time.Since(since).Round(time.Second))
+		if !r.moves(ctx) {
+			r.fail("no block was accepted within %s under load by a node that was let alone", moveLimit)
 			r.revive(ctx)
 			return
 		}
 	}
+}
+
+// moves lets the node alone when it has accepted no block for long: whoever is struck each second has no time to build one.
+func (r *round) moves(ctx context.Context) bool {
+	head, _, since := r.watch.standing()
+	if time.Since(since) < breath {
+		return true
+	}
+	r.node.note("no block for %s: no strikes until there is one", breath)
+	for begun := time.Now(); time.Since(begun) < moveLimit && sleep(ctx, 50*time.Millisecond); r.alive() {
+		if now, _, _ := r.watch.standing(); now > head {
+			return true
+		}
+	}
+	return ctx.Err() != nil
 }
 
 // strike carries out one strike, with the one that follows it, and waits until all is at work again.
