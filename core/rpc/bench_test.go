@@ -2,10 +2,17 @@ package rpc
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/creachadair/jrpc2"
 
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -33,6 +40,85 @@ func BenchmarkAddInvoke(b *testing.B) {
 		if !strings.Contains(r.Body.String(), "transaction_hash") {
 			b.Fatal(r.Body)
 		}
+	}
+}
+
+// BenchmarkAddInvokes is the same through a socket, with as many transactions in a body as its name says and 16 connections;
+// times and allocations are per transaction.
+func BenchmarkAddInvokes(b *testing.B) {
+	for _, n := range []int{1, 10, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			address := serve(b, newWorld(b).server)
+			transport := &http.Transport{MaxIdleConnsPerHost: 16}
+			b.Cleanup(transport.CloseIdleConnections)
+			client := &http.Client{Transport: transport}
+			var next atomic.Int64
+			var all sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			before := processorTime()
+			for range 16 {
+				all.Go(func() {
+					for {
+						last := int(next.Add(int64(n)))
+						if last-n >= b.N {
+							return
+						}
+						body := transferBatch(last-n, n)
+						r, err := client.Post("http://"+address, "application/json", strings.NewReader(body))
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						text, err := io.ReadAll(r.Body)
+						r.Body.Close()
+						if got := strings.Count(string(text), "transaction_hash"); err != nil || got != n {
+							b.Errorf("%d taken of %d: %v %.200s", got, n, err, text)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-us/op")
+		})
+	}
+}
+
+// processorTime is what the process has used, which a busy machine changes less than the time on the wall.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// transferBatch has n transfers of n senders; a single one is no batch.
+func transferBatch(first, n int) string {
+	const sender = "0x64b48806902a367c8598f4f95c305e8c1a1acba5f082d294a43793113115691"
+	if n == 1 {
+		return fmt.Sprintf(transferTemplate, first)
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = strings.Replace(fmt.Sprintf(transferTemplate, first+i), sender, fmt.Sprintf("%#x", 0xa0000+i), 1)
+	}
+	return "[" + strings.Join(list, ",") + "]"
+}
+
+// BenchmarkRequests takes one body apart.
+func BenchmarkRequests(b *testing.B) {
+	body := []byte(fmt.Sprintf(transferTemplate, 7))
+	for name, read := range map[string]func([]byte, int) ([]request, bool, *jrpc2.Error){"quick": requests, "careful": carefulRequests} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, failed := read(body, 1000); failed != nil {
+					b.Fatal(failed)
+				}
+			}
+		})
 	}
 }
 
