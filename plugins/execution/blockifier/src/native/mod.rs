@@ -84,10 +84,13 @@ impl Engine {
         Err("this build has no Cairo Native: LLVM 19 was not there when it was built".into())
     }
 
+    #[cfg(feature = "native")]
     pub fn on(&self) -> bool {
-        #[cfg(feature = "native")]
-        return self.queue.is_some();
-        #[cfg(not(feature = "native"))]
+        self.queue.is_some()
+    }
+
+    #[cfg(not(feature = "native"))]
+    pub fn on(&self) -> bool {
         false
     }
 
