@@ -45,8 +45,9 @@ type Chain struct {
 	open      *open
 	head      *ordov1.BlockContext // of the last decided block
 	hashes    map[uint64][]byte
-	view      *View // of this moment, nil when something changed since
-	changed   chan struct{}
+	view      *View         // of this moment, nil when something changed since
+	changed   chan struct{} // closed at the next change
+	watched   bool          // somebody was given changed
 	records   records
 	followers map[*Subscription]bool
 	executed  *uint64 // height of execution's tip; nil: it has none, or nobody tells
@@ -97,7 +98,7 @@ func (c *Chain) Start(latest *ordov1.BlockHeader, hashes map[uint64][]byte, deci
 func NewBlock(header *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff, classes []*ordov1.Class) *Block {
 	l := newLayer(diff)
 	for _, class := range classes {
-		l.classes[Key(class.Hash)] = class
+		put(&l.classes, Key(class.Hash), class)
 	}
 	return &Block{Context: header.Context, Header: header, Transactions: txs, Results: results, classes: classes,
 		layers: []*layer{l}, diff: func() *ordov1.StateDiff { return diff }}
@@ -109,14 +110,23 @@ func (b *Block) Classes() []*ordov1.Class { return b.classes }
 // touch drops the cached view and wakes whoever waits for a change. The lock is held.
 func (c *Chain) touch() {
 	c.view = nil
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.wake()
+}
+
+// wake tells those who wait for a change, if there are any: most changes are watched by nobody. The lock is held.
+func (c *Chain) wake() {
+	if c.watched {
+		c.watched = false
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
 }
 
 // Changed is closed at the next change. Take it before looking.
 func (c *Chain) Changed() <-chan struct{} {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched = true
 	return c.changed
 }
 
@@ -182,8 +192,7 @@ func (c *Chain) Received(tx *ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set(tx, Record{Stage: Received, Tx: tx})
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.wake()
 }
 
 // Open: a block is being built.
@@ -258,7 +267,7 @@ func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delt
 		o.results = append(o.results, r)
 		c.set(tx, Record{Stage: PreConfirmed, Tx: tx, Height: o.context.Number, Result: r})
 		if class := o.classes[key(tx.ClassHash)]; class != nil && tx.Type == ordov1.TransactionType_DECLARE {
-			changes.classes[key(tx.ClassHash)] = class
+			put(&changes.classes, key(tx.ClassHash), class)
 		}
 	}
 	if out := o.rejected[rejected:]; len(out) > 0 {

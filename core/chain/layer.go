@@ -7,7 +7,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// layer is what some transactions changed, ready for look-ups. It never changes once it is in a view.
+// layer is what some transactions changed, ready for look-ups. It never changes once it is in a view. A map that would be
+// empty is nil: most changes touch only two kinds.
 type layer struct {
 	storage     map[slot]Key
 	nonces      map[Key]Key
@@ -19,19 +20,26 @@ type layer struct {
 type slot struct{ contract, key Key }
 
 func newLayer(diff *ordov1.StateDiff) *layer {
-	l := &layer{storage: map[slot]Key{}, nonces: map[Key]Key{}, classHashes: map[Key]Key{}, compiled: map[Key]Key{}, classes: map[Key]*ordov1.Class{}}
+	l := &layer{}
 	for _, contract := range diff.GetStorage() {
 		address := key(contract.Address)
-		pairs(contract.Entries, func(k, v Key) { l.storage[slot{address, k}] = v })
+		pairs(contract.Entries, func(k, v Key) { put(&l.storage, slot{address, k}, v) })
 	}
 	for _, list := range [][]byte{diff.GetDeployed(), diff.GetReplaced()} {
-		pairs(list, func(k, v Key) { l.classHashes[k] = v })
+		pairs(list, func(k, v Key) { put(&l.classHashes, k, v) })
 	}
-	pairs(diff.GetNonces(), func(k, v Key) { l.nonces[k] = v })
+	pairs(diff.GetNonces(), func(k, v Key) { put(&l.nonces, k, v) })
 	for _, list := range [][]byte{diff.GetDeclared(), diff.GetMigrated()} {
-		pairs(list, func(k, v Key) { l.compiled[k] = v })
+		pairs(list, func(k, v Key) { put(&l.compiled, k, v) })
 	}
 	return l
+}
+
+func put[K comparable, V any](m *map[K]V, k K, v V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[k] = v
 }
 
 func pairs(packed []byte, each func(k, v Key)) {
@@ -64,6 +72,12 @@ func merge(older, newer *layer) *layer {
 }
 
 func joined[K comparable, V any](older, newer map[K]V) map[K]V {
+	switch {
+	case len(newer) == 0:
+		return older // shared: neither changes any more
+	case len(older) == 0:
+		return newer
+	}
 	all := make(map[K]V, len(older)+len(newer))
 	for k, v := range older {
 		all[k] = v

@@ -35,6 +35,11 @@ func (n *Node) loop() {
 					}
 				}
 				n.mu.Unlock()
+				for _, c := range commands {
+					if left, ok := c.(pipeline.Leave); ok {
+						n.logLeft(left.Dropped)
+					}
+				}
 				n.carryOut(commands)
 				if err != nil {
 					n.end(err)
@@ -57,10 +62,16 @@ func (n *Node) poke() {
 	}
 }
 
+// left says that transactions left the pool, under its lock; logLeft logs it, without.
 func (n *Node) left(dropped []pool.Dropped) {
 	for _, d := range dropped {
 		n.unpromise(d.Hash)
 		n.chain.Drop(d.Hash, d.Why)
+	}
+}
+
+func (n *Node) logLeft(dropped []pool.Dropped) {
+	for _, d := range dropped {
 		if rejection := (*pipeline.Rejection)(nil); errors.As(d.Why, &rejection) {
 			n.log.Warn("transaction rejected", "hash", pool.Hex(d.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
 		} else {
@@ -185,8 +196,10 @@ func (n *Node) expire() {
 		select {
 		case <-ticker.C:
 			n.mu.Lock()
-			n.left(n.pool.Expire(n.now()))
+			dropped := n.pool.Expire(n.now())
+			n.left(dropped)
 			n.mu.Unlock()
+			n.logLeft(dropped)
 		case <-n.ctx.Done():
 			return
 		}

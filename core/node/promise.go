@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -170,10 +171,14 @@ type orders struct {
 type lease struct {
 	id     uint64 // its first build
 	height uint64
-	handed int // to the build that runs
-	kept   int // how many of them the journal was given
-	total  int // that it was ever given
+	handed int  // to the build that runs
+	kept   int  // how many of them the journal was given
+	total  int  // that it was ever given
+	marked bool // the journal knows that it is degraded
 }
+
+// degraded stands among the hashes of an order for the attempt's mark: no felt has these bytes, so no transaction is meant.
+var degraded = pool.Key(bytes.Repeat([]byte{0xff}, len(pool.Key{})))
 
 // order is what was handed over next.
 type order struct {
@@ -197,10 +202,14 @@ func (o *orders) open(c pipeline.Open) {
 		o.leases = map[uint64]*lease{c.Build: l}
 		return
 	}
-	l := &lease{id: c.Build, height: c.Context.Number, kept: len(c.Order), total: len(c.Order)}
+	l := &lease{id: c.Build, height: c.Context.Number, kept: len(c.Order), total: len(c.Order), marked: c.Degraded}
 	o.leases = map[uint64]*lease{c.Build: l}
 	context, _ := proto.Marshal(c.Context)
-	o.queue.push(order{l.id, l.height, l.total, names(append(binary.AppendUvarint(nil, uint64(len(context))), context...), c.Order)})
+	note := append(binary.AppendUvarint(nil, uint64(len(context))), context...)
+	if c.Degraded {
+		note = append(note, degraded[:]...)
+	}
+	o.queue.push(order{l.id, l.height, l.total, names(note, c.Order)})
 }
 
 func (o *orders) add(c pipeline.Add) {
@@ -212,7 +221,11 @@ func (o *orders) add(c pipeline.Add) {
 	l.handed += len(c.Items)
 	l.kept = max(l.kept, l.handed)
 	if l.total += len(fresh); len(fresh) > 0 {
-		o.queue.push(order{l.id, l.height, l.total, names(nil, fresh)})
+		var note []byte
+		if c.Degraded && !l.marked {
+			l.marked, note = true, append(note, degraded[:]...)
+		}
+		o.queue.push(order{l.id, l.height, l.total, names(note, fresh)})
 	}
 }
 

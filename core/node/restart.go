@@ -133,9 +133,12 @@ func (n *Node) refill(ctx context.Context, r *journal.Recovery, waiting map[pool
 			nonce = nonces[pool.Key(w.Tx.Sender)]
 		}
 		_, dropped, err := n.pool.Restore(n.now(), w.Tx, w.Class, nonce)
-		n.left(dropped)
 		if err != nil {
-			n.left([]pool.Dropped{{Hash: hash, Why: err}})
+			dropped = append(dropped, pool.Dropped{Hash: hash, Why: err})
+		}
+		n.left(dropped)
+		n.logLeft(dropped)
+		if err != nil {
 			continue
 		}
 		back++
@@ -219,9 +222,11 @@ func decodeOrder(b []byte, waiting map[pool.Key]*journal.Waiting) (*pipeline.Ord
 		return nil, err
 	}
 	for b = b[uint64(used)+size:]; len(b) > 0; b = b[felt.Size:] {
-		if w := waiting[pool.Key(b[:felt.Size])]; w != nil { // else it was rejected, or dropped
+		hash := pool.Key(b[:felt.Size])
+		if w := waiting[hash]; w != nil { // else it was rejected, or dropped
 			o.Items = append(o.Items, pipeline.Item{Tx: w.Tx, Class: w.Class})
 		}
+		o.Degraded = o.Degraded || hash == degraded
 	}
 	return o, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -55,6 +56,9 @@ func (n *Node) store(l *life, d decision) (ok bool) {
 		err := commit(ctx, n.storage, d.Header, txs, d.Results, d.Diff, d.Classes, d.Certificate)
 		cancel()
 		switch {
+		case tooLarge(err): // no room on the wire: asking again is no use
+			n.fail("storage", fmt.Errorf("commit block %d: a part of it is larger than storage takes: give storage the limit of the contract, or make blocks smaller: %w", d.Height, err))
+			return false
 		case status.Code(err) == codes.ResourceExhausted && l.ctx.Err() == nil:
 			n.room(err.Error())
 			select {
@@ -71,6 +75,13 @@ func (n *Node) store(l *life, d decision) (ok bool) {
 		n.input(pipeline.Committed{Height: d.Height})
 		return true
 	}
+}
+
+// tooLarge tells gRPC's own refusal of a message, here or at the other end, from storage's refusal of a block. They share a
+// code, so that the text has to tell.
+func tooLarge(err error) bool {
+	text := status.Convert(err).Message()
+	return status.Code(err) == codes.ResourceExhausted && strings.Contains(text, "message") && strings.Contains(text, "larger than max")
 }
 
 // room keeps what storage says about its room, and says it once.

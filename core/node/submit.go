@@ -53,6 +53,7 @@ func (n *Node) admit(tx *ordov1.Transaction, class *ordov1.Class, accountNonce u
 		n.chain.Received(tx)
 	}
 	n.mu.Unlock()
+	n.logLeft(dropped)
 	if err != nil {
 		n.unpromise(pool.Key(tx.Hash))
 		return fmt.Errorf("submit: %w", err)

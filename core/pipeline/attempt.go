@@ -201,7 +201,7 @@ func (m *Machine) start(a *attempt) {
 		m.builds++
 		open.Build, open.Resumes, a.build = m.builds, a.build, m.builds
 	} else if a.pooled {
-		open.Order, a.noted = a.order, len(a.order)
+		open.Order, open.Degraded, a.noted = a.order, a.degraded, len(a.order)
 	}
 	a.stage, a.begun = running, true
 	m.emit(open)
@@ -261,7 +261,7 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 			a.idleSet = false
 			m.emit(CancelTimer{TimerID{IdleTimer, a.lease}})
 		}
-		m.emit(Add{a.build, chunk, min(len(chunk), max(0, again))})
+		m.emit(Add{a.build, chunk, min(len(chunk), max(0, again)), a.degraded})
 	}
 	return true
 }

@@ -37,11 +37,14 @@ type (
 		Resumes  uint64 // the build that this one carries on: what was shown of that still holds; 0: none
 		Order    []Item // what will be handed over first, known from a life before a restart
 		Own      bool   // takes from the pool: its order is worth keeping
+		Degraded bool   // some of Order were not ranked by the policy
 	}
 	Add struct {
 		Build uint64
 		Items []Item
 		Again int // the first so many were handed over before, to a build that this one carries on
+		// Some of this attempt were not ranked by the policy: worth keeping with its order.
+		Degraded bool
 	}
 	Close struct {
 		Build uint64

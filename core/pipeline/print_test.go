@@ -33,12 +33,18 @@ func (e *env) carryOut(out []Command) {
 			if len(c.Order) > 0 {
 				line += " order: " + names(c.Order)
 			}
+			if c.Degraded {
+				line += " (degraded)"
+			}
 		case Add:
 			stage = "execution"
 			e.builds[c.Build].items = append(e.builds[c.Build].items, c.Items...)
 			line = fmt.Sprintf("add build=%d: %s", c.Build, names(c.Items))
 			if c.Again > 0 {
 				line = fmt.Sprintf("add build=%d: %s (%d of them again)", c.Build, names(c.Items), c.Again)
+			}
+			if c.Degraded {
+				line += " (degraded)"
 			}
 		case Close:
 			stage = "execution"
