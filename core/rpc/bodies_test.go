@@ -2,9 +2,11 @@ package rpc
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -74,4 +76,27 @@ func TestBodiesAreReadOnce(t *testing.T) {
 	_, _ = s.whole(gone, 7)
 	read(7)
 	count(1)
+}
+
+// TestReceiptsFromMemory: once one receipt of a block was read, the others need no storage.
+func TestReceiptsFromMemory(t *testing.T) {
+	w, storage, _ := flakyWorld(t, 30*time.Millisecond)
+	decided := w.chain.Unrooted(3)
+	block := rooted(3, decided.Transactions, decided.Results, nil)
+	w.chain.Accept(block.Header)
+	storage.away.Store(1 << 30)
+	receipt := func() string { return call(t, w, "starknet_getTransactionReceipt", `["0x301"]`) }
+	if got := receipt(); !strings.Contains(got, "storage is restarting") {
+		t.Fatalf("from where is %s", got)
+	}
+	read, first := w.server.bodies.get(3)
+	if !first {
+		t.Fatal("the block that could not be read is kept")
+	}
+	read.block = block
+	w.server.bodies.settle(read)
+	close(read.done)
+	if got := receipt(); !strings.Contains(got, `"finality_status":"ACCEPTED_ON_L2"`) || !strings.Contains(got, `"block_hash":"0xb10c3"`) {
+		t.Errorf("got %s", got)
+	}
 }

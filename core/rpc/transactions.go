@@ -138,6 +138,18 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 		if at := inView(s.Chain.View(), r.Height, hash); at != nil {
 			return at, nil
 		}
+	case chain.Accepted:
+		// Storage needs not be asked which block it is, and not at all once the block was read.
+		view := s.Chain.View()
+		b, err := s.whole(ctx, r.Height)
+		if err != nil {
+			return nil, err
+		}
+		for i, tx := range b.GetTransactions() {
+			if string(tx.Hash) == string(hash) && i < len(b.Results) {
+				return storedPlace(view, b, i), nil
+			}
+		}
 	case chain.Dropped:
 		return nil, withData(errTransactionNotFound, fmt.Sprintf("dropped: %v", r.Why))
 	}
@@ -179,11 +191,15 @@ func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) 
 	if b == nil || int(found.Index) >= len(b.Transactions) || int(found.Index) >= len(b.Results) {
 		return nil, errTransactionNotFound
 	}
-	ref := &blockRef{number: found.Number, view: view, rooted: b.Header}
+	return storedPlace(view, b, int(found.Index)), nil
+}
+
+func storedPlace(view *chain.View, b *ordov1.Block, index int) *place {
+	ref := &blockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
 		ref.rooted, ref.block = nil, chain.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}
-	return &place{ref: ref, index: int(found.Index), tx: b.Transactions[found.Index], result: b.Results[found.Index]}, nil
+	return &place{ref: ref, index: index, tx: b.Transactions[index], result: b.Results[index]}
 }
 
 func (s *Server) findParam(ctx context.Context, p *input.Object) (*place, error) {
