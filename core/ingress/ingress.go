@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
@@ -155,6 +158,8 @@ func (g *Ingress) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 		behind := g.chain.Behind()
 		verdict, err := g.validate.validate(ctx, item)
 		accepted := err == nil && verdict.Refusal == ordov1.Refusal_REFUSAL_UNSPECIFIED
+		// It may have been lost meanwhile, and a new one has no state at first.
+		behind = behind || g.chain.Behind() || status.Code(err) == codes.FailedPrecondition
 		if accepted || again || !behind || ctx.Err() != nil {
 			return verdict, err
 		}
