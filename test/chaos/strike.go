@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// strikes hits the node until the time is over or enough was hit.
+func (r *round) strikes(ctx context.Context, o options, kills int, until time.Time) {
+	if r.ephemeral {
+		o.targets = slices.DeleteFunc(slices.Clone(o.targets), func(t string) bool { return t == core })
+	}
+	p := newPlanner(r.seed, o)
+	sleep(ctx, time.Second) // for the load to begin
+	for done := 0; done < kills && time.Now().Before(until) && ctx.Err() == nil && len(r.wrong) < 5; {
+		s := p.next()
+		if !sleep(ctx, s.pause) {
+			return
+		}
+		done += r.strike(ctx, s)
+		select {
+		case err := <-r.load.stuck:
+			r.fail("%v", err)
+			return
+		default:
+		}
+		if !r.moves(ctx) {
+			r.fail("no block was accepted within %s under load by a node that was let alone", moveLimit)
+			r.revive(ctx)
+			return
+		}
+	}
+}
+
+// moves lets the node alone when it has accepted no block for long: whoever is struck each second has no time to build one.
+func (r *round) moves(ctx context.Context) bool {
+	head, _, since := r.watch.standing()
+	if time.Since(since) < breath {
+		return true
+	}
+	r.node.note("no block for %s: no strikes until there is one", breath)
+	for begun := time.Now(); time.Since(begun) < moveLimit && sleep(ctx, 50*time.Millisecond); r.alive() {
+		if now, _, _ := r.watch.standing(); now > head {
+			return true
+		}
+	}
+	return ctx.Err() != nil
+}
+
+// strike carries out one strike, with the one that follows it, and waits until all is at work again.
+func (r *round) strike(ctx context.Context, s strike) (hit int) {
+	from := time.Now()
+	gone := map[int]bool{}
+	n := r.hit(ctx, s, gone)
+	single := n == 1
+	if n > 0 {
+		hit++
+	}
+	if s.again != nil {
+		single = false
+		sleep(ctx, s.again.pause)
+		if r.hit(ctx, *s.again, gone) > 0 {
+			hit++
+			r.report.again++
+		}
+	}
+	took, err := r.up(ctx, gone)
+	if ctx.Err() != nil {
+		return hit
+	}
+	if err != nil {
+		r.fail("after %s: %v", s, err)
+		r.revive(ctx)
+	} else if hit > 0 {
+		r.report.downtime(s, took.Sub(from))
+	}
+	r.windows = append(r.windows, window{from: from, to: time.Now(), single: single, text: s.String()})
+	return hit
+}
+
+// hit sends the signals of one strike, and starts the core again if it is dead. It returns how many processes it reached.
+func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
+	found := r.node.find(s.targets)
+	if len(found) == 0 {
+		return 0
+	}
+	l := r.node.current()
+	r.node.look()
+	r.node.note("%s", s)
+	signal := syscall.SIGKILL
+	if s.stop {
+		signal = syscall.SIGSTOP
+	}
+	for _, p := range found {
+		if p.stage == core && !s.stop {
+			l.asked = true
+		}
+		_ = syscall.Kill(p.pid, signal)
+		if p.stage != core && !(s.stop && s.resume) {
+			gone[p.pid] = true
+		}
+	}
+	r.report.strike(s, found, r.served[l.number])
+	if s.stop && (s.resume || s.has(core)) {
+		sleep(ctx, s.hold)
+		for _, p := range found {
+			if now, ok := processes()[p.pid]; !ok || now.start != p.start {
+				continue
+			}
+			switch {
+			case s.resume:
+				_ = syscall.Kill(p.pid, syscall.SIGCONT)
+			case p.stage == core:
+				l.asked = true
+				_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			}
+		}
+	}
+	if l.asked {
+		<-l.done
+		if err := r.relaunch(); err != nil {
+			r.fail("%v", err)
+		}
+	}
+	return len(found)
+}
+
+func (r *round) relaunch() error {
+	old := r.node.current()
+	if _, err := r.node.launch(); err != nil {
+		return err
+	}
+	go func() { // beside the next life, which is at work at once as under a service manager
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			left := r.node.orphans()
+			if len(left) == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				r.report.orphan(fmt.Sprintf("round %d: %s outlived life %d of the core by 5 s", r.number, strings.Join(left, ", "), old.number))
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	return nil
+}
+
+// up waits until the node serves and all plugins are at work, none of them one of the gone. A core that ended because a
+// plugin was struck while it started is started again: nobody was served by it.
+func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
+	deadline := time.Now().Add(upLimit)
+	var last error
+	for ctx.Err() == nil {
+		l := r.node.current()
+		if l.ended() && !l.asked && len(gone) > 0 && !r.served[l.number] {
+			r.node.note("life %d gave its start up: %v", l.number, l.err)
+			r.report.startsGivenUp++
+			if err := r.relaunch(); err != nil {
+				return time.Time{}, err
+			}
+		}
+		r.alive()
+		if time.Now().After(deadline) || r.stops > 3 {
+			return time.Time{}, fmt.Errorf("not at work within %s: %w", upLimit, last)
+		}
+		var list []plugin
+		if list, last = r.node.serving(ctx); last == nil {
+			for _, p := range list {
+				if gone[p.PID] {
+					last = fmt.Errorf("%s is still the old process", p.Stage)
+				}
+			}
+			if last == nil {
+				r.served[l.number], r.stops = true, 0
+				for _, p := range list {
+					r.born[fmt.Sprintf("%d %s", l.number, p.Stage)] = p.Restarts
+				}
+				return time.Now(), nil
+			}
+		}
+		sleep(ctx, 15*time.Millisecond)
+	}
+	return time.Time{}, ctx.Err()
+}
+
+// alive starts a node again that ended without having been struck.
+func (r *round) alive() {
+	l := r.node.current()
+	if !l.ended() || l.asked {
+		return
+	}
+	r.node.note("life %d ended by itself: %v", l.number, l.err)
+	if r.stops++; r.stops > 3 {
+		l.asked = true // no use
+		return
+	}
+	r.fail("the node stopped by itself (%v):\n%s", l.err, r.node.why())
+	if err := r.relaunch(); err != nil {
+		l.asked = true
+		r.fail("%v", err)
+	}
+}
+
+// revive ends a node that hangs and starts it again: whatever is wrong, nothing may be lost.
+func (r *round) revive(ctx context.Context) {
+	r.node.dump()
+	if err := r.relaunch(); err != nil {
+		r.fail("%v", err)
+		return
+	}
+	if _, err := r.up(ctx, nil); err != nil {
+		r.fail("after a restart: %v", err)
+	}
+}
+
