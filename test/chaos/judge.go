@@ -211,4 +211,3 @@ func (r *round) replay(ctx context.Context, o options, head client.Block) (roots
 	}
 	return roots
 }
-

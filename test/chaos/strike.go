@@ -218,4 +218,3 @@ func (r *round) revive(ctx context.Context) {
 		r.fail("after a restart: %v", err)
 	}
 }
-
