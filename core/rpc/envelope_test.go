@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -188,4 +190,30 @@ func TestOtherRequestsOfABatchWait(t *testing.T) {
 	if strings.Count(got, "transaction_hash") != 2 || strings.Count(got, `"code":59`) != 2 || strings.Count(got, `"RECEIVED"`) != 1 {
 		t.Errorf("got %s", got)
 	}
+}
+
+// bound holds the quick binding of parameters beside the careful one.
+func bound(t *testing.T, raw []byte) {
+	t.Helper()
+	m := method{params: []string{"first", "second"}}
+	quick := m.bindQuickly(raw)
+	if quick == nil || !json.Valid(raw) {
+		return // the server looks at the whole body first
+	}
+	careful, err := m.bindCarefully(raw)
+	if err != nil || !reflect.DeepEqual(input.NewObject(quick), careful) {
+		t.Fatalf("%q is bound to %s, the careful reader has %+v, %v", raw, quick, careful, err)
+	}
+}
+
+// FuzzBind: quick and careful give the same parameters, or the quick one none.
+func FuzzBind(f *testing.F) {
+	for _, raw := range []string{`[]`, `{}`, `[1]`, ` [ {"a": [ ] } , "b" ] `, `[1,2,3]`, `{"first":1}`, `{"second": "x" , "first":[1]}`, `{"first":1,"first":2}`, `{"third":1}`, `[1,"\n"]`, ``} {
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) == 0 || bytes.HasPrefix(raw, []byte("[")) || bytes.HasPrefix(raw, []byte("{")) {
+			bound(t, raw)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/creachadair/jrpc2"
@@ -146,6 +147,39 @@ func (s *Server) guarded(ctx context.Context, name string, work func() (any, err
 
 // bind names positional parameters, and checks that a method without parameters gets none.
 func (m method) bind(raw json.RawMessage) (*input.Object, error) {
+	if fields := m.bindQuickly(raw); fields != nil {
+		return input.NewObject(fields), nil
+	}
+	return m.bindCarefully(raw)
+}
+
+// bindQuickly returns nil for what is unusual or wrong.
+func (m method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
+	fields := make(map[string]json.RawMessage, len(m.params))
+	q := input.NewQuick(raw)
+	switch q.Peek() {
+	case '[':
+		for i := range q.Items {
+			if i >= len(m.params) {
+				return nil
+			}
+			fields[m.params[i]] = q.Value()
+		}
+	case '{':
+		for name := range q.Fields {
+			if _, twice := fields[string(name)]; twice || !slices.Contains(m.params, string(name)) {
+				return nil
+			}
+			fields[string(name)] = q.Value()
+		}
+	}
+	if !q.Ended() {
+		return nil
+	}
+	return fields
+}
+
+func (m method) bindCarefully(raw json.RawMessage) (*input.Object, error) {
 	fields := map[string]json.RawMessage{}
 	if len(raw) > 0 && raw[0] == '[' {
 		list, err := input.List(raw)
@@ -163,21 +197,12 @@ func (m method) bind(raw json.RawMessage) (*input.Object, error) {
 			return nil, input.Errorf("not a json object: %v", err)
 		}
 		for name := range fields {
-			if !contains(m.params, name) {
+			if !slices.Contains(m.params, name) {
 				return nil, input.Errorf("unknown parameter %q: want %v", clip(name), m.params)
 			}
 		}
 	}
 	return input.NewObject(fields), nil
-}
-
-func contains(list []string, name string) bool {
-	for _, s := range list {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 func clip(s string) string {

@@ -19,6 +19,14 @@ func Felt(raw json.RawMessage) ([]byte, error) {
 
 // Felts reads a list of felts.
 func Felts(raw json.RawMessage) ([]byte, error) {
+	q := NewQuick(raw)
+	if out := q.Felts(); q.Ended() {
+		return out, nil
+	}
+	return feltsCarefully(raw)
+}
+
+func feltsCarefully(raw json.RawMessage) ([]byte, error) {
 	items, err := List(raw)
 	if err != nil {
 		return nil, err
