@@ -21,6 +21,7 @@ type transferBlocks struct {
 	r        *rand.Rand
 	n        uint64
 	accounts uint64
+	oneToken bool
 	key      func(i uint64) felt.Felt
 }
 
@@ -30,12 +31,17 @@ func (x *transferBlocks) next() *block {
 	for i := range uint64(2000) {
 		token[x.key(x.r.Uint64N(x.accounts))] = value
 		if i < 1000 {
-			fees[x.key(x.r.Uint64N(x.accounts))] = value
+			if !x.oneToken {
+				fees[x.key(x.r.Uint64N(x.accounts))] = value
+			}
 			nonces[x.key(x.r.Uint64N(x.accounts))] = value
 		}
 	}
 	b := &block{diff: &ordov1.StateDiff{Nonces: nonces.pack(), Storage: []*ordov1.ContractStorage{
-		{Address: felt.FromUint64(100).Append(nil), Entries: token.pack()}, {Address: felt.FromUint64(200).Append(nil), Entries: fees.pack()}}}}
+		{Address: felt.FromUint64(100).Append(nil), Entries: token.pack()}}}}
+	if !x.oneToken {
+		b.diff.Storage = append(b.diff.Storage, &ordov1.ContractStorage{Address: felt.FromUint64(200).Append(nil), Entries: fees.pack()})
+	}
 	for i := range uint64(1000) {
 		hash := felt.FromUint64(x.n<<20 + i).Append(nil)
 		b.transactions = append(b.transactions, &ordov1.Transaction{Hash: hash, Sender: hash, Calldata: hash, Signature: hash})
@@ -77,6 +83,36 @@ func BenchmarkCommit(b *testing.B) {
 			benchmarkCommit(b, s, x)
 		})
 	}
+}
+
+// BenchmarkCommitMillion has 2^20 accounts, all of them holders of one token, which also pays the fees.
+func BenchmarkCommitMillion(b *testing.B) {
+	dir, o := b.TempDir(), DefaultOptions()
+	o.MaxLag, o.History, o.SyncWrites = 2, false, false
+	s, err := Open(dir, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := small(newTransferBlocks())
+	x.accounts, x.oneToken = 1<<20, true
+	const part = 1 << 15
+	for at := uint64(0); at < x.accounts; at += part {
+		token, nonces := pairMap{}, pairMap{}
+		for i := at; i < at+part; i++ {
+			token[x.key(i)], nonces[x.key(i)] = felt.FromUint64(1), felt.FromUint64(1)
+		}
+		g := &block{diff: &ordov1.StateDiff{Nonces: nonces.pack(), Storage: []*ordov1.ContractStorage{
+			{Address: felt.FromUint64(100).Append(nil), Entries: token.pack()}}}}
+		seal(g, x.n)
+		x.n++
+		commitAll(b, s, g)
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	o = DefaultOptions()
+	o.MaxLag = 1 << 30
+	benchmarkCommit(b, open(b, dir, o), x)
 }
 
 func benchmarkCommit(b *testing.B, s *Store, x *transferBlocks) {
@@ -121,6 +157,12 @@ func cpuTime(b *testing.B) time.Duration {
 
 // BenchmarkMemory reports the resident memory of a plugin process: fresh, and after b.N blocks of 1,000 transfers.
 func BenchmarkMemory(b *testing.B) {
+	for _, accounts := range []uint64{200, 1 << 17} {
+		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) { benchmarkMemory(b, accounts) })
+	}
+}
+
+func benchmarkMemory(b *testing.B, accounts uint64) {
 	p := startProcess(b, shortDir(b), "", 1, "")
 	client := ordov1.NewStorageClient(p.conn)
 	report := func(when string) {
@@ -134,6 +176,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	report("fresh")
 	x := small(newTransferBlocks())
+	x.accounts = accounts
 	for range b.N {
 		if err := send(b.Context(), client, x.next()); err != nil {
 			b.Fatal(err)

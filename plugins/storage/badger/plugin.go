@@ -37,7 +37,7 @@ const Schema = `{
       "description": "keep what is needed to read the state at past heights"
     },
     "checkpoint_every": {
-      "type": "integer", "minimum": 1, "maximum": 10000, "default": 16,
+      "type": "integer", "minimum": 1, "maximum": 10000, "default": 32,
       "description": "blocks between two writes of the trie pages; a restart replays at most so many"
     },
     "max_lag": {
@@ -53,11 +53,11 @@ const Schema = `{
       "description": "memory for the indexes of Badger's tables"
     },
     "trie_cache_mb": {
-      "type": "integer", "minimum": 8, "maximum": 1048576, "default": 128,
+      "type": "integer", "minimum": 8, "maximum": 1048576, "default": 96,
       "description": "memory for pages of the state tries; a token with 2^20 holders has 400 MB of them. When half of it waits to be written, a checkpoint comes early"
     },
     "memory_mb": {
-      "type": "integer", "minimum": 64, "maximum": 1048576, "default": 512,
+      "type": "integer", "minimum": 64, "maximum": 1048576, "default": 320,
       "description": "memory that the process tries to stay below by collecting garbage earlier; mapped tables do not count"
     }
   }
@@ -143,7 +143,7 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 		}
 		p.scratch = dir
 	}
-	debug.SetMemoryLimit(int64(cmp.Or(c.MemoryMB, 512)) << 20)
+	debug.SetMemoryLimit(int64(cmp.Or(c.MemoryMB, 320)) << 20)
 	opts := c.options(p.scratch != "")
 	opts.ChainID = setup.Chain.GetChainId()
 	opts.Log = setup.Logger

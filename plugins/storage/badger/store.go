@@ -35,11 +35,11 @@ func DefaultOptions() Options {
 	return Options{
 		SyncWrites:      true,
 		History:         true,
-		CheckpointEvery: 16,
+		CheckpointEvery: 32,
 		MaxLag:          64,
 		MemTableSize:    32 << 20,
 		IndexCache:      64 << 20,
-		TrieCache:       128 << 20,
+		TrieCache:       96 << 20,
 		Log:             hclog.NewNullLogger(),
 	}
 }
