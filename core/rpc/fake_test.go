@@ -158,7 +158,6 @@ type fakeExecution struct {
 	ordov1.UnimplementedExecutionServer
 	verdicts map[Key]*ordov1.ValidateResponse_Verdict
 	errors   map[Key]*ordov1.ViewError
-	seen     *ordov1.ViewRequest // the last one
 }
 
 func (f *fakeExecution) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
@@ -174,7 +173,6 @@ func (f *fakeExecution) Validate(_ context.Context, q *ordov1.ValidateRequest) (
 }
 
 func (f *fakeExecution) View(_ context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
-	f.seen = q
 	if call := q.GetCall(); call != nil {
 		if e, ok := f.errors[Key(call.Contract)]; ok {
 			return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: e}}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,10 +59,10 @@ func TestSettleTellsARejection(t *testing.T) {
 }
 
 // clockwork is a node whose blocks have the time of the clock and the offset.
-type clockwork struct{ offset int64 }
+type clockwork struct{ offset atomic.Int64 }
 
-func (c *clockwork) TimeOffset() int64           { return c.offset }
-func (c *clockwork) SetTimeOffset(seconds int64) { c.offset = seconds }
+func (c *clockwork) TimeOffset() int64           { return c.offset.Load() }
+func (c *clockwork) SetTimeOffset(seconds int64) { c.offset.Store(seconds) }
 
 // TestTimeIsSet: the block has the time asked for, also when one with an older time was open; without a block nothing is claimed.
 func TestTimeIsSet(t *testing.T) {
@@ -88,7 +89,7 @@ func TestTimeIsSet(t *testing.T) {
 			if *made != c.blocks {
 				t.Errorf("%d blocks were made, want %d", *made, c.blocks)
 			}
-			if at := time.Now().Unix() + clock.offset; c.want[0] == '{' && c.method == "devnet_setTime" && c.params[9] == '3' && (at < future || at > future+5) {
+			if at := time.Now().Unix() + clock.TimeOffset(); c.want[0] == '{' && c.method == "devnet_setTime" && c.params[9] == '3' && (at < future || at > future+5) {
 				t.Errorf("the clock of blocks is at %d", at)
 			}
 		})
@@ -102,7 +103,7 @@ func clockWorld(t *testing.T, open uint64) (*world, *clockwork, *int) {
 	w.server.Devnet.Clock = clock
 	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
 		block := rooted(uint64(0x10+*made), nil, nil, nil)
-		block.Header.Context.Timestamp = uint64(time.Now().Unix() + clock.offset)
+		block.Header.Context.Timestamp = uint64(time.Now().Unix() + clock.TimeOffset())
 		if open > 0 && *made == 0 {
 			block.Header.Context.Timestamp = open
 		}
