@@ -101,13 +101,43 @@ check_tools() {
   [ ${#wrong[@]} -eq 0 ] || fail "tools are missing or too old:" "${wrong[@]}"
 }
 
+# ---- Cairo Native ----
+
+# Cairo Native needs LLVM and MLIR 19 while the plugin is built, in Debian's layout or below ORDO_LLVM. Without them, or with
+# ORDO_NATIVE=off, the plugin runs everything on the Cairo VM.
+llvm="${ORDO_LLVM:-/usr/lib/llvm-19}"
+native_debs=(llvm-19-dev libmlir-19-dev mlir-19-tools libpolly-19-dev libclang1-19 libclang-common-19-dev libzstd-dev zlib1g-dev g++)
+native_features=()
+
+has_llvm() { [ -x "$llvm/bin/llvm-config" ] && [ -x "$llvm/bin/mlir-tblgen" ] && [ -e "$llvm/lib/libMLIR.so" -o -e "$llvm/lib/libMLIRIR.a" ] && [ -d "$llvm/include/mlir-c" ] &&
+  [ -n "$(find "$llvm/lib" -maxdepth 1 -name 'libclang-19.so*' -print -quit)" ] && printf 'int main(){}' | cc -x c - -lzstd -lz -o /dev/null 2>/dev/null; }
+can_install_llvm() { [ "$(id -u)" = 0 ] && have apt-get && [ -n "$(apt-cache policy llvm-19-dev 2>/dev/null | grep Candidate: | grep -v none)" ]; }
+
+check_native() {
+  if [ "${ORDO_NATIVE:-on}" = off ]; then return; fi
+  if ! has_llvm && [ "$(id -u)" = 0 ] && have apt-get; then
+    apt-cache policy llvm-19-dev 2>/dev/null | grep -q 'Candidate: [0-9]' || DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null 2>&1 || true
+    if can_install_llvm; then
+      say "installing Debian packages for Cairo Native: ${native_debs[*]}"
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${native_debs[@]}" >/dev/null || say "apt-get could not install them"
+    fi
+  fi
+  if has_llvm; then
+    export LLVM_SYS_191_PREFIX="$llvm" MLIR_SYS_190_PREFIX="$llvm" TABLEGEN_190_PREFIX="$llvm"
+    native_features=(--features ordo-execution-blockifier/native)
+  else
+    say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native, which is several times slower."
+    say "  Debian and Ubuntu: sudo apt-get install ${native_debs[*]}; elsewhere set ORDO_LLVM; ORDO_NATIVE=off silences this"
+  fi
+}
+
 # ---- steps ----
 
 build_rust() {
-  local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')"
+  local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')-${native_features[*]-}"
   if fresh rust "$key" && [ -x bin/plugins/ordo-execution-blockifier ]; then return; fi
-  say "building the execution plugin (Rust; the first time takes 7 minutes on 2 cores)"
-  cargo build --release --locked -p ordo-execution-blockifier
+  say "building the execution plugin (Rust; the first time takes about ten minutes on 2 cores)"
+  cargo build --release --locked --workspace "${native_features[@]}"
   place "$CARGO_TARGET_DIR/release/ordo-execution-blockifier" bin/plugins/ordo-execution-blockifier
   stamp rust "$key"
 }
@@ -137,6 +167,10 @@ build_contracts() {
     -compiler bin/plugins/ordo-execution-blockifier -out bin/contracts \
     -crate "starknet-devnet-core=$devnet" -crate "cairo-lang-starknet=$cairo"
   stamp contracts "$key"
+  if [ ${#native_features[@]} -gt 0 ]; then
+    say "compiling the contracts of genesis to machine code"
+    bin/plugins/ordo-execution-blockifier native bin/contracts/*.class.pb >"$cache/native.log" 2>&1 || say "they will be compiled when they are first used"
+  fi
 }
 
 # crate_dir NAME VERSION: the folder of an unpacked published crate; `cargo info` downloads that one crate only.

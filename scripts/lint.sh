@@ -3,9 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
+check_native
 unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
 [ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
 go vet ./...
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 cargo fmt --all --check
-cargo clippy --release --locked --workspace --all-targets -- -D warnings
+cargo clippy --release --locked --workspace --all-targets "${native_features[@]}" -- -D warnings

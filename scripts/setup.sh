@@ -26,6 +26,7 @@ if ! flock -n 9; then
   flock 9
 fi
 
+check_native
 build_rust
 build_go
 build_contracts

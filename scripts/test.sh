@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
+check_native
 
 say "gofmt, go vet"
 unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
@@ -18,7 +19,7 @@ say "fuzz, briefly"
 go run ./test/attack/fuzz -time 1s -total 60s
 
 say "cargo test"
-cargo test --release --locked --workspace
+cargo test --release --locked --workspace "${native_features[@]}"
 
 say "end to end"
 export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
