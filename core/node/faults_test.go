@@ -59,7 +59,7 @@ func TestStorageLiesAboutAHash(t *testing.T) {
 // A dead ordering plugin loses nothing: arrival decides, and the block says so.
 func TestOrderingDies(t *testing.T) {
 	w := newWorld(t)
-	w.options.ScoreTimeout = 150 * time.Millisecond
+	w.options.ScoreTimeout = 600 * time.Millisecond
 	n := w.start()
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
