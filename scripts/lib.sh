@@ -126,7 +126,7 @@ check_native() {
     export LLVM_SYS_191_PREFIX="$llvm" MLIR_SYS_190_PREFIX="$llvm" TABLEGEN_190_PREFIX="$llvm"
     native_features=(--features ordo-execution-blockifier/native)
   else
-    say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native, which is several times slower."
+    say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native: classes run on the slower Cairo VM."
     say "  Debian and Ubuntu: sudo apt-get install ${native_debs[*]}; elsewhere set ORDO_LLVM; ORDO_NATIVE=off silences this"
   fi
 }

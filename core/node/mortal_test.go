@@ -62,7 +62,6 @@ type mortal struct {
 	*world
 	links     map[ordov1.Stage]*link
 	read      *link
-	restarts  sync.Map // stage: count
 	closing   sync.Mutex
 	servers   map[ordov1.Stage][]*grpc.Server
 	mu        sync.Mutex

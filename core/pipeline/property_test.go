@@ -275,7 +275,7 @@ func (c *chaos) stage() {
 			c.fatal("execution is to adopt block %d, storage has %d", command.Height, c.stored)
 		}
 		c.applied = command.Height
-		c.give(Adopted{command.Height})
+		c.give(Adopted(command))
 	case Commit:
 		if c.r.Intn(8) == 0 && !c.calm {
 			c.give(NoRoom{"full"})

@@ -438,7 +438,7 @@ func (e *env) answerItself(c Command) {
 	case Apply:
 		e.step(Applied{c.Height})
 	case Adopt:
-		e.step(Adopted{c.Height})
+		e.step(Adopted(c))
 	case Commit:
 		e.step(Committed{c.Height})
 		if e.auto["root"] {
