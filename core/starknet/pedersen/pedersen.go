@@ -3,14 +3,14 @@
 // The hash is the abscissa of S + a_low*P0 + a_high*P1 + b_low*P2 + b_high*P3. Multiples of the points come from tables of
 // 12-bit windows (11 MB, built at the first use). One pair sums them in Jacobian coordinates; many pairs sum in affine
 // coordinates, all lanes in step, so that each step needs one inversion for the whole batch: several times cheaper per hash,
-// and thirty times where the processor has AVX-512 IFMA (see internal/ifma).
+// and ten to thirty times where the processor has AVX-512 (see internal/avx512).
 package pedersen
 
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 // Hash returns the hash of a pair.
@@ -39,10 +39,10 @@ func HashPairs(dst, a, b []felt.Felt) {
 	if len(a) != len(b) || len(dst) != len(a) {
 		panic("pedersen: HashPairs: slices of different lengths")
 	}
-	switch wide := ifma.Available(); {
-	case wide && len(a) >= wideMin:
-		load().hashWide(dst, a, b)
-	case !wide && len(a) >= narrowMin:
+	switch k := avx512.Best(); {
+	case k != avx512.None && len(a) >= wideMin:
+		load().hashWide(k, dst, a, b)
+	case k == avx512.None && len(a) >= narrowMin:
 		load().hashNarrow(dst, a, b)
 	default:
 		for i := range a {

@@ -10,7 +10,7 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	gnark "github.com/consensys/gnark-crypto/ecc/stark-curve/pedersen-hash"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 func oracle(a, b felt.Felt) felt.Felt {
@@ -87,8 +87,8 @@ func TestEveryWindow(t *testing.T) {
 // paths are the ways to hash a batch on this machine.
 func paths() map[string]func(dst, a, b []felt.Felt) {
 	out := map[string]func(dst, a, b []felt.Felt){"default": HashPairs, "narrow": load().hashNarrow}
-	if ifma.Available() {
-		out["wide"] = load().hashWide
+	for _, k := range avx512.Kernels() {
+		out[k.String()] = func(dst, a, b []felt.Felt) { load().hashWide(k, dst, a, b) }
 	}
 	return out
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 const (
@@ -16,7 +16,7 @@ const (
 )
 
 // point is one line of a processor's cache.
-type point = ifma.Point
+type point = avx512.Point
 
 // tables holds 2^12 multiples for every window: entry d of window w is start(w) + d*2^(12w)*P, and the starts add up to the
 // shift point of the hash. So every digit adds a point, the digit 0 too, and all lanes of a batch do the same. The starts

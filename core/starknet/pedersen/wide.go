@@ -2,7 +2,7 @@ package pedersen
 
 import (
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 const (
@@ -20,12 +20,12 @@ const (
 // wide is the working memory of one batch: lanes go group by group, in each group pair by pair.
 type wide struct {
 	digits       [windows][wideMax]uint16
-	sums, points [groups * wideMax / ifma.Lanes]ifma.Points
-	dx, products [groups * wideMax / ifma.Lanes]ifma.Block
+	sums, points [groups * wideMax / avx512.Lanes]avx512.Points
+	dx, products [groups * wideMax / avx512.Lanes]avx512.Block
 }
 
-// hashWide hashes batches with AVX-512 IFMA.
-func (t *tables) hashWide(dst, a, b []felt.Felt) {
+// hashWide hashes batches with AVX-512.
+func (t *tables) hashWide(k avx512.Kernel, dst, a, b []felt.Felt) {
 	w := t.room.Get().(*wide)
 	defer t.room.Put(w)
 	for len(a) > 0 {
@@ -33,12 +33,12 @@ func (t *tables) hashWide(dst, a, b []felt.Felt) {
 		if rest := len(a) - n; rest > 0 && rest < wideMax/2 {
 			n = len(a) / 2 // two equal batches rather than a long and a short one
 		}
-		w.hash(t, dst[:n], a[:n], b[:n])
+		w.hash(k, t, dst[:n], a[:n], b[:n])
 		dst, a, b = dst[n:], a[n:], b[n:]
 	}
 }
 
-func (s *wide) hash(t *tables, dst, a, b []felt.Felt) {
+func (s *wide) hash(k avx512.Kernel, t *tables, dst, a, b []felt.Felt) {
 	for i := range a {
 		for o, words := range [2][4]uint64{a[i].Words(), b[i].Words()} {
 			for w := range perOperand {
@@ -47,26 +47,28 @@ func (s *wide) hash(t *tables, dst, a, b []felt.Felt) {
 		}
 	}
 	// Lanes that are left over hash whatever digits were there before: any digit has a point.
-	blocks := (len(a) + ifma.Lanes - 1) / ifma.Lanes
-	gather := func(to []ifma.Points, step int) {
+	blocks := (len(a) + avx512.Lanes - 1) / avx512.Lanes
+	gather := func(to []avx512.Points, step int) {
 		for g := range groups {
 			w := g*steps + step
-			ifma.Gather(to[g*blocks:(g+1)*blocks], t.window[w], s.digits[w][:])
+			avx512.Gather(to[g*blocks:(g+1)*blocks], t.window[w], s.digits[w][:])
 		}
 	}
 	gather(s.sums[:], 0)
 	for step := 1; step < steps; step++ {
 		gather(s.points[:], step)
-		s.add(s.sums[:groups*blocks], s.points[:])
+		s.add(k, s.sums[:groups*blocks], s.points[:])
 	}
 	for g := groups; g > 1; {
 		half := g / 2
-		s.add(s.sums[:half*blocks], s.sums[(g-half)*blocks:])
+		s.add(k, s.sums[:half*blocks], s.sums[(g-half)*blocks:])
 		g -= half
 	}
 	for i := range dst {
-		dst[i] = felt.Felt(s.sums[i/ifma.Lanes].X.Get(i % ifma.Lanes))
+		dst[i] = felt.Felt(s.sums[i/avx512.Lanes].X.Get(i % avx512.Lanes))
 	}
 }
 
-func (s *wide) add(p, q []ifma.Points) { ifma.AddAll(p, q[:len(p)], s.dx[:], s.products[:]) }
+func (s *wide) add(k avx512.Kernel, p, q []avx512.Points) {
+	k.AddAll(p, q[:len(p)], s.dx[:], s.products[:])
+}

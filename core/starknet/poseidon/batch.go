@@ -5,8 +5,8 @@ import (
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 	"github.com/ordo-sequencer/ordo/core/starknet/internal/branchless"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
 )
 
 const (
@@ -22,10 +22,10 @@ func HashPairs(dst, a, b []felt.Felt) {
 	if len(a) != len(b) || len(dst) != len(a) {
 		panic("poseidon: HashPairs: slices of different lengths")
 	}
-	switch wide := ifma.Available(); {
-	case wide && len(a) >= wideMin:
-		hashPairsWide(dst, a, b)
-	case !wide && len(a) >= batchMin:
+	switch k := avx512.Best(); {
+	case k != avx512.None && len(a) >= wideMin:
+		hashPairsWide(k, dst, a, b)
+	case k == avx512.None && len(a) >= batchMin:
 		hashPairsNarrow(dst, a, b)
 	default:
 		for i := range a {
@@ -61,8 +61,10 @@ func HashLists(lists [][]felt.Felt) []felt.Felt {
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return len(lists[j]) - len(lists[i]) })
 
-	sponge, most, least := spongeWide, ifma.Lanes, wideMin
-	if !ifma.Available() {
+	k := avx512.Best()
+	sponge := func(out []felt.Felt, lists [][]felt.Felt, group []int) { spongeWide(k, out, lists, group) }
+	most, least := avx512.Lanes, wideMin
+	if k == avx512.None {
 		sponge, most, least = newLanes(min(len(lists), batchMax)).sponge, batchMax, batchMin
 	}
 	for len(order) > 0 {

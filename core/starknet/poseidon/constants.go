@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 const (
@@ -28,7 +28,7 @@ type constants struct {
 // load derives the constants at the first hash (about 0.1 ms).
 var (
 	load     = sync.OnceValue(derive)
-	loadWide = sync.OnceValue(func() *ifma.Rounds { return load().wide() })
+	loadWide = sync.OnceValue(func() *avx512.Rounds { return load().wide() })
 )
 
 func derive() *constants {

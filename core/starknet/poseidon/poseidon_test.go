@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 // plain is the permutation as the definition has it: 91 rounds, three constants each, a full matrix.
@@ -135,8 +136,30 @@ func TestBatchEqualsSingle(t *testing.T) {
 	}
 }
 
-// TestNarrow holds the path of machines without AVX-512 IFMA beside the one of this machine.
-func TestNarrow(t *testing.T) {
+// TestPaths holds every way to hash many inputs beside the plain one; those that this machine cannot go are skipped.
+func TestPaths(t *testing.T) {
+	t.Run("narrow", func(t *testing.T) {
+		testPath(t, hashPairsNarrow, func(out []felt.Felt, lists [][]felt.Felt, order []int) {
+			newLanes(len(order)).sponge(out, lists, order)
+		})
+	})
+	for _, k := range []avx512.Kernel{avx512.IFMA, avx512.FMA} {
+		t.Run(k.String(), func(t *testing.T) {
+			if !slices.Contains(avx512.Kernels(), k) {
+				t.Skipf("this machine cannot run %s", k)
+			}
+			testPath(t, func(dst, a, b []felt.Felt) {
+				hashPairsWide(k, dst, a, b)
+			}, func(out []felt.Felt, lists [][]felt.Felt, order []int) {
+				for group := range slices.Chunk(order, avx512.Lanes) {
+					spongeWide(k, out, lists, group)
+				}
+			})
+		})
+	}
+}
+
+func testPath(t *testing.T, pairs func(dst, a, b []felt.Felt), sponge func([]felt.Felt, [][]felt.Felt, []int)) {
 	r := rand.New(rand.NewPCG(4, 3))
 	for _, n := range []int{8, 9, 64, 65, 100} {
 		a, b, got := make([]felt.Felt, n), make([]felt.Felt, n), make([]felt.Felt, n)
@@ -145,9 +168,9 @@ func TestNarrow(t *testing.T) {
 			a[i], b[i], order[i] = random(r), random(r), i
 			lists[i] = a[:n-i]
 		}
-		hashPairsNarrow(got, a, b)
+		pairs(got, a, b)
 		sums := make([]felt.Felt, n)
-		newLanes(n).sponge(sums, lists, order)
+		sponge(sums, lists, order)
 		for i := range got {
 			if got[i] != Hash(a[i], b[i]) {
 				t.Fatalf("pairs: lane %d of %d", i, n)
@@ -180,19 +203,18 @@ func FuzzPermute(f *testing.F) {
 				t.Fatalf("batched permutation of %s, lane %d", in, k)
 			}
 		}
-		if !ifma.Available() {
-			return
-		}
-		var s ifma.Sponges
-		for lane := range ifma.Lanes {
-			s.State[0].Set(lane, (*fp.Element)(&in[lane%3])) // every lane its own
-			s.Input[1].Set(lane, (*fp.Element)(&in[1]))
-			s.State[2].Set(lane, (*fp.Element)(&in[2]))
-		}
-		s.Permute(loadWide())
-		for k := range want {
-			if got := felt.Felt(s.State[k].Get(3)); got != want[k] {
-				t.Fatalf("wide permutation of %s, lane %d: %s, want %s", in, k, got, want[k])
+		for _, kernel := range avx512.Kernels() {
+			var s avx512.Sponges
+			for lane := range avx512.Lanes {
+				s.State[0].Set(lane, (*fp.Element)(&in[lane%3])) // every lane its own
+				s.Input[1].Set(lane, (*fp.Element)(&in[1]))
+				s.State[2].Set(lane, (*fp.Element)(&in[2]))
+			}
+			s.Permute(kernel, loadWide())
+			for k := range want {
+				if got := felt.Felt(s.State[k].Get(3)); got != want[k] {
+					t.Fatalf("%s: permutation of %s, lane %d: %s, want %s", kernel, in, k, got, want[k])
+				}
 			}
 		}
 	})
@@ -213,8 +235,8 @@ func BenchmarkHash(b *testing.B) {
 		}
 	})
 	paths := map[string]func(dst, a, b []felt.Felt){"narrow": hashPairsNarrow}
-	if ifma.Available() {
-		paths["wide"] = hashPairsWide
+	for _, k := range avx512.Kernels() {
+		paths[k.String()] = func(dst, a, b []felt.Felt) { hashPairsWide(k, dst, a, b) }
 	}
 	for _, n := range []int{8, 64, 256} {
 		as, bs := make([]felt.Felt, n), make([]felt.Felt, n)

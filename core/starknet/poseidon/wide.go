@@ -3,15 +3,15 @@ package poseidon
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/internal/ifma"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/avx512"
 )
 
 // wideMin is the number of inputs from which on eight at once are faster than one by one.
 const wideMin = 2
 
 // wide is the order in which the kernel adds the constants of c.
-func (c *constants) wide() *ifma.Rounds {
-	out := new(ifma.Rounds)
+func (c *constants) wide() *avx512.Rounds {
+	out := new(avx512.Rounds)
 	set := func(r int, k *[3]fp.Element) {
 		for lane := range k {
 			out.Set(r, lane, &k[lane])
@@ -35,19 +35,19 @@ func (c *constants) wide() *ifma.Rounds {
 }
 
 // hashPairsWide hashes eight pairs at a time.
-func hashPairsWide(dst, a, b []felt.Felt) {
+func hashPairsWide(k avx512.Kernel, dst, a, b []felt.Felt) {
 	rounds := loadWide()
-	var s ifma.Sponges
+	var s avx512.Sponges
 	capacity := two()
 	for len(a) > 0 {
-		n := min(len(a), ifma.Lanes)
-		s.State = [3]ifma.Block{}
+		n := min(len(a), avx512.Lanes)
+		s.State = [3]avx512.Block{}
 		for i := range n {
 			s.Input[0].Set(i, (*fp.Element)(&a[i]))
 			s.Input[1].Set(i, (*fp.Element)(&b[i]))
 			s.State[2].Set(i, &capacity)
 		}
-		s.Permute(rounds)
+		s.Permute(k, rounds)
 		for i := range n {
 			dst[i] = felt.Felt(s.State[0].Get(i))
 		}
@@ -56,9 +56,9 @@ func hashPairsWide(dst, a, b []felt.Felt) {
 }
 
 // spongeWide hashes the lists named by group, at most eight.
-func spongeWide(out []felt.Felt, lists [][]felt.Felt, group []int) {
+func spongeWide(kernel avx512.Kernel, out []felt.Felt, lists [][]felt.Felt, group []int) {
 	rounds := loadWide()
-	var s ifma.Sponges
+	var s avx512.Sponges
 	one, zero := fp.One(), fp.Element{}
 	for step, left := 0, len(group); left > 0; step++ {
 		for lane, i := range group {
@@ -73,7 +73,7 @@ func spongeWide(out []felt.Felt, lists [][]felt.Felt, group []int) {
 				s.Input[k].Set(lane, e)
 			}
 		}
-		s.Permute(rounds)
+		s.Permute(kernel, rounds)
 		for lane, i := range group {
 			if len(lists[i])/2 == step {
 				out[i] = felt.Felt(s.State[0].Get(lane))

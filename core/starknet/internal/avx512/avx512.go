@@ -1,10 +1,11 @@
-// Package ifma is arithmetic in Starknet's base field with AVX-512 IFMA, eight numbers at a time. It holds what the hashes
+// Package avx512 is arithmetic in Starknet's base field with AVX-512, eight numbers at a time. It holds what the hashes
 // spend their time on and nothing else: the passes of an addition of many points with one shared inversion, and the
-// permutation of Poseidon. Every caller has another path, for machines where Available is false.
+// permutation of Poseidon. There is one text of each, assembled once for every Kernel, which differ in how they multiply.
+// Every caller has another path, for machines where Best is None.
 //
 // A number is five limbs of 52 bits, in Montgomery form to the base 2^260 (gnark-crypto's is 2^256), and need not be
 // reduced: what a kernel writes is below 3p; what it reads may be as large as 17p, which is what Set and Gather write.
-package ifma
+package avx512
 
 import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
@@ -52,7 +53,7 @@ func (b *Block) Get(lane int) fp.Element {
 }
 
 // AddAll adds q[i] to p[i]; no pair may be equal or opposite. dx and products are room for as many blocks.
-func AddAll(p, q []Points, dx, products []Block) {
+func (k Kernel) AddAll(p, q []Points, dx, products []Block) {
 	n := len(p)
 	if n == 0 {
 		return
@@ -63,9 +64,9 @@ func AddAll(p, q []Points, dx, products []Block) {
 	for lane := range Lanes {
 		acc.Set(lane, &one)
 	}
-	forward(&p[0], &q[0], &dx[0], &products[0], &acc, n)
+	k.forward(&p[0], &q[0], &dx[0], &products[0], &acc, n)
 	acc.invert()
-	backward(&p[0], &q[0], &dx[0], &products[0], &acc, n)
+	k.backward(&p[0], &q[0], &dx[0], &products[0], &acc, n)
 }
 
 // invert replaces every lane by its inverse; none is 0.

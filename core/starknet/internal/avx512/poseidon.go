@@ -1,4 +1,4 @@
-package ifma
+package avx512
 
 import "github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 
@@ -19,4 +19,4 @@ type Sponges struct {
 }
 
 // Permute adds the input to the states and permutes them.
-func (s *Sponges) Permute(c *Rounds) { permute(&s.State, &s.Input, &c.k[0][0][0]) }
+func (s *Sponges) Permute(k Kernel, c *Rounds) { k.permute(&s.State, &s.Input, &c.k[0][0][0]) }

@@ -1,15 +1,32 @@
-package ifma
+package avx512
 
 import (
+	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 )
 
 func need(t testing.TB) {
-	if !Available() {
-		t.Skip("this machine has no AVX-512 IFMA")
+	if Best() == None {
+		t.Skip("this machine has no AVX-512")
+	}
+}
+
+// each runs f with every kernel there is; those that this machine cannot run are skipped.
+func each[T interface {
+	testing.TB
+	Run(string, func(T)) bool
+}](t T, f func(t T, k Kernel)) {
+	for _, k := range []Kernel{IFMA, FMA} {
+		t.Run(k.String(), func(t T) {
+			if !slices.Contains(Kernels(), k) {
+				t.Skipf("this machine cannot run %s", k)
+			}
+			f(t, k)
+		})
 	}
 }
 
@@ -22,6 +39,10 @@ func element(r *rand.Rand) fp.Element {
 	case 1: // the largest words there are
 		e = fp.Element{0, 0, 0, 1<<59 + 17}
 		e[0] -= r.Uint64N(2)
+	case 2: // limbs near their bounds
+		l := extreme(r)
+		e = fp.Element{l[0]>>4 | l[1]<<48, l[1]>>16 | l[2]<<36, l[2]>>28 | l[3]<<24, l[3]>>40 | l[4]<<12}
+		e[3] &= 1<<59 - 1
 	}
 	if e[3] == 1<<59+17 {
 		e[0], e[1], e[2] = 0, 0, 0
@@ -87,8 +108,9 @@ func TestGather(t *testing.T) {
 }
 
 // TestAddAll adds again and again to the same points, so that the kernels also read what they wrote.
-func TestAddAll(t *testing.T) {
-	need(t)
+func TestAddAll(t *testing.T) { each(t, testAddAll) }
+
+func testAddAll(t *testing.T, k Kernel) {
 	r := rand.New(rand.NewPCG(3, 1))
 	for _, blocks := range []int{1, 2, 3, 17} {
 		n := blocks * Lanes
@@ -109,7 +131,7 @@ func TestAddAll(t *testing.T) {
 				}
 			}
 			fill(q, other)
-			AddAll(p, q, make([]Block, blocks), make([]Block, blocks))
+			k.AddAll(p, q, make([]Block, blocks), make([]Block, blocks))
 			for i := range want {
 				want[i] = chord(want[i], other[i])
 				b := &p[i/Lanes]
@@ -126,8 +148,94 @@ func TestAddAll(t *testing.T) {
 	}
 }
 
-func BenchmarkAddAll(b *testing.B) {
-	need(b)
+// extreme is a number below 17p, each limb of which is uniform or near a bound.
+func extreme(r *rand.Rand) [5]uint64 {
+	var l [5]uint64
+	for i := range l {
+		l[i] = r.Uint64() >> 12
+		switch r.IntN(5) {
+		case 0:
+			l[i] = r.Uint64N(3)
+		case 1:
+			l[i] = 1<<52 - 1 - r.Uint64N(3)
+		case 2:
+			l[i] = 1<<r.IntN(52) - r.Uint64N(2)
+		}
+	}
+	l[4] %= 17 << 43
+	return l
+}
+
+// integer is what a lane holds, neither reduced nor taken out of its form.
+func (b *Block) integer(lane int) *big.Int {
+	z := new(big.Int)
+	for i := len(b) - 1; i >= 0; i-- {
+		z.Lsh(z, 52)
+		z.Add(z, new(big.Int).SetUint64(b[i][lane]))
+	}
+	return z
+}
+
+func TestExtremes(t *testing.T) { each(t, testExtremes) }
+
+// testExtremes gives the passes numbers as large as they may be, and does the same with big integers.
+func testExtremes(t *testing.T, k Kernel) {
+	r := rand.New(rand.NewPCG(5, 1))
+	p, base := fp.Modulus(), new(big.Int).Lsh(big.NewInt(1), 260)
+	inverse := new(big.Int).ModInverse(base, p)
+	mul := func(x, y *big.Int) *big.Int {
+		z := new(big.Int).Mul(x, y)
+		return z.Mod(z.Mul(z, inverse), p)
+	}
+	sub := func(x, y *big.Int) *big.Int { return new(big.Int).Sub(x, y) }
+	fill := func(b *Block) {
+		for lane := range Lanes {
+			for i, limb := range extreme(r) {
+				b[i][lane] = limb
+			}
+		}
+	}
+	three := new(big.Int).Mul(p, big.NewInt(3))
+	check := func(what string, b *Block, lane int, want *big.Int) {
+		t.Helper()
+		got := b.integer(lane)
+		if got.Cmp(three) >= 0 || b[0][lane]|b[1][lane]|b[2][lane]|b[3][lane] >= 1<<52 {
+			t.Fatalf("%s: lane %d: %x is too large", what, lane, got)
+		}
+		if sub(got, want).Mod(sub(got, want), p).Sign() != 0 {
+			t.Fatalf("%s: lane %d: %x, want %x", what, lane, got, want)
+		}
+	}
+	for range 2000 {
+		var a, b Points
+		var dx, products, acc Block
+		for _, block := range []*Block{&a.X, &a.Y, &b.X, &b.Y, &dx, &products, &acc} {
+			fill(block)
+		}
+		a0, acc0 := a, acc
+		k.forward(&a, &b, &dx, &products, &acc, 1)
+		for lane := range Lanes {
+			d := sub(b.X.integer(lane), a.X.integer(lane))
+			check("difference", &dx, lane, d)
+			check("product", &acc, lane, mul(acc0.integer(lane), d))
+		}
+		fill(&dx)
+		fill(&products)
+		k.backward(&a, &b, &dx, &products, &acc0, 1)
+		for lane := range Lanes {
+			slope := mul(products.integer(lane), acc0.integer(lane))
+			slope = mul(slope, sub(b.Y.integer(lane), a0.Y.integer(lane)))
+			x := sub(sub(mul(slope, slope), a0.X.integer(lane)), b.X.integer(lane))
+			check("x", &a.X, lane, x)
+			y := sub(mul(slope, sub(a0.X.integer(lane), x)), a0.Y.integer(lane))
+			check("y", &a.Y, lane, y)
+		}
+	}
+}
+
+func BenchmarkAddAll(b *testing.B) { each(b, benchmarkAddAll) }
+
+func benchmarkAddAll(b *testing.B, k Kernel) {
 	r := rand.New(rand.NewPCG(4, 1))
 	const blocks = 128
 	table := points(r, 4096)
@@ -153,13 +261,13 @@ func BenchmarkAddAll(b *testing.B) {
 	})
 	b.Run("forward", func(b *testing.B) {
 		for b.Loop() {
-			forward(&p[0], &q[0], &dx[0], &products[0], &acc, blocks)
+			k.forward(&p[0], &q[0], &dx[0], &products[0], &acc, blocks)
 		}
 		per(b)
 	})
 	b.Run("backward", func(b *testing.B) {
 		for b.Loop() {
-			backward(&p[0], &q[0], &dx[0], &products[0], &acc, blocks)
+			k.backward(&p[0], &q[0], &dx[0], &products[0], &acc, blocks)
 		}
 		per(b)
 	})

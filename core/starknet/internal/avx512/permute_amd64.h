@@ -1,0 +1,56 @@
+	CONSTANTS
+
+	// The input is added together with the constants of the first round.
+	LOAD(A, DI, Z18, Z19, Z20, Z21, Z22)
+	LOAD(B, DI, Z5, Z6, Z7, Z8, Z9)
+	LOAD(C, DI, Z0, Z1, Z2, Z3, Z4)
+	INPUT(0, Z18, Z19, Z20, Z21, Z22)
+	INPUT(320, Z5, Z6, Z7, Z8, Z9)
+	MOVQ $0, CX
+	JMP  constants
+
+round:
+	// The 4th to the 86th round cube c only.
+	LEAQ -4(CX), AX
+	CMPQ AX, $83
+	JB   last
+	STORE(Z0, Z1, Z2, Z3, Z4, C, DI)
+	LOAD(B, DI, Z0, Z1, Z2, Z3, Z4)
+	CUBE
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9)
+	STORE(Z5, Z6, Z7, Z8, Z9, B, DI)
+	VMOVDQA64 Z18, Z0
+	VMOVDQA64 Z19, Z1
+	VMOVDQA64 Z20, Z2
+	VMOVDQA64 Z21, Z3
+	VMOVDQA64 Z22, Z4
+	CUBE
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z18, Z19, Z20, Z21, Z22)
+	LOAD(C, DI, Z0, Z1, Z2, Z3, Z4)
+
+last:
+	CUBE
+	INCQ CX
+	LOAD(B, DI, Z5, Z6, Z7, Z8, Z9)
+	MIX(Z18, Z5, Z15, Z0)
+	MIX(Z19, Z6, Z10, Z1)
+	MIX(Z20, Z7, Z11, Z2)
+	MIX(Z21, Z8, Z12, Z3)
+	MIX(Z22, Z9, Z13, Z4)
+
+constants:
+	ABSORB(80, Z0, Z1, Z2, Z3, Z4)
+	REDUCE(Z0, Z1, Z2, Z3, Z4, Z0, Z1, Z2, Z3, Z4)
+	ABSORB(40, Z5, Z6, Z7, Z8, Z9)
+	REDUCE(Z5, Z6, Z7, Z8, Z9, Z5, Z6, Z7, Z8, Z9)
+	STORE(Z5, Z6, Z7, Z8, Z9, B, DI)
+	ABSORB(0, Z18, Z19, Z20, Z21, Z22)
+	REDUCE(Z18, Z19, Z20, Z21, Z22, Z18, Z19, Z20, Z21, Z22)
+	ADDQ $120, SI
+	CMPQ CX, $91
+	JNE  round
+
+	STORE(Z18, Z19, Z20, Z21, Z22, A, DI)
+	STORE(Z0, Z1, Z2, Z3, Z4, C, DI)
+	VZEROUPPER
+	RET
