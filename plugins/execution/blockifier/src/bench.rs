@@ -55,7 +55,7 @@ pub fn read(mut file: Bytes) -> Result<Recorded, String> {
 
 pub fn command(arguments: &[String]) -> Result<(), String> {
     let (mut file, mut workers, mut sequential, mut chain_id) = (None, cores(), false, "SN_SEPOLIA".to_string());
-    let (mut native, mut rounds_from_stdin) = (false, false);
+    let (mut native, mut published, mut rounds_from_stdin) = (false, false, false);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or(format!("{argument}: a value is missing"));
@@ -63,6 +63,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
             "--workers" => workers = value()?.parse().map_err(|_| "--workers: not a number".to_string())?,
             "--executor" => sequential = value()? == "sequential",
             "--native" => native = true,
+            "--published" => published = true,
             "--rounds-from-stdin" => rounds_from_stdin = true,
             "--chain-id" => chain_id = value()?.clone(),
             flag if flag.starts_with("--") => return Err(format!("{flag}: unknown flag")),
@@ -76,7 +77,8 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
     let workers = workers.max(1);
     let engine = match native {
         true => {
-            Engine::start(engine_settings(native::default_cache().ok_or("--native: neither HOME nor XDG_CACHE_HOME")?))?
+            let cache = native::default_cache().ok_or("--native: neither HOME nor XDG_CACHE_HOME")?;
+            Engine::start(native::Settings { published, ..engine_settings(cache) })?
         }
         false => Engine::off(),
     };
@@ -118,6 +120,7 @@ pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
         most: config.native_cache_size << 20,
         seconds: Duration::from_secs(config.native_seconds),
         wait: true,
+        published: false,
     }
 }
 

@@ -10,6 +10,8 @@ mod cache;
 mod make;
 #[cfg(feature = "native")]
 mod queue;
+#[cfg(feature = "native")]
+mod runtime;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub seconds: Duration,
     /// Compile before the first use instead of in the background.
     pub wait: bool,
+    /// Cairo Native's own functions for curves and hashes instead of ours: what is published, to be measured against.
+    pub published: bool,
 }
 
 /// Loaded classes by what runs them.

@@ -14,7 +14,7 @@ use ordo_sdk::{logging, v1};
 use starknet_api::core::ClassHash;
 
 use super::cache::Cache;
-use super::{make, shown, Counts, Settings, Slot};
+use super::{make, runtime, shown, Counts, Settings, Slot};
 use crate::child::{self, Limits};
 use crate::threads::Threads;
 
@@ -134,6 +134,9 @@ impl Inner {
         begun: Option<Instant>,
     ) {
         self.counts.native.fetch_add(1, Ordering::Relaxed);
+        if !self.settings.published {
+            runtime::install(&executor);
+        }
         let how = begun
             .map_or("found on disk".to_string(), |begun| format!("compiled in {:.1} s", begun.elapsed().as_secs_f64()));
         for (vm, slot) in waiting {

@@ -1,0 +1,64 @@
+//! What machine code calls for elliptic curves and Pedersen hashes, served by faster functions than Cairo Native's own.
+//!
+//! A compiled class holds a pointer for each function of the run-time library, which Cairo Native fills in when the class is
+//! loaded. The ones here are put in their place afterwards, so the crate stays as it was published. They compute the same.
+
+use std::sync::OnceLock;
+
+use cairo_native::executor::AotContractExecutor;
+use ordo_stark_curve::{Curve, Point, Slot, State};
+
+/// The calls come from machine code and bring no context, so this is the one thing that the whole process shares.
+static CURVE: OnceLock<Curve> = OnceLock::new();
+
+fn curve() -> &'static Curve {
+    CURVE.get_or_init(Curve::new)
+}
+
+/// Puts our functions into a class that was just loaded.
+pub fn install(class: &AotContractExecutor) {
+    let functions = [
+        ("cairo_native__libfunc__ec__ec_point_from_x_nz", point_from_x as *const ()),
+        ("cairo_native__libfunc__ec__ec_state_add_mul", state_add_mul as *const ()),
+        ("cairo_native__libfunc__ec__ec_state_add", state_add as *const ()),
+        ("cairo_native__libfunc__ec__ec_state_try_finalize_nz", state_finalize as *const ()),
+        ("cairo_native__libfunc__pedersen", pedersen as *const ()),
+    ];
+    for (name, function) in functions {
+        // A class has the pointers of what it calls.
+        if let Some(place) = class.find_symbol_ptr(name) {
+            // SAFETY: the symbol is a global of the class that holds a function pointer, written by Cairo Native in the
+            // same way; the function has the signature of the one that was there.
+            unsafe { place.cast::<*const ()>().write(function) };
+        }
+    }
+}
+
+extern "C" fn point_from_x(point: &mut Point) -> bool {
+    match curve().y_of(&point[0]) {
+        Some(y) => {
+            point[1] = y;
+            true
+        }
+        None => false,
+    }
+}
+
+extern "C" fn state_add_mul(state: &mut State, scalar: &Slot, point: &Point) {
+    curve().add_multiple(state, scalar, point);
+}
+
+extern "C" fn state_add(state: &mut State, point: &Point) {
+    curve().add(state, point);
+}
+
+extern "C" fn state_finalize(point: &mut Point, state: &State) -> bool {
+    let sum = curve().finish(state);
+    // The caller reads the point in any case.
+    *point = sum.unwrap_or_default();
+    sum.is_some()
+}
+
+extern "C" fn pedersen(hash: &mut Slot, left: &Slot, right: &Slot) {
+    *hash = curve().pedersen(left, right);
+}
