@@ -3,7 +3,7 @@
 // The hash is the abscissa of S + a_low*P0 + a_high*P1 + b_low*P2 + b_high*P3. Multiples of the points come from tables of
 // 12-bit windows (11 MB, built at the first use). One pair sums them in Jacobian coordinates; many pairs sum in affine
 // coordinates, all lanes in step, so that each step needs one inversion for the whole batch: several times cheaper per hash,
-// and ten to thirty times where the processor has AVX-512 (see internal/avx512).
+// and by far where the processor has AVX-512 (see internal/avx512).
 package pedersen
 
 import (

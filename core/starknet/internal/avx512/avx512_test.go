@@ -206,13 +206,14 @@ func testExtremes(t *testing.T, k Kernel) {
 			t.Fatalf("%s: lane %d: %x, want %x", what, lane, got, want)
 		}
 	}
+	one := fp.One()
 	for range 2000 {
 		var a, b Points
 		var dx, products, acc Block
 		for _, block := range []*Block{&a.X, &a.Y, &b.X, &b.Y, &dx, &products, &acc} {
 			fill(block)
 		}
-		a0, acc0 := a, acc
+		acc0 := acc
 		k.forward(&a, &b, &dx, &products, &acc, 1)
 		for lane := range Lanes {
 			d := sub(b.X.integer(lane), a.X.integer(lane))
@@ -221,6 +222,14 @@ func testExtremes(t *testing.T, k Kernel) {
 		}
 		fill(&dx)
 		fill(&products)
+		for lane := range Lanes / 2 { // the slope is then b.Y, for a square of limbs near their bounds
+			products.Set(lane, &one)
+			acc0.Set(lane, &one)
+			for i := range a.Y {
+				a.Y[i][lane] = 0
+			}
+		}
+		a0 := a
 		k.backward(&a, &b, &dx, &products, &acc0, 1)
 		for lane := range Lanes {
 			slope := mul(products.integer(lane), acc0.integer(lane))

@@ -1,8 +1,8 @@
 // CUBE multiplies A twice by itself; the result is not carried.
 #define CUBE \
-	MUL(Z0, Z1, Z2, Z3, Z4);                                 \
-	CARRY(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9);      \
-	MUL(Z5, Z6, Z7, Z8, Z9)
+	SQUARE;                                              \
+	CARRY(Z15, Z10, Z11, Z12, Z13, Z5, Z6, Z7, Z8, Z9);  \
+	AGAIN(Z5, Z6, Z7, Z8, Z9)
 
 // ABSORB adds a constant, at k, to the limbs of a number.
 #define ABSORB(k, r0, r1, r2, r3, r4) \

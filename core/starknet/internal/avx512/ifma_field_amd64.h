@@ -57,3 +57,6 @@
 	STEP(b2, Z12, Z13, Z14, Z15, Z10, Z11); \
 	STEP(b3, Z13, Z14, Z15, Z10, Z11, Z12); \
 	STEP(b4, Z14, Z15, Z10, Z11, Z12, Z13)
+
+#define SQUARE MUL(Z0, Z1, Z2, Z3, Z4)
+#define AGAIN(b0, b1, b2, b3, b4) MUL(b0, b1, b2, b3, b4)

@@ -1,5 +1,6 @@
-// Eight field elements at a time, radix 2^52: what all kernels have in common. A kernel brings its multiplication, MUL, and
-// says how its constants are read: AND_CONST, ADD_CONST. The prime is 1 + 17*2^192 + 2^251; its limbs are 1, 0, 0, 17*2^36
+// Eight field elements at a time, radix 2^52: what all kernels have in common. A kernel says how its
+// constants are read, AND_CONST and ADD_CONST, and brings MUL; SQUARE, which multiplies A, in Z0..Z4, by itself, and may
+// leave anything in Z5..Z9; and AGAIN, which multiplies the same A as the SQUARE before it. The prime is 1 + 17*2^192 + 2^251; its limbs are 1, 0, 0, 17*2^36
 // and 2^43.
 
 #define MASK52 Z31 // kept all along
