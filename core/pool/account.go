@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -13,22 +14,25 @@ type account struct {
 	staged    uint64   // the nonce that may be taken next
 	end       uint64   // first nonce at or after committed that is missing here
 	chain     []*Entry // by nonce
+	bytes     int      // of the chain
 	ready     *Entry   // the one in the heap, if any
 	gapBytes  int      // of entries beyond end
 	gapped    *gap     // place in the list of accounts with a gap
 	settled   uint64   // last height that touched it
 }
 
+// index is the place of a nonce in the chain. What lies in [committed, end) is all there, so its place follows from the
+// nonce; only beyond a gap entries have to be looked at, and each look goes to another place of the memory.
 func (a *account) index(nonce uint64) (int, bool) {
-	return slices.BinarySearchFunc(a.chain, nonce, func(e *Entry, n uint64) int {
-		switch {
-		case e.Nonce < n:
-			return -1
-		case e.Nonce > n:
-			return 1
-		}
-		return 0
-	})
+	switch {
+	case nonce < a.committed:
+		return 0, false
+	case nonce < a.end:
+		return int(nonce - a.committed), true
+	}
+	base := int(a.end - a.committed)
+	i, ok := slices.BinarySearchFunc(a.chain[base:], nonce, func(e *Entry, n uint64) int { return cmp.Compare(e.Nonce, n) })
+	return base + i, ok
 }
 
 func (a *account) find(nonce uint64) *Entry {
@@ -41,6 +45,7 @@ func (a *account) find(nonce uint64) *Entry {
 func (a *account) insert(e *Entry) {
 	i, _ := a.index(e.Nonce)
 	a.chain = slices.Insert(a.chain, i, e)
+	a.bytes += e.Size
 	a.extend()
 }
 
@@ -50,19 +55,12 @@ func (a *account) remove(e *Entry) {
 		return
 	}
 	a.chain = slices.Delete(a.chain, i, i+1)
+	a.bytes -= e.Size
 	if e.Nonce < a.end {
 		a.end = max(e.Nonce, a.committed)
 		a.staged = min(a.staged, a.end)
 		a.extend()
 	}
-}
-
-// size is the sum of what the account has here.
-func (a *account) size() (bytes int) {
-	for _, e := range a.chain {
-		bytes += e.Size
-	}
-	return bytes
 }
 
 // extend moves end over what is there.
@@ -97,23 +95,29 @@ func (p *Pool) restage(a *account) {
 	}
 }
 
-// advance moves the account's nonce; what is below it can never run.
-func (p *Pool) advance(a *account, nonce uint64) (dropped []Dropped) {
+// advance moves the account's nonce and returns what is below it: that can never run.
+func (p *Pool) advance(a *account, nonce uint64) (stale []*Entry) {
 	if nonce <= a.committed {
 		return nil
 	}
+	n, _ := a.index(nonce)
 	a.committed = nonce
-	stale, _ := a.index(nonce)
-	for _, e := range a.chain[:stale] {
+	for _, e := range a.chain[:n] {
 		p.unlink(e)
-		dropped = append(dropped, Dropped{e.Hash, fmt.Errorf("%w: account nonce is %d", ErrNonceTooOld, nonce)})
+		a.bytes -= e.Size
 	}
-	a.chain = slices.Delete(a.chain, 0, stale)
+	stale = slices.Clone(a.chain[:n])
+	clear(a.chain[:n]) // the array stays, and would keep them
+	a.chain = a.chain[n:]
 	a.end = max(a.end, nonce)
 	a.extend()
 	p.regap(a)
 	p.restage(a)
-	return dropped
+	return stale
+}
+
+func tooOld(e *Entry) Dropped {
+	return Dropped{e.Hash, fmt.Errorf("%w: account nonce is %d", ErrNonceTooOld, e.account.committed)}
 }
 
 // forget drops an account that holds nothing, unless a recent block moved its nonce: a stale nonce from the caller could

@@ -100,9 +100,9 @@ func (p *Pool) Settle(height uint64, included []Key, refused []Refused, nonces m
 		}
 		touched = append(touched, a)
 		a.settled = height + 1
-		for _, d := range p.advance(a, nonce) {
-			if !within[d.Hash] {
-				dropped = append(dropped, d)
+		for _, e := range p.advance(a, nonce) {
+			if !within[e.Hash] {
+				dropped = append(dropped, tooOld(e))
 			}
 		}
 	}

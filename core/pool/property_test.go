@@ -26,7 +26,7 @@ func invariants(p *Pool) error {
 		size += e.Size
 		if e.lease != 0 {
 			leased++
-			if e.slot >= 0 || !slices.Contains(p.leases[e.lease], e) {
+			if e.stamp != 0 || !slices.Contains(p.leases[e.lease], e) {
 				return fmt.Errorf("%s: leased but ready, or not in its lease", name(e.Hash))
 			}
 		}
@@ -34,7 +34,7 @@ func invariants(p *Pool) error {
 			return fmt.Errorf("%s: not in the chain of its account", name(e.Hash))
 		}
 		should := e.lease == 0 && e.scored && (e.account == nil || e.Nonce == e.account.staged)
-		if should != (e.slot >= 0) {
+		if should != (e.stamp != 0) {
 			return fmt.Errorf("%s: ready should be %v: %s", name(e.Hash), should, p.State(e))
 		}
 		if !e.scored && !e.queued {
@@ -48,8 +48,9 @@ func invariants(p *Pool) error {
 		if len(a.chain) == 0 && a.settled == 0 {
 			return fmt.Errorf("%s: kept for nothing", name(a.address))
 		}
-		beyond := 0
+		beyond, whole := 0, 0
 		for i, e := range a.chain {
+			whole += e.Size
 			if i > 0 && a.chain[i-1].Nonce >= e.Nonce || e.Nonce < a.committed {
 				return fmt.Errorf("%s: chain out of order or stale at nonce %d", name(a.address), e.Nonce)
 			}
@@ -59,6 +60,9 @@ func invariants(p *Pool) error {
 			if e.Nonce > a.end {
 				beyond += e.Size
 			}
+		}
+		if whole != a.bytes {
+			return fmt.Errorf("%s: %d bytes, counted %d", name(a.address), whole, a.bytes)
 		}
 		if a.find(a.end) != nil {
 			return fmt.Errorf("%s: end %d is not missing", name(a.address), a.end)
@@ -73,18 +77,26 @@ func invariants(p *Pool) error {
 		}
 		gapped += beyond
 	}
-	for i, e := range p.ready {
-		ready++
-		if e.slot != i || i > 0 && before(e, p.ready[(i-1)/2]) {
-			return fmt.Errorf("%s: heap order broken", name(e.Hash))
+	for i := range p.ready.items {
+		at := &p.ready.items[i]
+		if at.entry.stamp == at.stamp {
+			if ready++; *at != itemOf(at.entry) {
+				return fmt.Errorf("%s: ready with an old score", name(at.entry.Hash))
+			}
 		}
+		if i > 0 && at.before(&p.ready.items[(i-1)/ways]) {
+			return fmt.Errorf("%s: heap order broken", name(at.entry.Hash))
+		}
+	}
+	if ready != p.Ready() || 2*p.ready.stale > len(p.ready.items) {
+		return fmt.Errorf("%d ready, counted %d; %d of %d stale", ready, p.Ready(), p.ready.stale, len(p.ready.items))
 	}
 	if size != p.bytes || leased != p.leased || gapped != p.gaps.bytes || count != len(p.txs) {
 		return fmt.Errorf("counters: bytes %d/%d, leased %d/%d, gaps %d/%d, len %d/%d", size, p.bytes, leased, p.leased, gapped, p.gaps.bytes, count, len(p.txs))
 	}
 	for _, a := range p.accounts {
-		if len(a.chain) > 1 && a.size() > p.options.AccountBytes {
-			return fmt.Errorf("%s: %d bytes, its share is %d", name(a.address), a.size(), p.options.AccountBytes)
+		if len(a.chain) > 1 && a.bytes > p.options.AccountBytes {
+			return fmt.Errorf("%s: %d bytes, its share is %d", name(a.address), a.bytes, p.options.AccountBytes)
 		}
 	}
 	if p.bytes > p.options.MaxBytes {

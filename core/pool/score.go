@@ -83,7 +83,9 @@ func (p *Pool) rank(s Score, fallback bool) {
 	case !first:
 		p.ready.fix(e)
 	case e.account != nil:
-		p.restage(e.account)
+		if e.Nonce == e.account.staged {
+			p.restage(e.account)
+		}
 	case e.lease == 0:
 		p.ready.push(e)
 	}

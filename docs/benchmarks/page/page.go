@@ -307,15 +307,15 @@ func (p *page) growth() error {
 		p.plot("growth-blocks", "time of a block by its size")
 	}
 	if len(g.Pool) > 0 {
-		p.say("| waiting in the pool | admission us | taking and settling us | heap |\n|---:|---:|---:|---:|\n")
+		p.say("| waiting in the pool | admission us | taking and settling us | the same, each from its own account | | heap |\n|---:|---:|---:|---:|---:|---:|\n")
 		admit, take := series{name: "admission with its rank"}, series{name: "taking and settling"}
 		for _, one := range g.Pool {
-			p.say("| %d | %.2f | %.2f | %.0f MB |\n", one.Waiting, one.Admit, one.Take, one.MB)
+			p.say("| %d | %.2f | %.2f | %.2f | %.2f | %.0f MB |\n", one.Waiting, one.Admit, one.Take, one.AdmitOwn, one.TakeOwn, one.MB)
 			admit.points = append(admit.points, plotter.XY{X: float64(one.Waiting), Y: one.Admit})
 			take.points = append(take.points, plotter.XY{X: float64(one.Waiting), Y: one.Take})
 		}
 		p.say("\n")
-		if err := lines(svg(p.dir, "growth-pool"), "A transaction's way through the pool", "waiting", "microseconds", true, false, []series{admit, take}); err != nil {
+		if err := lines(svg(p.dir, "growth-pool"), "A transaction's way through the pool", "waiting", "microseconds of the processor", true, false, []series{admit, take}); err != nil {
 			return err
 		}
 		p.plot("growth-pool", "cost of admission and taking by what waits")

@@ -139,10 +139,12 @@ type growth struct {
 		PerTx        float64 `json:"us_per_transaction"`
 	} `json:"blocks"`
 	Pool []struct {
-		Waiting int     `json:"waiting"`
-		Admit   float64 `json:"admit_us"`
-		Take    float64 `json:"take_us"`
-		MB      float64 `json:"heap_mb"`
+		Waiting  int     `json:"waiting"`
+		Admit    float64 `json:"admit_us"`
+		Take     float64 `json:"take_us"`
+		AdmitOwn float64 `json:"admit_own_us"`
+		TakeOwn  float64 `json:"take_own_us"`
+		MB       float64 `json:"heap_mb"`
 	} `json:"pool"`
 }
 
