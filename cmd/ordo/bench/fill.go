@@ -23,9 +23,39 @@ import (
 )
 
 const (
-	fillPart = 200_000 // keys in a block: 13 MB of diff
+	fillPart = 100_000 // keys in a block, at most: 6.4 MB of diff
 	hashLag  = 10      // a block names the hash of the one this far back
 )
+
+// fillBlocks is how many blocks bring that many keys. Each brings those of its own range of the key space: the trie is the
+// same in the end, and grows from one side to the other, so that no block touches pages that another has made.
+func fillBlocks(keys int) int { return (keys + fillPart - 1) / fillPart }
+
+// keyDisk is about what a key takes on disk: value, history, its share of the trie, and what is being rewritten.
+const keyDisk = 700
+
+// makeState makes a chain with that many keys in a folder of its own.
+func makeState(ctx context.Context, run loadOptions, dir string, keys int, quiet bool) error {
+	if err := os.RemoveAll(dir); err != nil { // of a run that did not get to its end
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if free, known := freeSpace(dir); known && free < int64(keys)*keyDisk {
+		return fmt.Errorf("it needs about %d MB and %d MB are free in %s: name another folder with --dir, or smaller --sizes", keys*keyDisk>>20, free>>20, filepath.Dir(dir))
+	}
+	bar := newBar(keys, quiet, fmt.Sprintf("state of %d keys: filling", keys))
+	defer bar.Finish()
+	none := func(string, int) error { return nil }
+	if err := run.onOwnNode(ctx, dir, none); err != nil { // genesis
+		return err
+	}
+	return fill(ctx, dir, keys, func(n int) { _ = bar.Set(n) })
+}
+
+// filled chains are marked: with --keep the next run finds them.
+const filledMark = "filled"
 
 // fill gives the fee token of a stopped chain that many holders more, in blocks without transactions that go to the storage
 // plugin as the core would send them. It returns when the root of the last is known.
@@ -78,9 +108,8 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		return nil
 	}
 	height, now := head.Height, uint64(time.Now().Unix())
-	for at := 0; at < keys; at += fillPart {
+	for block := range fillBlocks(keys) {
 		height++
-		n := min(fillPart, keys-at)
 		context := &ordov1.BlockContext{
 			Number: height, Timestamp: now, Sequencer: felt.MustHex(node.DefaultSequencer).Append(nil), StarknetVersion: machine.StarknetVersion,
 			L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
@@ -91,7 +120,7 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 			}
 			context.OldBlockHash = hashes[height-hashLag]
 		}
-		diff := &ordov1.StateDiff{Storage: []*ordov1.ContractStorage{{Address: genesis.STRKAddress().Append(nil), Entries: holders(at, n)}}}
+		diff := &ordov1.StateDiff{Storage: []*ordov1.ContractStorage{{Address: genesis.STRKAddress().Append(nil), Entries: holders(block, keys)}}}
 		header, err := node.Seal(&ordov1.BlockHeader{Context: context}, nil, nil, diff)
 		if err != nil {
 			return err
@@ -110,20 +139,22 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		if err := rooted(height); err != nil {
 			return err
 		}
-		done(at + n)
+		done(min((block+1)*fillPart, keys))
 	}
-	return nil
+	return os.WriteFile(filepath.Join(dir, filledMark), nil, 0o600)
 }
 
-// holders makes entries of storage, ascending by key.
-func holders(from, n int) []byte {
-	list := make([][32]byte, n)
+// holders makes the entries of storage that a block brings, ascending by key: random ones from its range.
+func holders(block, keys int) []byte {
+	list := make([][32]byte, min(fillPart, keys-block*fillPart))
+	low, width := uint64(1)<<48*uint64(block)/uint64(fillBlocks(keys)), uint64(1)<<48/uint64(fillBlocks(keys))
 	for i := range list {
-		list[i] = sha256.Sum256(binary.BigEndian.AppendUint64([]byte("ordo bench growth"), uint64(from+i)))
-		list[i][0] &= 3 // below 2^250
+		list[i] = sha256.Sum256(binary.BigEndian.AppendUint64([]byte("ordo bench growth"), uint64(block*fillPart+i)))
+		top := low + binary.BigEndian.Uint64(list[i][:])%width                                             // of 2^48 ranges
+		binary.BigEndian.PutUint64(list[i][:], top<<10|uint64(binary.BigEndian.Uint16(list[i][30:]))&1023) // below 2^250
 	}
 	slices.SortFunc(list, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
-	out := make([]byte, 0, 64*n)
+	out := make([]byte, 0, 64*len(list))
 	one := felt.One().Bytes()
 	for _, key := range list {
 		out = append(append(out, key[:]...), one[:]...)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -35,8 +34,9 @@ type GrowthReport struct {
 
 // StateSize is a state with the load that ran on it.
 type StateSize struct {
-	Keys       int       `json:"keys"` // that were added to those of genesis
-	FillS      float64   `json:"fill_seconds"`
+	Keys       int       `json:"keys"`          // that were added to those of genesis
+	FillS      float64   `json:"fill_seconds"`  // 0: it was there, from a run with --keep
+	StartS     float64   `json:"start_seconds"` // of a node on it, median
 	DiskMB     float64   `json:"disk_mb"`
 	Median     float64   `json:"tx_per_second"`
 	Rounds     []float64 `json:"rounds"`
@@ -71,6 +71,7 @@ type growthOptions struct {
 	accounts            int
 	native              bool
 	dir                 string
+	keep                bool
 	json                string
 	quiet               bool
 }
@@ -100,6 +101,7 @@ func growthCommand() *cobra.Command {
 	f.IntVar(&o.accounts, "accounts", o.accounts, "accounts of that load")
 	f.BoolVar(&o.native, "native", false, "Cairo Native for the blocks")
 	f.StringVar(&o.dir, "dir", "", "folder for the chains; removed at the end (default: the system's for temporary files)")
+	f.BoolVar(&o.keep, "keep", false, "leave the states in --dir, and go on with those that an earlier run left there")
 	f.StringVar(&o.json, "json", "", "also write the report to this file")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	f.SortFlags = false
@@ -122,6 +124,9 @@ func runGrowth(ctx context.Context, o growthOptions) (*GrowthReport, error) {
 			return nil, errors.New("--sizes, --blocks and --pool must be above 0, or 0 alone to skip")
 		}
 	}
+	if o.keep && o.dir == "" {
+		return nil, errors.New("--keep needs --dir: where the states are to stay")
+	}
 	report := &GrowthReport{Environment: environment()}
 	bar := newBar(-1, o.quiet, "growth")
 	defer bar.Finish()
@@ -141,31 +146,37 @@ func runGrowth(ctx context.Context, o growthOptions) (*GrowthReport, error) {
 
 // measureState fills a chain for each size, then loads them in turn.
 func (r *GrowthReport) measureState(ctx context.Context, o growthOptions, bar *progressbar.ProgressBar) error {
-	dir, remove, err := scratch(o.dir)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	run := defaultLoad()
-	run.Accounts, run.Duration, run.quiet = o.accounts, o.duration, true
-	chain := func(keys int) string { return filepath.Join(dir, strconv.Itoa(keys)) }
-	for _, keys := range o.sizes {
-		bar.Describe(fmt.Sprintf("state of %d keys: filling", keys))
-		begun := time.Now()
-		none := func(string, int) error { return nil }
-		if err := run.onOwnNode(ctx, chain(keys), none); err != nil { // genesis
+	dir := o.dir
+	if !o.keep {
+		made, remove, err := scratch(o.dir)
+		if err != nil {
 			return err
 		}
-		if err := fill(ctx, chain(keys), keys, func(n int) { _ = bar.Set(n) }); err != nil {
-			return fmt.Errorf("state of %d keys: %w", keys, err)
-		}
-		r.State = append(r.State, StateSize{Keys: keys, FillS: time.Since(begun).Seconds()})
+		defer remove()
+		dir = made
 	}
-	for range o.rounds {
+	run := defaultLoad()
+	run.Accounts, run.Duration, run.quiet = o.accounts, o.duration, true
+	chain := func(keys int) string { return filepath.Join(dir, fmt.Sprintf("state-%d", keys)) }
+	for _, keys := range o.sizes {
+		s := StateSize{Keys: keys}
+		if _, err := os.Stat(filepath.Join(chain(keys), filledMark)); err != nil {
+			begun := time.Now()
+			if err := makeState(ctx, run, chain(keys), keys, o.quiet); err != nil {
+				return fmt.Errorf("state of %d keys: %w", keys, err)
+			}
+			s.FillS = time.Since(begun).Seconds()
+		}
+		r.State = append(r.State, s)
+	}
+	starts := make([][]float64, len(o.sizes))
+	for round := range o.rounds {
 		for i, keys := range o.sizes {
-			bar.Describe(fmt.Sprintf("state of %d keys: load", keys))
+			bar.Describe(fmt.Sprintf("state of %d keys: load, round %d of %d", keys, round+1, o.rounds))
 			s := &r.State[i]
+			begun := time.Now()
 			one := func(url string, pid int) error {
+				starts[i] = append(starts[i], time.Since(begun).Seconds())
 				report, err := runOn(ctx, run, url, pid)
 				if err != nil {
 					return err
@@ -185,7 +196,7 @@ func (r *GrowthReport) measureState(ctx context.Context, o growthOptions, bar *p
 		}
 	}
 	for i := range r.State {
-		r.State[i].Median = median(slices.Clone(r.State[i].Rounds))
+		r.State[i].Median, r.State[i].StartS = median(slices.Clone(r.State[i].Rounds)), median(starts[i])
 	}
 	return nil
 }
@@ -211,7 +222,8 @@ func diskUse(dir string) (n int64) {
 // Print writes a report for people.
 func (r *GrowthReport) Print(out io.Writer) {
 	for _, s := range r.State {
-		fmt.Fprintf(out, "state of %9d more keys: %6.0f tx/s, accepted p99 %6.0f ms, storage %.3f ms/tx and %.0f MB, disk %.0f MB\n", s.Keys, s.Median, s.AcceptP99, s.StorageCPU, s.StorageMB, s.DiskMB)
+		fmt.Fprintf(out, "state of %9d more keys: %6.0f tx/s, accepted p99 %6.0f ms, storage %.3f ms/tx and %.0f MB, disk %.0f MB, made in %.0f s, started in %.2f s\n",
+			s.Keys, s.Median, s.AcceptP99, s.StorageCPU, s.StorageMB, s.DiskMB, s.FillS, s.StartS)
 	}
 	for _, b := range r.Blocks {
 		fmt.Fprintf(out, "block of %6d: execution %9.1f ms, commitments %8.1f ms: %6.0f us for each transaction\n", b.Transactions, b.Execute, b.Seal, b.PerTx)

@@ -8,11 +8,13 @@ import (
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
 
-// TestHolders: ascending, without repeats, felts that a key may be, and other ones in each block.
+// TestHolders: ascending over all blocks, without repeats, felts that a key may be.
 func TestHolders(t *testing.T) {
 	seen := map[string]bool{}
-	for _, part := range [][]byte{holders(0, 500), holders(500, 500)} {
-		var before []byte
+	var before []byte
+	const keys = 2*fillPart + 1000
+	for block := range fillBlocks(keys) {
+		part := holders(block, keys)
 		for at := 0; at < len(part); at += 64 {
 			key := part[at : at+32]
 			if bytes.Compare(before, key) >= 0 || seen[string(key)] {
@@ -24,7 +26,7 @@ func TestHolders(t *testing.T) {
 			before, seen[string(key)] = key, true
 		}
 	}
-	if len(seen) != 1000 {
+	if len(seen) != keys {
 		t.Errorf("%d keys", len(seen))
 	}
 }

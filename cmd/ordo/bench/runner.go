@@ -161,8 +161,8 @@ type bare struct {
 	path string
 }
 
-func startBare(ctx context.Context, path, file string, o options) (*bare, error) {
-	args := []string{"bench", file, "--workers", strconv.Itoa(o.workers), "--chain-id", chainID, "--rounds-from-stdin"}
+func startBare(ctx context.Context, path, file string, o options, more ...string) (*bare, error) {
+	args := append([]string{"bench", file, "--workers", strconv.Itoa(o.workers), "--chain-id", chainID, "--rounds-from-stdin"}, more...)
 	if o.native {
 		args = append(args, "--native")
 	}

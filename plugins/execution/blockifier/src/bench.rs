@@ -21,6 +21,7 @@ use ordo_sdk::v1;
 use ordo_sdk::v1::build_request::{Open, Step};
 use serde_json::json;
 
+use crate::arithmetic;
 use crate::attempt::Counters;
 use crate::classes;
 use crate::config::{cores, Config};
@@ -70,6 +71,9 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
             path => file = Some(path.to_string()),
         }
     }
+    if !published {
+        arithmetic::install();
+    }
     let file = file.ok_or("bench: a file is missing")?;
     let bytes = std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?;
     let recorded = read(Bytes::from(bytes)).map_err(|error| format!("{file}: {error}"))?;
@@ -78,7 +82,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
     let engine = match native {
         true => {
             let cache = native::default_cache().ok_or("--native: neither HOME nor XDG_CACHE_HOME")?;
-            Engine::start(native::Settings { published, ..engine_settings(cache) })?
+            Engine::start(engine_settings(cache))?
         }
         false => Engine::off(),
     };
@@ -120,7 +124,6 @@ pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
         most: config.native_cache_size << 20,
         seconds: Duration::from_secs(config.native_seconds),
         wait: true,
-        published: false,
     }
 }
 

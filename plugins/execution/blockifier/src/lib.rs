@@ -11,8 +11,10 @@
 //! | [`compiler`], [`child`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
 //! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
+//! | [`arithmetic`] | faster functions in the place of published ones |
 //! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
 
+pub mod arithmetic;
 pub mod attempt;
 pub mod bench;
 pub mod child;

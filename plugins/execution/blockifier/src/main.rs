@@ -8,6 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.is_empty() {
+        ordo_execution_blockifier::arithmetic::install();
         return ordo_sdk::serve(ordo_execution_blockifier::service::routes);
     }
     match ordo_execution_blockifier::command::run(&arguments) {

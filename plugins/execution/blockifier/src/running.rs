@@ -79,7 +79,6 @@ fn engine(config: &Config, program: PathBuf, notes: &mut Vec<Diagnostic>) -> Res
                 most: config.native_cache_size << 20,
                 seconds: Duration::from_secs(config.native_seconds),
                 wait: config.native == Native::Wait,
-                published: false,
             })
         });
     match started {

@@ -1,12 +1,13 @@
 //! The gRPC service: who may call when, and which thread does it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ordo_sdk::v1::build_request::Step;
 use ordo_sdk::v1::execution_server::{Execution, ExecutionServer};
 use ordo_sdk::v1::plugin_server::{Plugin, PluginServer};
+use ordo_sdk::v1::validate_response::Verdict;
 use ordo_sdk::v1::{
     ApplyRequest, ApplyResponse, BuildRequest, BuildResponse, CompileRequest, CompileResponse, ConfigureRequest,
     ConfigureResponse, DescribeRequest, DescribeResponse, DrainRequest, DrainResponse, Stage, ValidateRequest,
@@ -165,22 +166,35 @@ impl Execution for Service {
         let block = Arc::new(validate::block(&running.chain, &context).map_err(malformed("validate"))?);
         let snapshot = running.snapshot()?;
         let gone = Gone(Stop::default());
-        let mut waiting = Vec::with_capacity(request.items.len());
-        for item in request.items {
-            let (snapshot, block) = (snapshot.clone(), block.clone());
+        let (items, next) = (Arc::new(request.items), Arc::new(AtomicUsize::new(0)));
+        let mut waiting = Vec::new();
+        for _ in 0..items.len().min(running.config.view_workers) {
+            let (snapshot, block, items, next) = (snapshot.clone(), block.clone(), items.clone(), next.clone());
             let (threads, stop) = (running.validators.clone(), gone.0.clone());
             waiting.push(tokio::spawn(async move {
-                threads.run(move || validate::verdict(&snapshot, &block, &item, stop)).await
+                // Each thread takes one after the other: passing each to a thread would cost as much as some validations.
+                threads
+                    .run(move || {
+                        let mut verdicts = Vec::new();
+                        loop {
+                            let index = next.fetch_add(1, Ordering::Relaxed);
+                            let Some(item) = items.get(index) else { return Ok(verdicts) };
+                            verdicts.push((index, validate::verdict(&snapshot, &block, item, stop.clone())?));
+                        }
+                    })
+                    .await
             }));
         }
-        let mut verdicts = Vec::with_capacity(waiting.len());
-        for verdict in waiting {
-            let verdict = verdict
+        let mut verdicts = vec![Verdict::default(); items.len()];
+        for part in waiting {
+            let part: Vec<(usize, Verdict)> = part
                 .await
                 .map_err(|error| Status::internal(format!("validate: {error}")))?
                 .map_err(|panicked| Status::internal(format!("validate: panicked: {}", panicked.0)))?
-                .map_err(|cause| Status::unavailable(format!("validate: {cause}")))?;
-            verdicts.push(verdict);
+                .map_err(|cause: String| Status::unavailable(format!("validate: {cause}")))?;
+            for (index, verdict) in part {
+                verdicts[index] = verdict;
+            }
         }
         Ok(Response::new(ValidateResponse { verdicts }))
     }

@@ -9,10 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::*;
-use ordo_execution_blockifier::classes;
 use ordo_execution_blockifier::config::Executor;
+use ordo_execution_blockifier::felts::{felts, wire_list};
 use ordo_execution_blockifier::native::{Engine, Settings};
+use ordo_execution_blockifier::stop::Stop;
+use ordo_execution_blockifier::{arithmetic, classes, validate};
 use ordo_sdk::v1;
+use starknet_types_core::felt::Felt;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ordo-execution-blockifier");
 
@@ -26,8 +29,9 @@ fn settings(cache: &Path) -> Settings {
     }
 }
 
-/// A cache that outlives the run: the token takes a while to compile.
+/// As the plugin has it, with a cache that outlives the run: the token takes a while to compile.
 fn kept() -> Engine {
+    arithmetic::install();
     Engine::start(settings(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("native"))).unwrap()
 }
 
@@ -83,6 +87,46 @@ fn machine_code_gives_the_block_of_the_virtual_machine() {
     let counters = &native.pool.counters;
     assert!(counters.native.load(Ordering::Relaxed) > 4 * 100);
     assert_eq!(counters.vm.load(Ordering::Relaxed), 0);
+}
+
+/// The virtual machine checks a signature by the proof system's rules; machine code by our arithmetic.
+#[test]
+fn signatures_are_judged_as_by_the_virtual_machine() {
+    let (vm, native) = (World::new(3), World::on(3, kept()));
+    let order = felt("0x800000000000010ffffffffffffffffb781126dcae7b2321e66a241adc64d2f");
+    let mut list = Vec::new();
+    let mut senders: Vec<Account> = (0..3).map(account).collect();
+    for round in 0..4u64 {
+        let sender = &mut senders[round as usize % 3];
+        let good = sender.transfer(Felt::from(0x77 + round), 1);
+        sender.nonce -= 1;
+        let [r, s]: [Felt; 2] = felts("signature", &good.signature).unwrap().try_into().unwrap();
+        let mut numbers = vec![r, s, -r, -s, order - r, order - s, order, order + Felt::ONE, order - Felt::ONE];
+        numbers.extend([0u64, 1, 2, 3, 5, 7].map(Felt::from));
+        numbers.extend([-Felt::ONE, r + Felt::ONE, s + Felt::ONE, Felt::TWO.pow(251u128), Felt::TWO.pow(128u128)]);
+        for r in &numbers {
+            for s in numbers.iter().step_by(1 + round as usize) {
+                let mut other = good.clone();
+                other.signature = wire_list(&[*r, *s]);
+                list.push(other);
+            }
+        }
+    }
+    let verdicts = |world: &World| {
+        let block = validate::block(&world.chain, &context(1)).unwrap();
+        let one = |transaction: &v1::Transaction| {
+            let item = v1::validate_request::Item { transaction: Some(transaction.clone()), ..Default::default() };
+            validate::verdict(&world.snapshot(), &block, &item, Stop::default()).unwrap()
+        };
+        big_stack(|| list.iter().map(one).collect::<Vec<_>>())
+    };
+    let (expected, found) = (verdicts(&vm), verdicts(&native));
+    let good = expected.iter().filter(|verdict| verdict.refusal == 0).count();
+    assert!(good >= 2 * senders.len(), "{good}: with s and with its opposite");
+    assert!(good < expected.len() / 10, "{good} of {}", expected.len());
+    for ((left, right), transaction) in found.iter().zip(&expected).zip(&list) {
+        assert_eq!(left, right, "{:?}", transaction.signature);
+    }
 }
 
 #[test]

@@ -67,11 +67,22 @@ impl Fe {
 
     /// The number below p, lowest byte first.
     pub fn to_bytes(self) -> [u8; 32] {
-        let mut out = [0; 32];
-        for (part, limb) in out.chunks_exact_mut(8).zip(self.canonical()) {
-            part.copy_from_slice(&limb.to_le_bytes());
-        }
-        out
+        bytes(self.canonical())
+    }
+
+    /// From Montgomery form with R = 2^256, the lowest limb first, below 2 p.
+    pub fn from_montgomery(limbs: [u64; 4]) -> Fe {
+        Fe(limbs)
+    }
+
+    /// In Montgomery form, below p.
+    pub fn to_montgomery(self) -> [u64; 4] {
+        self.normal().0
+    }
+
+    /// The bytes of the Montgomery form below p: equal for equal elements, and cheap.
+    pub fn normal_bytes(self) -> [u8; 32] {
+        bytes(self.to_montgomery())
     }
 
     pub fn from_u64(value: u64) -> Fe {
@@ -225,7 +236,15 @@ pub fn invert_all(list: &mut [Fe]) {
     }
 }
 
-pub fn limbs(bytes: &[u8; 32]) -> [u64; 4] {
+fn bytes(limbs: [u64; 4]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (part, limb) in out.chunks_exact_mut(8).zip(limbs) {
+        part.copy_from_slice(&limb.to_le_bytes());
+    }
+    out
+}
+
+fn limbs(bytes: &[u8; 32]) -> [u64; 4] {
     let mut limbs = [0; 4];
     for (limb, part) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
         *limb = u64::from_le_bytes(part.try_into().expect("eight bytes"));

@@ -14,7 +14,7 @@ mod point;
 mod recent;
 mod root;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use comb::Comb;
 use field::{scalar, Fe, ONE, ZERO};
@@ -47,7 +47,7 @@ pub struct Curve {
     root_of: Recent<Slot, Option<Slot>>,
     multiples: Recent<[u8; 96], Affine>,
     pedersen: Pedersen,
-    hashes: Recent<[u8; 64], Slot>,
+    hashes: Recent<[u8; 64], Fe>,
     combs: Recent<[u8; 64], Arc<Comb>>,
     seen: Recent<[u8; 64], u8>,
 }
@@ -111,15 +111,19 @@ impl Curve {
     }
 
     /// The Pedersen hash. A map of a contract hashes the same key for each read and each write.
-    pub fn pedersen(&self, left: &Slot, right: &Slot) -> Slot {
-        let (left, right) = (clean(left), clean(right));
-        let key = joined([&left, &right]);
+    pub fn pedersen(&self, left: &Fe, right: &Fe) -> Fe {
+        let key = joined([&left.normal_bytes(), &right.normal_bytes()]);
         if let Some(known) = self.hashes.get(&key) {
             return known;
         }
-        let hash = self.pedersen.hash(&scalar(&left), &scalar(&right)).to_bytes();
+        let hash = self.pedersen.hash(&left.canonical(), &right.canonical()).normal();
         self.hashes.put(key, hash);
         hash
+    }
+
+    /// The same between slots.
+    pub fn pedersen_slots(&self, left: &Slot, right: &Slot) -> Slot {
+        self.pedersen(&Fe::from_bytes(&clean(left)), &Fe::from_bytes(&clean(right))).to_bytes()
     }
 
     fn multiple(&self, k: &Slot, point: &Point) -> Option<Affine> {
@@ -163,6 +167,14 @@ impl Default for Curve {
     fn default() -> Self {
         Self::new()
     }
+}
+
+static SHARED: OnceLock<Curve> = OnceLock::new();
+
+/// The curve of this process. It is shared because those who ask bring no context: machine code of contracts, and the hash
+/// function of a published crate.
+pub fn shared() -> &'static Curve {
+    SHARED.get_or_init(Curve::new)
 }
 
 fn clean(slot: &Slot) -> Slot {

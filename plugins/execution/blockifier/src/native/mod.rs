@@ -46,8 +46,6 @@ pub struct Settings {
     pub seconds: Duration,
     /// Compile before the first use instead of in the background.
     pub wait: bool,
-    /// Cairo Native's own functions for curves and hashes instead of ours: what is published, to be measured against.
-    pub published: bool,
 }
 
 /// Loaded classes by what runs them.

@@ -134,9 +134,7 @@ impl Inner {
         begun: Option<Instant>,
     ) {
         self.counts.native.fetch_add(1, Ordering::Relaxed);
-        if !self.settings.published {
-            runtime::install(&executor);
-        }
+        runtime::install(&executor);
         let how = begun
             .map_or("found on disk".to_string(), |begun| format!("compiled in {:.1} s", begun.elapsed().as_secs_f64()));
         for (vm, slot) in waiting {

@@ -3,20 +3,16 @@
 //! A compiled class holds a pointer for each function of the run-time library, which Cairo Native fills in when the class is
 //! loaded. The ones here are put in their place afterwards, so the crate stays as it was published. They compute the same.
 
-use std::sync::OnceLock;
-
 use cairo_native::executor::AotContractExecutor;
-use ordo_stark_curve::{Curve, Point, Slot, State};
+use ordo_stark_curve::{shared, Point, Slot, State};
 
-/// The calls come from machine code and bring no context, so this is the one thing that the whole process shares.
-static CURVE: OnceLock<Curve> = OnceLock::new();
-
-fn curve() -> &'static Curve {
-    CURVE.get_or_init(Curve::new)
-}
+use crate::arithmetic;
 
 /// Puts our functions into a class that was just loaded.
 pub fn install(class: &AotContractExecutor) {
+    if !arithmetic::installed() {
+        return;
+    }
     let functions = [
         ("cairo_native__libfunc__ec__ec_point_from_x_nz", point_from_x as *const ()),
         ("cairo_native__libfunc__ec__ec_state_add_mul", state_add_mul as *const ()),
@@ -35,7 +31,7 @@ pub fn install(class: &AotContractExecutor) {
 }
 
 extern "C" fn point_from_x(point: &mut Point) -> bool {
-    match curve().y_of(&point[0]) {
+    match shared().y_of(&point[0]) {
         Some(y) => {
             point[1] = y;
             true
@@ -45,20 +41,20 @@ extern "C" fn point_from_x(point: &mut Point) -> bool {
 }
 
 extern "C" fn state_add_mul(state: &mut State, scalar: &Slot, point: &Point) {
-    curve().add_multiple(state, scalar, point);
+    shared().add_multiple(state, scalar, point);
 }
 
 extern "C" fn state_add(state: &mut State, point: &Point) {
-    curve().add(state, point);
+    shared().add(state, point);
 }
 
 extern "C" fn state_finalize(point: &mut Point, state: &State) -> bool {
-    let sum = curve().finish(state);
+    let sum = shared().finish(state);
     // The caller reads the point in any case.
     *point = sum.unwrap_or_default();
     sum.is_some()
 }
 
 extern "C" fn pedersen(hash: &mut Slot, left: &Slot, right: &Slot) {
-    *hash = curve().pedersen(left, right);
+    *hash = shared().pedersen_slots(left, right);
 }
