@@ -39,7 +39,8 @@ type Config struct {
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string
-	Workers  int // of the executor; 0: one per processor
+	Workers  int    // of the executor; 0: one per processor
+	Native   string // Cairo Native: auto, on, off or wait
 
 	MetricsAddr string // empty: no metrics
 

@@ -230,6 +230,16 @@ func nodeOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(c.Workers) }},
+		{Key: "node.native", Flag: "native", Default: "auto", Value: "auto|on|off|wait",
+			Help: "Cairo Native: auto, where the executor was built with it; on: or the node does not start; off: everything on the Cairo VM; wait: compiled before a class is first used, for measurements",
+			Set: func(c *Config, s string) error {
+				if !slices.Contains([]string{"auto", "on", "off", "wait"}, s) {
+					return fmt.Errorf("%q: choose auto, on, off or wait", s)
+				}
+				c.Native = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.Native }},
 		{Key: "node.metrics_addr", Flag: "metrics-addr", Value: "ADDRESS:PORT",
 			Help: "serve Prometheus metrics at this address under /metrics; empty: do not",
 			Set: func(c *Config, s string) error {

@@ -115,18 +115,20 @@ func (o allOptions) parts() []part {
 		long, short, rounds = 8*time.Second, 5*time.Second, 1
 	}
 	baseline := defaultLoad()
-	baseline.quiet, baseline.Duration, baseline.Token = o.quiet, long, "strk"
+	baseline.quiet, baseline.Duration, baseline.Batch, baseline.Connections = o.quiet, long, 20, 8
 	closed := func(ctx context.Context) (*LoadReport, error) { return runLoad(ctx, baseline) }
 	half := 0.0 // of what the closed model reached
 	return []part{
 		{"exec", func(ctx context.Context) (any, error) {
 			report := &execReport{Environment: environment()}
-			for n := range min(2, runtime.NumCPU()) {
-				r, err := measure(ctx, options{workers: n + 1, transactions: 1000, rounds: rounds, quiet: o.quiet})
-				if err != nil {
-					return nil, err
+			for _, native := range []bool{false, true} {
+				for n := range min(2, runtime.NumCPU()) {
+					r, err := measure(ctx, options{workers: n + 1, transactions: 1000, rounds: rounds, native: native, quiet: o.quiet})
+					if err != nil {
+						return nil, err
+					}
+					report.Runs = append(report.Runs, r)
 				}
-				report.Runs = append(report.Runs, r)
 			}
 			return report, nil
 		}},
@@ -159,17 +161,24 @@ func (o allOptions) parts() []part {
 			if err == nil {
 				half = report.Runs[0].Speed / 2
 			}
-			for _, peer := range o.peers {
+			beside := func(note string, change func(*loadOptions)) {
 				if err != nil {
-					break
+					return
 				}
-				// Where a node makes a block for each transaction, more of them on their way change nothing.
 				run := baseline
-				run.urls, run.Accounts = []string{peer}, 10
+				run.Duration = short
+				change(&run)
 				var other *LoadReport
 				if other, err = runLoad(ctx, run); err == nil {
+					other.Runs[0].Note = note
 					report.Runs = append(report.Runs, other.Runs...)
 				}
+			}
+			beside("one transaction a request", func(run *loadOptions) { run.Batch, run.Connections = 1, 64 })
+			beside("Cairo VM", func(run *loadOptions) { run.nodeArgs = []string{"--native=off"} })
+			for _, peer := range o.peers {
+				// Where a node makes a block for each transaction, more of them on their way change nothing.
+				beside("", func(run *loadOptions) { run.urls, run.Accounts = []string{peer}, 10 })
 			}
 			return report, err
 		}},

@@ -107,9 +107,15 @@ func specs(c config.Config, i Installation) ([]host.Spec, error) {
 		list = append(list, spec)
 		return nil
 	}
-	var execution, consensus map[string]any
-	if c.Execution.Plugin == "blockifier" && c.Workers > 0 {
-		execution = map[string]any{"workers": c.Workers}
+	var consensus map[string]any
+	execution := map[string]any{}
+	if c.Execution.Plugin == "blockifier" {
+		if c.Workers > 0 {
+			execution["workers"] = c.Workers
+		}
+		if c.Native != "" && c.Native != "auto" {
+			execution["native"] = c.Native
+		}
 	}
 	if c.Consensus.Plugin == "solo" {
 		consensus = c.SoloDefaults()

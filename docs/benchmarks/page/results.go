@@ -37,6 +37,7 @@ type usage struct {
 }
 
 type loadRun struct {
+	Note         string      `json:"note"`
 	Target       string      `json:"target"`
 	Kind         string      `json:"kind"`
 	Model        string      `json:"model"`
@@ -74,6 +75,8 @@ type execs struct {
 		Plugin       side    `json:"plugin"`
 		Bare         side    `json:"bare"`
 		Ratio        float64 `json:"ratio"`
+		Published    side    `json:"published"`
+		Gain         float64 `json:"published_ratio"`
 	} `json:"runs"`
 }
 

@@ -74,6 +74,7 @@ func (o *Options) Check() error {
 // Report is what a run found.
 type Report struct {
 	Target       string              `json:"target"`
+	Note         string              `json:"note,omitempty"` // what is special about the node or the run
 	Kind         string              `json:"kind"`
 	Model        string              `json:"model"`
 	Rate         float64             `json:"rate,omitempty"`
