@@ -93,7 +93,7 @@ func growthCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.IntSliceVar(&o.sizes, "sizes", o.sizes, "keys of the state; 10000000 takes about 2 GB of disk and many minutes to make; 0: skip")
+	f.IntSliceVar(&o.sizes, "sizes", o.sizes, "keys of the state; 10000000 takes about 4 GB of disk and ten minutes to make; 0: skip")
 	f.IntSliceVar(&o.blocks, "blocks", o.blocks, "transactions in a block; 0: skip")
 	f.IntSliceVar(&o.pool, "pool", o.pool, "transactions that wait in the pool; 0: skip")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "rounds through the sizes")

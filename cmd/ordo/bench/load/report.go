@@ -37,6 +37,7 @@ func (r *Report) Print(out io.Writer) {
 		fmt.Fprintf(out, "  refused %d times: %s\n", r.Refused[what], what)
 	}
 	list := append(slices.Clone(r.Processes), process.Usage{Name: "this tool", CPU: r.ToolCPU})
+	var all process.Usage
 	for _, p := range list {
 		each := ""
 		if r.Accepted > 0 {
@@ -44,8 +45,12 @@ func (r *Report) Print(out io.Writer) {
 		}
 		memory := ""
 		if p.RSS > 0 {
-			memory = fmt.Sprintf(", %.0f MB, at most %.0f MB", p.RSS, p.PeakRSS)
+			memory = fmt.Sprintf(", %.0f MB with %.0f MB of files, at most %.0f MB", p.RSS, p.Files, p.PeakRSS)
+			all.RSS, all.Files = all.RSS+p.RSS, all.Files+p.Files
 		}
 		fmt.Fprintf(out, "  %-28s %7.2f s of processor%s%s\n", p.Name, p.CPU, each, memory)
+	}
+	if all.RSS > 0 {
+		fmt.Fprintf(out, "  memory of all at the end: %.0f MB with %.0f MB of files, which the kernel takes back when it needs the room\n", all.RSS, all.Files)
 	}
 }

@@ -21,6 +21,7 @@ type Usage struct {
 	Name    string  `json:"name"`
 	CPU     float64 `json:"cpu_seconds"`
 	RSS     float64 `json:"rss_mb"`      // at the end
+	Files   float64 `json:"file_mb"`     // of RSS, pages of files, its program among them: the kernel takes them back when it needs the room
 	PeakRSS float64 `json:"peak_rss_mb"` // of the samples
 }
 
@@ -91,10 +92,23 @@ func (w *Watcher) sample() error {
 			w.last[pid] = u
 		}
 		u.Name = name(w.root, pid, s.name)
-		u.CPU, u.RSS = s.cpu, float64(s.pages*uint64(os.Getpagesize()))/(1<<20)
+		u.CPU, u.RSS, u.Files = s.cpu, megabytes(s.pages), megabytes(filePages(w.root, pid))
 		u.PeakRSS = max(u.PeakRSS, u.RSS)
 	}
 	return nil
+}
+
+func megabytes(pages uint64) float64 { return float64(pages*uint64(os.Getpagesize())) / (1 << 20) }
+
+// filePages are those of files and of shared memory among the resident ones; 0 where that is not known.
+func filePages(root string, pid int) uint64 {
+	raw, _ := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "statm"))
+	fields := strings.Fields(string(raw))
+	if len(fields) < 3 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(fields[2], 10, 64)
+	return n
 }
 
 type stat struct {

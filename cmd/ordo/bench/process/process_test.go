@@ -37,7 +37,7 @@ func TestWatch(t *testing.T) {
 	}
 	time.Sleep(300 * time.Millisecond)
 	for _, u := range w.Stop() {
-		if u.Name == "sh" && u.CPU > 0 && u.PeakRSS >= u.RSS && u.RSS > 0 {
+		if u.Name == "sh" && u.CPU > 0 && u.PeakRSS >= u.RSS && u.RSS > 0 && u.Files > 0 {
 			return
 		}
 	}
