@@ -90,7 +90,7 @@ impl Default for Config {
             view_workers: 0,
             concurrent_from: 8,
             chunk: 128,
-            cached_cells: 4_000_000,
+            cached_cells: 1_000_000,
             cached_classes: 600,
             storage_patience: 20,
             call_gas: 0,

@@ -96,16 +96,14 @@ fn signatures_are_judged_as_by_the_virtual_machine() {
     let order = felt("0x800000000000010ffffffffffffffffb781126dcae7b2321e66a241adc64d2f");
     let mut list = Vec::new();
     let mut senders: Vec<Account> = (0..3).map(account).collect();
-    for round in 0..4u64 {
-        let sender = &mut senders[round as usize % 3];
-        let good = sender.transfer(Felt::from(0x77 + round), 1);
-        sender.nonce -= 1;
+    for sender in &mut senders {
+        let good = sender.transfer(Felt::from(0x77), 1);
         let [r, s]: [Felt; 2] = felts("signature", &good.signature).unwrap().try_into().unwrap();
         let mut numbers = vec![r, s, -r, -s, order - r, order - s, order, order + Felt::ONE, order - Felt::ONE];
         numbers.extend([0u64, 1, 2, 3, 5, 7].map(Felt::from));
         numbers.extend([-Felt::ONE, r + Felt::ONE, s + Felt::ONE, Felt::TWO.pow(251u128), Felt::TWO.pow(128u128)]);
         for r in &numbers {
-            for s in numbers.iter().step_by(1 + round as usize) {
+            for s in &numbers {
                 let mut other = good.clone();
                 other.signature = wire_list(&[*r, *s]);
                 list.push(other);
