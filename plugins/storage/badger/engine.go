@@ -127,9 +127,8 @@ func (v view) get(key []byte) ([]byte, error) {
 // scan calls f for every key with the prefix, from `from` on, in order; f must not keep the slices. f stops the scan by
 // returning false.
 func (v view) scan(prefix, from []byte, keysOnly bool, f func(key, value []byte) (bool, error)) error {
-	opt := lib.DefaultIteratorOptions
+	opt := iteratorOptions()
 	opt.Prefix = prefix
-	opt.PrefetchValues = false // values lie in the tables, beside their keys
 	it := v.txn.NewIterator(opt)
 	defer it.Close()
 	if from == nil {
@@ -153,6 +152,12 @@ func (v view) scan(prefix, from []byte, keysOnly bool, f func(key, value []byte)
 		}
 	}
 	return nil
+}
+
+func iteratorOptions() lib.IteratorOptions {
+	opt := lib.DefaultIteratorOptions
+	opt.PrefetchValues = false // values lie in the tables, beside their keys
+	return opt
 }
 
 // fits reports whether the writes go into one transaction.

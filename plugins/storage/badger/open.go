@@ -100,6 +100,7 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 			blobs.close()
 		}
 	}()
+	own := filePages()
 	eng, err := openEngine(dir, opts, access{locked: locked})
 	if err != nil {
 		return nil, err
@@ -115,6 +116,7 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 		return nil, errors.Join(err, s.mark.f.Close(), eng.close())
 	}
 	s.roots.start()
+	s.unmap = eng.keepMapped(own, opts.Mapped)
 	return s, nil
 }
 
@@ -241,6 +243,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	err := s.roots.stop()
 	s.readers.Wait()
+	s.unmap()
 	s.blobs.close()
 	clean := err == nil && !s.roots.failedState()
 	if full := s.eng.room(uint64(2 * s.opts.MemTableSize)); full != nil {

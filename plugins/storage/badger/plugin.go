@@ -21,6 +21,7 @@ type Config struct {
 	MemTableMB      int   `json:"memtable_mb"`
 	IndexCacheMB    int   `json:"index_cache_mb"`
 	TrieCacheMB     int   `json:"trie_cache_mb"`
+	MappedMB        int   `json:"mapped_mb"`
 	MemoryMB        int   `json:"memory_mb"`
 }
 
@@ -56,6 +57,10 @@ const Schema = `{
       "type": "integer", "minimum": 8, "maximum": 1048576, "default": 96,
       "description": "memory for pages of the state tries; a token with 2^20 holders has 400 MB of them. When half of it waits to be written, a checkpoint comes early"
     },
+    "mapped_mb": {
+      "type": "integer", "minimum": 16, "maximum": 1048576, "default": 64,
+      "description": "memory for pages of Badger's tables; beyond it they are left to the kernel's cache, from where they come back without the disk"
+    },
     "memory_mb": {
       "type": "integer", "minimum": 64, "maximum": 1048576, "default": 320,
       "description": "memory that the process tries to stay below by collecting garbage earlier; mapped tables do not count"
@@ -85,6 +90,9 @@ func (c *Config) options(ephemeral bool) Options {
 	}
 	if c.IndexCacheMB > 0 {
 		o.IndexCache = int64(c.IndexCacheMB) << 20
+	}
+	if c.MappedMB > 0 {
+		o.Mapped = int64(c.MappedMB) << 20
 	}
 	if c.TrieCacheMB > 0 {
 		o.TrieCache = int64(c.TrieCacheMB) << 20

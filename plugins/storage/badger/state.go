@@ -105,9 +105,7 @@ func (r *stateReader) value(history, flat byte, offset int, parts ...[]byte) []b
 // replaced returns what the first block above the height put another value in place of, nil when none did.
 func (r *stateReader) replaced(table byte, parts ...[]byte) []byte {
 	if r.it == nil { // one iterator serves the whole batch: opening one is what costs
-		opt := lib.DefaultIteratorOptions
-		opt.PrefetchValues = false
-		r.it = r.v.txn.NewIterator(opt)
+		r.it = r.v.txn.NewIterator(iteratorOptions())
 	}
 	from := historyKey(table, r.height+1, parts...)
 	r.it.Seek(from)

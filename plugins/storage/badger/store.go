@@ -21,6 +21,7 @@ type Options struct {
 	MaxLag          int   // blocks that may wait for their root before Commit waits too
 	MemTableSize    int64 // bytes; also bounds a transaction of Badger (15 %)
 	IndexCache      int64 // bytes
+	Mapped          int64 // bytes of mapped tables that may stay in memory; 0: all that the kernel has room for
 	TrieCache       int64 // bytes of trie pages kept in memory; half of it may wait for a checkpoint
 	Log             hclog.Logger
 
@@ -40,6 +41,7 @@ func DefaultOptions() Options {
 		MemTableSize:    32 << 20,
 		IndexCache:      64 << 20,
 		TrieCache:       96 << 20,
+		Mapped:          64 << 20,
 		Log:             hclog.NewNullLogger(),
 	}
 }
@@ -55,6 +57,7 @@ type Store struct {
 	blobs  *blobs
 	mark   *mark
 	unlock func() error
+	unmap  func() // ends the watch over mapped tables
 
 	writer sync.Mutex // held by what changes the chain: Commit and Revert, one at a time
 	roots  *rootWorker
