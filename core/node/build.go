@@ -22,6 +22,7 @@ type build struct {
 	steps  queue[*ordov1.BuildRequest]
 	cancel context.CancelFunc
 	closed bool // Close was sent, of the loop
+	leaves leaves
 	ended  chan struct{}
 }
 
@@ -33,6 +34,7 @@ func (n *Node) open(c pipeline.Open) {
 	l := n.at[ordov1.Stage_STAGE_EXECUTION]
 	ctx, cancel := context.WithCancel(l.ctx)
 	b := &build{life: l, id: c.Build, cancel: cancel, ended: make(chan struct{})}
+	b.leaves.begin(c.Context.GetStarknetVersion())
 	before := l.build
 	l.build, l.builds[c.Build] = b, b
 	for id, old := range l.builds {
@@ -76,6 +78,7 @@ func (n *Node) open(c pipeline.Open) {
 func (n *Node) stepOf(id uint64, step *ordov1.BuildRequest) {
 	if b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[id]; b != nil {
 		b.closed = b.closed || step.GetClose() != nil
+		b.leaves.add(step.GetAdd().GetTransactions())
 		b.steps.push(step)
 	}
 }
@@ -150,6 +153,7 @@ func (n *Node) runBuild(ctx context.Context, b *build) error {
 		case *ordov1.BuildResponse_Results_:
 			b.life.owes.less(len(step.Results.Results))
 			n.input(pipeline.Executed{Build: b.id, Results: step.Results})
+			b.leaves.came(int(step.Results.First), step.Results.Results)
 		case *ordov1.BuildResponse_Full_:
 			b.life.owes.none() // the rest will not run
 			n.input(pipeline.Full{Build: b.id, N: step.Full.N, Why: step.Full.Why})

@@ -121,7 +121,8 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 			l := n.at[ordov1.Stage_STAGE_EXECUTION]
 			l.run(func() { n.check(l, c) })
 		case pipeline.Seal:
-			n.beside(func() { n.seal(c) })
+			b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[c.Build]
+			n.beside(func() { n.seal(c, b) })
 		case pipeline.Apply:
 			n.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
 		case pipeline.Adopt:

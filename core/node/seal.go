@@ -14,9 +14,13 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-func (n *Node) seal(c pipeline.Seal) {
+func (n *Node) seal(c pipeline.Seal, b *build) {
 	txs, _ := split(c.Items)
-	header, err := Seal(c.Draft, txs, c.Results, c.Diff)
+	var leaves *leaves
+	if b != nil {
+		leaves = &b.leaves
+	}
+	header, err := seal(c.Draft, txs, c.Results, c.Diff, leaves)
 	if err != nil {
 		n.fail("execution", fmt.Errorf("block %d cannot be hashed: %w", c.Draft.Context.Number, err))
 		return
@@ -26,6 +30,11 @@ func (n *Node) seal(c pipeline.Seal) {
 
 // Seal fills in a header: counts, commitments and the partial hash.
 func Seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) (*ordov1.BlockHeader, error) {
+	return seal(draft, txs, results, diff, nil)
+}
+
+// seal is Seal with what was hashed before; nil: nothing.
+func seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff, before *leaves) (*ordov1.BlockHeader, error) {
 	header := clone(draft)
 	version, err := starknet.ParseVersion(header.Context.GetStarknetVersion())
 	if err != nil {
@@ -34,39 +43,37 @@ func Seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov
 	if len(txs) != len(results) {
 		return nil, fmt.Errorf("%d transactions with %d results", len(txs), len(results))
 	}
-	signed := make([]starknet.Signed, len(txs))
-	receipts := make([]starknet.Receipt, len(results))
-	for i, tx := range txs {
-		if signed[i].Hash, err = wire.Felt(tx.Hash); err != nil {
-			return nil, fmt.Errorf("transaction %d: hash: %w", i, err)
-		}
-		if signed[i].Signature, err = felt.Unpack(tx.Signature); err != nil {
-			return nil, fmt.Errorf("transaction %d: signature: %w", i, err)
-		}
-		if receipts[i], err = wire.Receipt(results[i]); err != nil {
-			return nil, fmt.Errorf("transaction %d: %w", i, err)
-		}
-	}
 	changes, err := wire.StateDiff(diff)
 	if err != nil {
 		return nil, err
 	}
-
 	// The state diff is one long sponge, the others are many small ones: they share the machine well.
 	var all sync.WaitGroup
-	for _, work := range []func(){
-		func() { header.StateDiffCommitment = wire.FromFelt(changes.Commitment()) },
-		func() {
-			header.TransactionCommitment = wire.FromFelt(starknet.TransactionCommitment(signed, version))
-			header.ReceiptCommitment = wire.FromFelt(starknet.ReceiptCommitment(receipts))
-		},
-		func() { header.EventCommitment = wire.FromFelt(starknet.EventCommitment(receipts)) },
-	} {
-		all.Go(work)
+	all.Go(func() { header.StateDiffCommitment = wire.FromFelt(changes.Commitment()) })
+	if before == nil {
+		before = new(leaves)
+	}
+	list, err := before.of(txs, results, version)
+	if err == nil {
+		c := starknet.Commit(list, func(work ...func()) {
+			for _, w := range work {
+				all.Go(w)
+			}
+			all.Wait()
+		})
+		header.TransactionCommitment = wire.FromFelt(c.Transactions)
+		header.ReceiptCommitment = wire.FromFelt(c.Receipts)
+		header.EventCommitment = wire.FromFelt(c.Events)
 	}
 	all.Wait()
+	if err != nil {
+		return nil, err
+	}
 
-	header.TransactionCount, header.EventCount = uint32(len(txs)), uint32(starknet.EventCount(receipts))
+	header.TransactionCount, header.EventCount = uint32(len(txs)), 0
+	for _, l := range list {
+		header.EventCount += uint32(len(l.Events))
+	}
 	header.StateDiffLength = uint32(changes.Length())
 	if header.GasUsed == nil {
 		header.GasUsed = gasUsed(results)

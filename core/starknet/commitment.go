@@ -15,13 +15,19 @@ type Signed struct {
 // TransactionCommitment is the root over hashes and signatures in the order of the block.
 func TransactionCommitment(list []Signed, v Version) felt.Felt {
 	leaves := make([][]felt.Felt, len(list))
-	for i, t := range list {
-		leaves[i] = append([]felt.Felt{t.Hash}, t.Signature...)
-		if len(t.Signature) == 0 && v.Before(V0_13_4) {
-			leaves[i] = append(leaves[i], felt.Zero()) // "no signature" was one zero then
-		}
+	for i := range list {
+		leaves[i] = list[i].leaf(v)
 	}
 	return poseidonTree.root(poseidon.HashLists(leaves))
+}
+
+// leaf lists what the transaction's leaf in the transaction commitment hashes.
+func (s *Signed) leaf(v Version) []felt.Felt {
+	out := append([]felt.Felt{s.Hash}, s.Signature...)
+	if len(s.Signature) == 0 && v.Before(V0_13_4) {
+		out = append(out, felt.Zero()) // "no signature" was one zero then
+	}
+	return out
 }
 
 // EventCommitment is the root over all events of the block, in order.
