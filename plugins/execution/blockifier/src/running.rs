@@ -175,7 +175,7 @@ impl Running {
             return;
         }
         if let Some(overlay) = open.overlay.as_mut() {
-            overlay.changes = Arc::new(closed.changes.clone());
+            overlay.changes = closed.changes.clone().into();
             overlay.classes = Arc::new(closed.classes.iter().cloned().collect());
         }
     }

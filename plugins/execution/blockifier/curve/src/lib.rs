@@ -34,6 +34,7 @@ pub type State = [Slot; 3];
 /// Values remembered: enough for the transactions between their admission and their block, 160 bytes each.
 const MULTIPLES: usize = 1 << 16;
 const ROOTS: usize = 1 << 14;
+const SUMS: usize = 1 << 14;
 const HASHES: usize = 1 << 15;
 /// Tables of keys, 4 KiB each, and points that may become keys.
 const COMBS: usize = 1 << 12;
@@ -46,6 +47,7 @@ pub struct Curve {
     generator: (Point, Comb),
     root_of: Recent<Slot, Option<Slot>>,
     multiples: Recent<[u8; 96], Affine>,
+    sums: Recent<[u8; 96], Point>,
     pedersen: Pedersen,
     hashes: Recent<[u8; 64], Fe>,
     combs: Recent<[u8; 64], Arc<Comb>>,
@@ -60,6 +62,7 @@ impl Curve {
             generator: (GENERATOR, Comb::new(&generator, 8, 4)),
             root_of: Recent::new(ROOTS),
             multiples: Recent::new(MULTIPLES),
+            sums: Recent::new(SUMS),
             pedersen: Pedersen::new(),
             hashes: Recent::new(HASHES),
             combs: Recent::new(COMBS),
@@ -106,8 +109,14 @@ impl Curve {
         if clean(&state[2]) == one() {
             return Some([Fe::from_bytes(&clean(&state[0])).to_bytes(), Fe::from_bytes(&clean(&state[1])).to_bytes()]);
         }
+        let key = joined([&clean(&state[0]), &clean(&state[1]), &clean(&state[2])]);
+        if let Some(known) = self.sums.get(&key) {
+            return Some(known);
+        }
         let p = read_state(state).affine()?;
-        Some([p.x.to_bytes(), p.y.to_bytes()])
+        let sum = [p.x.to_bytes(), p.y.to_bytes()];
+        self.sums.put(key, sum);
+        Some(sum)
     }
 
     /// The Pedersen hash. A map of a contract hashes the same key for each read and each write.

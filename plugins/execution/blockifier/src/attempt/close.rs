@@ -33,7 +33,7 @@ impl Attempt {
     pub fn close(mut self, n: usize) -> Result<Closed, Broken> {
         debug_assert!(n <= self.sent());
         self.segment = None; // halts the pool
-        let prefix = if n == self.done.len() { self.sent_changes.as_ref().clone() } else { self.prefix(n) };
+        let prefix = if n == self.done.len() { self.sent_changes.merged() } else { self.prefix(n) };
         let changes = self.finalize(&prefix).map_err(|error| Broken::Internal(format!("closing: {error}")))?;
         self.check_fault()?;
 

@@ -33,7 +33,7 @@ use crate::context::Block;
 use crate::diff;
 use crate::refusal::Refused;
 use crate::results;
-use crate::state::{Keys, Loaded, Overlay, Snapshot};
+use crate::state::{Keys, Layers, Loaded, Overlay, Snapshot};
 use crate::stop::Stop;
 use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
@@ -94,7 +94,7 @@ pub struct Attempt {
     fresh: Vec<v1::TransactionResult>,
     fresh_changes: StateMaps,
     /// All changes of results that were taken.
-    sent_changes: Arc<StateMaps>,
+    sent_changes: Layers,
 }
 
 impl Attempt {
@@ -119,7 +119,7 @@ impl Attempt {
             broken_classes: HashMap::new(),
             fresh: Vec::new(),
             fresh_changes: StateMaps::default(),
-            sent_changes: Arc::default(),
+            sent_changes: Layers::default(),
         })
     }
 
@@ -412,14 +412,14 @@ impl Attempt {
         let results = std::mem::take(&mut self.fresh);
         let changes = std::mem::take(&mut self.fresh_changes);
         let delta = diff::to_wire(&changes, |address| self.was_deployed(address));
-        Arc::make_mut(&mut self.sent_changes).extend(&changes);
+        self.sent_changes.push(changes);
         Some(v1::build_response::Results { first, results, delta: Some(delta) })
     }
 
     /// Before the results that wait.
     fn was_deployed(&self, address: &ContractAddress) -> bool {
-        let class = match self.sent_changes.class_hashes.get(address) {
-            Some(class) => *class,
+        let class = match self.sent_changes.find(|maps| maps.class_hashes.get(address).copied()) {
+            Some(class) => class,
             None => self.snapshot.get_class_hash_at(*address).unwrap_or_default(),
         };
         class != ClassHash::default()

@@ -4,6 +4,7 @@
 //! was changed by no block since the adopted height, or is stored already, so storage's head has its value.
 
 mod cells;
+mod layers;
 mod past;
 mod remote;
 mod watched;
@@ -25,6 +26,7 @@ use crate::classes;
 use crate::native::{Engine, Slot};
 use crate::stop::Stop;
 use cells::{Cells, Evictable};
+pub use layers::Layers;
 pub use past::{Overlay, Past, Source};
 pub use remote::{Failed, Keys, Remote};
 pub use watched::Watched;

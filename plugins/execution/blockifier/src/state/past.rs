@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use blockifier::execution::contract_class::RunnableCompiledClass;
-use blockifier::state::cached_state::StateMaps;
 use blockifier::state::errors::StateError;
 use blockifier::state::state_api::{StateReader, StateResult};
 use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use super::{Failed, Keys, Loaded, Remote, Snapshot};
+use super::{Failed, Keys, Layers, Loaded, Remote, Snapshot};
 use crate::classes;
 use crate::stop::Stop;
 
@@ -20,7 +19,7 @@ use crate::stop::Stop;
 #[derive(Clone)]
 pub struct Overlay {
     pub under: Snapshot,
-    pub changes: Arc<StateMaps>,
+    pub changes: Layers,
     pub classes: Arc<HashMap<ClassHash, Loaded>>,
 }
 
@@ -99,8 +98,8 @@ impl StateReader for Source {
     fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
         match self {
             Self::Tip(tip) => tip.get_storage_at(address, key),
-            Self::Open(open) => match open.changes.storage.get(&(address, key)) {
-                Some(value) => Ok(*value),
+            Self::Open(open) => match open.changes.find(|maps| maps.storage.get(&(address, key)).copied()) {
+                Some(value) => Ok(value),
                 None => open.under.get_storage_at(address, key),
             },
             Self::Past(past) => {
@@ -117,8 +116,8 @@ impl StateReader for Source {
     fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
         match self {
             Self::Tip(tip) => tip.get_nonce_at(address),
-            Self::Open(open) => match open.changes.nonces.get(&address) {
-                Some(nonce) => Ok(*nonce),
+            Self::Open(open) => match open.changes.find(|maps| maps.nonces.get(&address).copied()) {
+                Some(nonce) => Ok(nonce),
                 None => open.under.get_nonce_at(address),
             },
             Self::Past(past) => Ok(Nonce(past.read(Keys { nonces: vec![address], ..Keys::default() })?.nonces[0])),
@@ -128,8 +127,8 @@ impl StateReader for Source {
     fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
         match self {
             Self::Tip(tip) => tip.get_class_hash_at(address),
-            Self::Open(open) => match open.changes.class_hashes.get(&address) {
-                Some(class) => Ok(*class),
+            Self::Open(open) => match open.changes.find(|maps| maps.class_hashes.get(&address).copied()) {
+                Some(class) => Ok(class),
                 None => open.under.get_class_hash_at(address),
             },
             Self::Past(past) => {
@@ -143,7 +142,9 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_compiled_class(hash),
             Self::Open(open) => match open.classes.get(&hash) {
-                Some(loaded) if open.changes.declared_contracts.get(&hash) == Some(&true) => Ok(loaded.runnable()),
+                Some(loaded) if open.changes.find(|maps| maps.declared_contracts.get(&hash).copied()) == Some(true) => {
+                    Ok(loaded.runnable())
+                }
                 _ => open.under.get_compiled_class(hash),
             },
             Self::Past(past) => match past.class(hash)? {
@@ -156,8 +157,8 @@ impl StateReader for Source {
     fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
         match self {
             Self::Tip(tip) => tip.get_compiled_class_hash(hash),
-            Self::Open(open) => match open.changes.compiled_class_hashes.get(&hash) {
-                Some(compiled) => Ok(*compiled),
+            Self::Open(open) => match open.changes.find(|maps| maps.compiled_class_hashes.get(&hash).copied()) {
+                Some(compiled) => Ok(compiled),
                 None => open.under.get_compiled_class_hash(hash),
             },
             Self::Past(past) => {
