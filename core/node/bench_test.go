@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -165,4 +166,50 @@ func cpu() time.Duration {
 	var used syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// BenchmarkWaiting is what an admission costs the core, with its rank from the policy over gRPC and its place in what readers
+// see, while so many wait: processor time of the whole process. A nonce is missing before all of them.
+func BenchmarkWaiting(b *testing.B) {
+	for _, waiting := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			w := newWorld(b)
+			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+			n := w.start()
+			defer func() { n.end(nil); n.work.Wait() }()
+			ranked := func() {
+				for {
+					n.mu.Lock()
+					more := n.pool.Unscored(1)
+					n.pool.RankByArrival(more)
+					n.mu.Unlock()
+					if len(more) == 0 {
+						return
+					}
+				}
+			}
+			submit := func(tx *ordov1.Transaction) {
+				if err := n.SubmitAt(tx, nil, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := range waiting {
+				submit(w.tx(uint64(1+i/50), uint64(1+i%50), plain, 0))
+			}
+			ranked()
+			txs := make([]*ordov1.Transaction, b.N)
+			for i := range txs {
+				txs[i] = w.tx(uint64(1_000_000+i/50), uint64(1+i%50), plain, 0)
+			}
+			runtime.GC()
+			before := cpu()
+			b.ResetTimer()
+			for _, tx := range txs {
+				submit(tx)
+			}
+			ranked()
+			b.StopTimer()
+			b.ReportMetric(float64((cpu()-before).Nanoseconds())/1000/float64(b.N), "cpu-us/op")
+		})
+	}
 }
