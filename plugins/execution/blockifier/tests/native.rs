@@ -153,7 +153,8 @@ fn damaged_machine_code_is_made_again() {
     let class = cairo_test_class("minimal_contract__minimal_contract");
     let start = || Engine::start(settings(&folder.0)).unwrap();
     assert!(is_native(&start(), &class));
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("class.so", |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;

@@ -80,7 +80,12 @@ impl Curve {
         let right = felt.square().mul(&felt).add(&felt).add(&Fe::from_bytes(&BETA));
         let y = self.roots.root(&right).map(|y| {
             let (y, other) = (y.to_bytes(), y.negative().to_bytes());
-            y.iter().rev().le(other.iter().rev()).then_some(y).unwrap_or(other)
+            let lower = y.iter().rev().le(other.iter().rev());
+            if lower {
+                y
+            } else {
+                other
+            }
         });
         self.root_of.put(x, y);
         y

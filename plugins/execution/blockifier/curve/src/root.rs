@@ -35,8 +35,7 @@ impl Roots {
         }
         powers.reverse();
         // powers[0][d] is the inverse of g^(d 2^184), which is powers[0][256 - d].
-        let mut digits: Vec<(u64, u8)> =
-            (0..RADIX).map(|d| (powers[0][(RADIX - d) % RADIX].0[0], d as u8)).collect();
+        let mut digits: Vec<(u64, u8)> = (0..RADIX).map(|d| (powers[0][(RADIX - d) % RADIX].0[0], d as u8)).collect();
         digits.sort_unstable();
         Self { powers, digits }
     }

@@ -194,7 +194,7 @@ fn sums() {
     for step in 0..300 {
         let current = sum.to_affine().ok();
         let point = match (numbers.word() % 6, current) {
-            (0, Some(same)) => same, // a doubling
+            (0, Some(same)) => same,   // a doubling
             (1, Some(same)) => -&same, // to infinity
             (2, _) => met[numbers.word() as usize % met.len()].clone(),
             _ => on_curve(&mut numbers),
