@@ -125,10 +125,35 @@ check_native() {
   if has_llvm; then
     export LLVM_SYS_191_PREFIX="$llvm" MLIR_SYS_190_PREFIX="$llvm" TABLEGEN_190_PREFIX="$llvm"
     native_features=(--features ordo-execution-blockifier/native)
+    mend_native
   else
     say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native: classes run on the slower Cairo VM."
     say "  Debian and Ubuntu: sudo apt-get install ${native_debs[*]}; elsewhere set ORDO_LLVM; ORDO_NATIVE=off silences this"
   fi
+}
+
+# The published cairo-native allocates what get_execution_info answers with malloc and never frees it, 2.7 KB a transfer. In a
+# copy these boxes lie in the memory of the call, as all others do (docs/adr/0004). A path override leaves Cargo.lock as it is.
+mend_native() {
+  local version dir from file
+  version="$(awk '/^name = "cairo-native"/ { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock)"
+  dir="$cache/cairo-native-$version-mended"
+  if [ ! -f "$dir/.done" ]; then
+    mkdir -p "$cache"
+    from="$(crate_dir cairo-native "$version")"
+    rm -rf "$dir" "$dir.new"
+    cp -r "$from" "$dir.new"
+    rm -f "$dir.new/.cargo-ok"
+    file="$dir.new/src/starknet.rs"
+    if [ "$(grep -c '^    use crate::utils::libc_malloc;$' "$file")" != 1 ]; then
+      say "cairo-native $version is not the one that is mended here: it is built as published"
+      return
+    fi
+    sed -i 's|^    use crate::utils::libc_malloc;$|    unsafe fn libc_malloc(size: usize) -> *mut std::ffi::c_void { crate::runtime::cairo_native__arena_alloc(size as u64, 16).cast() }|' "$file"
+    touch "$dir.new/.done"
+    mv "$dir.new" "$dir"
+  fi
+  native_features+=(--config "paths=[\"$dir\"]")
 }
 
 # ---- steps ----
