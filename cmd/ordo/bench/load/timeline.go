@@ -24,15 +24,18 @@ func (t *timeline) add(s sample) {
 	t.samples = append(t.samples, s)
 }
 
-// settle returns the times of the n transactions of an accepted block; blocks come in their order. accepted stands in for
-// those that no sample caught.
+// settle returns the times of the n transactions of an accepted block; blocks come in their order. Those that no sample
+// caught were there when the next block began, at the latest when this one was accepted.
 func (t *timeline) settle(number uint64, n int, accepted time.Time) []time.Time {
 	times := make([]time.Time, 0, n)
-	before, used := 0, 0
+	before, used, whole := 0, 0, accepted
 	for _, s := range t.samples {
 		// A sample is of a later block when that one has fewer transactions than this one had already, or more than this one
 		// ever gets, or when this one was accepted before.
 		if s.latest >= number || s.count < before || s.count > n {
+			if s.at.Before(whole) {
+				whole = s.at
+			}
 			break
 		}
 		before, used = s.count, used+1
@@ -42,7 +45,7 @@ func (t *timeline) settle(number uint64, n int, accepted time.Time) []time.Time 
 	}
 	t.samples = append(t.samples[:0], t.samples[used:]...)
 	for len(times) < n {
-		times = append(times, accepted)
+		times = append(times, whole)
 	}
 	return times
 }
