@@ -11,6 +11,7 @@
 //! | [`compiler`], [`child`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
 //! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
+//! | [`prefetch`] | what transactions will read, in one request |
 //! | [`arithmetic`] | faster functions in the place of published ones |
 //! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
 
@@ -27,6 +28,7 @@ pub mod context;
 pub mod diff;
 pub mod felts;
 pub mod native;
+pub mod prefetch;
 pub mod refusal;
 pub mod results;
 pub mod running;

@@ -166,7 +166,13 @@ impl Execution for Service {
         let block = Arc::new(validate::block(&running.chain, &context).map_err(malformed("validate"))?);
         let snapshot = running.snapshot()?;
         let gone = Gone(Stop::default());
-        let (items, next) = (Arc::new(request.items), Arc::new(AtomicUsize::new(0)));
+        let items = Arc::new(request.items);
+        if validate::is_news(&snapshot, &block, &items) {
+            let (snapshot, block, items) = (snapshot.fresh(gone.0.clone()), block.clone(), items.clone());
+            let brought = running.validators.run(move || validate::bring(&snapshot, &block, &items)).await;
+            brought.map_err(|panicked| Status::internal(format!("validate: panicked: {}", panicked.0)))?;
+        }
+        let next = Arc::new(AtomicUsize::new(0));
         let mut waiting = Vec::new();
         for _ in 0..items.len().min(running.config.view_workers) {
             let (snapshot, block, items, next) = (snapshot.clone(), block.clone(), items.clone(), next.clone());

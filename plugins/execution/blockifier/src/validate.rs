@@ -17,6 +17,7 @@ use starknet_types_core::felt::Felt;
 use crate::classes;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire};
+use crate::prefetch::Prefetch;
 use crate::refusal::Refused;
 use crate::results::bounded;
 use crate::state::Snapshot;
@@ -41,6 +42,26 @@ pub fn block(chain: &Chain, wire: &v1::BlockContext) -> felts::Result<Block> {
         context.bouncer_config.clone(),
     ));
     Ok(block)
+}
+
+/// Whether memory lacks some of these accounts.
+pub fn is_news(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) -> bool {
+    senders(snapshot, block, items).is_needed()
+}
+
+/// Brings the accounts that memory lacks. What fails here fails again, with its cause, when it is read.
+pub fn bring(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) {
+    senders(snapshot, block, items).bring();
+}
+
+fn senders<'a>(snapshot: &'a Snapshot, block: &Block, items: &[v1::validate_request::Item]) -> Prefetch<'a> {
+    let mut wanted = Prefetch::new(snapshot, block.context.chain_info().fee_token_addresses.strk_fee_token_address);
+    for transaction in items.iter().filter_map(|item| item.transaction.as_ref()) {
+        if let Ok(sender) = transactions::address("sender", &transaction.sender) {
+            wanted.account(sender);
+        }
+    }
+    wanted
 }
 
 /// One verdict. An error says that the state could not be read, which is no verdict.

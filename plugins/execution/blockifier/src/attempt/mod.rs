@@ -21,19 +21,22 @@ use blockifier::blockifier::transaction_executor::{
 };
 use blockifier::state::cached_state::{CachedState, StateMaps};
 use blockifier::state::state_api::StateReader;
+use blockifier::transaction::account_transaction::AccountTransaction;
 use blockifier::transaction::transaction_execution::Transaction;
 use bytes::Bytes;
 use ordo_sdk::v1;
 use ordo_sdk::v1::transaction_result::Status;
 use starknet_api::core::{ClassHash, ContractAddress};
+use starknet_api::executable_transaction::AccountTransaction as Executable;
 
 use crate::classes;
 use crate::config::Executor;
 use crate::context::Block;
 use crate::diff;
+use crate::prefetch::Prefetch;
 use crate::refusal::Refused;
 use crate::results;
-use crate::state::{Keys, Layers, Loaded, Overlay, Snapshot};
+use crate::state::{Layers, Loaded, Overlay, Snapshot};
 use crate::stop::Stop;
 use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
@@ -175,38 +178,20 @@ impl Attempt {
         })
     }
 
-    /// Brings accounts that memory has not seen, in one read, before a worker stops over each of them.
+    /// Brings what the transactions from here on will read, in one request.
     fn prefetch(&self, from: usize) {
-        let strk = self.block.context.chain_info().fee_token_addresses.strk_fee_token_address;
-        let mut keys = Keys::default();
-        let mut contracts = Vec::new();
+        let fee_token = self.block.context.chain_info().fee_token_addresses.strk_fee_token_address;
+        let mut wanted = Prefetch::new(&self.snapshot, fee_token);
         for run in &self.runs[from..] {
-            let account = run.sender_address();
-            if self.snapshot.knows_account(&account) {
-                continue;
-            }
-            let (low, high) = blockifier::fee::fee_utils::get_address_balance_keys(account);
-            keys.storage.extend([(strk, low), (strk, high)]);
-            keys.nonces.push(account);
-            keys.class_hashes.push(account);
-            contracts.push(account);
-            if let Some(called) = first_called(run) {
-                keys.class_hashes.push(called);
-                contracts.push(called);
+            wanted.account(run.sender_address());
+            if let Transaction::Account(AccountTransaction { tx: Executable::Invoke(invoke), .. }) = run {
+                wanted.calls(invoke.sender_address(), &invoke.calldata().0);
             }
         }
-        if keys.is_empty() {
-            return;
+        wanted.balance(fee_token, self.block.context.block_info().sequencer_address);
+        if wanted.is_needed() {
+            wanted.bring();
         }
-        let sequencer = self.block.context.block_info().sequencer_address;
-        let (low, high) = blockifier::fee::fee_utils::get_address_balance_keys(sequencer);
-        keys.storage.extend([(strk, low), (strk, high)]);
-        keys.class_hashes.push(strk);
-        contracts.push(strk);
-        self.snapshot.prefetch(keys);
-        contracts.sort_unstable();
-        contracts.dedup();
-        self.snapshot.load_classes(&contracts);
     }
 
     /// Whether nothing happens without more input.
@@ -452,11 +437,4 @@ fn begin(state: &mut CachedState<Snapshot>, block: &Block) -> Result<(), Broken>
     let constants = &block.context.versioned_constants().os_constants;
     pre_process_block(state, block.old_hash, info.block_number, constants)
         .map_err(|error| Broken::Internal(error.to_string()))
-}
-
-/// The contract of the first call of an `__execute__` with the usual calldata: (count, (to, selector, ...)*).
-fn first_called(run: &Transaction) -> Option<ContractAddress> {
-    let Transaction::Account(account) = run else { return None };
-    let starknet_api::executable_transaction::AccountTransaction::Invoke(invoke) = &account.tx else { return None };
-    ContractAddress::try_from(*invoke.calldata().0.get(1)?).ok()
 }

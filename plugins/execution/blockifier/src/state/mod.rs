@@ -365,7 +365,15 @@ impl Snapshot {
         self.memory().remote.is_none() || self.memory().nonces.get(account, self.height()).is_some()
     }
 
-    /// Loads the classes of these contracts, so that no worker has to parse one while it holds the state.
+    pub fn knows_contract(&self, contract: &ContractAddress) -> bool {
+        self.memory().remote.is_none() || self.memory().class_hashes.get(contract, self.height()).is_some()
+    }
+
+    pub fn knows_storage(&self, contract: &ContractAddress, key: &StorageKey) -> bool {
+        self.memory().remote.is_none() || self.memory().storage.get(&(*contract, *key), self.height()).is_some()
+    }
+
+    /// Loads the classes of these contracts.
     pub fn load_classes(&self, contracts: &[ContractAddress]) {
         for contract in contracts {
             if let Ok(class) = self.get_class_hash_at(*contract) {
