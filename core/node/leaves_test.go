@@ -41,9 +41,11 @@ func TestLeavesAhead(t *testing.T) {
 		"some":             func(l *leaves) { l.came(0, results[:100]) },
 		"of another place": func(l *leaves) { l.came(1, results[:200]) },
 		"beyond the end":   func(l *leaves) { l.came(290, results[:100]) },
-		"of other objects": func(l *leaves) { l.came(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)}) },
-		"another version":  func(l *leaves) { l.begin("0.13.2"); l.came(0, results) },
-		"no version":       func(l *leaves) { l.known = nil; l.came(0, results) },
+		"of other objects": func(l *leaves) {
+			l.came(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)})
+		},
+		"another version": func(l *leaves) { l.begin("0.13.2"); l.came(0, results) },
+		"no version":      func(l *leaves) { l.known = nil; l.came(0, results) },
 	} {
 		l := new(leaves)
 		l.begin("0.14.4")
