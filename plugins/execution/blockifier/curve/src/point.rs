@@ -21,12 +21,6 @@ pub struct Jacobian {
 
 pub const INFINITY: Jacobian = Jacobian { x: ONE, y: ONE, z: ZERO };
 
-impl Affine {
-    pub fn negative(&self) -> Affine {
-        Affine { x: self.x, y: self.y.negative() }
-    }
-}
-
 impl From<Affine> for Jacobian {
     fn from(p: Affine) -> Self {
         Jacobian { x: p.x, y: p.y, z: ONE }
