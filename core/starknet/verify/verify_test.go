@@ -20,7 +20,10 @@ import (
 
 const shared = "../../../../shared/vectors"
 
-var rewrite = flag.Bool("rewrite-facts", false, "write testdata/*.facts anew from the shared vectors")
+var (
+	rewrite = flag.Bool("rewrite-facts", false, "write testdata/*.facts anew from the shared vectors")
+	seed    = flag.Uint64("seed", 7, "which digits are flipped, and to what")
+)
 
 // sets are files that are verified together.
 var sets = map[string][]string{
@@ -225,7 +228,8 @@ type leaf struct {
 func leaves(v any, path string, set func(any), out *[]leaf) {
 	switch v := v.(type) {
 	case map[string]any:
-		for k, e := range v {
+		for _, k := range slices.Sorted(maps.Keys(v)) { // the same order in every run, for the same digits
+			e := v[k]
 			leaves(e, strings.TrimPrefix(path+"."+k, "."), func(n any) { v[k] = n }, out)
 			if strings.HasPrefix(k, "0x") { // names that are data: addresses
 				*out = append(*out, leaf{path + ".key", func(n any) {
@@ -286,12 +290,13 @@ func flipped(r *rand.Rand, v any) (any, bool) {
 }
 
 func flip(t *testing.T, inputs map[string][]byte, perPath int) {
-	r := rand.New(rand.NewPCG(7, 7))
+	r := rand.New(rand.NewPCG(*seed, *seed))
 	if testing.Short() {
 		perPath = 1
 	}
 	tried, missed := 0, 0
-	for name := range inputs {
+	before := notes(check(inputs))
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		doc := generic(t, inputs[name])
 		var all []leaf
 		leaves(doc, "", nil, &all)
@@ -316,7 +321,8 @@ func flip(t *testing.T, inputs map[string][]byte, perPath int) {
 			l.set(l.old)
 			inputs[name] = data
 			files := check(inputs)
-			if s := Summarize(files); s.ExitCode() == 0 && s.Notes == 0 && !named(files, name, l.path) {
+			// A file that is published with a wrong version has a note of its own, and a flip may put the version right.
+			if Summarize(files).ExitCode() == 0 && slices.Equal(notes(files), before) && !named(files, name, l.path) {
 				missed++
 				t.Errorf("%s: %s: %v for %v is not found", name, l.path, changed, l.old)
 			}
@@ -324,6 +330,18 @@ func flip(t *testing.T, inputs map[string][]byte, perPath int) {
 		inputs[name] = original
 	}
 	t.Logf("%d changes, %d missed", tried, missed)
+}
+
+// notes are the reservations of a result.
+func notes(files []*File) (all []string) {
+	for _, f := range files {
+		for _, i := range f.Items {
+			if i.Verdict == Note {
+				all = append(all, f.Name+": "+i.Name+": "+i.Note)
+			}
+		}
+	}
+	return all
 }
 
 // named reports whether the result names the path as not covered.
