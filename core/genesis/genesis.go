@@ -43,7 +43,8 @@ const (
 	Native AccountClass = "native"
 )
 
-func (c AccountClass) contract() string {
+// Contract is the name of its class file.
+func (c AccountClass) Contract() string {
 	if c == Native {
 		return contracts.NativeAccount
 	}
@@ -108,9 +109,9 @@ func New(o Options) (*Genesis, error) {
 		b.plainToken(t, g.Accounts)
 	}
 	// Both account classes are there whichever the accounts use: DEPLOY_ACCOUNT of either works at once.
-	g.Class = b.declare(o.AccountClass.contract())
+	g.Class = b.declare(o.AccountClass.Contract())
 	for _, other := range []AccountClass{OpenZeppelin, Native} {
-		b.declare(other.contract())
+		b.declare(other.Contract())
 	}
 	supply := new(big.Int).Mul(o.InitialBalance, big.NewInt(int64(o.Accounts)))
 	supply.Add(supply, chargeableBalance())
@@ -208,7 +209,7 @@ func (b *builder) plainToken(t Token, owners []Account) {
 
 // account deploys an account as its constructor would have, and funds it.
 func (b *builder) account(a Account, class AccountClass, balance *big.Int) {
-	b.deploy(a.Address, class.contract())
+	b.deploy(a.Address, class.Contract())
 	s := b.storage(a.Address)
 	switch class {
 	case Native:

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load"
+	"github.com/ordo-sequencer/ordo/core/genesis"
 )
 
 const allLong = `Run the whole set, one after the other, and write what each found as JSON into a folder: docs/benchmarks/page makes the page
@@ -177,8 +178,15 @@ func (o allOptions) parts() []part {
 			beside("one transaction a request", func(run *loadOptions) { run.Batch, run.Connections = 1, 64 })
 			beside("Cairo VM", func(run *loadOptions) { run.nodeArgs = []string{"--native=off"} })
 			for _, peer := range o.peers {
+				// The class is that of ordo's own accounts, then that of the peer's; and ordo with the latter.
 				// Where a node makes a block for each transaction, more of them on their way change nothing.
-				beside("", func(run *loadOptions) { run.urls, run.Accounts = []string{peer}, 10 })
+				beside("", func(run *loadOptions) {
+					run.urls, run.Accounts, run.AccountClass = []string{peer}, 10, string(genesis.Native)
+				})
+				beside("its own class of accounts", func(run *loadOptions) { run.urls, run.Accounts = []string{peer}, 10 })
+			}
+			if len(o.peers) > 0 {
+				beside("OpenZeppelin accounts", func(run *loadOptions) { run.AccountClass = string(genesis.OpenZeppelin) })
 			}
 			return report, err
 		}},

@@ -33,7 +33,6 @@ type loadOptions struct {
 	load.Options
 	urls         []string
 	fund         float64
-	accountClass string
 	blockTime    int
 	nodeArgs     []string
 	dir          string
@@ -92,7 +91,7 @@ func loadCommand() *cobra.Command {
 	f.StringVar(&o.Token, "token", o.Token, "what transfers move: strk, erc20 (declares and deploys one of new Sierra), or an address")
 	f.IntVar(&o.Recipients, "recipients", o.Recipients, "recipients of each account; more of them make the state grow")
 	f.IntVar(&o.Markets, "markets", o.Markets, "markets that swaps are spread over")
-	f.StringVar(&o.accountClass, "account-class", o.accountClass, "class of the accounts of a node of our own")
+	f.StringVar(&o.AccountClass, "account-class", "", "class of the accounts, openzeppelin or native; another node's accounts are made of it (default: native, or that of another node's own accounts)")
 	f.IntVar(&o.blockTime, "block-time", o.blockTime, "seconds between blocks of a node of our own")
 	f.StringArrayVar(&o.nodeArgs, "node-arg", nil, "another argument for a node of our own, repeatable, such as --node-arg=--workers=1")
 	f.StringVar(&o.dir, "dir", "", "folder for the chain of a node of our own; removed at the end (default: the system's for temporary files)")
@@ -110,7 +109,7 @@ func defaultLoad() loadOptions {
 			Kind: load.Transfers, Model: load.Closed, Depth: 16, Accounts: 200, Duration: 30 * time.Second, Batch: 1,
 			Poll: 5 * time.Millisecond, Token: "strk", Recipients: 1, Markets: 8,
 		},
-		fund: 25, accountClass: string(genesis.Native), blockTime: 1,
+		fund: 25, blockTime: 1,
 	}
 }
 
@@ -166,8 +165,12 @@ func (o *loadOptions) onOwnNode(ctx context.Context, data string, work func(url 
 		defer remove()
 		data = dir
 	}
+	class := o.AccountClass
+	if class == "" {
+		class = string(genesis.Native)
+	}
 	node, err := startNode(ctx, data, o.profile, append([]string{
-		"--accounts", strconv.Itoa(min(o.Accounts, genesis.MaxAccounts)), "--account-class", o.accountClass,
+		"--accounts", strconv.Itoa(min(o.Accounts, genesis.MaxAccounts)), "--account-class", class,
 		"--block-generation-on", strconv.Itoa(o.blockTime), "--initial-balance", "1" + strings.Repeat("0", 25),
 	}, o.nodeArgs...)...)
 	if err != nil {

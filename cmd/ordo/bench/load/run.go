@@ -18,6 +18,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/latency"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/process"
+	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
@@ -30,6 +31,7 @@ type Options struct {
 	Depth        int     // of the closed one
 	Accounts     int
 	AccountsFile string
+	AccountClass string   // openzeppelin or native, declared where it is not known; "": that of the node's own accounts
 	Fund         *big.Int // for each account that the node does not have already
 	Transactions int      // 0: as many as the time allows
 	Duration     time.Duration
@@ -40,7 +42,7 @@ type Options struct {
 	Token        string
 	Recipients   int
 	Markets      int
-	Contracts    string // folder of class files, for --token erc20 and swaps
+	Contracts    string // folder of class files: for --account-class, --token erc20 and swaps
 	Progress     io.Writer
 }
 
@@ -65,6 +67,8 @@ func (o *Options) Check() error {
 		return errors.New("--duration must be at least 1s")
 	case o.Poll < 100*time.Microsecond:
 		return errors.New("--poll must be at least 100us")
+	case o.AccountClass != "" && o.AccountClass != string(genesis.Native) && o.AccountClass != string(genesis.OpenZeppelin):
+		return fmt.Errorf("--account-class %q: choose %s or %s", o.AccountClass, genesis.OpenZeppelin, genesis.Native)
 	case o.Fund == nil || o.Fund.Sign() <= 0:
 		return errors.New("--fund must be above 0")
 	}
@@ -191,7 +195,7 @@ func (r *run) prepare(ctx context.Context, node client.Node, to target) (err err
 	if r.workload, err = newWorkload(r.Options, salt); err != nil {
 		return err
 	}
-	list, err := r.setup.accounts(ctx, r.Accounts, r.Fund)
+	list, err := r.setup.accounts(ctx, r.Accounts, r.Fund, r.Options.AccountClass, r.Contracts)
 	if err != nil {
 		return err
 	}

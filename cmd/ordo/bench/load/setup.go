@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ordo-sequencer/ordo/contracts"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -97,15 +98,29 @@ func (p price) bound(amount uint64) starknet.Bound {
 }
 
 // accounts returns n deployed accounts with money: the node's own, and as many of ours as are missing, derived from them.
-func (s *setup) accounts(ctx context.Context, n int, fund *big.Int) ([]identity, error) {
-	if n <= len(s.sources) {
-		return s.sources[:n], nil
-	}
-	var class felt.Felt
-	if err := s.Call(ctx, "starknet_getClassHashAt", []any{"latest", s.sources[0].Address.Hex()}, &class); err != nil {
+// When another class is wanted than the node's own have, all of them are ours.
+func (s *setup) accounts(ctx context.Context, n int, fund *big.Int, wanted, dir string) ([]identity, error) {
+	var own felt.Felt
+	if err := s.Call(ctx, "starknet_getClassHashAt", []any{"latest", s.sources[0].Address.Hex()}, &own); err != nil {
 		return nil, fmt.Errorf("class of %s: %w", s.sources[0].Address.Hex(), err)
 	}
-	list := append([]identity(nil), s.sources...)
+	class, list := own, append([]identity(nil), s.sources...)
+	if wanted != "" {
+		file, err := contracts.Read(dir, genesis.AccountClass(wanted).Contract())
+		if err != nil {
+			return nil, err
+		}
+		if class = client.Felt(file.Hash); class != own {
+			list = nil
+			s.say("declaring the class of the accounts")
+			if _, err := s.declare(ctx, file); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if n <= len(list) {
+		return list[:n], nil
+	}
 	var fresh []*client.Account
 	var salts []felt.Felt
 	for i := 0; len(list) < n; i++ {
