@@ -15,15 +15,20 @@ import (
 // leafBatch is from how many results on their leaves are worth hashing: full batches cost half of small ones.
 const leafBatch = 64
 
-// leaves are the leaves of a block's commitments, hashed while the block still runs: when it closes, the next one waits for
-// its header, and so do the transactions of that one. It keeps up with results as they come and is complete when asked.
+// leaves are a block's commitments, hashed while the block still runs: when it closes, the next one waits for its header, and
+// so do the transactions of that one. They keep up with results as they come and are completed when asked.
 type leaves struct {
 	mu      sync.Mutex
 	version starknet.Version
+	hashing bool                  // whether anything is hashed ahead
 	txs     []*ordov1.Transaction // all that execution was given, in order
 	waiting []ran
-	known   map[*ordov1.TransactionResult]starknet.Leaf
+	busy    bool // a goroutine hashes what waits
 	work    sync.WaitGroup
+
+	// of that goroutine, and of who asks when it has ended
+	roots starknet.Roots
+	done  []*ordov1.TransactionResult // whose leaves are in the roots
 }
 
 // ran is a transaction with its result.
@@ -36,9 +41,8 @@ type ran struct {
 func (l *leaves) begin(version string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if v, err := starknet.ParseVersion(version); err == nil {
-		l.version, l.known = v, map[*ordov1.TransactionResult]starknet.Leaf{}
-	}
+	v, err := starknet.ParseVersion(version)
+	l.version, l.hashing = v, err == nil
 }
 
 // add is told what execution is given.
@@ -53,7 +57,7 @@ func (l *leaves) add(txs []*ordov1.Transaction) {
 func (l *leaves) came(first int, results []*ordov1.TransactionResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known == nil || first+len(results) > len(l.txs) {
+	if !l.hashing || first+len(results) > len(l.txs) {
 		return
 	}
 	for i, r := range results {
@@ -62,63 +66,70 @@ func (l *leaves) came(first int, results []*ordov1.TransactionResult) {
 			l.waiting = append(l.waiting, ran{tx, r})
 		}
 	}
-	if len(l.waiting) < leafBatch {
-		return
+	if len(l.waiting) >= leafBatch && !l.busy {
+		l.busy = true
+		l.work.Go(l.hash)
 	}
-	batch, version := l.waiting, l.version
-	l.waiting = nil
-	l.work.Go(func() {
-		hashed, err := hashLeaves(batch, version)
-		if err != nil {
-			return // whoever asks for them finds the same, and says so
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for i, one := range batch {
-			l.known[one.result] = hashed[i]
-		}
-	})
 }
 
-// of returns the leaves of a block, hashing those that are not known.
-func (l *leaves) of(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version) ([]starknet.Leaf, error) {
-	l.work.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list := make([]starknet.Leaf, len(txs))
-	var missing []ran
-	var at []int
-	for i, r := range results {
-		if leaf, ok := l.known[r]; ok && version == l.version {
-			list[i] = leaf
-			continue
+// hash hashes what waits, as long as it is worth it.
+func (l *leaves) hash() {
+	for {
+		l.mu.Lock()
+		batch := l.waiting
+		if l.busy = len(batch) >= leafBatch; !l.busy {
+			l.mu.Unlock()
+			return
 		}
-		missing, at = append(missing, ran{txs[i], r}), append(at, i)
+		l.waiting = nil
+		l.mu.Unlock()
+		hashed, err := hashLeaves(batch, l.version)
+		if err != nil {
+			l.mu.Lock()
+			l.hashing, l.busy = false, false // whoever asks for them finds the same, and says so
+			l.mu.Unlock()
+			return
+		}
+		l.roots.Add(hashed)
+		l.roots.Grow()
+		for _, one := range batch {
+			l.done = append(l.done, one.result)
+		}
+	}
+}
+
+// of returns the commitments of a block, hashing what is not known. each runs functions, side by side if it likes.
+func (l *leaves) of(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version, each func(...func())) (starknet.Commitments, error) {
+	l.mu.Lock()
+	l.hashing, l.waiting = false, nil // what waits is hashed here
+	l.mu.Unlock()
+	l.work.Wait()
+	same := 0
+	for version == l.version && same < min(len(results), len(l.done)) && results[same] == l.done[same] {
+		same++
+	}
+	l.roots.Cut(same)
+	l.done = l.done[:same]
+	rest := make([]ran, len(results)-same)
+	for i := range rest {
+		rest[i] = ran{txs[same+i], results[same+i]}
 	}
 	// In as many parts as there are processors.
-	parts := max(1, min(runtime.GOMAXPROCS(0), len(missing)/leafBatch))
+	parts := max(1, min(runtime.GOMAXPROCS(0), len(rest)/leafBatch))
+	hashed, failed := make([][]starknet.Leaf, parts), make([]error, parts)
 	var all sync.WaitGroup
-	failed := make([]error, parts)
 	for part := range parts {
-		from, to := part*len(missing)/parts, (part+1)*len(missing)/parts
-		all.Go(func() {
-			hashed, err := hashLeaves(missing[from:to], version)
-			if err != nil {
-				failed[part] = err
-				return
-			}
-			for i, leaf := range hashed {
-				list[at[from+i]] = leaf
-			}
-		})
+		from, to := part*len(rest)/parts, (part+1)*len(rest)/parts
+		all.Go(func() { hashed[part], failed[part] = hashLeaves(rest[from:to], version) })
 	}
 	all.Wait()
-	for _, err := range failed {
-		if err != nil {
-			return nil, err
+	for part := range parts {
+		if failed[part] != nil {
+			return starknet.Commitments{}, failed[part]
 		}
+		l.roots.Add(hashed[part])
 	}
-	return list, nil
+	return l.roots.Commit(each), nil
 }
 
 func hashLeaves(list []ran, version starknet.Version) (_ []starknet.Leaf, err error) {

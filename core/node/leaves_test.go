@@ -45,7 +45,7 @@ func TestLeavesAhead(t *testing.T) {
 			l.came(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)})
 		},
 		"another version": func(l *leaves) { l.begin("0.13.2"); l.came(0, results) },
-		"no version":      func(l *leaves) { l.known = nil; l.came(0, results) },
+		"no version":      func(l *leaves) { l.begin("?"); l.came(0, results) },
 	} {
 		l := new(leaves)
 		l.begin("0.14.4")

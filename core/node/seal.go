@@ -47,32 +47,29 @@ func seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov
 	if err != nil {
 		return nil, err
 	}
-	// The state diff is one long sponge, the others are many small ones: they share the machine well.
+	// The state diff is one long sponge: it takes a processor of its own, while another completes the rest.
 	var all sync.WaitGroup
 	all.Go(func() { header.StateDiffCommitment = wire.FromFelt(changes.Commitment()) })
 	if before == nil {
 		before = new(leaves)
 	}
-	list, err := before.of(txs, results, version)
-	if err == nil {
-		c := starknet.Commit(list, func(work ...func()) {
-			for _, w := range work {
-				all.Go(w)
-			}
-			all.Wait()
-		})
-		header.TransactionCommitment = wire.FromFelt(c.Transactions)
-		header.ReceiptCommitment = wire.FromFelt(c.Receipts)
-		header.EventCommitment = wire.FromFelt(c.Events)
-	}
+	c, err := before.of(txs, results, version, func(work ...func()) {
+		for _, w := range work {
+			all.Go(w)
+		}
+		all.Wait()
+	})
 	all.Wait()
 	if err != nil {
 		return nil, err
 	}
+	header.TransactionCommitment = wire.FromFelt(c.Transactions)
+	header.ReceiptCommitment = wire.FromFelt(c.Receipts)
+	header.EventCommitment = wire.FromFelt(c.Events)
 
 	header.TransactionCount, header.EventCount = uint32(len(txs)), 0
-	for _, l := range list {
-		header.EventCount += uint32(len(l.Events))
+	for _, r := range results {
+		header.EventCount += uint32(len(r.Events))
 	}
 	header.StateDiffLength = uint32(changes.Length())
 	if header.GasUsed == nil {

@@ -24,19 +24,40 @@ func TestLeaves(t *testing.T) {
 				}
 				receipts = append(receipts, r)
 			}
-			var leaves []Leaf
-			for at := 0; at < n; at += 3 {
-				end := min(at+3, n)
-				leaves = append(leaves, HashLeaves(signed[at:end], receipts[at:end], v)...)
+			want := func(n int) Commitments {
+				return Commitments{TransactionCommitment(signed[:n], v), ReceiptCommitment(receipts[:n]), EventCommitment(receipts[:n])}
 			}
-			got := Commit(leaves, func(work ...func()) {
+			one := func(work ...func()) {
 				for _, w := range work {
 					w()
 				}
-			})
-			want := Commitments{TransactionCommitment(signed, v), ReceiptCommitment(receipts), EventCommitment(receipts)}
-			if got != want {
-				t.Errorf("%d transactions at %v: %+v, want %+v", n, v, got, want)
+			}
+			for _, step := range []int{1, 3, 40, 200} {
+				var roots Roots
+				for at := 0; at < n; at += step {
+					end := min(at+step, n)
+					roots.Add(HashLeaves(signed[at:end], receipts[at:end], v))
+					if at%2 == 0 {
+						roots.Grow()
+					}
+				}
+				if got := roots.Commit(one); got != want(n) || roots.Len() != n {
+					t.Errorf("%d transactions by %d at %v: %+v, want %+v", n, step, v, got, want(n))
+				}
+				for _, cut := range []int{n, n - 1, n / 2, n / 3, 0} {
+					if cut < 0 || cut > roots.Len() {
+						continue
+					}
+					roots.Cut(cut)
+					roots.Add(HashLeaves(signed[cut:], receipts[cut:], v))
+					if got := roots.Commit(one); got != want(n) {
+						t.Errorf("%d transactions by %d at %v, cut at %d and added again: %+v, want %+v", n, step, v, cut, got, want(n))
+					}
+					roots.Cut(cut)
+					if got := roots.Commit(one); got != want(cut) {
+						t.Errorf("%d transactions by %d at %v, cut at %d: %+v, want %+v", n, step, v, cut, got, want(cut))
+					}
+				}
 			}
 		}
 	}

@@ -23,7 +23,7 @@ func OldTransactionCommitment(list []Signed) felt.Felt {
 	for i, t := range list {
 		leaves[i] = pedersen.Hash(t.Hash, pedersenMany(t.Signature...))
 	}
-	return pedersenTree.root(leaves)
+	return pedersenRoot(leaves)
 }
 
 // OldEventCommitment is the root over the block's events before 0.13.2. It does not say which transaction emitted them.
@@ -34,7 +34,7 @@ func OldEventCommitment(receipts []Receipt) felt.Felt {
 			leaves = append(leaves, pedersenMany(e.From, pedersenMany(e.Keys...), pedersenMany(e.Data...)))
 		}
 	}
-	return pedersenTree.root(leaves)
+	return pedersenRoot(leaves)
 }
 
 // OldHash is the block hash of 0.7 to 0.13.1. It covers neither the version nor prices, receipts and the state diff.
