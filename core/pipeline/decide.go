@@ -44,14 +44,15 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	}
 	commit := Commit{Own: !a.foreign, Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: certificate}
 	m.pending = append(m.pending, commit)
-	m.emit(commit)
 
 	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}
 	m.timestamp = a.context.Timestamp
 	m.height++
 	m.attempts, m.open, m.heir = map[uint64]*attempt{}, nil, nil
 	m.log, m.demanded = nil, false
+	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
+	m.emit(commit)
 	m.announced = false
 	return nil
 }
