@@ -31,14 +31,14 @@ deployed. At the end the books are checked: nonces, and what the transactions mu
 
 type loadOptions struct {
 	load.Options
-	urls         []string
-	fund         float64
-	blockTime    int
-	nodeArgs     []string
-	dir          string
-	profile      string
-	json         string
-	quiet        bool
+	urls      []string
+	fund      float64
+	blockTime int
+	nodeArgs  []string
+	dir       string
+	profile   string
+	json      string
+	quiet     bool
 }
 
 // LoadReport is what runs of `ordo bench load` found.
