@@ -27,7 +27,11 @@ A transfer changes two balances and a nonce, a block also the sequencer's balanc
 Each block is committed twice on the same tries, once with ordo's Pedersen hash and once with gnark-crypto's, which Go code
 commonly uses; the block is taken back in between, the order alternates, and both must find the same root. Rounds are
 compared in pairs, after one that does not count. Time is measured by the clock and, as "cpu", in processor time of this
-process, which other load on the machine disturbs less.`
+process, which other load on the machine disturbs less.
+
+Before, single hashes of two felts are compared in the same way, Pedersen and Poseidon, on one processor: ordo's in batches and
+one by one, gnark-crypto's (Pedersen only), and those of the crate starknet-types-core, timed by the execution plugin that is
+built with it.`
 
 // Commit is what a run of `ordo bench commit` found.
 type Commit struct {
@@ -41,6 +45,8 @@ type Commit struct {
 	Gnark      CommitSide `json:"gnark"`
 	Ratio      float64    `json:"ratio"`     // gnark / ours by the clock, the median over pairs
 	CPURatio   float64    `json:"cpu_ratio"` // the same in processor time
+	Each       []HashCost `json:"hashes"`
+	Not        []string   `json:"not_measured,omitempty"` // which of the hashes' implementations, and why
 }
 
 // CommitSide is one implementation of the hash.
@@ -61,7 +67,7 @@ func commitCommand() *cobra.Command {
 	var o commitOptions
 	cmd := &cobra.Command{
 		Use:   "commit",
-		Short: "The state root of a block of transfers on a large state, beside gnark-crypto's hash",
+		Short: "The state root of a block of transfers on a large state, and its hashes, beside other libraries",
 		Long:  commitLong,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,12 +97,16 @@ func commitCommand() *cobra.Command {
 
 func measureCommit(ctx context.Context, o commitOptions) (*Commit, error) {
 	r := &Commit{Leaves: o.leaves, Transfers: o.transfers, Cores: o.cores, Processors: runtime.NumCPU()}
+	var err error
+	if r.Each, r.Not, err = measureHashes(ctx, o.rounds, o.quiet); err != nil {
+		return nil, err
+	}
 	bar := progressbar.NewOptions(o.leaves, progressbar.OptionSetWriter(progressOutput(o.quiet)), progressbar.OptionSetDescription("state"),
 		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(200*time.Millisecond))
 	defer bar.Finish()
 	begun := time.Now()
 	c := &committer{ledger: newLedger(o.leaves), state: trie.NewState(trie.NewMemory())}
-	err := c.ledger.build(func(d *trie.Diff) error {
+	err = c.ledger.build(func(d *trie.Diff) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -234,6 +244,7 @@ func (r *Commit) print(out io.Writer, file string) error {
 	line("ordo", r.Ours)
 	line("gnark", r.Gnark)
 	fmt.Fprintf(out, "ratio  %8.1f     (median over pairs of rounds; %.1f in processor time)\n", r.Ratio, r.CPURatio)
+	r.printHashes(out)
 	if file == "" {
 		return nil
 	}

@@ -43,19 +43,22 @@ func BenchmarkGnark(b *testing.B) {
 }
 
 func TestCommit(t *testing.T) {
+	fakePlugin(t, "")
 	r, err := measureCommit(t.Context(), commitOptions{leaves: 300, transfers: 20, cores: 1, rounds: 2, quiet: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Ours.Rounds) != 2 || len(r.Gnark.Rounds) != 2 || r.Hashes < 3*20 || r.Ratio <= 0 {
+	if len(r.Ours.Rounds) != 2 || len(r.Gnark.Rounds) != 2 || r.Hashes < 3*20 || r.Ratio <= 0 || len(r.Each) != 5 {
 		t.Errorf("%+v", r)
 	}
 	var out bytes.Buffer
 	if err := r.print(&out, ""); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "20 transfers on a state of 300 balances") {
-		t.Error(out.String())
+	for _, line := range []string{"20 transfers on a state of 300 balances", "poseidon  ordo, one by one", "not measured: starknet-types-core: no ordo-execution"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("no %q in\n%s", line, out.String())
+		}
 	}
 }
 
