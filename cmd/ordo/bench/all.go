@@ -17,7 +17,8 @@ import (
 )
 
 const allLong = `Run the whole set, one after the other, and write what each found as JSON into a folder: docs/benchmarks/page makes the page
-of plots of it. A part that fails is told and does not hold up the rest.`
+of plots of it. A part that fails is told and does not hold up the rest. Each waits up to 10 s for the machine to become quiet, so
+that the share of processors that it reports as busy is not the part before it.`
 
 type allOptions struct {
 	out    string
@@ -70,6 +71,7 @@ func runAll(cmd *cobra.Command, o allOptions) error {
 		if len(o.only) > 0 && !contains(o.only, p.name) {
 			continue
 		}
+		quiet(cmd.Context())
 		begun := time.Now()
 		report, err := p.run(cmd.Context())
 		if cmd.Context().Err() != nil {
@@ -197,6 +199,7 @@ func (o allOptions) parts() []part {
 					return nil, err
 				}
 				half = report.Runs[0].Speed / 2
+				quiet(ctx)
 			}
 			run := baseline
 			run.Model, run.Rate, run.Poll = load.Open, half, 2*time.Millisecond

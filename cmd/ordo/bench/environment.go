@@ -19,9 +19,11 @@ type Environment struct {
 	MemoryMB   int     `json:"memory_mb"`
 	Kernel     string  `json:"kernel"`
 	Go         string  `json:"go"`
-	Load1      float64 `json:"load_average"` // over the minute before: what else the machine did
+	Load1      float64 `json:"load_average"` // over the minute before, that of a measurement just before included
+	Busy       float64 `json:"busy"`         // share of all processors in use when the run began: what else the machine does
 }
 
+// environment is to be asked before the run begins, and watches the machine for half a second.
 func environment() Environment {
 	e := Environment{
 		When: time.Now().UTC().Format(time.RFC3339), Command: "ordo " + strings.Join(os.Args[1:], " "),
@@ -40,6 +42,7 @@ func environment() Environment {
 	}
 	first, _, _ := strings.Cut(read("/proc/loadavg"), " ")
 	e.Load1, _ = strconv.ParseFloat(first, 64)
+	e.Busy = busy()
 	return e
 }
 

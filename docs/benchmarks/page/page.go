@@ -48,10 +48,21 @@ func (p *page) plot(name, what string) { p.say("![%s](%s.svg)\n\n", what, name) 
 // where names machine, load and command of a result.
 func (p *page) where(e environment) {
 	p.any = true
-	p.say("%s, %d processors, %.1f GB, Linux %s, %s; %s; load average at the start %.2f. Command: `%s`\n\n",
-		e.Processor, e.Processors, float64(e.MemoryMB)/1024, e.Kernel, e.Go, e.When, e.Load, e.Command)
-	if e.Load > 0.5*float64(e.Processors) {
+	p.say("%s, %d processors, %.1f GB, Linux %s, %s; %s; load average at the start %.2f", e.Processor, e.Processors, float64(e.MemoryMB)/1024, e.Kernel, e.Go, e.When, e.Load)
+	if e.Busy != nil {
+		p.say(", %.0f %% of the processors in use", *e.Busy*100)
+	}
+	p.say(". Command: `%s`\n\n", e.Command)
+	if e.disturbed() {
 		p.say("**The machine was busy with something else: these figures say what runs, not how fast.**\n\n")
+	}
+}
+
+// missing names what a result is without.
+func (p *page) missing(name string, not []string) {
+	for _, one := range not {
+		what, _, _ := strings.Cut(one, ": ")
+		p.say("Not measured: %s; raw/%s.json says why.\n\n", what, name)
 	}
 }
 
@@ -215,6 +226,14 @@ func (p *page) commit() error {
 		return err
 	}
 	p.plot("commit", "time of a state root")
+	if len(r.Hashes) > 0 {
+		p.say("One hash of two felts, on one processor; the ratio is to ordo in batches:\n\n| hash | by | ns | ratio |\n|---|---|---:|---:|\n")
+		for _, h := range r.Hashes {
+			p.say("| %s | %s | %.0f | **%.1f** |\n", h.Hash, h.By, h.NS, h.Ratio)
+		}
+		p.say("\n")
+	}
+	p.missing("commit", r.Not)
 	p.where(c.environment)
 	return nil
 }
@@ -240,11 +259,7 @@ func (p *page) hop() error {
 		s.points = append(s.points, plotter.XY{X: float64(one.Batch), Y: one.Micros})
 	}
 	p.say("\n")
-	for _, not := range h.Not {
-		end, _, _ := strings.Cut(not, ": ")
-		p.say("Not measured: %s; raw/hop.json says why.\n", end)
-	}
-	p.say("\n")
+	p.missing("hop", h.Not)
 	if err := lines(svg(p.dir, "hop"), "A call of a plugin", "transactions in the call", "microseconds", true, true, list); err != nil {
 		return err
 	}

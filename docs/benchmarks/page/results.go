@@ -11,14 +11,24 @@ import (
 
 // environment is where and when a result was found.
 type environment struct {
-	When       string  `json:"when"`
-	Command    string  `json:"command"`
-	Processor  string  `json:"processor"`
-	Processors int     `json:"processors"`
-	MemoryMB   int     `json:"memory_mb"`
-	Kernel     string  `json:"kernel"`
-	Go         string  `json:"go"`
-	Load       float64 `json:"load_average"`
+	When       string   `json:"when"`
+	Command    string   `json:"command"`
+	Processor  string   `json:"processor"`
+	Processors int      `json:"processors"`
+	MemoryMB   int      `json:"memory_mb"`
+	Kernel     string   `json:"kernel"`
+	Go         string   `json:"go"`
+	Load       float64  `json:"load_average"`
+	Busy       *float64 `json:"busy"` // absent from older results
+}
+
+// disturbed tells whether others used the machine when the run began. The load average, which older results have alone, also
+// holds what the measurement before did.
+func (e *environment) disturbed() bool {
+	if e.Busy != nil {
+		return *e.Busy > 0.15
+	}
+	return e.Load > 0.5*float64(e.Processors)
 }
 
 type percentiles struct {
@@ -92,7 +102,14 @@ type commits struct {
 		Gnark struct {
 			MS float64 `json:"ms"`
 		} `json:"gnark"`
-		Ratio float64 `json:"ratio"`
+		Ratio  float64 `json:"ratio"`
+		Hashes []struct {
+			Hash  string  `json:"hash"`
+			By    string  `json:"by"`
+			NS    float64 `json:"ns"`
+			Ratio float64 `json:"ratio"`
+		} `json:"hashes"`
+		Not []string `json:"not_measured"`
 	} `json:"run"`
 }
 
