@@ -107,13 +107,15 @@ check_tools() {
 # ORDO_NATIVE=off, the plugin runs everything on the Cairo VM.
 llvm="${ORDO_LLVM:-/usr/lib/llvm-19}"
 native_debs=(llvm-19-dev libmlir-19-dev mlir-19-tools libpolly-19-dev libclang1-19 libclang-common-19-dev libzstd-dev zlib1g-dev g++)
-native_features=()
+native=off
+cargo_options=()
 
 has_llvm() { [ -x "$llvm/bin/llvm-config" ] && [ -x "$llvm/bin/mlir-tblgen" ] && [ -e "$llvm/lib/libMLIR.so" -o -e "$llvm/lib/libMLIRIR.a" ] && [ -d "$llvm/include/mlir-c" ] &&
   [ -n "$(find "$llvm/lib" -maxdepth 1 -name 'libclang-19.so*' -print -quit)" ] && printf 'int main(){}' | cc -x c - -lzstd -lz -o /dev/null 2>/dev/null; }
 can_install_llvm() { [ "$(id -u)" = 0 ] && have apt-get && [ -n "$(apt-cache policy llvm-19-dev 2>/dev/null | grep Candidate: | grep -v none)" ]; }
 
 check_native() {
+  mend blockifier
   if [ "${ORDO_NATIVE:-on}" = off ]; then return; fi
   if ! has_llvm && [ "$(id -u)" = 0 ] && have apt-get; then
     apt-cache policy llvm-19-dev 2>/dev/null | grep -q 'Candidate: [0-9]' || DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null 2>&1 || true
@@ -124,36 +126,37 @@ check_native() {
   fi
   if has_llvm; then
     export LLVM_SYS_191_PREFIX="$llvm" MLIR_SYS_190_PREFIX="$llvm" TABLEGEN_190_PREFIX="$llvm"
-    native_features=(--features ordo-execution-blockifier/native)
-    mend_native
+    native=on
+    cargo_options+=(--features ordo-execution-blockifier/native)
+    mend cairo-native
   else
     say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native: classes run on the slower Cairo VM."
     say "  Debian and Ubuntu: sudo apt-get install ${native_debs[*]}; elsewhere set ORDO_LLVM; ORDO_NATIVE=off silences this"
   fi
 }
 
-# The published cairo-native allocates what get_execution_info answers with malloc and never frees it, 2.7 KB a transfer. In a
-# copy these boxes lie in the memory of the call, as all others do (docs/adr/0004). A path override leaves Cargo.lock as it is.
-mend_native() {
-  local version dir from file
-  version="$(awk '/^name = "cairo-native"/ { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock)"
-  dir="$cache/cairo-native-$version-mended"
+# mend CRATE: builds with a copy of a published crate that mended/CRATE.patch was applied to (docs/adr/0004 says what for). A path
+# override leaves Cargo.toml and Cargo.lock as they are.
+mend() {
+  local patch="plugins/execution/blockifier/mended/$1.patch" version dir from
+  version="$(awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock)"
+  dir="$cache/$1-$version-$(fingerprint "$patch" | cut -c1-12)"
   if [ ! -f "$dir/.done" ]; then
     mkdir -p "$cache"
-    from="$(crate_dir cairo-native "$version")"
-    rm -rf "$dir" "$dir.new"
+    from="$(crate_dir "$1" "$version")"
+    rm -rf "$dir.new"
     cp -r "$from" "$dir.new"
     rm -f "$dir.new/.cargo-ok"
-    file="$dir.new/src/starknet.rs"
-    if [ "$(grep -c '^    use crate::utils::libc_malloc;$' "$file")" != 1 ]; then
-      say "cairo-native $version is not the one that is mended here: it is built as published"
+    # The ceiling: a repository around the cache would make git look for the files there.
+    if ! (cd "$dir.new" && GIT_CEILING_DIRECTORIES="$cache" git apply "$clone/$patch"); then
+      say "$1 $version is not the one that is mended here: it is built as published"
+      rm -rf "$dir.new"
       return
     fi
-    sed -i 's|^    use crate::utils::libc_malloc;$|    unsafe fn libc_malloc(size: usize) -> *mut std::ffi::c_void { crate::runtime::cairo_native__arena_alloc(size as u64, 16).cast() }|' "$file"
     touch "$dir.new/.done"
     mv "$dir.new" "$dir"
   fi
-  native_features+=(--config "paths=[\"$dir\"]")
+  cargo_options+=(--config "paths=[\"$dir\"]")
 }
 
 # ---- steps ----
@@ -168,11 +171,11 @@ age_hashes() {
 }
 
 build_rust() {
-  local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')-${native_features[*]-}"
+  local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')-${cargo_options[*]-}"
   if fresh rust "$key" && [ -x bin/plugins/ordo-execution-blockifier ]; then return; fi
   say "building the execution plugin (Rust; the first time takes about ten minutes on 2 cores)"
   age_hashes
-  cargo build --release --locked --workspace "${native_features[@]}"
+  cargo build --release --locked --workspace "${cargo_options[@]}"
   fingerprint "$hashes" >"$cache/hashes"
   place "$CARGO_TARGET_DIR/release/ordo-execution-blockifier" bin/plugins/ordo-execution-blockifier
   stamp rust "$key"
@@ -203,7 +206,7 @@ build_contracts() {
     -compiler bin/plugins/ordo-execution-blockifier -out bin/contracts \
     -crate "starknet-devnet-core=$devnet" -crate "cairo-lang-starknet=$cairo"
   stamp contracts "$key"
-  if [ ${#native_features[@]} -gt 0 ]; then
+  if [ "$native" = on ]; then
     say "compiling the contracts of genesis to machine code"
     bin/plugins/ordo-execution-blockifier native bin/contracts/*.class.pb >"$cache/native.log" 2>&1 || say "they will be compiled when they are first used"
   fi

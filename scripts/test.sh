@@ -19,7 +19,7 @@ say "fuzz, briefly"
 go run ./test/attack/fuzz -time 1s -total 60s
 
 say "cargo test"
-cargo test --release --locked --workspace "${native_features[@]}"
+cargo test --release --locked --workspace "${cargo_options[@]}"
 
 say "end to end"
 export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO

@@ -11,19 +11,21 @@ use serde_json::{json, Value};
 
 use crate::native::{self, Engine};
 use crate::threads::STACK;
-use crate::{bench, classes, compile, compiler};
+use crate::{bench, classes, compile, compiler, hashing};
 
 const USAGE: &str = "usage:
   ordo-execution-blockifier                                  serve as a plugin (started by ordo)
   ordo-execution-blockifier compile FILE... --out DIR        compile classes; one JSON line each
   ordo-execution-blockifier native FILE... [--cache DIR]     make machine code of compiled classes (DIR/NAME.class.pb)
   ordo-execution-blockifier bench FILE [--workers N] [--executor concurrent|sequential] [--native]
-                                                             run a recorded block on the bare crate";
+                                                             run a recorded block on the bare crate
+  ordo-execution-blockifier hash [--pairs N]                 time the hashes of starknet-types-core";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
         Some("compile") => compile_files(&arguments[1..]),
         Some("bench") => bench::command(&arguments[1..]),
+        Some("hash") => hashing::command(&arguments[1..]),
         Some("native") => native_files(&arguments[1..]),
         Some(compiler::COMMAND) => compiler::stdin_to_stdout(),
         #[cfg(feature = "native")]

@@ -13,6 +13,7 @@
 //! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
 //! | [`prefetch`] | what transactions will read, in one request |
 //! | [`arithmetic`] | faster functions in the place of published ones |
+//! | [`command`], [`bench`], [`hashing`] | what the program does when it is not a plugin |
 //! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
 
 pub mod arithmetic;
@@ -27,6 +28,7 @@ pub mod config;
 pub mod context;
 pub mod diff;
 pub mod felts;
+pub mod hashing;
 pub mod native;
 pub mod prefetch;
 pub mod refusal;

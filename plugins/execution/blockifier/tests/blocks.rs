@@ -2,7 +2,10 @@
 
 mod common;
 
+use blockifier::execution::casm_hash_estimation::{CasmV2HashResourceEstimate, EstimateCasmHashResources};
+use blockifier::execution::contract_class::RunnableCompiledClass;
 use common::*;
+use ordo_execution_blockifier::classes;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::diff::{self, check_canonical};
 use ordo_sdk::v1;
@@ -211,4 +214,22 @@ fn an_open_block_that_waits_gives_the_workers_back() {
     }
     assert_eq!(attempt.waiting(), 8);
     assert!(!attempt.in_segment());
+}
+
+/// Set-up lets blockifier remember what it estimated of a class (mended/blockifier.patch): each time the same as computed.
+#[test]
+fn estimates_of_classes_are_what_is_computed() {
+    for class in [token_class(), cairo_test_class("account__account")] {
+        for _ in 0..2 {
+            let loaded = classes::load(&class).unwrap();
+            let RunnableCompiledClass::V1(casm) = loaded.vm() else { panic!("a class of Sierra") };
+            let computed = CasmV2HashResourceEstimate::estimated_resources_of_compiled_class_hash(
+                casm.bytecode_segment_felt_sizes(),
+                &casm.entry_points_by_type,
+            );
+            for _ in 0..3 {
+                assert_eq!(loaded.vm().estimate_casm_hash_computation_resources(), computed);
+            }
+        }
+    }
 }
