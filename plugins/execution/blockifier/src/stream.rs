@@ -70,6 +70,8 @@ pub fn drive(
                         )));
                     }
                     let closed = attempt.close(n).map_err(|broken| status(&broken))?;
+                    // What it leaves takes a while to free, and the next block waits for the answer.
+                    let _ = std::thread::Builder::new().name("free".into()).spawn(move || drop(attempt));
                     return Ok(Ended::Closed(Box::new(closed)));
                 }
             }

@@ -2,12 +2,17 @@
 
 mod common;
 
+use blockifier::blockifier::config::TransactionExecutorConfig;
+use blockifier::blockifier::transaction_executor::TransactionExecutor;
 use blockifier::execution::casm_hash_estimation::{CasmV2HashResourceEstimate, EstimateCasmHashResources};
 use blockifier::execution::contract_class::RunnableCompiledClass;
+use blockifier::state::cached_state::StateMaps;
 use common::*;
-use ordo_execution_blockifier::classes;
+use ordo_execution_blockifier::classes::{self, declared};
 use ordo_execution_blockifier::config::Executor;
+use ordo_execution_blockifier::context::Block;
 use ordo_execution_blockifier::diff::{self, check_canonical};
+use ordo_execution_blockifier::transactions::{executable, Flags};
 use ordo_sdk::v1;
 use ordo_sdk::v1::build_request::Add;
 use ordo_sdk::v1::transaction_result::Status;
@@ -62,42 +67,67 @@ fn a_prefix_is_as_if_the_rest_had_never_been() {
     }
 }
 
-#[test]
-fn the_diff_is_the_one_that_blockifier_finalizes() {
-    use blockifier::blockifier::config::TransactionExecutorConfig;
-    use blockifier::blockifier::transaction_executor::TransactionExecutor;
-    use ordo_execution_blockifier::classes::declared;
-    use ordo_execution_blockifier::context::Block;
-    use ordo_execution_blockifier::transactions::{executable, Flags};
-
-    let world = World::new(6);
-    let (list, classes) = mixed(&world, 40);
-    let ours = world.build(Executor::Auto, adds(&list, &classes, 10), None);
-    let theirs = big_stack(|| {
-        let block = Block::new(&world.chain, &context(1), world.limits.bouncer()).unwrap();
+/// What blockifier itself makes of a block on the tip, with its aliases.
+fn finalized_by_blockifier(world: &World, number: u64, list: &[v1::Transaction], classes: &[v1::Class]) -> StateMaps {
+    big_stack(|| {
+        let block = Block::new(&world.chain, &context(number), world.limits.bouncer()).unwrap();
         let config = TransactionExecutorConfig::default();
         let context = block.context.as_ref().clone();
         let mut executor =
-            TransactionExecutor::pre_process_and_create(world.snapshot(), context, None, config).unwrap();
+            TransactionExecutor::pre_process_and_create(world.snapshot(), context, block.old_hash, config).unwrap();
         let infos = classes.iter().map(|class| declared(class).map(|(hash, info, _)| (hash, info)).unwrap()).collect();
         let runs: Vec<_> = list.iter().map(|wire| executable(wire, &infos, Flags::default()).unwrap()).collect();
         assert_eq!(executor.execute_txs(&runs, None).len(), list.len());
-        executor.finalize().unwrap().state_diff
-    });
+        let diff = executor.finalize().unwrap().state_diff;
+        StateMaps {
+            nonces: diff.address_to_nonce.into_iter().collect(),
+            class_hashes: diff.address_to_class_hash.into_iter().collect(),
+            storage: diff
+                .storage_updates
+                .into_iter()
+                .flat_map(|(address, slots)| slots.into_iter().map(move |(key, value)| ((address, key), value)))
+                .collect(),
+            declared_contracts: diff.class_hash_to_compiled_class_hash.keys().map(|class| (*class, true)).collect(),
+            compiled_class_hashes: diff.class_hash_to_compiled_class_hash.into_iter().collect(),
+        }
+    })
+}
+
+#[test]
+fn the_diff_is_the_one_that_blockifier_finalizes() {
+    let world = World::new(6);
+    let (list, classes) = mixed(&world, 40);
+    let ours = world.build(Executor::Auto, adds(&list, &classes, 10), None);
     let ours = diff::from_wire(ours.diff()).unwrap();
-    let theirs = blockifier::state::cached_state::StateMaps {
-        nonces: theirs.address_to_nonce.into_iter().collect(),
-        class_hashes: theirs.address_to_class_hash.into_iter().collect(),
-        storage: theirs
-            .storage_updates
-            .into_iter()
-            .flat_map(|(address, slots)| slots.into_iter().map(move |(key, value)| ((address, key), value)))
-            .collect(),
-        declared_contracts: ours.declared_contracts.clone(),
-        compiled_class_hashes: theirs.class_hash_to_compiled_class_hash.into_iter().collect(),
-    };
-    assert_eq!(ours, theirs);
+    assert_eq!(ours, finalized_by_blockifier(&world, 1, &list, &classes));
     assert!(ours.storage.keys().any(|(address, _)| *address.0.key() == Felt::TWO), "aliases are part of the diff");
+}
+
+/// Blocks one after the other: aliases that are there and new ones, contracts that come back, balances that end where they were,
+/// a block of nothing, and the hashes of old blocks.
+#[test]
+fn the_diffs_of_a_chain_are_those_that_blockifier_finalizes() {
+    let world = World::new(5);
+    let mut accounts: Vec<Account> = (0..5).map(account).collect();
+    for number in 1..=12_u64 {
+        let list: Vec<_> = (0..40 * (number % 3))
+            .map(|n| {
+                let (from, other) = ((n % 4) as usize, accounts[4].address);
+                match n % 5 {
+                    0 => accounts[from].transfer(*other.0.key(), 7),
+                    1 => accounts[4].transfer(*account(n % 4).address.0.key(), 7),
+                    2 => accounts[from].transfer(Felt::from(n), 1), // keys below and above the first alias
+                    3 => accounts[from].transfer(Felt::from(u128::from(number * n)) * Felt::TWO.pow(120_u128), 3),
+                    _ => accounts[from].transfer(Felt::from(9_000 + n % 10), 2),
+                }
+            })
+            .collect();
+        let built = world.build(Executor::Auto, chunks(&list, 16), None);
+        let closed = built.closed.unwrap();
+        let ours = diff::from_wire(closed.message.state_diff.as_ref().unwrap()).unwrap();
+        assert_eq!(ours, finalized_by_blockifier(&world, number, &list, &[]), "block {number}");
+        world.tip.apply(number, &closed.changes, closed.classes).unwrap();
+    }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use blockifier::state::cached_state::{CachedState, StateMaps};
+use blockifier::state::errors::StateError;
 use blockifier::state::state_api::{StateReader, StateResult};
-use blockifier::state::stateful_compression::allocate_aliases_in_storage;
+use blockifier::state::stateful_compression as compression;
 use ordo_sdk::v1;
 use starknet_api::core::{ClassHash, ContractAddress};
 use starknet_api::state::StorageKey;
+use starknet_types_core::felt::Felt;
 
 use super::{begin, Attempt, Broken};
 use crate::diff;
@@ -26,15 +28,15 @@ pub struct Closed {
 }
 
 impl Attempt {
-    /// Closes after the first `n` transactions, which must have been taken as results.
+    /// Closes after the first `n` transactions, which must have been taken as results. Nothing may be asked of it afterwards.
     ///
     /// The diff is always put together from the diffs of the transactions over the untouched tip, not taken from an
     /// executor: so what ran beyond `n` cannot show, and there is one way for every `n`.
-    pub fn close(mut self, n: usize) -> Result<Closed, Broken> {
+    pub fn close(&mut self, n: usize) -> Result<Closed, Broken> {
         debug_assert!(n <= self.sent());
         self.segment = None; // halts the pool
         let prefix = if n == self.done.len() { self.sent_changes.merged() } else { self.prefix(n) };
-        let changes = self.finalize(&prefix).map_err(|error| Broken::Internal(format!("closing: {error}")))?;
+        let changes = self.finalize(prefix).map_err(|error| Broken::Internal(format!("closing: {error}")))?;
         self.check_fault()?;
 
         let was_deployed =
@@ -56,7 +58,7 @@ impl Attempt {
             classes: declared.iter().filter_map(|hash| self.wire_classes.get(hash).cloned()).collect(),
         };
         let classes = declared.iter().filter_map(|hash| Some((*hash, self.loaded.get(hash)?.clone()))).collect();
-        Ok(Closed { height: self.height, base: self.snapshot, changes, classes, message })
+        Ok(Closed { height: self.height, base: self.snapshot.clone(), changes, classes, message })
     }
 
     fn prefix(&self, n: usize) -> StateMaps {
@@ -69,55 +71,83 @@ impl Attempt {
         merged
     }
 
-    /// What blockifier's finalize does to the state, without the outputs of a prover.
-    fn finalize(&self, prefix: &StateMaps) -> StateResult<StateMaps> {
+    /// What blockifier's finalize does to the state, without the outputs of a prover: what changed, and its aliases. Its own
+    /// functions fill maps of all that they look at, several times, while the next block waits; `tests/blocks.rs` holds both
+    /// beside each other.
+    fn finalize(&self, mut all: StateMaps) -> StateResult<StateMaps> {
+        let mut first = CachedState::new(self.snapshot.clone());
+        begin(&mut first, &self.block).map_err(|error| StateError::StateReadError(format!("{error:?}")))?;
+        // The protocol's own write came before all others.
+        for (cell, value) in first.to_state_diff()?.state_maps.storage {
+            all.storage.entry(cell).or_insert(value);
+        }
+        let before = &self.snapshot;
+        keep_changed(&mut all.storage, |(address, key)| before.get_storage_at(address, key))?;
+        keep_changed(&mut all.nonces, |address| before.get_nonce_at(address))?;
+        keep_changed(&mut all.class_hashes, |address| before.get_class_hash_at(address))?;
+        keep_changed(&mut all.compiled_class_hashes, |class| before.get_compiled_class_hash(class))?;
         let constants = self.block.context.versioned_constants();
-        let alias = constants.os_constants.os_contract_addresses.alias_contract_address();
         if constants.enable_stateful_compression {
-            self.snapshot.prefetch(Keys { storage: alias_keys(prefix, alias), ..Keys::default() });
+            allocate_aliases(before, &mut all, constants.os_constants.os_contract_addresses.alias_contract_address())?;
         }
-        let mut state = CachedState::new(self.snapshot.clone());
-        begin(&mut state, &self.block)
-            .map_err(|error| blockifier::state::errors::StateError::StateReadError(format!("{error:?}")))?;
-        // blockifier wants the value before of every cell but storage to have been read.
-        for address in prefix.nonces.keys() {
-            state.get_nonce_at(*address)?;
-        }
-        for address in prefix.class_hashes.keys() {
-            state.get_class_hash_at(*address)?;
-        }
-        for class in prefix.compiled_class_hashes.keys() {
-            state.get_compiled_class_hash(*class)?;
-        }
-        let classes: HashMap<_, _> = prefix
-            .declared_contracts
-            .keys()
-            .filter_map(|hash| Some((*hash, self.loaded.get(hash)?.runnable())))
-            .collect();
-        state.update_cache(prefix, classes);
-        if constants.enable_stateful_compression {
-            allocate_aliases_in_storage(&mut state, alias)?;
-        }
-        Ok(state.to_state_diff()?.state_maps)
+        Ok(all)
     }
 }
 
-/// Storage slots of the alias contract that closing a block with these changes will look at.
-fn alias_keys(changes: &StateMaps, alias: ContractAddress) -> Vec<(ContractAddress, StorageKey)> {
-    use blockifier::state::stateful_compression as compression;
-    let mut keys = vec![(alias, compression::ALIAS_COUNTER_STORAGE_KEY)];
-    let mut consider = |key: StorageKey| {
-        if key.0 >= compression::MIN_VALUE_FOR_ALIAS_ALLOC {
-            keys.push((alias, key));
+fn keep_changed<K: Copy, V: PartialEq>(
+    map: &mut HashMap<K, V>,
+    before: impl Fn(K) -> StateResult<V>,
+) -> StateResult<()> {
+    let mut failed = None;
+    map.retain(|key, value| match before(*key) {
+        Ok(old) => old != *value,
+        Err(error) => {
+            failed = Some(error);
+            true
         }
-    };
-    for address in changes.get_contract_addresses() {
-        consider(StorageKey(address.0));
+    });
+    failed.map_or(Ok(()), Err)
+}
+
+/// Gives numbers to contracts and storage keys that are changed for the first time: by contract, ascending, its keys and then
+/// itself. The numbers lie in the storage of a contract of the protocol, and the next free one at key 0.
+fn allocate_aliases(before: &Snapshot, all: &mut StateMaps, alias: ContractAddress) -> StateResult<()> {
+    // As bytes, which compare faster than felts.
+    let least = compression::MIN_VALUE_FOR_ALIAS_ALLOC.key().word();
+    let plain = compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS.word();
+    let mut rows = Vec::with_capacity(all.storage.len() + all.nonces.len());
+    for (address, key) in all.storage.keys() {
+        let by = address.word();
+        if by > plain {
+            rows.push((by, false, key.word(), *key));
+        }
+        rows.push((by, true, by, StorageKey(address.0)));
     }
-    for (address, key) in changes.storage.keys() {
-        if *address > compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS {
-            consider(*key);
+    for address in all.nonces.keys().chain(all.class_hashes.keys()) {
+        rows.push((address.word(), true, address.word(), StorageKey(address.0)));
+    }
+    rows.retain(|(_, _, word, _)| *word >= least);
+    rows.sort_unstable_by(|left, right| (&left.0, left.1, &left.2).cmp(&(&right.0, right.1, &right.2)));
+    rows.dedup_by(|left, right| (left.1, &left.0, &left.2) == (right.1, &right.0, &right.2));
+
+    let counter = compression::ALIAS_COUNTER_STORAGE_KEY;
+    let keys = rows.iter().map(|row| row.3).chain([counter]).map(|key| (alias, key)).collect();
+    before.prefetch(Keys { storage: keys, ..Keys::default() });
+    let stored = before.get_storage_at(alias, counter)?;
+    let mut next = if stored == Felt::ZERO { compression::INITIAL_AVAILABLE_ALIAS } else { stored };
+    for (_, _, _, key) in rows {
+        let known = match all.storage.get(&(alias, key)) {
+            Some(value) => *value,
+            None => before.get_storage_at(alias, key)?,
+        };
+        if known == Felt::ZERO {
+            all.storage.insert((alias, key), next);
+            next += Felt::ONE;
         }
     }
-    keys
+    // The counter appears with the first block, also when that allocates nothing.
+    if next != stored {
+        all.storage.insert((alias, counter), next);
+    }
+    Ok(())
 }

@@ -26,8 +26,9 @@ impl Layers {
     }
 
     pub fn merged(&self) -> StateMaps {
-        let mut all = StateMaps::default();
-        for layer in &self.0 {
+        // A copy of the first, which is the largest: its cells are not hashed anew.
+        let mut all = self.0.first().map(|first| first.as_ref().clone()).unwrap_or_default();
+        for layer in self.0.iter().skip(1) {
             all.extend(layer);
         }
         all
