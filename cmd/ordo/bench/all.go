@@ -119,8 +119,6 @@ func (o allOptions) parts() []part {
 	}
 	baseline := defaultLoad()
 	baseline.quiet, baseline.Duration, baseline.Batch, baseline.Connections = o.quiet, long, 20, 8
-	closed := func(ctx context.Context) (*LoadReport, error) { return runLoad(ctx, baseline) }
-	half := 0.0 // of what the closed model reached
 	return []part{
 		{"exec", func(ctx context.Context) (any, error) {
 			report := &execReport{Environment: environment()}
@@ -160,10 +158,7 @@ func (o allOptions) parts() []part {
 			return runStart(ctx, startOptions{rounds: n, quiet: o.quiet})
 		}},
 		{"load-closed", func(ctx context.Context) (any, error) {
-			report, err := closed(ctx)
-			if err == nil {
-				half = report.Runs[0].Speed / 2
-			}
+			report, err := runLoad(ctx, baseline)
 			beside := func(note string, change func(*loadOptions)) {
 				if err != nil {
 					return
@@ -182,7 +177,7 @@ func (o allOptions) parts() []part {
 			for _, peer := range o.peers {
 				// The class is that of ordo's own accounts, then that of the peer's; and ordo with the latter.
 				// Where a node makes a block for each transaction, more of them on their way change nothing.
-				beside("", func(run *loadOptions) {
+				beside("accounts of the same class", func(run *loadOptions) {
 					run.urls, run.Accounts, run.AccountClass = []string{peer}, 10, string(genesis.Native)
 				})
 				beside("its own class of accounts", func(run *loadOptions) { run.urls, run.Accounts = []string{peer}, 10 })
@@ -193,17 +188,21 @@ func (o allOptions) parts() []part {
 			return report, err
 		}},
 		{"load-open", func(ctx context.Context) (any, error) {
-			if half == 0 {
-				report, err := closed(ctx)
-				if err != nil {
-					return nil, err
-				}
-				half = report.Runs[0].Speed / 2
-				quiet(ctx)
+			// Half of what the machine does now: on a shared one that may be another speed than some minutes ago.
+			before := baseline
+			before.Duration = short
+			all, err := runLoad(ctx, before)
+			if err != nil {
+				return nil, err
 			}
+			quiet(ctx)
 			run := baseline
-			run.Model, run.Rate, run.Poll = load.Open, half, 2*time.Millisecond
-			return runLoad(ctx, run)
+			run.Model, run.Rate, run.Poll = load.Open, all.Runs[0].Speed/2, 2*time.Millisecond
+			report, err := runLoad(ctx, run)
+			if err == nil {
+				report.Runs[0].Note = fmt.Sprintf("half of %.0f tx/s", all.Runs[0].Speed)
+			}
+			return report, err
 		}},
 		{"load-kinds", func(ctx context.Context) (any, error) {
 			all := &LoadReport{Environment: environment()}

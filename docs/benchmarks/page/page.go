@@ -146,7 +146,7 @@ func (p *page) loadOpen() error {
 	if ok, err := read(p.dir, "load-open", &l); !ok {
 		return err
 	}
-	p.say("## Time to PRE_CONFIRMED at half of that\n\nThe open model: each transaction counts from the moment when it was due, so a stall is not hidden.\n\n")
+	p.say("## Time to PRE_CONFIRMED at half load\n\nThe open model, at half of what the closed model reached right before: each transaction counts from the moment when it was due, so a stall is not hidden.\n\n")
 	p.runs(l.Runs)
 	var list []series
 	for _, r := range l.Runs {

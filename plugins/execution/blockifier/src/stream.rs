@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::attempt::{Attempt, Broken, Closed};
 
-/// Results wait at most this long for company in a message.
+/// Shortest time between two messages of results, while there are more to come: those of a busy block share one.
 const HOLD: Duration = Duration::from_millis(4);
 /// Pause between two looks at the pool.
 const LOOK: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ pub fn drive(
     chunk: usize,
     mut sent: impl FnMut(&Attempt),
 ) -> Result<Ended, Status> {
-    let mut held_since: Option<Instant> = None;
+    let mut told: Option<Instant> = None;
     let mut told_full = false;
     loop {
         loop {
@@ -83,9 +83,9 @@ pub fn drive(
             || attempt.waiting() > 0
                 && (attempt.quiet()
                     || attempt.waiting() + attempt.sent() == attempt.added()
-                    || held_since.get_or_insert_with(Instant::now).elapsed() >= HOLD);
+                    || told.is_none_or(|at| at.elapsed() >= HOLD));
         if due {
-            held_since = None;
+            told = Some(Instant::now());
             if let Some(results) = attempt.take_results() {
                 sent(&attempt);
                 // The core is gone when nobody takes the message: that is an abort.
