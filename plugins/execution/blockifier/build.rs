@@ -1,10 +1,11 @@
 //! Names the versions that machine code of a class depends on: it is made by one build and must not be run by another.
 
 fn main() {
-    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../Cargo.lock");
+    // Asked for when it runs, not when it is compiled: clones share a target folder, and the one that compiled it may be gone.
+    let lock = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/../../../Cargo.lock";
     println!("cargo:rerun-if-changed={lock}");
     println!("cargo:rerun-if-changed=build.rs");
-    let text = std::fs::read_to_string(lock).expect("Cargo.lock at the root of the workspace");
+    let text = std::fs::read_to_string(&lock).expect("Cargo.lock at the root of the workspace");
     let mut build = std::env::var("TARGET").expect("set by cargo");
     for package in text.split("[[package]]") {
         let field = |name: &str| {

@@ -7,28 +7,25 @@ mod cells;
 mod layers;
 mod past;
 mod remote;
+mod snapshot;
 mod watched;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use blockifier::execution::contract_class::RunnableCompiledClass;
 use blockifier::state::cached_state::StateMaps;
-use blockifier::state::errors::StateError;
-use blockifier::state::state_api::{StateReader, StateResult};
 use ordo_sdk::v1;
-use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
+use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress};
 use starknet_api::state::StorageKey;
-use starknet_types_core::felt::Felt;
 
-use crate::classes;
 use crate::native::{Engine, Slot};
-use crate::stop::Stop;
 use cells::{Cells, Evictable};
 pub use layers::Layers;
 pub use past::{Overlay, Past, Source};
 pub use remote::{Failed, Keys, Remote};
+pub use snapshot::Snapshot;
 pub use watched::Watched;
 
 /// A class that can run.
@@ -236,246 +233,5 @@ impl Tip {
     /// Cells in memory, for the log.
     pub fn cells(&self) -> usize {
         self.memory().map_or(0, |memory| memory.storage.count())
-    }
-}
-
-struct Pin {
-    memory: Arc<Memory>,
-    at: u64,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut living = locked(&self.memory.living);
-        if let Some(count) = living.get_mut(&self.at) {
-            *count -= 1;
-            if *count == 0 {
-                living.remove(&self.at);
-            }
-        }
-    }
-}
-
-/// The state after one block, unmoved by later ones. Reads never fail for the transport: the reader waits for storage,
-/// and when it gives up the fault is kept here, for whoever uses the results to look at first.
-#[derive(Clone)]
-pub struct Snapshot {
-    pin: Arc<Pin>,
-    fault: Arc<OnceLock<String>>,
-    /// Ends a wait for storage.
-    stop: Stop,
-}
-
-impl Snapshot {
-    fn new(memory: Arc<Memory>) -> Self {
-        let at = {
-            let mut living = locked(&memory.living);
-            let at = memory.tip.load(Ordering::Acquire);
-            *living.entry(at).or_insert(0) += 1;
-            at
-        };
-        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default(), stop: Stop::default() }
-    }
-
-    pub fn height(&self) -> u64 {
-        self.pin.at
-    }
-
-    /// Why results that were computed from this snapshot must not be used.
-    pub fn fault(&self) -> Option<&str> {
-        self.fault.get().map(String::as_str)
-    }
-
-    /// The same state with a fault mark of its own, read for someone else.
-    pub fn fresh(&self, stop: Stop) -> Self {
-        Self { pin: self.pin.clone(), fault: Arc::default(), stop }
-    }
-
-    /// Which of the states that memory began with this belongs to: nothing built on another may be applied to it.
-    pub fn same_memory(&self, tip: &Tip) -> bool {
-        tip.memory().is_some_and(|memory| Arc::ptr_eq(&memory, &self.pin.memory))
-    }
-
-    fn memory(&self) -> &Memory {
-        &self.pin.memory
-    }
-
-    fn fail<T>(&self, error: Failed) -> StateResult<T> {
-        let text = match error {
-            Failed::NotKept => "storage: the state of the tip is not there".to_string(),
-            Failed::Fault(text) => text,
-            Failed::GivenUp => "storage: nobody waits for the answer".to_string(),
-        };
-        let _ = self.fault.set(text.clone());
-        Err(StateError::StateReadError(text))
-    }
-
-    /// Once one read has failed nothing that is computed counts: the next ones do not wait again.
-    fn unharmed(&self) -> StateResult<()> {
-        match self.fault.get() {
-            Some(text) => Err(StateError::StateReadError(text.clone())),
-            None => Ok(()),
-        }
-    }
-
-    fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<remote::Values> {
-        self.unharmed()?;
-        let values = match remote.at_tip(keys, self.height(), &self.stop) {
-            Ok(values) => values,
-            Err(error) => return self.fail(error),
-        };
-        let memory = self.memory();
-        let evictable = memory.evictable();
-        for (key, value) in keys.storage.iter().zip(&values.storage) {
-            memory.storage.fill(*key, memory.base, *value, evictable);
-        }
-        for (key, value) in keys.nonces.iter().zip(&values.nonces) {
-            memory.nonces.fill(*key, memory.base, *value, evictable);
-        }
-        for (key, value) in keys.class_hashes.iter().zip(&values.class_hashes) {
-            memory.class_hashes.fill(*key, memory.base, *value, evictable);
-        }
-        for (key, value) in keys.compiled.iter().zip(&values.compiled) {
-            memory.compiled.fill(*key, memory.base, *value, evictable);
-        }
-        Ok(values)
-    }
-
-    /// Brings what memory misses of `keys`, in one request. A failure is no matter: the read itself will tell.
-    pub fn prefetch(&self, mut keys: Keys) {
-        let Some(remote) = &self.memory().remote else { return };
-        let (memory, at) = (self.memory(), self.height());
-        keys.storage.retain(|key| memory.storage.get(key, at).is_none());
-        keys.nonces.retain(|key| memory.nonces.get(key, at).is_none());
-        keys.class_hashes.retain(|key| memory.class_hashes.get(key, at).is_none());
-        keys.compiled.retain(|key| memory.compiled.get(key, at).is_none());
-        keys.storage.sort_unstable();
-        keys.storage.dedup();
-        keys.nonces.sort_unstable();
-        keys.nonces.dedup();
-        keys.class_hashes.sort_unstable();
-        keys.class_hashes.dedup();
-        if !keys.is_empty() {
-            let _ = self.fetch(remote, &keys);
-        }
-    }
-
-    /// Whether the nonce of an account is in memory: then the rest of it is likely there, too.
-    pub fn knows_account(&self, account: &ContractAddress) -> bool {
-        self.memory().remote.is_none() || self.memory().nonces.get(account, self.height()).is_some()
-    }
-
-    pub fn knows_contract(&self, contract: &ContractAddress) -> bool {
-        self.memory().remote.is_none() || self.memory().class_hashes.get(contract, self.height()).is_some()
-    }
-
-    pub fn knows_storage(&self, contract: &ContractAddress, key: &StorageKey) -> bool {
-        self.memory().remote.is_none() || self.memory().storage.get(&(*contract, *key), self.height()).is_some()
-    }
-
-    /// Loads the classes of these contracts.
-    pub fn load_classes(&self, contracts: &[ContractAddress]) {
-        for contract in contracts {
-            if let Ok(class) = self.get_class_hash_at(*contract) {
-                if class != ClassHash::default() {
-                    let _ = self.get_compiled_class(class);
-                }
-            }
-        }
-    }
-
-    pub fn class(&self, hash: ClassHash) -> StateResult<Option<Loaded>> {
-        let memory = self.memory();
-        let known = {
-            let classes = memory.classes.read().unwrap_or_else(PoisonError::into_inner);
-            classes.get(&hash).map(|class| (class.declared <= self.height()).then(|| class.loaded.clone()))
-        };
-        if let Some(answer) = known {
-            return Ok(answer);
-        }
-        let Some(remote) = &memory.remote else { return Ok(None) };
-        self.unharmed()?;
-        let wire = match remote.class(hash, self.height(), &self.stop) {
-            Ok(Some(wire)) => wire,
-            Ok(None) => return Ok(None),
-            Err(error) => return self.fail(error),
-        };
-        match classes::load(&wire) {
-            Ok(loaded) => {
-                loaded.engage(&memory.engine, hash, &wire);
-                memory.keep_class(hash, loaded.clone(), memory.base);
-                Ok(Some(loaded))
-            }
-            Err(error) => self.fail(Failed::Fault(format!("storage: class {:#066x}: {error}", hash.0))),
-        }
-    }
-}
-
-impl StateReader for Snapshot {
-    fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
-        let memory = self.memory();
-        if let Some(value) = memory.storage.get(&(address, key), self.height()) {
-            return Ok(value);
-        }
-        let Some(remote) = &memory.remote else { return Ok(Felt::ZERO) };
-        let values = self.fetch(remote, &Keys { storage: vec![(address, key)], ..Keys::default() })?;
-        Ok(values.storage[0])
-    }
-
-    fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
-        let memory = self.memory();
-        if let Some(value) = memory.nonces.get(&address, self.height()) {
-            return Ok(Nonce(value));
-        }
-        let Some(remote) = &memory.remote else { return Ok(Nonce::default()) };
-        // Nonce and class of an account are needed together.
-        let keys = Keys { nonces: vec![address], class_hashes: vec![address], ..Keys::default() };
-        Ok(Nonce(self.fetch(remote, &keys)?.nonces[0]))
-    }
-
-    fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
-        let memory = self.memory();
-        if let Some(value) = memory.class_hashes.get(&address, self.height()) {
-            return Ok(ClassHash(value));
-        }
-        let Some(remote) = &memory.remote else { return Ok(ClassHash::default()) };
-        let values = self.fetch(remote, &Keys { class_hashes: vec![address], ..Keys::default() })?;
-        Ok(ClassHash(values.class_hashes[0]))
-    }
-
-    fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
-        match self.class(hash)? {
-            Some(loaded) => Ok(loaded.runnable()),
-            None => Err(StateError::UndeclaredClassHash(hash)),
-        }
-    }
-
-    fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
-        let memory = self.memory();
-        if let Some(value) = memory.compiled.get(&hash, self.height()) {
-            return Ok(CompiledClassHash(value));
-        }
-        let Some(remote) = &memory.remote else { return Ok(CompiledClassHash::default()) };
-        let values = self.fetch(remote, &Keys { compiled: vec![hash], ..Keys::default() })?;
-        Ok(CompiledClassHash(values.compiled[0]))
-    }
-
-    /// The stored hash is of that kind (Blake2s) on a chain of this sequencer; a class that the open block declares is
-    /// not stored yet and its hash is computed.
-    fn get_compiled_class_hash_v2(
-        &self,
-        hash: ClassHash,
-        class: &RunnableCompiledClass,
-    ) -> StateResult<CompiledClassHash> {
-        let stored = self.get_compiled_class_hash(hash)?;
-        if stored != CompiledClassHash::default() {
-            return Ok(stored);
-        }
-        if let Some(known) = locked(&self.memory().computed).get(&hash) {
-            return Ok(*known);
-        }
-        let computed = classes::blake_hash(class).ok_or(StateError::MissingCompiledClassHashV2(hash))?;
-        locked(&self.memory().computed).insert(hash, computed);
-        Ok(computed)
     }
 }
