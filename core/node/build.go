@@ -153,7 +153,7 @@ func (n *Node) runBuild(ctx context.Context, b *build) error {
 		case *ordov1.BuildResponse_Results_:
 			b.life.owes.less(len(step.Results.Results))
 			n.input(pipeline.Executed{Build: b.id, Results: step.Results})
-			b.leaves.came(int(step.Results.First), step.Results.Results)
+			b.leaves.came(step.Results.First, step.Results.Results)
 		case *ordov1.BuildResponse_Full_:
 			b.life.owes.none() // the rest will not run
 			n.input(pipeline.Full{Build: b.id, N: step.Full.N, Why: step.Full.Why})

@@ -54,14 +54,14 @@ func (l *leaves) add(txs []*ordov1.Transaction) {
 
 // came is told results; first is the place of the first in what execution was given. Whether they belong there is for the
 // pipeline to judge: what does not is not hashed.
-func (l *leaves) came(first int, results []*ordov1.TransactionResult) {
+func (l *leaves) came(first uint64, results []*ordov1.TransactionResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.hashing || first+len(results) > len(l.txs) {
+	if given := uint64(len(l.txs)); !l.hashing || first > given || uint64(len(results)) > given-first {
 		return
 	}
 	for i, r := range results {
-		tx := l.txs[first+i]
+		tx := l.txs[int(first)+i]
 		if r.GetStatus() != ordov1.TransactionResult_REJECTED && bytes.Equal(tx.Hash, r.GetHash()) {
 			l.waiting = append(l.waiting, ran{tx, r})
 		}

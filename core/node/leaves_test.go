@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -41,6 +42,7 @@ func TestLeavesAhead(t *testing.T) {
 		"some":             func(l *leaves) { l.came(0, results[:100]) },
 		"of another place": func(l *leaves) { l.came(1, results[:200]) },
 		"beyond the end":   func(l *leaves) { l.came(290, results[:100]) },
+		"of no place":      func(l *leaves) { l.came(math.MaxUint64, results[:1]); l.came(math.MaxInt64, results[:2]) },
 		"of other objects": func(l *leaves) {
 			l.came(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)})
 		},
@@ -65,8 +67,8 @@ func TestLeavesAhead(t *testing.T) {
 	}
 }
 
-func each(results []*ordov1.TransactionResult, came func(int, []*ordov1.TransactionResult)) {
+func each(results []*ordov1.TransactionResult, came func(uint64, []*ordov1.TransactionResult)) {
 	for i := range results {
-		came(i, results[i:i+1])
+		came(uint64(i), results[i:i+1])
 	}
 }

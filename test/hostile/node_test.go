@@ -179,6 +179,8 @@ func (n *node) work(ctx context.Context) error {
 			{"starknet_getBlockWithReceipts", map[string]any{"block_id": map[string]any{"block_number": 0}}},
 			{"starknet_getStateUpdate", map[string]any{"block_id": "latest"}},
 			{"starknet_getTransactionReceipt", map[string]any{"transaction_hash": hashes[0]}},
+			// What the core has in memory is not looked for in storage; this is nowhere.
+			{"starknet_getTransactionReceipt", map[string]any{"transaction_hash": "0xabc"}},
 		} {
 			asking, cancel := context.WithTimeout(ctx, 8*time.Second)
 			_ = n.Call(asking, q[0].(string), q[1], nil)

@@ -17,6 +17,10 @@ use tonic::{Code, Status};
 use crate::felts::{self, wire, Word, FELT};
 use crate::stop::Stop;
 
+/// How tonic begins what it says of an answer that is no message. Its code is the one of a connection that broke, which a new
+/// storage mends; asking again for nonsense would only look as if this process hung.
+const GARBLED: &str = "failed to decode Protobuf message";
+
 /// One try.
 const CALL: Duration = Duration::from_secs(10);
 
@@ -157,7 +161,7 @@ impl Remote {
             let lasting = matches!(
                 status.code(),
                 Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::FailedPrecondition
-            );
+            ) || status.message().starts_with(GARBLED);
             if lasting || begun.elapsed() + pause >= self.patience {
                 let waited = begun.elapsed().as_secs();
                 return Err(Failed::Fault(format!(
