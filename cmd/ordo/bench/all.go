@@ -175,7 +175,7 @@ func (o allOptions) parts() []part {
 			beside("one transaction a request", func(run *loadOptions) { run.Batch, run.Connections = 1, 64 })
 			beside("Cairo VM", func(run *loadOptions) { run.nodeArgs = []string{"--native=off"} })
 			for _, peer := range o.peers {
-				// The class is that of ordo's own accounts, then that of the peer's; and ordo with the latter.
+				// The class is that of ordo's own accounts, then that of the peer's. Below is ordo with starknet-devnet's.
 				// Where a node makes a block for each transaction, more of them on their way change nothing.
 				beside("accounts of the same class", func(run *loadOptions) {
 					run.urls, run.Accounts, run.AccountClass = []string{peer}, 10, string(genesis.Native)
