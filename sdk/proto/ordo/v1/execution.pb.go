@@ -34,6 +34,7 @@ const (
 	ViewError_CLASS_NOT_FOUND      ViewError_Code = 5
 	ViewError_STATE_NOT_FOUND      ViewError_Code = 6 // no such height, or not kept
 	ViewError_TIMEOUT              ViewError_Code = 7
+	ViewError_MEMORY               ViewError_Code = 8 // the run needs more than memory_mib, or than the plugin may have
 )
 
 // Enum value maps for ViewError_Code.
@@ -47,6 +48,7 @@ var (
 		5: "CLASS_NOT_FOUND",
 		6: "STATE_NOT_FOUND",
 		7: "TIMEOUT",
+		8: "MEMORY",
 	}
 	ViewError_Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":     0,
@@ -57,6 +59,7 @@ var (
 		"CLASS_NOT_FOUND":      5,
 		"STATE_NOT_FOUND":      6,
 		"TIMEOUT":              7,
+		"MEMORY":               8,
 	}
 )
 
@@ -551,6 +554,7 @@ type ValidateRequest struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Context       *BlockContext           `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"` // of the block that would be next
 	Items         []*ValidateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	MemoryMib     uint64                  `protobuf:"varint,3,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // MiB that the run of one item may hold; 0: the plugin's own limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +601,13 @@ func (x *ValidateRequest) GetItems() []*ValidateRequest_Item {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ValidateRequest) GetMemoryMib() uint64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
 }
 
 type ValidateResponse struct {
@@ -751,6 +762,7 @@ type ViewRequest struct {
 	//	*ViewRequest_Simulate
 	View          isViewRequest_View `protobuf_oneof:"view"`
 	TimeoutMs     uint32             `protobuf:"varint,5,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: no limit of the caller
+	MemoryMib     uint64             `protobuf:"varint,6,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // MiB that the run may hold; 0: the plugin's own limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +839,13 @@ func (x *ViewRequest) GetSimulate() *Simulation {
 func (x *ViewRequest) GetTimeoutMs() uint32 {
 	if x != nil {
 		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *ViewRequest) GetMemoryMib() uint64 {
+	if x != nil {
+		return x.MemoryMib
 	}
 	return 0
 }
@@ -1947,10 +1966,13 @@ func (x *CompileResponse) GetClass() *Class {
 }
 
 type BuildRequest_Open struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attempt       uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`   // unique within a generation of the plugin
-	Context       *BlockContext          `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`    // context.number MUST be tip + 1
-	Validate      bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"` // someone else's proposal: the plugin MUST NOT cut the block short by itself
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Attempt  uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`   // unique within a generation of the plugin
+	Context  *BlockContext          `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`    // context.number MUST be tip + 1
+	Validate bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"` // someone else's proposal: the plugin MUST NOT cut the block short by itself
+	// MiB that the run of one transaction may hold; 0: the plugin's own limit. One that needs more is rejected. A block that is
+	// decided already, or proposed by another node, comes without it.
+	MemoryMib     uint64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2004,6 +2026,13 @@ func (x *BuildRequest_Open) GetValidate() bool {
 		return x.Validate
 	}
 	return false
+}
+
+func (x *BuildRequest_Open) GetMemoryMib() uint64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
 }
 
 type BuildRequest_Add struct {
@@ -2541,16 +2570,18 @@ var File_ordo_v1_execution_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\n" +
-	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\xdb\x03\n" +
+	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\xfb\x03\n" +
 	"\fBuildRequest\x120\n" +
 	"\x04open\x18\x01 \x01(\v2\x1a.ordo.v1.BuildRequest.OpenH\x00R\x04open\x12-\n" +
 	"\x03add\x18\x02 \x01(\v2\x19.ordo.v1.BuildRequest.AddH\x00R\x03add\x123\n" +
 	"\x05close\x18\x03 \x01(\v2\x1b.ordo.v1.BuildRequest.CloseH\x00R\x05close\x123\n" +
-	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1am\n" +
+	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1a\x8c\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12/\n" +
 	"\acontext\x18\x02 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x12\x1a\n" +
-	"\bvalidate\x18\x03 \x01(\bR\bvalidate\x1ai\n" +
+	"\bvalidate\x18\x03 \x01(\bR\bvalidate\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x04 \x01(\x04R\tmemoryMib\x1ai\n" +
 	"\x03Add\x128\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x14.ordo.v1.TransactionR\ftransactions\x12(\n" +
 	"\aclasses\x18\x02 \x03(\v2\x0e.ordo.v1.ClassR\aclasses\x1a\x15\n" +
@@ -2587,10 +2618,12 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\x05adopt\x18\x05 \x01(\bR\x05adopt\":\n" +
 	"\rApplyResponse\x12\x17\n" +
 	"\ahas_tip\x18\x01 \x01(\bR\x06hasTip\x12\x10\n" +
-	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\x83\x02\n" +
+	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\xa2\x02\n" +
 	"\x0fValidateRequest\x12/\n" +
 	"\acontext\x18\x01 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x123\n" +
-	"\x05items\x18\x02 \x03(\v2\x1d.ordo.v1.ValidateRequest.ItemR\x05items\x1a\x89\x01\n" +
+	"\x05items\x18\x02 \x03(\v2\x1d.ordo.v1.ValidateRequest.ItemR\x05items\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x03 \x01(\x04R\tmemoryMib\x1a\x89\x01\n" +
 	"\x04Item\x126\n" +
 	"\vtransaction\x18\x01 \x01(\v2\x14.ordo.v1.TransactionR\vtransaction\x12$\n" +
 	"\x05class\x18\x02 \x01(\v2\x0e.ordo.v1.ClassR\x05class\x12#\n" +
@@ -2606,14 +2639,16 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\n" +
 	"open_block\x18\x02 \x01(\bH\x00R\topenBlock\x12\x18\n" +
 	"\x06height\x18\x03 \x01(\x04H\x00R\x06heightB\x04\n" +
-	"\x02at\"\xe3\x01\n" +
+	"\x02at\"\x82\x02\n" +
 	"\vViewRequest\x12 \n" +
 	"\x02at\x18\x01 \x01(\v2\x10.ordo.v1.StateAtR\x02at\x12/\n" +
 	"\acontext\x18\x02 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x12'\n" +
 	"\x04call\x18\x03 \x01(\v2\x11.ordo.v1.CallViewH\x00R\x04call\x121\n" +
 	"\bsimulate\x18\x04 \x01(\v2\x13.ordo.v1.SimulationH\x00R\bsimulate\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x05 \x01(\rR\ttimeoutMsB\x06\n" +
+	"timeout_ms\x18\x05 \x01(\rR\ttimeoutMs\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x06 \x01(\x04R\tmemoryMibB\x06\n" +
 	"\x04view\"^\n" +
 	"\bCallView\x12\x1a\n" +
 	"\bcontract\x18\x01 \x01(\fR\bcontract\x12\x1a\n" +
@@ -2635,11 +2670,11 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\n" +
 	"simulation\x18\x03 \x01(\v2\x1a.ordo.v1.SimulationResultsH\x00R\n" +
 	"simulationB\b\n" +
-	"\x06result\"\xad\x02\n" +
+	"\x06result\"\xb9\x02\n" +
 	"\tViewError\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.ordo.v1.ViewError.CodeR\x04code\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12,\n" +
-	"\x05error\x18\x03 \x01(\v2\x16.ordo.v1.ContractErrorR\x05error\"\xae\x01\n" +
+	"\x05error\x18\x03 \x01(\v2\x16.ordo.v1.ContractErrorR\x05error\"\xba\x01\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTRACT_NOT_FOUND\x10\x01\x12\x18\n" +
@@ -2648,7 +2683,9 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\x0fEXECUTION_ERROR\x10\x04\x12\x13\n" +
 	"\x0fCLASS_NOT_FOUND\x10\x05\x12\x13\n" +
 	"\x0fSTATE_NOT_FOUND\x10\x06\x12\v\n" +
-	"\aTIMEOUT\x10\a\"\xbf\x01\n" +
+	"\aTIMEOUT\x10\a\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\b\"\xbf\x01\n" +
 	"\rContractError\x124\n" +
 	"\x06frames\x18\x01 \x03(\v2\x1c.ordo.v1.ContractError.FrameR\x06frames\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x1a^\n" +
