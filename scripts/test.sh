@@ -13,6 +13,9 @@ go vet ./...
 say "go test"
 go test $(go list ./... | grep -v /test/e2e)
 
+# The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
+go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
+
 (cd docs/benchmarks/page && go vet ./... && go test ./...)
 
 say "fuzz, briefly"
