@@ -16,6 +16,8 @@ type Program struct {
 	Steps []felt.Felt
 	// L2 gas that its transaction may use; views may use what the node allows.
 	Gas uint64
+	// L2 gas that it is meant to use, more or less.
+	Uses uint64
 }
 
 // step is one kind of step: what the contract calls it, and what one unit of its first number takes of gas, roughly.
@@ -68,7 +70,7 @@ func NewGenerator(seed uint64, class felt.Felt, most uint64) *Generator {
 // Next returns a program. Most succeed; some panic, some in a nested program whose caller goes on, some use all their gas.
 func (g *Generator) Next(i int) Program {
 	budget := g.upTo(g.most/20, g.most)
-	p := Program{Name: fmt.Sprintf("program %d", i), Steps: g.steps(budget, 3), Gas: 1_000_000_000}
+	p := Program{Name: fmt.Sprintf("program %d", i), Steps: g.steps(budget, 3), Gas: 1_000_000_000, Uses: budget}
 	switch g.random.IntN(10) {
 	case 0: // not enough: out of gas, anywhere
 		p.Gas = 3_000_000 + budget/3
@@ -137,11 +139,11 @@ func (g *Generator) upTo(low, high uint64) uint64 {
 }
 
 // Deep are the recursions that need more stack than an executor would set aside: with frames of every size, to depths for
-// which gas is enough and for which it is not, at the bottom of plain calls, in nested programs, and with a panic there.
-func Deep(class felt.Felt, gas uint64) []Program {
+// which gas is enough and for which it is not, at the bottom of plain calls, in nested programs, and with a panic there. few leaves out those that need less stack for their gas.
+func Deep(class felt.Felt, gas uint64, few bool) []Program {
 	n := func(s step, share uint64) uint64 { return gas / 100 * share / s.cost }
 	build := func(name string, words ...any) Program {
-		p := Program{Name: name, Gas: gas}
+		p := Program{Name: name, Gas: gas, Uses: gas}
 		for _, w := range words {
 			switch w := w.(type) {
 			case int:
@@ -155,19 +157,25 @@ func Deep(class felt.Felt, gas uint64) []Program {
 		return p
 	}
 	endless := felt.Zero().Sub(felt.One())
-	return []Program{
+	list := []Program{
+		build("deep rec_64", 2, n(sixtyFour, 80), 1),
+		build("endless rec_64", 2, endless, 1),
+		build("calls on a deep stack", codeDeep, n(plain, 30), 0, codeCall, 6, 0, codeDeep, n(plain, 20), 0, 2, n(sixtyFour, 20), 4, 13, 2, 100),
+		build("a panic on a deep stack, caught", 13, 1, 200, codeCall, 6, 0, 13, 1, 300, 8, n(panics, 50), 2, 14, 1, 300),
+	}
+	if few {
+		return list
+	}
+	return append(list,
 		build("deep rec", 0, n(plain, 80), 1),
 		build("deep rec_8", 1, n(eight, 80), 1),
-		build("deep rec_64", 2, n(sixtyFour, 80), 1),
 		build("deep rec_512", 3, n(fiveTwelve, 70), 1),
+		build("deep mutual recursion", 4, n(mutual, 70), 1),
 		build("deep array", 6, n(arrays, 60), 1),
 		build("deep dict", 7, n(dicts, 60), 1),
 		build("deep panic", 8, n(panics, 70), 3),
 		build("endless rec", 0, endless, 1),
-		build("endless rec_64", 2, endless, 1),
 		build("endless rec_512", 3, endless, 1),
-		build("calls on a deep stack", codeDeep, n(plain, 30), 0, codeCall, 6, 0, codeDeep, n(plain, 20), 0, 2, n(sixtyFour, 20), 4, 13, 2, 100),
-		build("a panic on a deep stack, caught", 13, 1, 200, codeCall, 6, 0, 13, 1, 300, 8, n(panics, 50), 2, 14, 1, 300),
-		build("out of gas on a deep stack, caught or not", codeLibrary, 3, class, 0, endless, 1, 0, 10, 1),
-	}
+		build("out of gas on a deep stack of another class", codeLibrary, 3, class, 0, endless, 1, 0, 10, 1),
+	)
 }
