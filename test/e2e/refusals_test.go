@@ -221,25 +221,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 
 // outOfGas sends a contract that never ends by itself: as a transaction, as a call, and as an estimate.
 func outOfGas(t *testing.T, n *node, a *client.Account) {
-	source := needs(t, "ORDO_E2E_CAIRO")
-	work := t.TempDir()
-	artifact, err := os.ReadFile(filepath.Join(source, "spinner.contract_class.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	definition, err := contracts.Definition(ordov1.Class_SIERRA, artifact)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := filepath.Join(work, "spinner.json")
-	if err := os.WriteFile(in, definition, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	compiler := filepath.Join(binaries(t), "plugins", "ordo-execution-blockifier")
-	if out, err := exec.Command(compiler, "compile", in, "--out", work).CombinedOutput(); err != nil {
-		t.Fatalf("compile: %v\n%s", err, out)
-	}
-	class, err := contracts.Read(work, "spinner")
+	class, err := client.CairoClass(binaries(t), needs(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
 	if err != nil {
 		t.Fatal(err)
 	}
