@@ -20,6 +20,8 @@ type Devnet struct {
 	// CreateBlock closes a block now, also an empty one, and returns its hash when the root is known; nil: not served.
 	CreateBlock func(ctx context.Context) (hash []byte, err error)
 	Clock       Clock // with CreateBlock, serves devnet_setTime and devnet_increaseTime
+	// Hidden: the methods are not served; what else the node does as a dev node stays.
+	Hidden bool
 	// Instant: every transaction gets a block at once, so the answer to one that is sent, or minted, waits for its block.
 	Instant bool
 }
