@@ -71,7 +71,7 @@ func (a Access) originAllowed(origin string) bool {
 }
 
 // HostAllowed takes a Host header with what no foreign page can have been loaded under: an address, a name of this machine, a
-// name in a domain that is never delegated to anybody, or what the operator names.
+// name that no public name server answers for, or what the operator names.
 func (a Access) HostAllowed(host string) bool {
 	if slices.Contains(a.Hosts, "*") {
 		return true

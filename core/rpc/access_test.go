@@ -152,3 +152,23 @@ func TestListsOfOrigins(t *testing.T) {
 		}
 	}
 }
+
+// TestPathsOfDevnet: what devnet once served at paths of its own is answered with the method's name, where it is served.
+func TestPathsOfDevnet(t *testing.T) {
+	dev, other := devnetWorld(t).server, newWorld(t).server
+	for path, want := range map[string]string{
+		"/mint": "devnet_mint", "/account_balance": "devnet_getAccountBalance", "/predeployed_accounts": "devnet_getPredeployedAccounts",
+		"/create_block": "devnet_createBlock", "/set_time": "devnet_setTime", "/config": "devnet_getConfig", "/load": "", "/x_": "",
+	} {
+		r := httptest.NewRecorder()
+		dev.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
+		if text := r.Body.String(); r.Code != 404 || !strings.Contains(text, "post json-rpc") || strings.Contains(text, "devnet_") != (want != "") || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s", path, r.Code, text)
+		}
+		r = httptest.NewRecorder()
+		other.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
+		if r.Code != 404 || strings.Contains(r.Body.String(), "devnet_") {
+			t.Errorf("%s on another node: %d %s", path, r.Code, r.Body)
+		}
+	}
+}

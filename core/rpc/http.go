@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -81,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "Alive!!!") // older clients compare the text
 	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
-		http.Error(w, "not found: post json-rpc to / or /rpc", http.StatusNotFound)
+		http.Error(w, "not found: post json-rpc to / or /rpc"+s.formerly(path), http.StatusNotFound)
 	case r.Method == http.MethodPost:
 		s.post(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -118,6 +119,17 @@ func narrow(h http.Header, r *http.Request, refused bool) {
 		return
 	}
 	h.Set(allowOrigin, origins[0])
+}
+
+// formerly names the method that answers what starknet-devnet once answered at a path: scripts that post there are still around.
+func (s *Server) formerly(path string) string {
+	words := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "_", "")
+	for name := range s.methods {
+		if strings.EqualFold(name, "devnet_"+words) || strings.EqualFold(name, "devnet_get"+words) {
+			return ": the method is " + name
+		}
+	}
+	return ""
 }
 
 func (s *Server) hello(w http.ResponseWriter) {

@@ -126,6 +126,6 @@ func TestScriptOfDevnet(t *testing.T) {
 	cmd := exec.Command(ordo(t), "dev", "--prot", "0")
 	cmd.Env = environment()
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "did you mean --port?") {
-		t.Errorf("a flag of nobody's: %v %s", err, out)
+		t.Errorf("an unknown flag: %v %s", err, out)
 	}
 }
