@@ -78,6 +78,8 @@ check_tools() {
     fi
   fi
 
+  if [ "$tests" = true ]; then check_browser; fi
+
   local wrong=() v
   if ! have go; then
     wrong+=("go: not found; Go $want_go or later is needed: https://go.dev/doc/install")
@@ -99,6 +101,22 @@ check_tools() {
     at_least "$v" "$want_python" || wrong+=("python3: found $v; Python $want_python or later is needed (starknet.py)")
   fi
   [ ${#wrong[@]} -eq 0 ] || fail "tools are missing or too old:" "${wrong[@]}"
+}
+
+# A browser is large, and not every machine can have one: without it the tests that need it say so and are skipped, but not on a
+# build server.
+check_browser() {
+  local name
+  for name in ${ORDO_E2E_CHROMIUM:+"$ORDO_E2E_CHROMIUM"} chromium chromium-browser google-chrome; do
+    if have "$name"; then return; fi
+  done
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    say "installing the Debian package chromium (the browser of the end-to-end tests)"
+    { DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || true
+  fi
+  have chromium && return
+  [ -z "${CI:-}" ] || fail "chromium: not found (the browser of the end-to-end tests)" "install it: sudo apt-get install chromium, or name one in ORDO_E2E_CHROMIUM"
+  say "no chromium: the tests in a browser will be skipped; install it (sudo apt-get install chromium), or name one in ORDO_E2E_CHROMIUM"
 }
 
 # ---- Cairo Native ----

@@ -20,8 +20,14 @@ type Config struct {
 	Host string
 	Port uint16
 
+	Devnet         bool     // serve devnet_*
+	AllowedOrigins []string // that may call what is beside the specification; see rpc.Access
+	AllowedHosts   []string
+	Forbidden      []string // of the devnet_* methods
+
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
+	StartTime       uint64 // of a new chain; 0: the clock's
 	Gas             GasPrices
 
 	Seed           uint32
@@ -103,7 +109,7 @@ type GasPrices struct {
 	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri uint64
 }
 
-// Default is a node as `ordo dev` starts it without any setting.
+// Default is a node without any setting. `ordo dev` serves devnet_* beside.
 func Default() Config {
 	c := Config{}
 	for _, o := range Options() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 )
 
 // Option is one setting.
@@ -57,7 +58,34 @@ func rpcOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(int(c.Port)) }},
+		{Key: "rpc.devnet", Flag: "devnet", Default: "false", Bool: true,
+			Help: "serve the devnet_* methods, which mint, move the time and tell the keys of the predeployed accounts (ordo dev: true)",
+			Set: func(c *Config, s string) (err error) {
+				if c.Devnet, err = strconv.ParseBool(s); err != nil {
+					return fmt.Errorf("%q: choose true or false", s)
+				}
+				return nil
+			},
+			Get: func(c *Config) string { return strconv.FormatBool(c.Devnet) }},
+		list("rpc.allowed_origins", "allowed-origins", "ORIGINS",
+			"origins of pages that may call devnet_* and ordo_*, beside those of this machine: https://app.example, ..., or *",
+			rpc.ParseOrigins, func(c *Config) *[]string { return &c.AllowedOrigins }),
+		list("rpc.allowed_hosts", "allowed-hosts", "NAMES",
+			"names under which devnet_*, ordo_* and the metrics are served, beside addresses and names without a dot: node.example, ..., or *",
+			rpc.ParseHosts, func(c *Config) *[]string { return &c.AllowedHosts }),
 	}
+}
+
+// list is a setting of several words.
+func list(key, flag, value, help string, read func(string) ([]string, error), of func(*Config) *[]string) Option {
+	return Option{Key: key, Flag: flag, Value: value, Help: help,
+		Set: func(c *Config, s string) (err error) {
+			if *of(c), err = read(s); len(*of(c)) == 0 {
+				*of(c) = nil
+			}
+			return err
+		},
+		Get: func(c *Config) string { return strings.Join(*of(c), ", ") }}
 }
 
 func chainOptions() []Option {
@@ -72,6 +100,13 @@ func chainOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return c.BlockGeneration.String() }},
+		{Key: "chain.start_time", Flag: "start-time", DevnetEnv: "START_TIME", Default: "0", Number: true, Value: "SECONDS",
+			Help: "time at which a new chain begins, in seconds since 1970, and from which block time goes on; 0: the clock's",
+			Set: func(c *Config, s string) (err error) {
+				c.StartTime, err = whole(s, 253402300799)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.FormatUint(c.StartTime, 10) }},
 		{Key: "chain.state_archive_capacity", Flag: "state-archive-capacity", DevnetEnv: "STATE_ARCHIVE_CAPACITY", Default: "full", Value: "none|full",
 			Help: "accepted as devnet's; the history is kept in any case",
 			Set: func(c *Config, s string) error {

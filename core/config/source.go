@@ -31,7 +31,10 @@ func Bind(flags *pflag.FlagSet) {
 			env = o.DevnetEnv + ", " + env
 		}
 		flags.VarP(&text{value: o.Default, kind: o.Value}, o.Flag, o.Short, fmt.Sprintf("%s [%s]", o.Help, env))
-		flags.Lookup(o.Flag).Hidden = o.Rare
+		flag := flags.Lookup(o.Flag)
+		if flag.Hidden = o.Rare; o.Bool && o.Value == "" { // a switch
+			flag.NoOptDefVal = "true"
+		}
 	}
 }
 

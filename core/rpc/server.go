@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/creachadair/jrpc2"
@@ -32,10 +34,11 @@ type Options struct {
 	Ingress   Ingress
 	Log       *slog.Logger // default: slog.Default()
 
-	Devnet  *Devnet                            // set by `ordo dev`: serves the devnet methods
+	Devnet  *Devnet                            // serves the devnet methods; may be nil
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
 
 	Limits Limits // zero fields: DefaultLimits
+	Access Access // zero: what pages and names of this machine may ask for
 }
 
 // Server answers requests. Safe for concurrent use.
@@ -45,7 +48,8 @@ type Server struct {
 	mint    minter
 	bodies  bodies
 
-	underway underway // of a dev node
+	underway underway   // of a dev node
+	moving   sync.Mutex // held while block time is moved
 
 	bodyBytes *semaphore.Weighted // of request bodies over smallBody
 	large     *semaphore.Weighted // of those that are worked on
@@ -58,8 +62,9 @@ type Server struct {
 
 // method is one entry of the table: params name its parameters by position.
 type method struct {
-	params []string
-	call   func(ctx context.Context, p *input.Object) (any, error)
+	params     []string
+	call       func(ctx context.Context, p *input.Object) (any, error)
+	restricted bool // to pages and names that Access allows
 }
 
 // largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
@@ -86,7 +91,7 @@ func New(o Options) *Server {
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(),
 		s.viewMethods(), s.traceMethods(), s.writeMethods(),
 	}
-	if o.Devnet != nil {
+	if o.Devnet != nil && !o.Devnet.Hidden {
 		groups = append(groups, s.devnetMethods())
 	}
 	if o.Plugins != nil {
@@ -94,6 +99,7 @@ func New(o Options) *Server {
 	}
 	for _, group := range groups {
 		for name, m := range group {
+			m.restricted = !strings.HasPrefix(name, specPrefix)
 			s.methods[name] = m
 		}
 	}

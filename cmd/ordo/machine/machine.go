@@ -158,7 +158,34 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 	if m.node, err = node.New(options); err != nil {
 		return err
 	}
-	return m.node.Start(ctx)
+	if start := m.config.StartTime; start != 0 {
+		m.node.SetTimeOffset(int64(start) - time.Now().Unix())
+	}
+	if err := m.node.Start(ctx); err != nil {
+		return err
+	}
+	m.keepTime()
+	return nil
+}
+
+// keepTime lets block time go on from the newest block's. It can be far ahead of the clock on a chain of development, whose
+// users set it; on any other the clock catches up, and block time waits for it.
+func (m *Machine) keepTime() {
+	offset := m.node.TimeOffset()
+	ahead := int64(m.node.Chain().View().Next().GetTimestamp()) - time.Now().Unix() - offset
+	switch {
+	case ahead <= 1:
+	case m.config.Devnet:
+		m.node.SetTimeOffset(offset + ahead)
+	default:
+		m.log.Warn("the newest block is ahead of the clock: block time stands still until the clock has caught up: look at the clock of this machine, or go on from there with --devnet",
+			"seconds", ahead)
+	}
+}
+
+// access is where the methods beside the specification's, and the metrics, are served to.
+func (m *Machine) access() rpc.Access {
+	return rpc.Access{Origins: m.config.AllowedOrigins, Hosts: m.config.AllowedHosts, Listen: m.config.Host}
 }
 
 // stall: no limit at all is a long one for the node.
@@ -190,7 +217,7 @@ func (m *Machine) startServer() error {
 	m.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slogLevel(m.config.LogLevel)})),
-		Devnet: m.devnet(), Plugins: m.Plugins,
+		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(),
 	})
 	return nil
 }

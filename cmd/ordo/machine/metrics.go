@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 )
 
 // metrics serves what a node counts, in Prometheus' format. Everything is read when it is asked for.
@@ -40,11 +42,26 @@ func (s *metrics) serve(m *Machine) error {
 	registry.MustRegister(newGauges(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	s.server.Handler = mux
+	s.server.Handler = named(mux, m.access(), m.config.MetricsAddr)
 	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
+}
+
+// named serves what is asked for under a name that no foreign page can have: else a page could be loaded under its own name,
+// which then points here, and read the metrics as its own. The name in the setting is one of the operator's.
+func named(next http.Handler, access rpc.Access, listen string) http.Handler {
+	if name, _, err := net.SplitHostPort(listen); err == nil && name != "" {
+		access.Hosts = append(slices.Clip(access.Hosts), strings.ToLower(name))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !access.HostAllowed(r.Host) {
+			http.Error(w, fmt.Sprintf("host %.80q: metrics are not served under this name: name it in rpc.allowed_hosts", r.Host), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *metrics) close() {
