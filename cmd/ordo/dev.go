@@ -17,7 +17,7 @@ The chain lives in a private folder and is gone at the end, unless --data-dir na
 environment variables are those of starknet-devnet where both have the setting; each setting also has a variable of its
 own that starts with ORDO_.`
 
-func devCommand() *cobra.Command {
+func devCommand(screen *terminal) *cobra.Command {
 	var argent bool
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -30,9 +30,9 @@ func devCommand() *cobra.Command {
 				return err
 			}
 			if argent {
-				fmt.Fprintln(os.Stderr, "ordo: --predeclare-argent: Argent's classes are under the GPL and not shipped: none is declared")
+				fmt.Fprintln(screen.errs, "ordo: --predeclare-argent: Argent's classes are under the GPL and not shipped: none is declared")
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	config.Bind(cmd.Flags())
@@ -42,7 +42,7 @@ func devCommand() *cobra.Command {
 	return cmd
 }
 
-func runCommand() *cobra.Command {
+func runCommand(screen *terminal) *cobra.Command {
 	var file string
 	var print bool
 	cmd := &cobra.Command{
@@ -71,7 +71,7 @@ func runCommand() *cobra.Command {
 			if file == "" {
 				return fmt.Errorf("run: no --config FILE: write one with ordo run --print-config > ordo.toml")
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
@@ -93,18 +93,19 @@ func overFile(c *config.Config, cmd *cobra.Command) error {
 }
 
 // serve runs a node until the context ends or the node fails.
-func serve(ctx context.Context, c config.Config) error {
+func serve(ctx context.Context, c config.Config, screen *terminal) error {
+	screen.serveOn()
 	installed, err := machine.Installed()
 	if err != nil {
 		return err
 	}
-	m, err := machine.Start(ctx, c, installed)
+	m, err := machine.Start(ctx, c, installed, screen.errs)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting
 		}
 		return err
 	}
-	machine.Banner(os.Stdout, c, m)
+	machine.Banner(screen.out, c, m)
 	return m.Wait(ctx)
 }

@@ -35,9 +35,7 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	}
 	defer os.RemoveAll(fresh)
 
-	r := replay{ctx: ctx, log: hclog.New(&hclog.LoggerOptions{
-		Name: "replay", Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr, TimeFormat: "15:04:05.000",
-	})}
+	r := replay{ctx: ctx, log: newLog("replay", c.LogLevel, os.Stderr)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	stages, err := specs(c, installed)
 	if err != nil {
