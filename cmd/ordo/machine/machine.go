@@ -85,7 +85,9 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if err != nil {
 		return err
 	}
-	stages, err := specs(m.config, installed)
+	shares := memoryShares(m.config.Memory, "/")
+	limitCore(shares, os.LookupEnv)
+	stages, err := specs(m.config, installed, shares)
 	if err != nil {
 		return err
 	}

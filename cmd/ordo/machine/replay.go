@@ -37,7 +37,7 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 
 	r := replay{ctx: ctx, log: newLog("replay", c.LogLevel, os.Stderr)}
 	defer func() { err = errors.Join(err, r.close()) }()
-	stages, err := specs(c, installed)
+	stages, err := specs(c, installed, memoryShares(c.Memory, "/"))
 	if err != nil {
 		return nil, err
 	}
