@@ -1,0 +1,246 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/client"
+)
+
+// mint makes blocks and checks that each is made: its balance is the number of mints.
+func (n *node) mint(t *testing.T, times int) {
+	t.Helper()
+	who := felt.MustHex("0xabc")
+	before, err := n.Balance(within(t, patient), "pre_confirmed", strk(), who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range times {
+		if err := n.Call(within(t, patient), "devnet_mint", map[string]any{"address": who.Hex(), "amount": 1, "unit": "FRI"}, nil); err != nil {
+			t.Fatalf("mint %d of %d: %v", i, times, err)
+		}
+	}
+	after, err := n.Balance(within(t, patient), "pre_confirmed", strk(), who)
+	if err != nil || after.Int64()-before.Int64() != int64(times) {
+		t.Fatalf("balance %s after %d mints on %s: %v", after, times, before, err)
+	}
+}
+
+// ends waits for the end of the process.
+func (n *node) ends(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-n.exited:
+		return err
+	case <-time.After(patient):
+		_ = n.cmd.Process.Kill()
+		<-n.exited
+		t.Fatal("the node does not end")
+		return nil
+	}
+}
+
+// unread is a pipe whose reader never reads, and that is full already.
+func unread(t *testing.T) *os.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(reader) })
+	filler, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(filler)
+	for block := make([]byte, 4096); err == nil; {
+		_, err = unix.Write(filler, block)
+	}
+	if err != unix.EAGAIN {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	// The node gets it as a shell would hand it over: blocking.
+	if err := unix.SetNonblock(int(w.Fd()), false); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// unheard is a pipe whose reader is gone.
+func unheard(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// freePort is for nodes whose stdout is not read.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// TestTerminal: whatever happens to stdout and stderr, blocks go on at the level trace, and SIGTERM ends the node in order.
+func TestTerminal(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *exec.Cmd){
+		"stderr is not read": func(t *testing.T, c *exec.Cmd) { c.Stderr = unread(t) },
+		"stdout is not read": func(t *testing.T, c *exec.Cmd) { c.Stdout = unread(t) },
+		"neither has a reader": func(t *testing.T, c *exec.Cmd) {
+			c.Stdout, c.Stderr = unheard(t), unheard(t)
+		},
+		"the device is full": func(t *testing.T, c *exec.Cmd) {
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Skip(err)
+			}
+			t.Cleanup(func() { full.Close() })
+			c.Stdout, c.Stderr = full, full
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			port := freePort(t)
+			n := launchWith(t, func(c *exec.Cmd) { change(t, c) }, "dev", "--port", port, "--accounts", "2", "--log-level", "trace")
+			n.URL = "http://127.0.0.1:" + port
+			ctx := within(t, patient)
+			for n.Call(ctx, "starknet_chainId", []any{}, nil) != nil {
+				select {
+				case err := <-n.exited:
+					t.Fatalf("it ended: %v", err)
+				case <-ctx.Done():
+					t.Fatal("it does not serve")
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+			n.mint(t, 50)
+			if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.ends(t); err != nil {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
+
+// TestHangup: a closed terminal drains the node, also when the signal comes twice; nohup keeps it.
+func TestHangup(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	n := start(t, "--accounts", "2")
+	n.mint(t, 1)
+	for range 2 {
+		if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.ends(t); err != nil || len(n.out.lines("SIGHUP")) != 1 {
+		t.Errorf("%v, it said\n%s", err, n.out)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 {
+		t.Errorf("%s is left behind", left[0].Name())
+	}
+
+	nohup, err := exec.LookPath("nohup")
+	if err != nil {
+		t.Skip(err)
+	}
+	kept := served(t, launchWith(t, func(c *exec.Cmd) {
+		c.Path, c.Args = nohup, append([]string{"nohup", c.Path}, c.Args[1:]...)
+	}, "dev", "--port", "0", "--accounts", "2"))
+	if err := kept.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	kept.mint(t, 3)
+	if found := kept.out.lines("SIGHUP"); len(found) > 0 {
+		t.Errorf("with nohup: %v", found)
+	}
+}
+
+// TestShutdownDeadline: plugins that hang, and a client that does not read, do not keep a node from ending; it says what
+// hung, and what was acknowledged is there at the next start.
+func TestShutdownDeadline(t *testing.T) {
+	for _, hung := range []string{"ordo-storage-badger", "ordo-execution-blockifier", "all"} {
+		t.Run(hung, func(t *testing.T) {
+			dir := t.TempDir()
+			args := []string{"--data-dir", dir, "--accounts", "3", "--block-generation-on", "demand",
+				"--plugin-silence", "0", "--plugin-call-timeout", "0", "--shutdown-timeout", "5s"}
+			n := start(t, args...)
+			var hashes []string // acknowledged, and in no block
+			for i, a := range accounts(0, 3) {
+				hashes = append(hashes, n.submit(t, a.Invoke(0, client.Transfer(strk(), felt.FromUint64(uint64(500+i)), 3))))
+			}
+			deaf(t, n)
+			for _, p := range n.children() {
+				if p.name == hung || hung == "all" && strings.HasPrefix(p.name, "ordo-") {
+					if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			plugins := n.children()
+			if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			err := n.ends(t)
+			stage := strings.TrimPrefix(strings.ReplaceAll(hung, "ordo-", ""), "all")
+			stage = strings.ReplaceAll(stage, "-", "/")
+			if err == nil || !strings.Contains(n.out.String(), stage) || !strings.Contains(n.out.String(), "ordo: ") {
+				t.Errorf("it ended with %v and named no %s:\n%s", err, stage, n.out)
+			}
+			for _, p := range plugins {
+				if p.alive() {
+					t.Errorf("%s (pid %d) outlives the node", p.name, p.pid)
+				}
+			}
+			again := start(t, args...)
+			again.call(t, "devnet_createBlock", []any{}, nil)
+			for _, hash := range hashes {
+				again.accepted(t, hash)
+			}
+		})
+	}
+}
+
+// deaf is a client that asks for much and reads nothing.
+func deaf(t *testing.T, n *node) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(n.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	one := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"starknet_getClassAt","params":["latest","%s"]}`, strk().Hex())
+	body := "[" + strings.Repeat(one+",", 99) + one + "]"
+	if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+		t.Fatal(err)
+	}
+}
