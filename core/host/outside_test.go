@@ -229,7 +229,7 @@ func TestVictims(t *testing.T) {
 	}
 }
 
-// TestStalledLog: a plugin that writes without end goes on, and is read, when nobody reads the node's own log.
+// TestStalledLog: a plugin that writes without end goes on, and is read, when the node's own log is not read.
 func TestStalledLog(t *testing.T) {
 	r, w, err := os.Pipe() // never read
 	if err != nil {

@@ -166,7 +166,7 @@ func TestRealPipe(t *testing.T) {
 	defer w.Close()
 	q := New(w, Options{})
 	for range 100_000 {
-		_, _ = q.Write([]byte("a line that nobody reads\n"))
+		_, _ = q.Write([]byte("a line that is not read\n"))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()

@@ -230,6 +230,83 @@ func TestShutdownDeadline(t *testing.T) {
 	}
 }
 
+// TestMixedFolders: the journal of one chain beside the storage of another is refused in words, although both have the same
+// chain id and genesis and storage has more blocks.
+func TestMixedFolders(t *testing.T) {
+	short, long := t.TempDir(), t.TempDir()
+	for dir, mints := range map[string]int{short: 2, long: 6} {
+		n := start(t, "--accounts", "2", "--data-dir", dir)
+		n.mint(t, mints)
+		n.rooted(t, uint64(mints))
+		n.stop(t)
+	}
+	if err := os.RemoveAll(filepath.Join(short, "storage")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(short, "storage"), os.DirFS(filepath.Join(long, "storage"))); err != nil {
+		t.Fatal(err)
+	}
+	n := launch(t, "dev", "--port", "0", "--accounts", "2", "--data-dir", short)
+	if err := n.ends(t); err == nil || !strings.Contains(n.out.String(), "of two chains") || !strings.Contains(n.out.String(), "move the folder journal away") {
+		t.Errorf("%v, it said\n%s", err, n.out)
+	}
+}
+
+// TestOddPaths: a path that is not UTF-8 is named, with what to do, wherever it comes from.
+func TestOddPaths(t *testing.T) {
+	odd := filepath.Join(t.TempDir(), "odd\xff")
+	if err := os.Mkdir(odd, 0o700); err != nil {
+		t.Skip(err) // a file system that takes no such name
+	}
+	for what, change := range map[string]func(*exec.Cmd){
+		"--data-dir":         func(c *exec.Cmd) { c.Args = append(c.Args, "--data-dir", odd) },
+		"ORDO_DATA_DIR":      func(c *exec.Cmd) { c.Env = append(c.Env, "ORDO_DATA_DIR="+odd) },
+		"TMPDIR":             func(c *exec.Cmd) { c.Env = append(c.Env, "TMPDIR="+odd) },
+		"data folder":        func(c *exec.Cmd) { c.Dir, c.Args = odd, append(c.Args, "--data-dir", "here") },
+		"config: --ordering": func(c *exec.Cmd) { c.Args = append(c.Args, "--ordering", odd+"/plugin") },
+	} {
+		n := launchWith(t, change, "dev", "--port", "0", "--accounts", "2")
+		if err := n.ends(t); err == nil || !strings.Contains(n.out.String(), `odd\xff`) || !strings.Contains(n.out.String(), "UTF-8") || !strings.Contains(n.out.String(), what) {
+			t.Errorf("%s: %v, it said\n%s", what, err, n.out)
+		}
+	}
+}
+
+// TestInherited: what the shell that starts a node has open is open in no plugin; what the kernel is to end first when
+// memory runs out is told to it.
+func TestInherited(t *testing.T) {
+	secret, err := os.Create(filepath.Join(t.TempDir(), "of the shell"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	n := served(t, launchWith(t, func(c *exec.Cmd) { c.ExtraFiles = []*os.File{secret} }, "dev", "--port", "0", "--accounts", "2"))
+	adjust := func(pid int) int {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		score, _ := strconv.Atoi(strings.TrimSpace(string(raw)))
+		return score
+	}
+	own, plugins := adjust(n.cmd.Process.Pid), 0
+	for _, p := range n.children() {
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
+		for _, link := range links {
+			if to, _ := os.Readlink(link); to == secret.Name() {
+				t.Errorf("%s has %s open as %s", p.name, to, filepath.Base(link))
+			}
+		}
+		if score := adjust(p.pid); score <= own && own < 1000 {
+			t.Errorf("%s: oom_score_adj %d, the core has %d", p.name, score, own)
+		}
+		plugins++
+	}
+	if plugins < 4 {
+		t.Errorf("%d plugins", plugins)
+	}
+}
+
 // deaf is a client that asks for much and reads nothing.
 func deaf(t *testing.T, n *node) {
 	t.Helper()

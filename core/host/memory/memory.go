@@ -26,7 +26,7 @@ const (
 )
 
 // Split divides a total: a quarter for the core, a fifth for storage, a fiftieth each for ordering and consensus, a
-// twentieth for nobody, the rest for execution.
+// twentieth is kept back, the rest for execution.
 func Split(total int64) Shares {
 	s := Shares{Core: max(total/4, leastCore), Storage: max(total/5, leastStorage), Other: max(total/50, leastOther)}
 	s.Execution = max(total-total/20-s.Core-s.Storage-2*s.Other, leastExecution)

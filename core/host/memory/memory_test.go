@@ -75,7 +75,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestSplit: what is divided is the total, and no more, as soon as everybody can have the least.
+// TestSplit: what is divided is the total, and no more, as soon as it is enough for the least of each.
 func TestSplit(t *testing.T) {
 	for _, total := range []int64{512 * mib, 1 << 30, 2 << 30, 9 << 30, 1 << 40} {
 		s := Split(total)
