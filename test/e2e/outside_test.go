@@ -21,17 +21,17 @@ import (
 // mint makes blocks and checks that each is made: its balance is the number of mints.
 func (n *node) mint(t *testing.T, times int) {
 	t.Helper()
-	who := felt.MustHex("0xabc")
-	before, err := n.Balance(within(t, patient), "pre_confirmed", strk(), who)
+	account := felt.MustHex("0xabc")
+	before, err := n.Balance(within(t, patient), "pre_confirmed", strk(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range times {
-		if err := n.Call(within(t, patient), "devnet_mint", map[string]any{"address": who.Hex(), "amount": 1, "unit": "FRI"}, nil); err != nil {
+		if err := n.Call(within(t, patient), "devnet_mint", map[string]any{"address": account.Hex(), "amount": 1, "unit": "FRI"}, nil); err != nil {
 			t.Fatalf("mint %d of %d: %v", i, times, err)
 		}
 	}
-	after, err := n.Balance(within(t, patient), "pre_confirmed", strk(), who)
+	after, err := n.Balance(within(t, patient), "pre_confirmed", strk(), account)
 	if err != nil || after.Int64()-before.Int64() != int64(times) {
 		t.Fatalf("balance %s after %d mints on %s: %v", after, times, before, err)
 	}
@@ -86,8 +86,8 @@ func unread(t *testing.T) *os.File {
 	return w
 }
 
-// unheard is a pipe whose reader is gone.
-func unheard(t *testing.T) *os.File {
+// withoutReader is a pipe whose reader is gone.
+func withoutReader(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -115,7 +115,7 @@ func TestTerminal(t *testing.T) {
 		"stderr is not read": func(t *testing.T, c *exec.Cmd) { c.Stderr = unread(t) },
 		"stdout is not read": func(t *testing.T, c *exec.Cmd) { c.Stdout = unread(t) },
 		"neither has a reader": func(t *testing.T, c *exec.Cmd) {
-			c.Stdout, c.Stderr = unheard(t), unheard(t)
+			c.Stdout, c.Stderr = withoutReader(t), withoutReader(t)
 		},
 		"the device is full": func(t *testing.T, c *exec.Cmd) {
 			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -198,7 +198,7 @@ func TestShutdownDeadline(t *testing.T) {
 			for i, a := range accounts(0, 3) {
 				hashes = append(hashes, n.submit(t, a.Invoke(0, client.Transfer(strk(), felt.FromUint64(uint64(500+i)), 3))))
 			}
-			deaf(t, n)
+			slowReader(t, n)
 			for _, p := range n.children() {
 				if p.name == hung || hung == "all" && strings.HasPrefix(p.name, "ordo-") {
 					if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
@@ -227,6 +227,44 @@ func TestShutdownDeadline(t *testing.T) {
 				again.accepted(t, hash)
 			}
 		})
+	}
+}
+
+// TestSecondSignal: it ends the core at once, and the plugins with it, when the first one takes too long.
+func TestSecondSignal(t *testing.T) {
+	n := start(t, "--accounts", "2", "--plugin-silence", "0", "--shutdown-timeout", "10m")
+	plugins := n.children()
+	for _, p := range plugins {
+		if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGTERM} {
+		if err := n.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		for s == syscall.SIGHUP && len(n.out.lines("SIGHUP")) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond) // two of one kind at once are one signal
+	}
+	_ = n.ends(t)
+	if status, ok := n.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %s", n.cmd.ProcessState)
+	}
+	for deadline := time.Now().Add(patient); ; time.Sleep(10 * time.Millisecond) {
+		left := 0
+		for _, p := range plugins {
+			if p.alive() {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d plugins outlive the core", left)
+		}
 	}
 }
 
@@ -307,8 +345,8 @@ func TestInherited(t *testing.T) {
 	}
 }
 
-// deaf is a client that asks for much and reads nothing.
-func deaf(t *testing.T, n *node) {
+// slowReader is a client that asks for much and reads nothing.
+func slowReader(t *testing.T, n *node) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(n.URL, "http://"))
 	if err != nil {
