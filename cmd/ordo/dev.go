@@ -19,7 +19,7 @@ The chain lives in a private folder and is gone at the end, unless --data-dir na
 environment variables are those of starknet-devnet where both have the setting; each setting also has a variable of its
 own that starts with ORDO_.`
 
-func devCommand() *cobra.Command {
+func devCommand(screen *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Start a development node",
@@ -38,12 +38,12 @@ func devCommand() *cobra.Command {
 				return err
 			}
 			for _, word := range words {
-				fmt.Fprintln(os.Stderr, "ordo:", word)
+				fmt.Fprintln(screen.errs, "ordo:", word)
 			}
 			if err := overFile(&c, cmd, config.WithoutDevnets(cmd.Flags(), os.LookupEnv)); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	config.Bind(cmd.Flags())
@@ -53,7 +53,7 @@ func devCommand() *cobra.Command {
 	return cmd
 }
 
-func runCommand() *cobra.Command {
+func runCommand(screen *terminal) *cobra.Command {
 	var file string
 	var print bool
 	cmd := &cobra.Command{
@@ -83,9 +83,9 @@ func runCommand() *cobra.Command {
 				return fmt.Errorf("run: no --config FILE: write one with ordo run --print-config > ordo.toml")
 			}
 			if c.Devnet {
-				fmt.Fprintf(os.Stderr, "ordo: rpc.devnet = true: devnet_* are served: clients that reach %s mint, move the time and read the keys of accounts\n", c.Host)
+				fmt.Fprintf(screen.errs, "ordo: rpc.devnet = true: devnet_* are served: clients that reach %s mint, move the time and read the keys of accounts\n", c.Host)
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
@@ -117,18 +117,19 @@ func overFile(c *config.Config, cmd *cobra.Command, lookup func(string) (string,
 }
 
 // serve runs a node until the context ends or the node fails.
-func serve(ctx context.Context, c config.Config) error {
+func serve(ctx context.Context, c config.Config, screen *terminal) error {
+	screen.serveOn()
 	installed, err := machine.Installed()
 	if err != nil {
 		return err
 	}
-	m, err := machine.Start(ctx, c, installed)
+	m, err := machine.Start(ctx, c, installed, screen.errs)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting
 		}
 		return err
 	}
-	machine.Banner(os.Stdout, c, m)
+	machine.Banner(screen.out, c, m)
 	return m.Wait(ctx)
 }

@@ -47,6 +47,7 @@ type Config struct {
 	LogLevel string
 	Workers  int    // of the executor; 0: one per processor
 	Native   string // Cairo Native: auto, on, off or wait
+	Memory   int    // MiB for all processes of the node; 0: what its cgroup allows
 
 	MetricsAddr string // empty: no metrics
 

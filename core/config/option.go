@@ -265,6 +265,17 @@ func nodeOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(c.Workers) }},
+		{Key: "node.memory_mib", Flag: "memory-mib", Default: "0", Number: true, Value: "MIB",
+			Help: "memory for all processes of the node together, in MiB: each gets a share as its soft limit; 0: what the cgroup allows, and no limits where it allows all",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1<<30)
+				if err == nil && n > 0 && n < leastMemory {
+					err = fmt.Errorf("%q: choose at least %d, or 0", s, leastMemory)
+				}
+				c.Memory = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.Memory) }},
 		{Key: "node.native", Flag: "native", Default: "auto", Value: "auto|on|off|wait",
 			Help: "Cairo Native: auto, where the executor was built with it; on: or the node does not start; off: everything on the Cairo VM; wait: compiled before a class is first used, for measurements",
 			Set: func(c *Config, s string) error {
@@ -289,6 +300,9 @@ func nodeOptions() []Option {
 			Get: func(c *Config) string { return c.MetricsAddr }},
 	}
 }
+
+// leastMemory is what a node cannot do without, in MiB.
+const leastMemory = 512
 
 func whole(s string, most uint64) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
@@ -24,6 +25,9 @@ type metrics struct {
 	server   *http.Server
 }
 
+// scrapers is how many connections for metrics are open at a time; others wait.
+const scrapers = 16
+
 // listenMetrics takes the address; "" is no metrics.
 func listenMetrics(ctx context.Context, address string) (*metrics, error) {
 	if address == "" {
@@ -34,7 +38,9 @@ func listenMetrics(ctx context.Context, address string) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-addr %s: %w: choose another address, or none", address, err)
 	}
-	return &metrics{listener: listener, server: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}, nil
+	// A scraper that stalls, or a crowd of them, costs neither the descriptors that the chain needs nor a place for ever.
+	return &metrics{listener: netutil.LimitListener(listener, scrapers), server: &http.Server{ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}, nil
 }
 
 func (s *metrics) serve(m *Machine) error {
@@ -122,7 +128,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	gauge(g.height, float64(g.m.node.Chain().Latest().GetContext().GetNumber()))
-	gauge(g.waiting, float64(len(g.m.node.Waiting())))
+	gauge(g.waiting, float64(g.m.node.Pending()))
 	if g.m.journal != nil {
 		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
 	}

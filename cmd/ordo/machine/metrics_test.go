@@ -1,27 +1,50 @@
 package machine
 
 import (
+	"bufio"
+	"context"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
-
-	"github.com/ordo-sequencer/ordo/core/rpc"
+	"time"
 )
 
-// TestMetricsUnderAForeignName: a page whose name has come to point at the metrics does not read them.
-func TestMetricsUnderAForeignName(t *testing.T) {
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	served := named(page, rpc.Access{Hosts: []string{"metrics.example"}}, "Node7.example:9090")
-	for host, status := range map[string]int{
-		"127.0.0.1:9090": 200, "localhost:9090": 200, "10.1.2.3": 200, "[2001:db8::1]:9090": 200, "ordo:9090": 200,
-		"node7.example:9090": 200, "metrics.example:9090": 200,
-		"evil.example:9090": 403, "node7.example.evil.example": 403, "": 403,
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-		r.Host = host
-		w := httptest.NewRecorder()
-		if served.ServeHTTP(w, r); w.Code != status {
-			t.Errorf("%q: %d %s", host, w.Code, w.Body)
+// TestMetricsCrowd: scrapers that connect and say nothing hold no more than their few places, and give them back.
+func TestMetricsCrowd(t *testing.T) {
+	s, err := listenMetrics(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	s.server.ReadHeaderTimeout, s.server.ReadTimeout = 100*time.Millisecond, 100*time.Millisecond
+	s.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	opened := make(chan struct{}, 1000)
+	s.server.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened <- struct{}{}
 		}
+	}
+	go s.server.Serve(s.listener)
+	for range 3 * scrapers {
+		conn, err := net.Dial("tcp", s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for range scrapers {
+		<-opened
+	}
+	conn, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusNoContent {
+		t.Errorf("behind a silent crowd: %v, %v", answer, err)
 	}
 }
