@@ -120,6 +120,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name strin
 		return nil, input.In(name, input.Errorf("%d transactions, at most %d are allowed", len(items), s.Limits.Simulated))
 	}
 	q = &ordov1.Simulation{}
+	ctx = ingress.FromClient(ctx, placeOf(ctx))
 	for i, item := range items {
 		tx, class, err := s.Ingress.Read(ctx, item)
 		if err != nil {
