@@ -26,6 +26,7 @@ func devCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
+			c.AnswerWhen = config.AnswerRun // scripts read what a transaction did right after sending it
 			if err := overFile(&c, cmd); err != nil {
 				return err
 			}

@@ -20,6 +20,8 @@ type Config struct {
 	Host string
 	Port uint16
 
+	AnswerWhen string // AnswerAdmitted or AnswerRun
+
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
 	Gas             GasPrices
@@ -50,6 +52,12 @@ type Config struct {
 
 	Ordering, Execution, Storage, Consensus Stage
 }
+
+// Moments at which the answer to a transaction that is sent comes.
+const (
+	AnswerAdmitted = "admitted"
+	AnswerRun      = "run"
+)
 
 // Stage says which plugin serves a stage, and its own settings.
 type Stage struct {
@@ -103,7 +111,7 @@ type GasPrices struct {
 	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri uint64
 }
 
-// Default is a node as `ordo dev` starts it without any setting.
+// Default is a node without any setting; `ordo dev` differs in AnswerWhen.
 func Default() Config {
 	c := Config{}
 	for _, o := range Options() {

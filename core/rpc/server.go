@@ -32,6 +32,10 @@ type Options struct {
 	Ingress   Ingress
 	Log       *slog.Logger // default: slog.Default()
 
+	// AnswerRun: the answer to a transaction that is sent waits until it has run; else it comes when the node has promised to
+	// run it.
+	AnswerRun bool
+
 	Devnet  *Devnet                            // set by `ordo dev`: serves the devnet methods
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
 
