@@ -37,6 +37,9 @@ func TestStrangersCompileNothing(t *testing.T) {
 	var without, with atomic.Int32
 	e := &engine{
 		validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+			if !q.At.GetOpenBlock() {
+				t.Error("not checked on the open block")
+			}
 			for _, item := range q.Items {
 				if item.Class == nil {
 					without.Add(1)
