@@ -33,6 +33,7 @@ func devCommand(screen *terminal) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := config.Default()
 			c.Devnet = true
+			c.AnswerWhen = config.AnswerRun // scripts read what a transaction did right after sending it
 			words, err := config.FromDevnet(&c, cmd.Flags(), args, os.LookupEnv)
 			if err != nil {
 				return err

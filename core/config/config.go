@@ -24,6 +24,7 @@ type Config struct {
 	AllowedOrigins []string // that may call what is beside the specification; see rpc.Access
 	AllowedHosts   []string
 	Forbidden      []string // of the devnet_* methods
+	AnswerWhen string // AnswerAdmitted or AnswerRun
 
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
@@ -57,6 +58,12 @@ type Config struct {
 
 	Ordering, Execution, Storage, Consensus Stage
 }
+
+// Moments at which the answer to a transaction that is sent comes.
+const (
+	AnswerAdmitted = "admitted"
+	AnswerRun      = "run"
+)
 
 // Stage says which plugin serves a stage, and its own settings.
 type Stage struct {
@@ -110,7 +117,7 @@ type GasPrices struct {
 	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri uint64
 }
 
-// Default is a node without any setting. `ordo dev` serves devnet_* beside.
+// Default is a node without any setting. `ordo dev` serves devnet_* beside, and differs in AnswerWhen.
 func Default() Config {
 	c := Config{}
 	for _, o := range Options() {

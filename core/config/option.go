@@ -73,6 +73,16 @@ func rpcOptions() []Option {
 		list("rpc.allowed_hosts", "allowed-hosts", "NAMES",
 			"names under which devnet_*, ordo_* and the metrics are served, beside addresses and names without a dot: node.example, ..., or *",
 			rpc.ParseHosts, func(c *Config) *[]string { return &c.AllowedHosts }),
+		{Key: "rpc.answer_when", Flag: "answer-when", Default: AnswerAdmitted, Value: "admitted|run",
+			Help: "when starknet_add* answers: admitted: the node has promised to run it; run: what it did can be read (ordo dev)",
+			Set: func(c *Config, s string) error {
+				if s != AnswerAdmitted && s != AnswerRun {
+					return fmt.Errorf("%q: choose %s or %s", s, AnswerAdmitted, AnswerRun)
+				}
+				c.AnswerWhen = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.AnswerWhen }},
 	}
 }
 

@@ -235,12 +235,16 @@ func decodeDecided(h *journal.Height, waiting map[pool.Key]*journal.Waiting) (*p
 			return nil, errors.New("a hash in its note is not 32 bytes")
 		}
 		item := pipeline.Item{Tx: tx}
-		if w := waiting[pool.Key(tx.Hash)]; w != nil {
+		if tx.Type != ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+			// Another node proposed it. What waits here under the same hash may have another signature.
+			d.Theirs = true
+			if tx.Type == ordov1.TransactionType_DECLARE {
+				item.Class = classes[string(tx.ClassHash)]
+			}
+		} else if w := waiting[pool.Key(tx.Hash)]; w != nil {
 			item = pipeline.Item{Tx: w.Tx, Class: w.Class}
-		} else if tx.Type == ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+		} else {
 			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
-		} else if tx.Type == ordov1.TransactionType_DECLARE {
-			item.Class = classes[string(tx.ClassHash)]
 		}
 		d.Items = append(d.Items, item)
 	}

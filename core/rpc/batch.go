@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/chain"
 )
 
 // abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
@@ -36,11 +38,12 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, list []reque
 	for at := 0; at < len(list) && !r.left(); {
 		lanes, n := s.lanes(list[at:])
 		if n < 2 {
+			n = 1
 			r.one(at)
-			at++
-			continue
+		} else {
+			r.sideBySide(at, lanes)
 		}
-		r.sideBySide(at, lanes)
+		r.settle(list[at:at+n], at)
 		at += n
 	}
 	if !r.left() {
@@ -122,6 +125,24 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 // joined is up to where answers are joined to be written at once.
 const joined = 1 << 20
 
+// settle waits for what requests have sent, so that what comes after them, and their client, can read what it did.
+func (r *run) settle(list []request, first int) {
+	waiting := r.s.settling()
+	if waiting.enough == chain.Unknown {
+		return
+	}
+	for i := range list {
+		request := &list[i]
+		if request.sent == nil {
+			continue
+		}
+		_, failed := r.s.guarded(r.ctx, request.method, func() (any, error) { return nil, waiting.wait(r.ctx, request.sent) })
+		if failed != nil && len(request.id) > 0 {
+			r.answers[first+i] = written(failure(request.id, failed))
+		}
+	}
+}
+
 func (r *run) write(w http.ResponseWriter, batch bool) {
 	if !batch {
 		if r.answers[0] == nil {
@@ -170,6 +191,9 @@ func (s *Server) one(ctx context.Context, r *request) []byte {
 	var failed *jrpc2.Error
 	if b := r.invoke; b != nil {
 		result, failed = s.guarded(ctx, r.method, func() (any, error) { return s.addInvoke(ctx, b) })
+		if failed == nil {
+			r.sent = b.Transaction.Hash
+		}
 		r.invoke = nil // the pool has it, or nobody
 	} else {
 		result, failed = s.Call(ctx, r.method, r.params)

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,53 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
-
-// settling starts to wait for a transaction that the pool has just taken.
-func settling(t *testing.T, w *world, hash uint64) <-chan error {
-	w.server.Devnet.Instant = true
-	w.chain.Received(account(ordov1.TransactionType_INVOKE, hash, 9))
-	done := make(chan error, 1)
-	go func() { done <- w.server.settle(t.Context(), fe(hash)) }()
-	return done
-}
-
-// TestSettleWaitsForTheBlock: not the result but the block with its root ends the wait.
-func TestSettleWaitsForTheBlock(t *testing.T) {
-	w := devnetWorld(t)
-	decided := w.chain.View().Blocks()[0]
-	w.server.Devnet.Instant = true
-	done := make(chan error, 1)
-	go func() { done <- w.server.settle(t.Context(), decided.Transactions[0].Hash) }()
-	select {
-	case err := <-done:
-		t.Fatal("it did not wait for the root:", err)
-	case <-time.After(2 * settlePatience):
-	}
-	w.chain.Accept(&ordov1.BlockHeader{Context: decided.Context, Hash: fe(0xb10c3)})
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSettleLeavesWhatCannotRun: a transaction with a gap before its nonce is answered for, though nothing happens to it.
-func TestSettleLeavesWhatCannotRun(t *testing.T) {
-	if err := <-settling(t, devnetWorld(t), 0xabc1); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSettleTellsARejection with the code that admission would have used.
-func TestSettleTellsARejection(t *testing.T) {
-	w := devnetWorld(t)
-	done := settling(t, w, 0xabc2)
-	w.chain.Drop(Key(fe(0xabc2)), fmt.Errorf("block 5: %w", &pipeline.Rejection{Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}))
-	if e, ok := clientError(<-done); !ok || e.Code != errBalance.Code || !strings.Contains(string(e.Data), "too poor") {
-		t.Errorf("got %v", e)
-	}
-}
 
 // clockwork is a node whose blocks have the time of the clock and the offset.
 type clockwork struct{ offset atomic.Int64 }

@@ -34,6 +34,10 @@ type Options struct {
 	Ingress   Ingress
 	Log       *slog.Logger // default: slog.Default()
 
+	// AnswerRun: the answer to a transaction that is sent waits until it has run; else it comes when the node has promised to
+	// run it.
+	AnswerRun bool
+
 	Devnet  *Devnet                            // serves the devnet methods; may be nil
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -221,6 +222,8 @@ func (m *Machine) startServer() error {
 		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
 		Log:    newSlog(m.config.LogLevel, m.errs),
 		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(),
+		// A policy that waits for the last to come runs nothing before the block is sealed.
+		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
 	})
 	return nil
 }
