@@ -7,6 +7,7 @@ use common::*;
 use ordo_execution_blockifier::compile::compile;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{amount, felt as read_felt, felts, wire, wire_list};
+use ordo_execution_blockifier::run::Limits;
 use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::validate;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
@@ -20,9 +21,21 @@ use starknet_api::core::ContractAddress;
 use starknet_types_core::felt::Felt;
 
 fn view(world: &World, at: Option<Where>, view: View) -> Answer {
-    let request =
-        v1::ViewRequest { at: Some(v1::StateAt { at }), context: Some(context(1)), view: Some(view), timeout_ms: 0 };
-    let at = At { tip: world.snapshot(), open: None, remote: None, stop: Stop::default(), bounds: Bounds::default() };
+    let request = v1::ViewRequest {
+        at: Some(v1::StateAt { at }),
+        context: Some(context(1)),
+        view: Some(view),
+        timeout_ms: 0,
+        memory_mib: 0,
+    };
+    let at = At {
+        tip: world.snapshot(),
+        open: None,
+        remote: None,
+        stop: Stop::default(),
+        bounds: Bounds::default(),
+        limits: Limits::NONE,
+    };
     big_stack(|| answer(&world.chain, at, &request).unwrap().result.unwrap())
 }
 
@@ -188,7 +201,16 @@ fn a_message_from_l1_is_estimated_in_wei() {
 fn verdict(world: &World, item: v1::validate_request::Item) -> v1::validate_response::Verdict {
     let block = validate::block(&world.chain, &context(1)).unwrap();
     let snapshot = world.snapshot();
-    big_stack(|| validate::verdict(&snapshot, &block, &item, Stop::default()).unwrap())
+    big_stack(|| {
+        validate::verdict(
+            &validate::Base { tip: snapshot.clone(), open: None },
+            &block,
+            &item,
+            Stop::default(),
+            Limits::NONE,
+        )
+        .unwrap()
+    })
 }
 
 fn item(transaction: v1::Transaction) -> v1::validate_request::Item {

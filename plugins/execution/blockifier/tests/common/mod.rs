@@ -145,7 +145,8 @@ impl World {
 
     pub fn open(&self, number: u64, executor: Executor) -> Attempt {
         let block = Block::new(&self.chain, &context(number), self.limits.bouncer()).unwrap();
-        let mode = Mode { executor, concurrent_from: 4 };
+        let mode =
+            Mode { executor, concurrent_from: 4, limits: ordo_execution_blockifier::run::Limits::NONE, rejects: true };
         Attempt::open(self.snapshot(), block, mode, self.pool.clone()).unwrap()
     }
 
