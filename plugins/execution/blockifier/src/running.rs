@@ -124,6 +124,8 @@ impl Running {
         let (memory, cpu) = (config.compile_memory << 20, Duration::from_secs(config.compile_seconds));
         let compiler = Compiler::start(&program, config.view_workers, memory, cpu).map_err(threads)?;
         let engine = Arc::new(engine(&config, program, &mut notes)?);
+        let ceiling = Ceiling::of(config.memory_mib);
+        ceiling.tell_kernel();
         let limits = Limits { cells: config.cached_cells, classes: config.cached_classes };
         Ok((
             Self {
@@ -137,7 +139,7 @@ impl Running {
                 open: Mutex::default(),
                 closed: Mutex::default(),
                 draining: false.into(),
-                ceiling: Ceiling::of(config.memory_mib),
+                ceiling,
                 config,
                 chain,
             },

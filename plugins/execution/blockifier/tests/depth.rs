@@ -16,6 +16,7 @@ use ordo_execution_blockifier::transactions::ClassInfos;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_execution_blockifier::{arithmetic, classes, command};
 use ordo_sdk::v1;
+use ordo_sdk::v1::transaction_result::Status;
 use ordo_sdk::v1::view_error::Code;
 use ordo_sdk::v1::view_request::View;
 use ordo_sdk::v1::view_response::Result as Answer;
@@ -121,7 +122,7 @@ fn a_block_holds_deep_transactions_alike() {
     }
     let one = vm.build(Executor::Sequential, chunks(&list, list.len()), None);
     for result in &one.results {
-        assert_eq!(result.status(), v1::transaction_result::Status::Succeeded, "{}", result.reason);
+        assert_eq!(result.status(), Status::Succeeded, "{}", result.reason);
     }
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let other = native.build(executor, chunks(&list, list.len()), None);
@@ -147,5 +148,30 @@ fn what_system_calls_copy_is_bounded_in_a_view() {
             matches!(call(&world, small, "recurse", &[Felt::from(10)]), Answer::Call(_)),
             "the next one is answered"
         );
+    }
+}
+
+#[test]
+fn a_transaction_of_an_own_block_is_rejected_over_its_memory_and_one_of_a_decided_block_fails_it() {
+    let Some(class) = class() else { return };
+    for engine in [Engine::off(), native()] {
+        let world = world(engine, &class);
+        let mut sender = account(0);
+        let bomb = [100_000_u64, 400, CONTRACT, 7].map(Felt::from);
+        let mut bomb = sender.invoke(ContractAddress::from(CONTRACT), "call_bomb", &bomb);
+        bomb.resource_bounds = bounds(1_190_000_000);
+        let bomb = account(0).sign(bomb, &ClassInfos::new());
+        let list = [bomb, account(1).transfer(Felt::from(0x99), 1)];
+        for executor in [Executor::Sequential, Executor::Concurrent] {
+            let small = Limits { memory: 64 << 20, process: u64::MAX };
+            let built = world.build_within(small, true, executor, chunks(&list, 2));
+            let status: Vec<_> = built.results.iter().map(|result| result.status()).collect();
+            assert_eq!(status, [Status::Rejected, Status::Succeeded], "{executor:?}");
+            assert_eq!(built.results[0].reason, "execution: it needs more than 64 MiB of memory");
+            let failed = world.build_within(small, false, executor, chunks(&list, 2)).failed.unwrap();
+            assert!(failed.message().contains("more than 64 MiB of memory"), "{failed}");
+            let whole = world.build_within(Limits::NONE, false, executor, chunks(&list, 2));
+            assert!(whole.results.iter().all(|result| result.status() == Status::Succeeded), "{executor:?}");
+        }
     }
 }

@@ -138,6 +138,16 @@ fn resident() -> Option<u64> {
     Some((resident.saturating_sub(shared)) * 4096)
 }
 
+/// Stacks of threads that start later: reserved, and counted by the kernel like memory that is used.
+const STACKS: u64 = 4 << 30;
+
+/// Bytes of private memory that the process has reserved, as `RLIMIT_DATA` counts them.
+fn data() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmData:"))?.trim().strip_suffix(" kB")?;
+    Some(kib.parse::<u64>().ok()? << 10)
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |sum, digit| Some(sum * 10 + u64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?)))
 }
@@ -186,8 +196,18 @@ impl Ceiling {
         }
     }
 
-    pub fn bytes(self) -> u64 {
-        self.0
+    /// Tells the kernel, as a backstop for what no run is counted for: memory of this process beyond what it has reserved now, and
+    /// the ceiling with a quarter on top, cannot be had. Then the process ends by itself, and the rest of the machine goes on.
+    pub fn tell_kernel(self) {
+        let Some(reserved) = data() else { return };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the calls fill and read plain data of ours.
+        unsafe {
+            if libc::getrlimit(libc::RLIMIT_DATA, &mut limit) == 0 {
+                limit.rlim_cur = limit.rlim_max.min(reserved + STACKS + self.0 / 4 * 5);
+                libc::setrlimit(libc::RLIMIT_DATA, &limit);
+            }
+        }
     }
 
     /// Limits of a view or a validation that may hold `mib`; 0: as much as there is. It yields to blocks: a quarter of the
