@@ -24,7 +24,7 @@ type Config struct {
 	AllowedOrigins []string // that may call what is beside the specification; see rpc.Access
 	AllowedHosts   []string
 	Forbidden      []string // of the devnet_* methods
-	AnswerWhen string // AnswerAdmitted or AnswerRun
+	AnswerWhen     string   // AnswerAdmitted or AnswerRun
 
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
