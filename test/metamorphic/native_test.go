@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -39,12 +38,12 @@ const (
 type setting struct {
 	native  string
 	workers int
-	fresh   bool // a cache of machine code of its own: the class is on the VM first, then it is not
+	cache   string // of machine code; in a fresh one there is none, so the class is on the VM first, and then it is not
 }
 
 func (s setting) String() string {
 	name := fmt.Sprintf("native %s, %d workers", s.native, s.workers)
-	if s.fresh {
+	if s.cache != "" {
 		name += ", nothing compiled before"
 	}
 	return name
@@ -79,10 +78,10 @@ func TestEnginesAgree(t *testing.T) {
 	t.Logf("machine code after %s: %s", time.Since(began).Round(time.Millisecond), strings.TrimSpace(string(out)))
 
 	callGas, most := uint64(110_000_000), uint64(5_000_000)
-	settings := []setting{{"off", 1, false}, {"wait", 8, false}, {"auto", 1, false}}
+	settings := []setting{{"off", 1, ""}, {"wait", 8, ""}, {"auto", 1, ""}}
 	if long {
 		callGas, most = 1_100_000_000, 60_000_000
-		settings = append(settings, setting{"off", 8, false}, setting{"wait", 1, false}, setting{"auto", 8, false}, setting{"auto", 8, true})
+		settings = append(settings, setting{"off", 8, ""}, setting{"wait", 1, ""}, setting{"auto", 8, ""}, setting{"auto", 8, t.TempDir()})
 	}
 	hash := client.Felt(class.Hash)
 	generator := NewGenerator(*seed, hash, most)
@@ -186,14 +185,7 @@ func (r *record) mixed(t *testing.T, programs int) {
 // more.
 func play(t *testing.T, bin string, s setting, callGas uint64, class *ordov1.Class, list, again []Program) *record {
 	t.Helper()
-	// Time is not what is compared: no question may end by it on a machine with other work.
-	settings := "[limits]\nview_timeout = \"4m\"\nvalidate_timeout = \"4m\"\nwork_timeout = \"5m\"\nturn = \"5m\"\n[supervision]\ncall_timeout = \"5m\"\nsilence = \"2m\"\n"
-	settings += fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
-		"[node]\nlog_level = \"info\"\nnative = %q\nworkers = %d\n[execution.config]\ncall_gas = %d\n", senders, s.native, s.workers, callGas)
-	if s.fresh {
-		settings += fmt.Sprintf("native_cache = %q\n", t.TempDir())
-	}
-	n := run(t, bin, settings)
+	n := run(t, bin, configuration(s, callGas, senders))
 	defer n.stop(t)
 	r := &record{answers: make(map[string]string)}
 
@@ -248,14 +240,22 @@ func play(t *testing.T, bin string, s setting, callGas uint64, class *ordov1.Cla
 	return r
 }
 
+// configuration is the file of a node that makes blocks on demand. callGas bounds views; 0 is the protocol's limit.
+func configuration(s setting, callGas uint64, accounts int) string {
+	// Time is not what is compared: no question may end by it on a machine with other work.
+	text := "[limits]\nview_timeout = \"4m\"\nvalidate_timeout = \"4m\"\nwork_timeout = \"5m\"\nturn = \"5m\"\n[supervision]\ncall_timeout = \"5m\"\nsilence = \"2m\"\n"
+	text += fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
+		"[node]\nlog_level = \"info\"\nnative = %q\nworkers = %d\n[execution.config]\ncall_gas = %d\n", accounts, s.native, s.workers, callGas)
+	if s.cache != "" {
+		text += fmt.Sprintf("native_cache = %q\n", s.cache)
+	}
+	return text
+}
+
 // call is the call of the contract that runs a program.
 func call(class *ordov1.Class, p Program) client.Call {
 	data := append([]felt.Felt{felt.FromUint64(uint64(len(p.Steps)))}, p.Steps...)
 	return client.Call{To: contract(class), Selector: keccak.Selector("run"), Calldata: data}
-}
-
-func contract(class *ordov1.Class) felt.Felt {
-	return starknet.ContractAddress(felt.Zero(), felt.One(), client.Felt(class.Hash), nil)
 }
 
 // views calls the programs, several at a time.
