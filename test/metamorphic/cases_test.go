@@ -142,8 +142,11 @@ func smallest(t *testing.T, bin string, s setting, attack, account *ordov1.Class
 		send(validatePlainly, 0, "recurse_big", 8_000)  // in a block
 		send(validatePlainly, 0, "recurse_big", 90_000) // in a block, more than its gas
 	}
-	blocks := int(3 + nonce)
-	r.blocks(t, n, blocks)
+	n.engine(t, s, attack)
+	n.engine(t, s, account)
+	var head client.Block
+	n.call(t, "starknet_getBlockWithTxHashes", map[string]any{"block_id": "latest"}, &head)
+	r.blocks(t, n, int(head.Number))
 	if accepted := strings.Count(fmt.Sprint(r.answers), `"SUCCEEDED"`); accepted < 5 {
 		t.Errorf("%s: only %d transactions succeeded: %v", s, accepted, r.answers)
 	}
