@@ -18,7 +18,7 @@ unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null
 go vet ./...
 
 say "go test"
-go test $(go list ./... | grep -v /test/e2e)
+go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic)(/|$)")
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
 go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...

@@ -77,6 +77,7 @@ func TestAttach(t *testing.T) {
 	if p.ExitReason() != "the connection to it is lost" {
 		t.Fatal(p.ExitReason())
 	}
+	_ = owner.Wait() // before that its socket may still take connections, and reset them
 	_, err := host.Start(context.Background(), host.Options{StartTimeout: 300 * time.Millisecond}, s)
 	if err == nil || !strings.Contains(err.Error(), "ordering plugin "+listen+": no answer within 300ms: is it running there?") {
 		t.Fatal(err)
