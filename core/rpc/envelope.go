@@ -19,6 +19,9 @@ type request struct {
 	invoke *ingress.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
 }
 
+// silent: it is a notification, and gets no answer.
+func (r *request) silent() bool { return len(r.id) == 0 && r.failed == nil }
+
 // requests takes a body apart.
 func requests(body []byte, most int) (list []request, batch bool, failed *jrpc2.Error) {
 	if list, batch := quickRequests(body, most); list != nil {
