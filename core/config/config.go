@@ -36,6 +36,7 @@ type Config struct {
 
 	Limits    rpc.Limits // of all that clients ask for
 	Admission ingress.Limits
+	CoreMiB   int // soft limit of the core's memory
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string

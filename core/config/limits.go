@@ -13,7 +13,13 @@ import (
 
 // limitOptions are what clients are held to: the table that rpc.Limits and ingress.Limits explain.
 func limitOptions() []Option {
-	return append(servingLimits(), admissionLimits()...)
+	return append(append(servingLimits(), admissionLimits()...), coreLimit())
+}
+
+// coreLimit is what the core's process is to stay under. The runtime works harder to collect what is not used as it comes near.
+func coreLimit() Option {
+	return limit("core_mib", 2048, 64, 1<<20, "MiB that the core's process tries to stay under; half of the control group's limit when that is less",
+		func(c *Config, n int) { c.CoreMiB = n }, func(c *Config) int { return c.CoreMiB })
 }
 
 func servingLimits() []Option {

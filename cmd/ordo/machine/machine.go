@@ -213,6 +213,10 @@ func (m *Machine) Wait(ctx context.Context) error {
 	defer cancel()
 	var work errgroup.Group
 	work.Go(func() error {
+		keepMemory(serving, m.config.CoreMiB)
+		return nil
+	})
+	work.Go(func() error {
 		defer cancel()
 		return m.server.Serve(serving, m.listener)
 	})

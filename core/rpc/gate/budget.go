@@ -171,7 +171,7 @@ func (b *Budget) grant() {
 	}
 }
 
-// relieve cuts off holders that make no progress, until there will be room for what waits: first of the address that holds
+// relieve cuts off holders that make no progress, until there will be room for all that waits: first of the address that holds
 // the most, and of those the one that makes none for longest.
 func (b *Budget) relieve(of *Holder) {
 	for {
@@ -186,8 +186,7 @@ func (b *Budget) relieve(of *Holder) {
 func (b *Budget) victim(of *Holder) *Holder {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := b.queue.front()
-	if w == nil {
+	if b.queue.count == 0 {
 		return nil
 	}
 	coming := int64(0) // from those that are cut off and still end
@@ -199,7 +198,7 @@ func (b *Budget) victim(of *Holder) *Holder {
 			sums[s.holder.From] += s.held
 		}
 	}
-	if b.used-coming+w.need <= b.most || b.used == coming {
+	if b.used-coming+b.queue.need <= b.most || b.used == coming {
 		return nil
 	}
 	var victim *Holder

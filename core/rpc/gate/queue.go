@@ -12,6 +12,7 @@ type queue struct {
 	lines map[netip.Prefix]*line
 	count int
 	bytes int
+	need  int64
 }
 
 // line is what waits from one address.
@@ -43,7 +44,7 @@ func (q *queue) push(from netip.Prefix, w *waiter) {
 	}
 	w.line, w.place = l, l.waiters.PushBack(w)
 	l.bytes += w.bytes
-	q.count, q.bytes = q.count+1, q.bytes+w.bytes
+	q.count, q.bytes, q.need = q.count+1, q.bytes+w.bytes, q.need+w.need
 }
 
 // remove takes out a waiter; false when it waits no more.
@@ -54,7 +55,7 @@ func (q *queue) remove(w *waiter) bool {
 	}
 	l.waiters.Remove(w.place)
 	l.bytes -= w.bytes
-	q.count, q.bytes = q.count-1, q.bytes-w.bytes
+	q.count, q.bytes, q.need = q.count-1, q.bytes-w.bytes, q.need-w.need
 	w.line = nil
 	if l.waiters.Len() == 0 {
 		q.turns.Remove(l.turn)
