@@ -86,9 +86,9 @@ func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	c := s.client(w, r)
-	share := s.bodyBytes.Share(&c.holder)
-	defer share.Close()
-	body, refused := s.receive(r, c, share)
+	c.body = s.bodyBytes.Share(&c.holder)
+	defer c.body.Close()
+	body, refused := s.receive(r, c)
 	if refused != nil {
 		s.refuseBody(w, r, refused)
 		return
@@ -96,12 +96,13 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	defer atWork(r.Context())()
 	ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Work)
 	defer cancel()
-	ctx = gate.WithCaller(ctx, gate.Caller{From: c.holder.From, Bytes: len(body)})
+	c.caller = gate.Caller{From: c.holder.From, Bytes: len(body)}
+	ctx = gate.WithCaller(ctx, &c.caller)
 	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
-	decoded := s.large.Share(&c.holder)
-	defer decoded.Close()
+	c.decoded = s.large.Share(&c.holder)
+	defer c.decoded.Close()
 	if size := int64(len(body)); size > smallBody {
-		if err := decoded.Take(ctx, size); err != nil {
+		if err := c.decoded.Take(ctx, size); err != nil {
 			s.refuse(w, unavailable(err))
 			return
 		}
@@ -117,14 +118,18 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	free := func() {}
 	if !batch {
 		body = nil
-		free = func() { decoded.Close(); share.Close() }
-		ctx = gate.Holding(ctx, decoded.Close)
+		free = func() { c.decoded.Close(); c.body.Close() }
+		ctx = gate.Holding(ctx, c.decoded.Close)
 	}
 	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
 }
 
 // client is where a request comes from, and what it holds.
-type client struct{ holder gate.Holder }
+type client struct {
+	holder        gate.Holder
+	caller        gate.Caller
+	body, decoded gate.Share
+}
 
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	c := &client{}
@@ -209,7 +214,7 @@ func coded(h http.Header) *refusal {
 
 // receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
 // it is announced: who announces much and sends nothing takes nothing away.
-func (s *Server) receive(r *http.Request, c *client, share *gate.Share) (body []byte, refused *refusal) {
+func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *refusal) {
 	if refused := coded(r.Header); refused != nil {
 		return nil, refused
 	}
@@ -229,7 +234,7 @@ func (s *Server) receive(r *http.Request, c *client, share *gate.Share) (body []
 			if size > smallBody {
 				// The old array and the new one are there together for a moment; that is within the margin.
 				c.holder.Done()
-				if err := share.Take(r.Context(), int64(size-cap(body))); err != nil {
+				if err := c.body.Take(r.Context(), int64(size-cap(body))); err != nil {
 					return nil, unavailable(err)
 				}
 			}

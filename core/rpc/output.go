@@ -17,7 +17,7 @@ type output struct {
 	s      *Server
 	w      http.ResponseWriter
 	client *client
-	share  *gate.Share // of the memory for answers
+	share  gate.Share // of the memory for answers
 	ctx    context.Context
 
 	json  jsonWriter
@@ -29,7 +29,7 @@ type output struct {
 
 func (s *Server) output(ctx context.Context, w http.ResponseWriter, c *client) *output {
 	o := &output{s: s, w: w, client: c, ctx: ctx, share: s.answers.Share(&c.holder)}
-	o.json.spill = o.spill
+	o.json.buf, o.json.spill = make([]byte, 0, 256), o.spill
 	return o
 }
 

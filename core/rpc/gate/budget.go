@@ -70,8 +70,8 @@ type Share struct {
 	held   int64
 }
 
-// Share opens an empty share. Close it.
-func (b *Budget) Share(h *Holder) *Share { return &Share{budget: b, holder: h} }
+// Share opens an empty share, which is not copied once it holds something. Close it.
+func (b *Budget) Share(h *Holder) Share { return Share{budget: b, holder: h} }
 
 // Try takes so much more, when it is free and nothing waits for it.
 func (s *Share) Try(n int64) bool {

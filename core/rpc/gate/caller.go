@@ -14,14 +14,16 @@ type Caller struct {
 type callerKey struct{}
 
 // WithCaller makes the caller known to all gates behind.
-func WithCaller(ctx context.Context, c Caller) context.Context {
+func WithCaller(ctx context.Context, c *Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
 // CallerOf returns the caller of a request.
 func CallerOf(ctx context.Context) Caller {
-	c, _ := ctx.Value(callerKey{}).(Caller)
-	return c
+	if c, ok := ctx.Value(callerKey{}).(*Caller); ok {
+		return *c
+	}
+	return Caller{}
 }
 
 type heldKey struct{}

@@ -11,7 +11,7 @@ import (
 )
 
 func from(ctx context.Context, address string, bytes int) context.Context {
-	return WithCaller(ctx, Caller{From: netip.MustParsePrefix(address + "/32"), Bytes: bytes})
+	return WithCaller(ctx, &Caller{From: netip.MustParsePrefix(address + "/32"), Bytes: bytes})
 }
 
 // TestTurnsGoRound: 100 callers of one address do not stand in front of one from elsewhere.
@@ -159,7 +159,7 @@ func TestStalledHoldersMakeRoom(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		many := make([]*Holder, 2)
 		cuts := make([]*string, 2)
-		shares := make([]*Share, 2)
+		shares := make([]Share, 2)
 		for i := range many {
 			many[i], cuts[i] = holder("10.0.0.1")
 			shares[i] = b.Share(many[i])
@@ -245,10 +245,11 @@ func TestASmallOneBehindALargeOne(t *testing.T) {
 		first := b.Share(h)
 		first.Take(t.Context(), 60)
 		large, small := make(chan error, 1), make(chan error, 1)
-		go func() { large <- b.Share(h).Take(t.Context(), 90) }()
+		waits, short := b.Share(h), b.Share(h)
+		go func() { large <- waits.Take(t.Context(), 90) }()
 		synctest.Wait()
 		time.Sleep(time.Second)
-		go func() { small <- b.Share(h).Take(t.Context(), 10) }()
+		go func() { small <- short.Take(t.Context(), 10) }()
 		if err := <-large; err == nil {
 			t.Error("there is no room for it")
 		}
