@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack hostile bench-page
+.PHONY: build dev test lint proto bench chaos fuzz attack hostile metamorphic bench-page
 
 build: ## bin/ordo, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -32,6 +32,9 @@ chaos: build ## kills processes of a node under load and checks what was promise
 
 hostile: build ## a whole node with one plugin that lies, every deed
 	@ORDO_HOSTILE=all go test -count=1 -timeout 40m ./test/hostile
+
+metamorphic: build ## generated programs on every engine of the executor; ARGS="-programs 400 -seed 0"
+	@scripts/metamorphic.sh $(ARGS)
 
 bench-page: build ## measures everything and makes docs/benchmarks
 	@bin/ordo bench all --out docs/benchmarks/raw $(ARGS)

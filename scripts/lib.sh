@@ -78,6 +78,8 @@ check_tools() {
     fi
   fi
 
+  if [ "$tests" = true ]; then check_browser; fi
+
   local wrong=() v
   if ! have go; then
     wrong+=("go: not found; Go $want_go or later is needed: https://go.dev/doc/install")
@@ -99,6 +101,22 @@ check_tools() {
     at_least "$v" "$want_python" || wrong+=("python3: found $v; Python $want_python or later is needed (starknet.py)")
   fi
   [ ${#wrong[@]} -eq 0 ] || fail "tools are missing or too old:" "${wrong[@]}"
+}
+
+# A browser is large, and not every machine can have one: without it the tests that need it say so and are skipped, but not on a
+# build server.
+check_browser() {
+  local name
+  for name in ${ORDO_E2E_CHROMIUM:+"$ORDO_E2E_CHROMIUM"} chromium chromium-browser google-chrome; do
+    if have "$name"; then return; fi
+  done
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    say "installing the Debian package chromium (the browser of the end-to-end tests)"
+    { DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || true
+  fi
+  have chromium && return
+  [ -z "${CI:-}" ] || fail "chromium: not found (the browser of the end-to-end tests)" "install it: sudo apt-get install chromium, or name one in ORDO_E2E_CHROMIUM"
+  say "no chromium: the tests in a browser will be skipped; install it (sudo apt-get install chromium), or name one in ORDO_E2E_CHROMIUM"
 }
 
 # ---- Cairo Native ----
@@ -248,14 +266,13 @@ install_js() {
 # The project's own contracts, in Cairo, which only tests use. The compiler is slow, so what it makes is kept in the cache.
 cairo_dir() { printf '%s/cairo-%s' "$cache" "$(fingerprint contracts/cairo | cut -c1-16)"; }
 compile_cairo() {
-  local dir source name; dir="$(cairo_dir)"
+  local dir; dir="$(cairo_dir)"
   [ -f "$dir/.done" ] && return
   mkdir -p "$dir"
-  for source in contracts/cairo/*.cairo; do
-    name="$(basename "$source" .cairo)"
-    say "compiling $source (half a minute)"
-    ORDO_E2E_JS="$(js_dir)" node contracts/cairo/compile.mjs "$source" "$dir/$name.contract_class.json" || fail "$source does not compile"
-  done
+  say "compiling contracts/cairo (half a minute each)"
+  # shellcheck disable=SC2016
+  printf '%s\0' contracts/cairo/*.cairo | ORDO_E2E_JS="$(js_dir)" xargs -0 -P "$(nproc)" -I{} \
+    sh -c 'node contracts/cairo/compile.mjs "$1" "$2/$(basename "$1" .cairo).contract_class.json"' sh {} "$dir" || fail "contracts/cairo does not compile"
   touch "$dir/.done"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test after the set-up: format and vet, Go, Rust, end to end. Any argument goes to the end-to-end tests.
+# Runs every test after the set-up: format and vet, Go, Rust, end to end, the engines beside each other. Any argument goes to the end-to-end tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -12,6 +12,9 @@ go vet ./...
 
 say "go test"
 go test $(go list ./... | grep -v /test/e2e)
+
+# The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
+go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
 
 (cd docs/benchmarks/page && go vet ./... && go test ./...)
 
@@ -28,4 +31,7 @@ ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"
+
+say "every engine beside the others"
+go test -count=1 -timeout 10m ./test/metamorphic
 done_in

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"github.com/ordo-sequencer/ordo/sdk/logqueue"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc"
 )
@@ -22,6 +23,7 @@ const orphanGrace = 5 * time.Second
 
 // Serve is the whole main function of a plugin. It returns when the host stops the plugin.
 func Serve(s *Service) {
+	logqueue.SurviveBrokenPipes() // whatever reads stderr may end first: there is still something to drain
 	if address := os.Getenv(EnvListen); address != "" {
 		if err := s.serveAttached(address); err != nil {
 			fmt.Fprintln(os.Stderr, err)

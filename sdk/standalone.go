@@ -10,11 +10,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/ordo-sequencer/ordo/sdk/logqueue"
 )
 
 // EnvListen makes Serve listen where it says (unix:///path, or tcp://host:port with TLS) instead of waiting for a host to
@@ -23,7 +26,14 @@ const EnvListen = "ORDO_PLUGIN_LISTEN"
 
 // serveAttached serves until a signal ends the process.
 func (s *Service) serveAttached(address string) error {
-	log := hclog.New(&hclog.LoggerOptions{Name: s.description.Name, Output: os.Stderr, Level: hclog.LevelFromString(envOr("ORDO_PLUGIN_LOG", "info"))})
+	// No host reads this stderr: a terminal that is held, or a collector that has stalled, must not hold up a stage.
+	errs := logqueue.New(os.Stderr, logqueue.Options{})
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = errs.Flush(ctx)
+	}()
+	log := hclog.New(&hclog.LoggerOptions{Name: s.description.Name, Output: errs, Level: hclog.LevelFromString(envOr("ORDO_PLUGIN_LOG", "info"))})
 	files := tlsFromEnv()
 	listener, err := listenAt(address, files)
 	if err != nil {
@@ -42,10 +52,13 @@ func (s *Service) serveAttached(address string) error {
 	checks.SetServingStatus("plugin", grpc_health_v1.HealthCheckResponse_SERVING)
 	grpc_health_v1.RegisterHealthServer(server, checks)
 	stage := stageName(s.stage)
-	fmt.Fprintf(os.Stderr, "%s %q is listening: ordo dev --%s-attach %s\n", stage, s.description.Name, stage, address)
+	fmt.Fprintf(errs, "%s %q is listening: ordo dev --%s-attach %s\n", stage, s.description.Name, stage, address)
 
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(ended, syscall.SIGHUP)
+	}
 	go func() {
 		<-ended
 		ctx, cancel := context.WithTimeout(context.Background(), orphanGrace)

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
 	"github.com/ordo-sequencer/ordo/core/config"
@@ -17,32 +19,42 @@ The chain lives in a private folder and is gone at the end, unless --data-dir na
 environment variables are those of starknet-devnet where both have the setting; each setting also has a variable of its
 own that starts with ORDO_.`
 
-func devCommand() *cobra.Command {
-	var argent bool
+func devCommand(screen *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Start a development node",
 		Long:  devLong,
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed(config.RestrictiveMode) {
+				return nil // the methods that it forbids
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c := config.Default()
-			if err := overFile(&c, cmd); err != nil {
+			c.Devnet = true
+			c.AnswerWhen = config.AnswerRun // scripts read what a transaction did right after sending it
+			words, err := config.FromDevnet(&c, cmd.Flags(), args, os.LookupEnv)
+			if err != nil {
 				return err
 			}
-			if argent {
-				fmt.Fprintln(os.Stderr, "ordo: --predeclare-argent: Argent's classes are under the GPL and not shipped: none is declared")
+			for _, word := range words {
+				fmt.Fprintln(screen.errs, "ordo:", word)
 			}
-			return serve(cmd.Context(), c)
+			if err := overFile(&c, cmd, config.WithoutDevnets(cmd.Flags(), os.LookupEnv)); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	config.Bind(cmd.Flags())
-	// Test suites pass it to devnet whether they need the classes or not.
-	cmd.Flags().BoolVar(&argent, "predeclare-argent", false, "accepted as devnet's; declares nothing and says so")
+	config.BindDevnet(cmd.Flags())
 	cmd.Flags().SortFlags = false
+	cmd.SetFlagErrorFunc(meant)
 	return cmd
 }
 
-func runCommand() *cobra.Command {
+func runCommand(screen *terminal) *cobra.Command {
 	var file string
 	var print bool
 	cmd := &cobra.Command{
@@ -61,7 +73,7 @@ func runCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := overFile(&c, cmd); err != nil {
+			if err := overFile(&c, cmd, os.LookupEnv); err != nil {
 				return err
 			}
 			if print {
@@ -71,19 +83,32 @@ func runCommand() *cobra.Command {
 			if file == "" {
 				return fmt.Errorf("run: no --config FILE: write one with ordo run --print-config > ordo.toml")
 			}
-			return serve(cmd.Context(), c)
+			if c.Devnet {
+				fmt.Fprintf(screen.errs, "ordo: rpc.devnet = true: devnet_* are served: clients that reach %s mint, move the time and read the keys of accounts\n", c.Host)
+			}
+			return serve(cmd.Context(), c, screen)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as a file and stop")
 	config.Bind(cmd.Flags())
 	cmd.Flags().SortFlags = false
+	cmd.SetFlagErrorFunc(meant)
 	return cmd
 }
 
+// meant names the flag that is nearest to one that there is not.
+func meant(cmd *cobra.Command, err error) error {
+	var none *pflag.NotExistError
+	if errors.As(err, &none) && none.GetSpecifiedShortnames() == "" {
+		return fmt.Errorf("%w: did you mean --%s?", err, config.NearestFlag(none.GetSpecifiedName(), cmd.Flags()))
+	}
+	return err
+}
+
 // overFile applies what beats the file.
-func overFile(c *config.Config, cmd *cobra.Command) error {
-	if err := config.FromEnv(c, os.LookupEnv); err != nil {
+func overFile(c *config.Config, cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	if err := config.FromEnv(c, lookup); err != nil {
 		return err
 	}
 	if err := config.FromFlags(c, cmd.Flags()); err != nil {
@@ -93,18 +118,19 @@ func overFile(c *config.Config, cmd *cobra.Command) error {
 }
 
 // serve runs a node until the context ends or the node fails.
-func serve(ctx context.Context, c config.Config) error {
+func serve(ctx context.Context, c config.Config, screen *terminal) error {
+	screen.serveOn()
 	installed, err := machine.Installed()
 	if err != nil {
 		return err
 	}
-	m, err := machine.Start(ctx, c, installed)
+	m, err := machine.Start(ctx, c, installed, screen.errs)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting
 		}
 		return err
 	}
-	machine.Banner(os.Stdout, c, m)
+	machine.Banner(screen.out, c, m)
 	return m.Wait(ctx)
 }

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
+	"github.com/ordo-sequencer/ordo/core/host"
 )
 
 // Set by the build.
@@ -23,22 +23,24 @@ var (
 )
 
 func main() {
-	// The first signal stops gracefully; a second one, when that takes too long, at once.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	err := root().ExecuteContext(ctx)
+	host.KeepDescriptors()
+	screen := newTerminal()
+	err := root(screen).ExecuteContext(untilSignal(context.Background()))
 	var code interface{ ExitCode() int }
+	status := 0
 	switch {
 	case err == nil:
 	case errors.As(err, &code):
-		os.Exit(code.ExitCode())
+		status = code.ExitCode()
 	default:
-		fmt.Fprintln(os.Stderr, "ordo:", err)
-		os.Exit(1)
+		_, _ = screen.errs.LevelWrite(hclog.Error, fmt.Appendln(nil, "ordo:", err))
+		status = 1
 	}
+	screen.flush()
+	os.Exit(status)
 }
 
-func root() *cobra.Command {
+func root(screen *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "ordo",
 		Short:         "A Starknet sequencer you can take apart",
@@ -46,7 +48,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(), runCommand(), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), db.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), db.NewCommand(), versionCommand())
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ hash, the state root and the block hash of every block. The folder must not be i
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
-			if err := overFile(&c, cmd); err != nil {
+			if err := overFile(&c, cmd, os.LookupEnv); err != nil {
 				return err
 			}
 			installed, err := machine.Installed()

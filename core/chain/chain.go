@@ -49,6 +49,7 @@ type Chain struct {
 	changed   chan struct{} // closed at the next change
 	watched   bool          // somebody was given changed
 	records   records
+	watches   map[Key]*watch
 	followers map[*Subscription]bool
 	executed  *uint64 // height of execution's tip; nil: it has none, or nobody tells
 	followed  bool    // somebody tells
@@ -73,7 +74,7 @@ func (o *open) candidates() []*ordov1.Transaction { return o.txs[len(o.results):
 // New returns an empty chain. template gives the context of a block opened now, but for number, time and old hash.
 func New(template func() *ordov1.BlockContext) *Chain {
 	return &Chain{template: template, hashes: map[uint64][]byte{}, changed: make(chan struct{}),
-		records: newRecords(), followers: map[*Subscription]bool{}}
+		records: newRecords(), watches: map[Key]*watch{}, followers: map[*Subscription]bool{}}
 }
 
 // Start sets what storage holds: the last block with a root (nil: none), hashes of the last blocks with one, and the
@@ -262,6 +263,7 @@ func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delt
 		r := results[i]
 		if r.Status == ordov1.TransactionResult_REJECTED {
 			o.rejected = append(o.rejected, tx) // a candidate until the block is decided, then it is dropped with its reason
+			c.set(tx, Record{Stage: Candidate, Tx: tx, Height: o.context.Number, Rejected: r})
 			continue
 		}
 		o.results = append(o.results, r)

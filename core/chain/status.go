@@ -30,6 +30,8 @@ type Record struct {
 	Height uint64                    // from Candidate on
 	Result *ordov1.TransactionResult // from PreConfirmed on; of an accepted one status and reason, unless that is long
 	Why    error                     // Dropped
+	// Rejected is why execution would not put a Candidate in the block: it leaves with the block's decision.
+	Rejected *ordov1.TransactionResult
 }
 
 // Status tells where a transaction stands. Those accepted or dropped long ago are forgotten; storage knows the first.
@@ -52,6 +54,10 @@ func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 		kept.Tx, kept.Result = nil, outcome(r.Result)
 	}
 	c.records.set(hash, &kept)
+	if w := c.watches[hash]; w != nil {
+		delete(c.watches, hash)
+		close(w.moved)
+	}
 	if old == nil || old.Stage != r.Stage {
 		c.publish(Event{Hash: hash, Record: &r})
 	}

@@ -20,8 +20,15 @@ type Config struct {
 	Host string
 	Port uint16
 
+	Devnet         bool     // serve devnet_*
+	AllowedOrigins []string // that may call what is beside the specification; see rpc.Access
+	AllowedHosts   []string
+	Forbidden      []string // of the devnet_* methods
+	AnswerWhen     string   // AnswerAdmitted or AnswerRun
+
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
+	StartTime       uint64 // of a new chain; 0: the clock's
 	Gas             GasPrices
 
 	Seed           uint32
@@ -36,12 +43,12 @@ type Config struct {
 
 	Limits    rpc.Limits // of all that clients ask for
 	Admission ingress.Limits
-	CoreMiB   int // soft limit of the core's memory
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string
 	Workers  int    // of the executor; 0: one per processor
 	Native   string // Cairo Native: auto, on, off or wait
+	Memory   int    // MiB for all processes of the node; 0: what its cgroup allows
 
 	MetricsAddr string // empty: no metrics
 
@@ -51,6 +58,12 @@ type Config struct {
 
 	Ordering, Execution, Storage, Consensus Stage
 }
+
+// Moments at which the answer to a transaction that is sent comes.
+const (
+	AnswerAdmitted = "admitted"
+	AnswerRun      = "run"
+)
 
 // Stage says which plugin serves a stage, and its own settings.
 type Stage struct {
@@ -104,7 +117,7 @@ type GasPrices struct {
 	L1Wei, L1Fri, L1DataWei, L1DataFri, L2Wei, L2Fri uint64
 }
 
-// Default is a node as `ordo dev` starts it without any setting.
+// Default is a node without any setting. `ordo dev` serves devnet_* beside, and differs in AnswerWhen.
 func Default() Config {
 	c := Config{}
 	for _, o := range Options() {

@@ -84,6 +84,28 @@ func TestErrorsNameTheirSource(t *testing.T) {
 	}
 }
 
+// TestNotUTF8: paths are any bytes to the system, and the value is shown so that the operator can see which.
+func TestNotUTF8(t *testing.T) {
+	c := Default()
+	for _, name := range []string{"ORDO_DATA_DIR", "ORDO_STORAGE", "ORDO_EXECUTION_ATTACH"} {
+		err := FromEnv(&c, func(k string) (string, bool) { return "/tmp/odd\xff", k == name })
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), `"/tmp/odd\xff" is not valid UTF-8`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	Bind(flags)
+	if err := flags.Parse([]string{"--data-dir", "/tmp/odd\xff"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := FromFlags(&c, flags); err == nil || !strings.Contains(err.Error(), "--data-dir") {
+		t.Errorf("--data-dir: %v", err)
+	}
+	if err := FromFile(&c, "f", []byte("[node]\ndata_dir = \"odd\xff\"\n")); err == nil {
+		t.Error("a file that is not UTF-8 was read")
+	}
+}
+
 func TestSampleReadsBack(t *testing.T) {
 	c := Default()
 	c.Port, c.ChainID, c.Gas.L2Fri = 0, "MY_CHAIN", 1<<64-1

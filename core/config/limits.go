@@ -13,13 +13,7 @@ import (
 
 // limitOptions are what clients are held to: the table that rpc.Limits and ingress.Limits explain.
 func limitOptions() []Option {
-	return append(append(servingLimits(), admissionLimits()...), coreLimit())
-}
-
-// coreLimit is what the core's process is to stay under. The runtime works harder to collect what is not used as it comes near.
-func coreLimit() Option {
-	return limit("core_mib", 2048, 64, 1<<20, "MiB that the core's process tries to stay under; half of the control group's limit when that is less",
-		func(c *Config, n int) { c.CoreMiB = n }, func(c *Config) int { return c.CoreMiB })
+	return append(servingLimits(), admissionLimits()...)
 }
 
 func servingLimits() []Option {
@@ -68,6 +62,7 @@ func admissionLimits() []Option {
 		count("class_bytes", d.ClassBytes, "bytes of a declared class's JSON", func(c *Config) *int { return &c.Admission.ClassBytes }),
 		count("compiles", d.Compiles, "classes compiled at a time", func(c *Config) *int { return &c.Admission.Compiles }),
 		count("compiles_waiting", d.CompilesWaiting, "how many may wait to be compiled", func(c *Config) *int { return &c.Admission.CompilesWaiting }),
+		count("compiles_each", d.CompilesEach, "of those that wait, for one sender, or for the estimates from one address", func(c *Config) *int { return &c.Admission.CompilesEach }),
 		span("compile_timeout", d.Compile, "for one of them; keep it under twice supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Compile }),
 		count("validate_mib", d.ValidateMemory, "MiB that the validation of one transaction may hold", func(c *Config) *int { return &c.Admission.ValidateMemory }),
 		span("validate_timeout", d.Validate, "for a batch of transactions to be validated; keep it under supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Validate }),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 )
 
 // Option is one setting.
@@ -57,7 +58,44 @@ func rpcOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(int(c.Port)) }},
+		{Key: "rpc.devnet", Flag: "devnet", Default: "false", Bool: true,
+			Help: "serve the devnet_* methods, which mint, move the time and tell the keys of the predeployed accounts (ordo dev: true)",
+			Set: func(c *Config, s string) (err error) {
+				if c.Devnet, err = strconv.ParseBool(s); err != nil {
+					return fmt.Errorf("%q: choose true or false", s)
+				}
+				return nil
+			},
+			Get: func(c *Config) string { return strconv.FormatBool(c.Devnet) }},
+		list("rpc.allowed_origins", "allowed-origins", "ORIGINS",
+			"origins of pages that may call devnet_* and ordo_*, beside those of this machine: https://app.example, ..., or *",
+			rpc.ParseOrigins, func(c *Config) *[]string { return &c.AllowedOrigins }),
+		list("rpc.allowed_hosts", "allowed-hosts", "NAMES",
+			"names under which devnet_*, ordo_* and the metrics are served, beside addresses and names without a dot: node.example, ..., or *",
+			rpc.ParseHosts, func(c *Config) *[]string { return &c.AllowedHosts }),
+		{Key: "rpc.answer_when", Flag: "answer-when", Default: AnswerAdmitted, Value: "admitted|run",
+			Help: "when starknet_add* answers: admitted: the node has promised to run it; run: what it did can be read (ordo dev)",
+			Set: func(c *Config, s string) error {
+				if s != AnswerAdmitted && s != AnswerRun {
+					return fmt.Errorf("%q: choose %s or %s", s, AnswerAdmitted, AnswerRun)
+				}
+				c.AnswerWhen = s
+				return nil
+			},
+			Get: func(c *Config) string { return c.AnswerWhen }},
 	}
+}
+
+// list is a setting of several words.
+func list(key, flag, value, help string, read func(string) ([]string, error), of func(*Config) *[]string) Option {
+	return Option{Key: key, Flag: flag, Value: value, Help: help,
+		Set: func(c *Config, s string) (err error) {
+			if *of(c), err = read(s); len(*of(c)) == 0 {
+				*of(c) = nil
+			}
+			return err
+		},
+		Get: func(c *Config) string { return strings.Join(*of(c), ", ") }}
 }
 
 func chainOptions() []Option {
@@ -72,6 +110,13 @@ func chainOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return c.BlockGeneration.String() }},
+		{Key: "chain.start_time", Flag: "start-time", DevnetEnv: "START_TIME", Default: "0", Number: true, Value: "SECONDS",
+			Help: "time at which a new chain begins, in seconds since 1970, and from which block time goes on; 0: the clock's",
+			Set: func(c *Config, s string) (err error) {
+				c.StartTime, err = whole(s, 253402300799)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.FormatUint(c.StartTime, 10) }},
 		{Key: "chain.state_archive_capacity", Flag: "state-archive-capacity", DevnetEnv: "STATE_ARCHIVE_CAPACITY", Default: "full", Value: "none|full",
 			Help: "accepted as devnet's; the history is kept in any case",
 			Set: func(c *Config, s string) error {
@@ -230,6 +275,17 @@ func nodeOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.Itoa(c.Workers) }},
+		{Key: "node.memory_mib", Flag: "memory-mib", Default: "0", Number: true, Value: "MIB",
+			Help: "memory for all processes of the node together, in MiB: each gets a share as its soft limit; 0: what the cgroup allows, and no limits where it allows all",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1<<30)
+				if err == nil && n > 0 && n < leastMemory {
+					err = fmt.Errorf("%q: choose at least %d, or 0", s, leastMemory)
+				}
+				c.Memory = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.Memory) }},
 		{Key: "node.native", Flag: "native", Default: "auto", Value: "auto|on|off|wait",
 			Help: "Cairo Native: auto, where the executor was built with it; on: or the node does not start; off: everything on the Cairo VM; wait: compiled before a class is first used, for measurements",
 			Set: func(c *Config, s string) error {
@@ -254,6 +310,9 @@ func nodeOptions() []Option {
 			Get: func(c *Config) string { return c.MetricsAddr }},
 	}
 }
+
+// leastMemory is what a node cannot do without, in MiB.
+const leastMemory = 512
 
 func whole(s string, most uint64) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)

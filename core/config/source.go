@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -14,13 +15,21 @@ func FromEnv(c *Config, lookup func(string) (string, bool)) error {
 				continue
 			}
 			if value, ok := lookup(name); ok && value != "" {
-				if err := o.Set(c, value); err != nil {
+				if err := o.set(c, value); err != nil {
 					return fmt.Errorf("config: environment variable %s: %w", name, err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// set is Set for a value from outside, where a path may be any bytes.
+func (o Option) set(c *Config, value string) error {
+	if !utf8.ValidString(value) {
+		return fmt.Errorf("%q is not valid UTF-8, which neither the configuration nor the plugins can carry: rename the file or folder, or use another", value)
+	}
+	return o.Set(c, value)
 }
 
 // Bind defines a flag for each option.
@@ -31,7 +40,10 @@ func Bind(flags *pflag.FlagSet) {
 			env = o.DevnetEnv + ", " + env
 		}
 		flags.VarP(&text{value: o.Default, kind: o.Value}, o.Flag, o.Short, fmt.Sprintf("%s [%s]", o.Help, env))
-		flags.Lookup(o.Flag).Hidden = o.Rare
+		flag := flags.Lookup(o.Flag)
+		if flag.Hidden = o.Rare; o.Bool && o.Value == "" { // a switch
+			flag.NoOptDefVal = "true"
+		}
 	}
 }
 
@@ -39,7 +51,7 @@ func Bind(flags *pflag.FlagSet) {
 func FromFlags(c *Config, flags *pflag.FlagSet) error {
 	for _, o := range Options() {
 		if flag := flags.Lookup(o.Flag); flag != nil && flag.Changed {
-			if err := o.Set(c, flag.Value.String()); err != nil {
+			if err := o.set(c, flag.Value.String()); err != nil {
 				return fmt.Errorf("config: --%s: %w", o.Flag, err)
 			}
 		}

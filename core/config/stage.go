@@ -17,6 +17,7 @@ type Supervision struct {
 	Window      time.Duration // over which they are counted
 	Silence     time.Duration // of a plugin's health check before it is killed; 0: for ever
 	CallTimeout time.Duration // of a call before the plugin is taken for wedged; 0: for ever
+	Shutdown    time.Duration // from the signal to the end of the process; what hangs is killed then
 }
 
 func supervisionOptions() []Option {
@@ -51,6 +52,8 @@ func supervisionOptions() []Option {
 			500*time.Millisecond, true, func(c *Config) *time.Duration { return &c.Supervision.Silence }),
 		duration("call_timeout", "plugin-call-timeout", "30s", "a plugin that does not answer a call for so long is killed and started again; 0: never (for a debugger)",
 			time.Second, true, func(c *Config) *time.Duration { return &c.Supervision.CallTimeout }),
+		duration("shutdown_timeout", "shutdown-timeout", "20s", "how long a node may take to stop: plugins that have not drained by then are killed, and the node ends",
+			time.Second, false, func(c *Config) *time.Duration { return &c.Supervision.Shutdown }),
 	}
 }
 

@@ -7,6 +7,8 @@
 //   - the process has a group of its own. An interrupt from the terminal does not reach it, and the kill reaches its
 //     children. Its stdin is a pipe that only this process holds open: its end tells a plugin that the host is gone;
 //   - the environment is an allow-list, the sockets lie in a private folder, and the peer's uid is checked;
+//   - descriptors that are open here are not open in a plugin; the kernel is told to end plugins before this process when
+//     memory runs out, execution first;
 //   - data goes over a connection of its own, tuned for bulk, with statistics for every method;
 //   - stopping is Drain (the plugin flushes), then go-plugin's shutdown, then a kill, each with a deadline of ours.
 //

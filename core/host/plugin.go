@@ -141,12 +141,19 @@ func (p *Plugin) Stop(ctx context.Context) error {
 		return err
 	default:
 	}
+	grace := p.options.ExitTimeout
 	if err != nil {
 		p.log.Warn("not drained", "error", err)
+		if deadline, ok := ctx.Deadline(); ok { // it had its time
+			grace = max(min(grace, time.Until(deadline)), lastGrace)
+		}
 	}
-	p.shutdown(p.options.ExitTimeout)
+	p.shutdown(grace)
 	return err
 }
+
+// lastGrace is how long a plugin that has not drained in its time may take to end by itself.
+const lastGrace = 200 * time.Millisecond
 
 // Kill ends the plugin and its children now, without Drain, and returns when they are gone. An attached plugin is left.
 func (p *Plugin) Kill() { p.shutdown(0) }

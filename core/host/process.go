@@ -17,6 +17,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // pipeGrace is how long output is read after the process has ended: a child of it may still hold the pipe.
@@ -26,6 +28,7 @@ const pipeGrace = 500 * time.Millisecond
 // nothing else of what the plugin writes.
 type process struct {
 	cmd   *exec.Cmd
+	stage ordov1.Stage
 	log   hclog.Logger
 	guard *guardian
 
@@ -42,10 +45,10 @@ type process struct {
 	reason string        // why it ended; valid after done
 }
 
-func newProcess(cmd *exec.Cmd, log hclog.Logger, guard *guardian) *process {
+func newProcess(cmd *exec.Cmd, stage ordov1.Stage, log hclog.Logger, guard *guardian) *process {
 	// A group of its own: ctrl-C in the terminal goes to the node, which drains; the kill reaches the plugin's children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return &process{cmd: cmd, log: log, guard: guard, output: newOutput(log), done: make(chan struct{})}
+	return &process{cmd: cmd, stage: stage, log: log, guard: guard, output: newOutput(log), done: make(chan struct{})}
 }
 
 // Start launches the process and begins to read what it writes.
@@ -114,6 +117,9 @@ func (p *process) run(started chan<- error) {
 	}
 	p.pid = p.cmd.Process.Pid
 	p.guard.tell("+", p.pid)
+	if err := preferAsVictim(p.pid, p.stage); err != nil {
+		p.log.Debug("the kernel cannot be told to end this plugin before the node when memory runs out", "error", err)
+	}
 	started <- nil
 
 	// Seen but not reaped: the group's number is still ours, so the kill can only hit what the plugin left behind.

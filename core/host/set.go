@@ -172,15 +172,16 @@ func (s *Set) Restart(ctx context.Context, stage ordov1.Stage) (*Plugin, error) 
 	return p, nil
 }
 
-// Close drains and stops the plugins, the last started first. The deadline of ctx is for all of them together; who has
-// not drained by then is killed. The error names them.
+// Close drains and stops the plugins, the last started first. The deadline of ctx is for all of them together: each gets an
+// equal share of what is left, so that one that hangs does not take the time of those after it; what has not drained by
+// then is killed. The error names them.
 func (s *Set) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	plugins := s.plugins
 	s.mu.Unlock()
 	var errs []error
-	for _, stage := range slices.Backward(startOrder[:]) {
+	for i, stage := range slices.Backward(startOrder[:]) {
 		p := plugins[stage]
 		if p == nil {
 			continue
@@ -190,14 +191,57 @@ func (s *Set) Close(ctx context.Context) error {
 			continue
 		default:
 		}
-		if err := p.Stop(ctx); err != nil {
+		share, cancel := shareOf(ctx, i+1)
+		if err := p.Stop(share); err != nil {
 			errs = append(errs, err)
 		}
+		cancel()
 	}
+	s.leave()
+	return errors.Join(errs...)
+}
+
+// shareOf is a part of the time until the deadline of a context.
+func shareOf(ctx context.Context, parts int) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
+	}
+	return context.WithCancel(ctx)
+}
+
+// Kill ends the plugins and all that they started now, without Drain, and waits until they are gone or the context ends: a
+// process that waits for a device cannot be ended. Nothing is started afterwards. It may be called while Close runs.
+func (s *Set) Kill(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	plugins := s.plugins
+	s.mu.Unlock()
+	for _, p := range plugins {
+		if p.process != nil {
+			p.process.killGroup()
+		}
+	}
+	for _, p := range plugins {
+		if p.process == nil {
+			continue
+		}
+		select {
+		case <-p.Exited():
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.leave()
+}
+
+// leave gives back what the set holds beside its plugins.
+func (s *Set) leave() {
 	s.options.guard.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.held != nil {
 		os.RemoveAll(s.runDir)
 		s.held.Close()
+		s.held = nil
 	}
-	return errors.Join(errs...)
 }

@@ -20,7 +20,8 @@ type Spec struct {
 	Args  []string
 	Env   []string // KEY=VALUE, beyond the allow-list
 
-	Config     []byte // JSON object
+	Config     []byte         // JSON object
+	Offers     map[string]any // settings for a plugin whose schema has them, where Config has none
 	Chain      *ordov1.Chain
 	DataDir    string            // durable folder; created; "" for none
 	Listen     map[string]string // role -> socket that the plugin must serve

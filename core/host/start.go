@@ -30,6 +30,9 @@ func Start(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	if spec.Generation == 0 {
 		spec.Generation = 1
 	}
+	if err := spec.utf8Paths(options.RunDir); err != nil {
+		return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+	}
 	where, begin := spec.Attach, func() (*Plugin, error) { return attach(ctx, options, spec) }
 	if where == "" {
 		path, err := spec.executable()
@@ -89,7 +92,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		}()
 		p.own = guard
 	}
-	p.process = newProcess(cmd, p.log, guard)
+	p.process = newProcess(cmd, spec.Stage, p.log, guard)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          plugin.PluginSet{"ordo": nothing{}},
@@ -196,7 +199,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	configuring, cancelConfigure := context.WithTimeout(ctx, p.options.ConfigureTimeout)
 	defer cancelConfigure()
 	resp, err := client.Configure(configuring, &ordov1.ConfigureRequest{
-		Config:     p.spec.Config,
+		Config:     p.spec.settings(info),
 		Chain:      p.spec.Chain,
 		RunDir:     p.runDir,
 		DataDir:    p.spec.DataDir,

@@ -45,7 +45,7 @@ func TestAFloodOfClasses(t *testing.T) {
 		<-finish
 		return compiled(q)
 	}}
-	g := startWithin(t, Limits{Compiles: 2, CompilesWaiting: 5}, e, &basket{})
+	g := startWithin(t, Limits{Compiles: 2, CompilesWaiting: 5, CompilesEach: 5}, e, &basket{})
 	var busy, taken atomic.Int32
 	var all sync.WaitGroup
 	for n := range 40 {

@@ -31,7 +31,7 @@ func Decode(raw json.RawMessage, chain felt.Felt) (*Broadcast, error) {
 	return b, b.hash(chain)
 }
 
-// read is Decode without the hash, which costs more than all the rest.
+// read is Decode without the hashes of transaction and class, which cost more than all the rest.
 func read(raw json.RawMessage) (*Broadcast, error) {
 	q := input.NewQuick(raw)
 	if b := ReadInvoke(&q); b != nil && q.Ended() {
@@ -136,11 +136,9 @@ func (b *Broadcast) readDeclare(o *input.Object) {
 	if o.Err() != nil {
 		return
 	}
-	class, err := DecodeClass(raw)
+	class, err := readClass(raw)
 	o.Fail("contract_class", err)
-	if err == nil {
-		b.Class, tx.ClassHash = class, class.Hash
-	}
+	b.Class = class
 }
 
 func (b *Broadcast) readDeployAccount(o *input.Object) {
@@ -170,6 +168,12 @@ func (b *Broadcast) address() error {
 }
 
 func (b *Broadcast) hash(chain felt.Felt) error {
+	if b.Class != nil {
+		if err := b.Class.hash(); err != nil {
+			return input.In("contract_class", err)
+		}
+		b.Transaction.ClassHash = b.Class.Hash
+	}
 	hash, err := wire.TransactionHash(b.Transaction, chain)
 	if err != nil {
 		return err

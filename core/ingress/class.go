@@ -11,13 +11,37 @@ import (
 
 // SierraClass is a class that a client declares.
 type SierraClass struct {
-	Hash       []byte
+	Hash       []byte // nil until hash
 	Definition []byte // CONTRACT_CLASS, written anew: only the known fields, felts in canonical form
 	Felts      int    // length of the program
+
+	read *starknet.SierraClass // until it is hashed
 }
 
 // DecodeClass reads a CONTRACT_CLASS and computes its hash.
 func DecodeClass(raw json.RawMessage) (*SierraClass, error) {
+	c, err := readClass(raw)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.hash()
+}
+
+// hash computes the class hash, which costs more than all the rest of reading a class.
+func (c *SierraClass) hash() error {
+	if c.Hash != nil {
+		return nil
+	}
+	hash, err := c.read.Hash()
+	if err != nil {
+		return input.In("contract_class_version", err)
+	}
+	c.Hash, c.read = hash.Append(nil), nil
+	return nil
+}
+
+// readClass is DecodeClass without the hash.
+func readClass(raw json.RawMessage) (*SierraClass, error) {
 	o, err := input.ParseObject(raw)
 	if err != nil {
 		return nil, err
@@ -40,15 +64,11 @@ func DecodeClass(raw json.RawMessage) (*SierraClass, error) {
 	if err := o.Done(); err != nil {
 		return nil, err
 	}
-	hash, err := c.Hash()
-	if err != nil {
-		return nil, input.In("contract_class_version", err)
-	}
 	definition, err := writeClass(&c, hasABI)
 	if err != nil {
 		return nil, err
 	}
-	return &SierraClass{Hash: hash.Append(nil), Definition: definition, Felts: len(c.Program)}, nil
+	return &SierraClass{Definition: definition, Felts: len(c.Program), read: &c}, nil
 }
 
 // entryPoints reads one list; selectors must rise, which the protocol asks for and which makes them unique.

@@ -19,92 +19,204 @@ import (
 type compiler struct {
 	execution ordov1.ExecutionClient
 	asker     stage.Asker
-	gate      *gate.Gate
+	most      int           // that run at a time
+	patience  time.Duration // a client's
 
-	mu    sync.Mutex
-	kept  []*flow // the oldest first
-	bad   []*flow
-	flows map[string]*flow
+	mu      sync.Mutex
+	running int
+	turns   *turns
+	kept    []*flow // the oldest first
+	bad     []*flow
+	known   []compiledHash
+	flows   map[string]*flow
 }
 
 // flow is a compilation that several clients may wait for.
 type flow struct {
-	hash  string
-	done  chan struct{}
-	class *ordov1.Class
-	err   error
+	hash    string
+	sierra  []byte
+	lane    lane // where it waits, while it does
+	waits   bool
+	clients int
+	cancel  context.CancelFunc // ends the call, while it runs
+	done    chan struct{}
+	class   *ordov1.Class
+	err     error
 }
+
+// compiledHash is what a class was compiled to; the class itself may be forgotten.
+type compiledHash struct{ class, compiled string }
 
 const (
 	keepClasses  = 8 // a class may have several megabytes
 	keepRefusals = 256
+	keepHashes   = 1024
 )
 
 func newCompiler(execution ordov1.ExecutionClient, l Limits) *compiler {
 	return &compiler{
-		execution: execution, flows: map[string]*flow{},
+		execution: execution, flows: map[string]*flow{}, most: l.Compiles, turns: newTurns(l.CompilesWaiting, l.CompilesEach),
 		asker: stage.Asker{Stage: "execution", Deadline: l.Compile, Grace: l.Grace},
 		// Who waits for a compilation waits as long as those before it take.
-		gate: gate.New("compilations", l.Compiles, l.CompilesWaiting, time.Duration(l.CompilesWaiting+1)*l.Compile),
+		patience: time.Duration(l.CompilesWaiting+1) * l.Compile,
 	}
 }
 
-// compile returns the compiled class, or a Refused.
-func (c *compiler) compile(ctx context.Context, class *SierraClass) (*ordov1.Class, error) {
-	key := string(class.Hash)
-	gate.GiveBack(ctx) // what was decoded is a class now
+// remembered is what is known of a class without compiling it: the compiled class, or a refusal.
+func (c *compiler) remembered(hash []byte) (class *ordov1.Class, refused error) {
 	c.mu.Lock()
-	for _, k := range slices.Concat(c.kept, c.bad) {
-		if k.hash == key {
-			c.mu.Unlock()
-			return k.class, k.err
+	defer c.mu.Unlock()
+	return c.look(string(hash))
+}
+
+func (c *compiler) look(hash string) (*ordov1.Class, error) {
+	for _, list := range [][]*flow{c.kept, c.bad} {
+		for _, f := range list {
+			if f.hash == hash {
+				return f.class, f.err
+			}
 		}
 	}
-	f, running := c.flows[key]
-	if !running {
-		f = &flow{hash: key, done: make(chan struct{})}
-		c.flows[key] = f
-		// It goes on when its first client leaves: others may wait for the same class, and it is kept.
-		go c.run(f, class)
+	return nil, nil
+}
+
+// compiledTo is the compiled class hash of a class that was compiled before; empty: not known.
+func (c *compiler) compiledTo(hash []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.known {
+		if k.class == string(hash) {
+			return []byte(k.compiled)
+		}
 	}
-	c.mu.Unlock()
+	return nil
+}
+
+// compile returns the compiled class, a Refused, or a Busy.
+func (c *compiler) compile(ctx context.Context, class *SierraClass, l lane) (*ordov1.Class, error) {
+	gate.GiveBack(ctx) // what was decoded is a class now
+	f, err := c.join(class, l)
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(c.patience)
+	defer timer.Stop()
 	select {
 	case <-f.done:
 		return f.class, f.err
+	case <-timer.C:
+		err = c.busy(c.patience)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("compilation: %w", ctx.Err())
+		err = ctx.Err()
+	}
+	c.leave(f)
+	return nil, fmt.Errorf("compilation: %w", err)
+}
+
+// join finds the flow of a class, or makes one.
+func (c *compiler) join(class *SierraClass, l lane) (*flow, error) {
+	key := string(class.Hash)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if compiled, refused := c.look(key); compiled != nil || refused != nil {
+		f := &flow{done: make(chan struct{}), class: compiled, err: refused}
+		close(f.done)
+		return f, nil
+	}
+	f := c.flows[key]
+	switch {
+	case f == nil:
+		f = &flow{hash: key, sierra: class.Definition, done: make(chan struct{})}
+		if c.running < c.most {
+			c.start(f)
+			break
+		}
+		full := c.turns.length(l) >= c.turns.share
+		out, ok := c.turns.add(l, f)
+		switch {
+		case !ok && full:
+			return nil, fmt.Errorf("compilation: %w", &gate.Busy{What: "compilations of one sender (limits.compiles_each)", Running: c.most, Waiting: c.turns.share})
+		case !ok:
+			return nil, fmt.Errorf("compilation: %w", c.busy(0))
+		case out != nil:
+			c.end(out, nil, fmt.Errorf("compilation: %w", c.busy(0)))
+		}
+	case f.waits && l.proven:
+		c.turns.prove(l, f)
+	}
+	c.flows[key] = f
+	f.clients++
+	return f, nil
+}
+
+func (c *compiler) busy(waited time.Duration) *gate.Busy {
+	return &gate.Busy{What: "compilations", Running: c.most, Waiting: c.turns.most, Waited: waited}
+}
+
+// leave: a client does not wait any more. What nobody waits for is not compiled, or not to its end.
+func (c *compiler) leave(f *flow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.clients--; f.clients > 0 || c.flows[f.hash] != f {
+		return
+	}
+	delete(c.flows, f.hash) // whoever comes now begins anew
+	if f.waits {
+		c.turns.remove(f)
+	} else {
+		f.cancel()
 	}
 }
 
-func (c *compiler) run(f *flow, class *SierraClass) {
-	f.class, f.err = c.call(class)
+// start runs a flow; the lock is held.
+func (c *compiler) start(f *flow) {
+	c.running++
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	go func() {
+		class, err := c.call(ctx, f)
+		cancel()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running--
+		c.end(f, class, err)
+		for c.running < c.most {
+			next := c.turns.next()
+			if next == nil {
+				return
+			}
+			c.start(next)
+		}
+	}()
+}
+
+// end tells the clients of a flow what came of it; the lock is held.
+func (c *compiler) end(f *flow, class *ordov1.Class, err error) {
+	f.class, f.err, f.sierra = class, err, nil
+	if c.flows[f.hash] == f {
+		delete(c.flows, f.hash)
+	}
 	refused := (*Refused)(nil)
-	c.mu.Lock()
-	delete(c.flows, f.hash)
 	switch {
-	case f.err == nil:
+	case err == nil:
 		c.kept = last(append(c.kept, f), keepClasses)
-	case errors.As(f.err, &refused):
+		c.known = last(append(c.known, compiledHash{f.hash, string(class.CompiledClassHash)}), keepHashes)
+	case errors.As(err, &refused):
 		c.bad = last(append(c.bad, f), keepRefusals)
 	}
-	c.mu.Unlock()
 	close(f.done)
 }
 
 // last copies what stays, so that nothing holds what goes.
-func last(list []*flow, most int) []*flow {
+func last[T any](list []T, most int) []T {
 	return slices.Clone(list[max(0, len(list)-most):])
 }
 
-func (c *compiler) call(class *SierraClass) (*ordov1.Class, error) {
-	leave, err := c.gate.Enter(context.Background())
-	if err != nil {
-		return nil, fmt.Errorf("compilation: %w", err)
-	}
-	defer leave()
+func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	var response *ordov1.CompileResponse
-	err = c.asker.Ask(context.Background(), func(ctx context.Context) (err error) {
-		response, err = c.execution.Compile(ctx, &ordov1.CompileRequest{Sierra: class.Definition})
+	sierra := f.sierra
+	err := c.asker.Ask(ctx, func(ctx context.Context) (err error) {
+		response, err = c.execution.Compile(ctx, &ordov1.CompileRequest{Sierra: sierra})
 		return err
 	})
 	switch {
@@ -114,10 +226,10 @@ func (c *compiler) call(class *SierraClass) (*ordov1.Class, error) {
 		return nil, &Refused{Code: response.Refusal, Reason: response.Reason}
 	case response.Class == nil:
 		return nil, fmt.Errorf("compilation: execution answered neither a class nor a refusal")
-	case !bytes.Equal(response.Class.Hash, class.Hash):
-		return nil, fmt.Errorf("compilation: execution computed class hash %x, the core %x", response.Class.Hash, class.Hash)
+	case !bytes.Equal(response.Class.Hash, []byte(f.hash)):
+		return nil, fmt.Errorf("compilation: execution computed class hash %x, the core %x", response.Class.Hash, f.hash)
 	}
 	// What is stored and served is the core's own writing of the class.
-	response.Class.Definition = class.Definition
+	response.Class.Definition = sierra
 	return response.Class, nil
 }

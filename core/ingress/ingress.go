@@ -121,18 +121,29 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 			return err
 		}
 	}
-	verdict, err := g.verdict(ctx, tx, class)
+	verdict, err := g.accepted(ctx, tx, class)
 	if err != nil {
 		return err
-	}
-	if verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED {
-		return &Refused{Code: verdict.Refusal, Reason: verdict.Reason}
 	}
 	nonce, ok := pool.Nonce(verdict.AccountNonce)
 	if !ok {
 		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
 	}
 	return g.pool.Submit(ctx, tx, class, nonce)
+}
+
+// accepted is the verdict of execution where that is good, else a Refused.
+func (g *Ingress) accepted(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
+	verdict, err := g.verdict(ctx, tx, class)
+	switch {
+	case err != nil:
+		return nil, err
+	case verdict.Refusal == ordov1.Refusal_INVALID_NONCE && underway(g.chain, tx):
+		return nil, pool.ErrDuplicate // the same one, sent at the same time, has run meanwhile
+	case verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
+		return nil, &Refused{Code: verdict.Refusal, Reason: verdict.Reason}
+	}
+	return verdict, nil
 }
 
 // underway: the transaction is here already. One that was accepted is not, and fails by its nonce.
@@ -144,9 +155,10 @@ func underway(c Chain, tx *ordov1.Transaction) bool {
 	return false
 }
 
-// skip: the account has no code yet that could validate, because its deployment is on the way.
+// skip: the account has no code yet that could validate, because its deployment is on the way. A DECLARE never goes ahead of
+// its account, and nothing is compiled for a signature that was not checked.
 func (g *Ingress) skip(tx *ordov1.Transaction) bool {
-	return tx.Type != ordov1.TransactionType_DEPLOY_ACCOUNT && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
+	return tx.Type == ordov1.TransactionType_INVOKE && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
 }
 
 // verdict asks execution. While execution lacks a decided block, a refusal is not the last word: the client may have seen
@@ -173,51 +185,4 @@ func (g *Ingress) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 			return nil, &stage.Away{Stage: "execution", Cause: err}
 		}
 	}
-}
-
-// declared compiles the class of a DECLARE and compares the hash that the account signed.
-func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, error) {
-	tx := b.Transaction
-	if g.storage != nil {
-		var state *ordov1.StateResponse
-		err := g.reading.Ask(ctx, func(ctx context.Context) (err error) {
-			state, err = g.storage.State(ctx, &ordov1.StateRequest{CompiledClassHashes: tx.ClassHash})
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("declare: look up the class: %w", err)
-		}
-		if len(bytes.Trim(state.CompiledClassHashes, "\x00")) > 0 {
-			return nil, refuse(ordov1.Refusal_CLASS_ALREADY_DECLARED, "")
-		}
-	}
-	class, err := g.compile.compile(ctx, b.Class)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(class.CompiledClassHash, tx.CompiledClassHash) {
-		return nil, refuse(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
-			felt.Reduce(tx.CompiledClassHash), felt.Reduce(class.CompiledClassHash))
-	}
-	return class, nil
-}
-
-// Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and its size are
-// checked.
-func (g *Ingress) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
-	b, err := read(raw)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := g.limits.checkSize(b); err != nil {
-		return nil, nil, err
-	}
-	if err := b.hash(g.chainID); err != nil {
-		return nil, nil, err
-	}
-	if b.Class == nil {
-		return b.Transaction, nil, nil
-	}
-	class, err := g.compile.compile(ctx, b.Class)
-	return b.Transaction, class, err
 }

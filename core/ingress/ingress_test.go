@@ -17,11 +17,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -33,7 +35,9 @@ type engine struct {
 	ordov1.UnimplementedStorageReadServer
 	validate func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error)
 	compile  func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error)
-	declared []byte // compiled class hash that storage has for every class
+	// compileIn, where it is set, is compile with the context of the call.
+	compileIn func(context.Context, *ordov1.CompileRequest) (*ordov1.CompileResponse, error)
+	declared  []byte // compiled class hash that storage has for every class
 }
 
 func (e *engine) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
@@ -51,7 +55,10 @@ func accept(q *ordov1.ValidateRequest) *ordov1.ValidateResponse {
 	return out
 }
 
-func (e *engine) Compile(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+func (e *engine) Compile(ctx context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	if e.compileIn != nil {
+		return e.compileIn(ctx, q)
+	}
 	return e.compile(q)
 }
 
@@ -398,6 +405,12 @@ func FuzzDecode(f *testing.F) {
 		tx := b.Transaction
 		if len(tx.Hash) != felt.Size || len(tx.Sender) != felt.Size || len(tx.Nonce) != felt.Size || len(tx.Calldata)%felt.Size != 0 {
 			t.Fatalf("read into %v", tx)
+		}
+		// Another node finds nothing in it that a transaction of its type does not have.
+		if parsed, err := wire.Transaction(tx); err != nil {
+			t.Fatal(err)
+		} else if own, err := wire.FromTransaction(parsed, sepolia, tx.QueryOnly); err != nil || !proto.Equal(own, tx) {
+			t.Fatalf("read into %v, its own form is %v: %v", tx, own, err)
 		}
 		if again, err := Decode(raw, sepolia); err != nil || string(again.Transaction.Hash) != string(tx.Hash) {
 			t.Fatalf("the second reading differs: %v", err)

@@ -148,7 +148,9 @@ func (v *validator) call(batch []*waiting) {
 	if len(batch) == 0 {
 		return
 	}
-	request := &ordov1.ValidateRequest{Context: v.chain.Next(), Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory}
+	// Clients see what has run in the open block, and build on it: the funds of a mint, an account that was deployed.
+	open := &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
+	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory}
 	for i, w := range batch {
 		request.Items[i] = w.item
 	}

@@ -5,7 +5,8 @@
 //
 // A folder of segments, 0000000000000001.journal and so on; numbers leave no gap. A segment is a header and frames. The
 // header has the version of the format, the chain, a random salt, and the state that makes all segments before it
-// dispensable once their own records are. A frame is one commit: the salt's low half, length, CRC-32C, then records, each
+// dispensable once their own records are; its first frame repeats which chain it is of: the hash of block 0, and the newest
+// committed block. A frame is one commit: the salt's low half, length, CRC-32C, then records, each
 // with its length. The checksum covers the salt and the offset of the frame, so nothing that a sender puts in calldata,
 // and nothing left of another life of the disk, passes for a frame.
 //
@@ -32,7 +33,8 @@
 //   - Before Start: OpenFolder, Open. If Recovery.Torn, log it. storage.Head is the authority on what is committed: for each
 //     height from Heads.Committed to Head, read the block's transaction hashes, Settle them and Mark it Committed (and
 //     Rooted); a missing block is damage. Head below Heads.Committed-1 means that storage lost blocks: refuse, or Mark
-//     Abandoned after an explicit revert.
+//     Abandoned after an explicit revert. Recovery.Genesis and Recovery.Decided must be what storage has at those heights, or
+//     the journal is of another chain; a journal without Genesis is Marked Founded.
 //   - Every Recovery.Transactions that is not settled by that goes to pool.Add in this order, with nonces read from storage.
 //     ErrNonceTooOld and the like: Drop. L1 handlers have no nonce: the walk over the blocks settles them.
 //   - Recovery.Heights of a decided height has the block's id and Note, in which the node put context and order of

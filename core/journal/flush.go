@@ -206,12 +206,19 @@ func (j *Journal) begin(index uint64) error {
 	if len(j.segments) > 0 {
 		h.before = uint64(j.active().size)
 	}
+	of := j.heights.origin()
 	j.mu.Unlock()
-	file, err := j.place(segmentName(index), h.append(nil))
+	contents := h.append(nil)
+	if len(of.genesis)+len(of.block) > 0 { // the segments that said it first may be forgotten
+		frame := appendBytes(make([]byte, frameHead), encodeOrigin(of))
+		sealFrame(frame, s.salt, headerSize)
+		contents = append(contents, frame...)
+	}
+	file, err := j.place(segmentName(index), contents)
 	if err != nil {
 		return err
 	}
-	s.size = headerSize
+	s.size = int64(len(contents))
 	j.mu.Lock()
 	j.segments = append(j.segments, s)
 	j.mu.Unlock()

@@ -19,20 +19,21 @@ const (
 	Rooted                    // storage knows its root: this and all below
 	Abandoned                 // this and all above are as if they had never been, Committed and Rooted too
 	Ordered                   // Note is what an attempt, named by Block, was given next; of another one, first
+	Founded                   // Block is the hash of block 0: the journal belongs to that chain and to no other
 )
 
 func (k Kind) String() string {
-	if k < Proposed || k > Ordered {
+	if k < Proposed || k > Founded {
 		return fmt.Sprintf("step %d", byte(k))
 	}
-	return [...]string{"proposed", "decided", "applied", "committed", "rooted", "abandoned", "ordered"}[k-1]
+	return [...]string{"proposed", "decided", "applied", "committed", "rooted", "abandoned", "ordered", "founded"}[k-1]
 }
 
 // Step is one thing that happened to a height.
 type Step struct {
 	Kind   Kind
 	Height uint64
-	Block  []byte // id of the block, of Proposed and Decided; of the attempt, of Ordered
+	Block  []byte // id of the block, of Proposed and Decided; of the attempt, of Ordered; hash of block 0, of Founded
 	Note   []byte // of Ordered: bytes to append; of Proposed and Decided: whatever the caller needs to build the same block again
 }
 
@@ -48,11 +49,21 @@ type Height struct {
 // Heads say how far the chain is: each is the first height that is not there yet.
 type Heads struct{ Applied, Committed, Rooted uint64 }
 
+// Decision is what was decided at a height.
+type Decision struct {
+	Height uint64
+	Block  []byte
+}
+
 // heights follow the steps; the same code runs when they happen and when they are read back.
 type heights struct {
-	heads Heads
-	open  map[uint64]*height
+	heads   Heads
+	open    map[uint64]*height
+	genesis []byte            // hash of block 0; nil: not known
+	decided map[uint64][]byte // of what is not committed, and of the newest that is: storage must hold that block
 }
+
+func newHeights() heights { return heights{open: map[uint64]*height{}, decided: map[uint64][]byte{}} }
 
 type height struct {
 	Height
@@ -83,6 +94,13 @@ func (s *heights) admissible(step Step) error {
 		if step.Height >= s.heads.Committed {
 			return refuse("it is not committed")
 		}
+	case Founded:
+		if len(step.Block) == 0 {
+			return refuse("the step names no block")
+		}
+		if s.genesis != nil && !bytes.Equal(s.genesis, step.Block) {
+			return refuse(fmt.Sprintf("the journal is of the chain that begins with block 0x%x, not 0x%x", s.genesis, step.Block))
+		}
 	case Applied, Abandoned:
 	default:
 		return refuse("there is no such step")
@@ -93,7 +111,12 @@ func (s *heights) admissible(step Step) error {
 // take changes the state by a step; touched is the height whose records must be kept because of it, or nil.
 func (s *heights) take(step Step) (touched *height) {
 	switch step.Kind {
+	case Founded:
+		s.genesis = slices.Clone(step.Block)
 	case Proposed, Decided:
+		if step.Kind == Decided {
+			s.decided[step.Height] = slices.Clone(step.Block)
+		}
 		if step.Height < s.heads.Committed {
 			return nil
 		}
@@ -130,6 +153,11 @@ func (s *heights) take(step Step) (touched *height) {
 				delete(s.open, number)
 			}
 		}
+		for number := range s.decided {
+			if number >= step.Height {
+				delete(s.decided, number)
+			}
+		}
 	}
 	return touched
 }
@@ -152,6 +180,9 @@ func (s *heights) replace(h Height) (touched *height) {
 	touched = s.at(h.Number)
 	touched.Proposed, touched.Decided = slices.Clone(h.Proposed), slices.Clone(h.Decided)
 	touched.Note, touched.Log = slices.Clone(h.Note), slices.Clone(h.Log)
+	if len(h.Decided) > 0 {
+		s.decided[h.Number] = slices.Clone(h.Decided)
+	}
 	return touched
 }
 
@@ -169,6 +200,41 @@ func (s *heights) prune() {
 			delete(s.open, number)
 		}
 	}
+	newest, found := s.newest()
+	for number := range s.decided {
+		if found && number < newest {
+			delete(s.decided, number)
+		}
+	}
+}
+
+// newest is the highest height that is committed and of which the decision is known.
+func (s *heights) newest() (number uint64, found bool) {
+	for n := range s.decided {
+		if n < s.heads.Committed && (!found || n > number) {
+			number, found = n, true
+		}
+	}
+	return number, found
+}
+
+// origin is what tells this chain from others, for the beginning of a segment.
+func (s *heights) origin() origin {
+	o := origin{genesis: s.genesis}
+	if number, found := s.newest(); found {
+		o.height, o.block = number, s.decided[number]
+	}
+	return o
+}
+
+// decisions copies the decided blocks out, lowest first.
+func (s *heights) decisions() []Decision {
+	var all []Decision
+	for number, block := range s.decided {
+		all = append(all, Decision{number, block})
+	}
+	slices.SortFunc(all, func(a, b Decision) int { return cmp.Compare(a.Height, b.Height) })
+	return all
 }
 
 // sorted copies the open heights out, lowest first.

@@ -18,9 +18,10 @@ const (
 	kindPersist = 4 // height, bytes of consensus
 	kindHeight  = 5 // height, all that is known of it: replaces every record before
 	kindForget  = 6 // index: segments below are forgotten
+	kindOrigin  = 7 // genesis, height, block: what the segments before said of which chain this is
 )
 
-// body is a decoded record: one of admission, release, Step, persisted, Height, forget. Its bytes alias the input.
+// body is a decoded record: one of admission, release, Step, persisted, Height, forget, origin. Its bytes alias the input.
 type body interface{}
 
 type (
@@ -34,6 +35,11 @@ type (
 		data   []byte
 	}
 	forget struct{ below uint64 }
+	origin struct {
+		genesis []byte // empty: not known
+		height  uint64
+		block   []byte // decided there and committed; empty: not known
+	}
 )
 
 var errRecord = errors.New("a record is malformed")
@@ -91,6 +97,11 @@ func encodeForget(below uint64) []byte {
 	return binary.AppendUvarint([]byte{kindForget}, below)
 }
 
+func encodeOrigin(o origin) []byte {
+	b := appendBytes([]byte{kindOrigin}, o.genesis)
+	return append(binary.AppendUvarint(b, o.height), o.block...)
+}
+
 func appendBytes(b, part []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
 }
@@ -137,7 +148,7 @@ func decodeRecord(record []byte) (body, error) {
 	case kindStep:
 		s := Step{Kind: Kind(c.byte()), Height: c.number(), Block: c.bytes()}
 		s.Note = c.rest
-		c.bad = c.bad || s.Kind < Proposed || s.Kind > Ordered || s.Height == ^uint64(0)
+		c.bad = c.bad || s.Kind < Proposed || s.Kind > Founded || s.Height == ^uint64(0)
 		decoded = s
 	case kindPersist:
 		p := persisted{height: c.number()}
@@ -150,6 +161,10 @@ func decodeRecord(record []byte) (body, error) {
 	case kindForget:
 		decoded = forget{c.number()}
 		c.bad = c.bad || len(c.rest) > 0
+	case kindOrigin:
+		o := origin{genesis: c.bytes(), height: c.number()}
+		o.block = c.rest
+		decoded = o
 	default:
 		return nil, fmt.Errorf("a record has the unknown kind %d", kind)
 	}

@@ -19,6 +19,10 @@ type Recovery struct {
 	Heads        Heads
 	Heights      []Height // not committed, lowest first
 	Torn         *Torn    // nil: the journal ended cleanly
+
+	// What tells the chain of this journal from others with the same id. A journal of an earlier version has no Genesis.
+	Genesis []byte     // hash of block 0; nil: Mark it Founded
+	Decided []Decision // of the newest height that is committed and of those that are not, lowest first
 }
 
 // Waiting is a transaction that was promised.
@@ -50,7 +54,7 @@ func Open(dir Directory, options Options) (*Journal, *Recovery, error) {
 		return nil, nil, fmt.Errorf("journal: chain %q: must be at most %d bytes", options.Chain, chainSize)
 	}
 	j := &Journal{
-		dir: dir, options: options, live: map[Key]*entry{}, first: 1, heights: heights{open: map[uint64]*height{}},
+		dir: dir, options: options, live: map[Key]*entry{}, first: 1, heights: newHeights(),
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	r := replay{j: j, entries: map[uint64]*found{}}
@@ -245,6 +249,14 @@ func (r *replay) record(s *segment, record []byte) error {
 		touched = j.heights.persist(b.height, b.data)
 	case Height:
 		touched = j.heights.replace(b)
+	case origin:
+		if len(b.genesis) > 0 {
+			j.heights.genesis = slices.Clone(b.genesis)
+		}
+		if len(b.block) > 0 {
+			j.heights.decided[b.height] = slices.Clone(b.block)
+			j.heights.prune()
+		}
 	case forget:
 		if b.below > s.index {
 			return errRecord
@@ -306,6 +318,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 	}
 	j.told = j.heights.heads
 	recovery.Heads, recovery.Heights = j.heights.heads, j.heights.sorted()
+	recovery.Genesis, recovery.Decided = slices.Clone(j.heights.genesis), j.heights.decisions()
 
 	for len(j.segments) > 0 && j.segments[0].index < j.first {
 		leftovers = append(leftovers, segmentName(j.segments[0].index))

@@ -180,6 +180,8 @@ func (f *fakeExecution) execute(ctx context.Context, overlay, changed map[pool.K
 	switch {
 	case nonce != want:
 		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_INVALID_NONCE, Reason: fmt.Sprintf("nonce %d, account at %d", want, nonce)}, nil
+	case len(tx.Signature) == 0:
+		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_VALIDATION_FAILURE, Reason: "no signature"}, nil
 	case what == rejects:
 		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_VALIDATION_FAILURE, Reason: "no"}, nil
 	case what == breaks:

@@ -86,9 +86,11 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 		case pipeline.Tell:
 			n.at[ordov1.Stage_STAGE_CONSENSUS].tells.push(c.Event)
 		case pipeline.Open:
-			if c.Resumes != 0 {
+			switch {
+			case c.Hidden: // the chain does not know this build, and ignores what comes of it
+			case c.Resumes != 0:
 				n.chain.Resume(c.Resumes, c.Build)
-			} else {
+			default:
 				n.chain.Open(c.Build, c.Context)
 			}
 			n.orders.open(c)
@@ -118,8 +120,7 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 			txs, _ := split(c.Items)
 			n.chain.Withdraw(c.Build, txs)
 		case pipeline.Check:
-			l := n.at[ordov1.Stage_STAGE_EXECUTION]
-			l.run(func() { n.check(l, c) })
+			n.startCheck(c)
 		case pipeline.Seal:
 			b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[c.Build]
 			n.beside(func() { n.seal(c, b) })

@@ -115,8 +115,10 @@ type Node struct {
 	toScore chan struct{}
 	at      [stages]*life // at work, of the loop
 	timers  map[pipeline.TimerID]*time.Timer
-	marks   map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
-	orders  orders
+	// checking ends the check of the last proposal, of the loop; nil: there was none.
+	checking context.CancelFunc
+	marks    map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
+	orders   orders
 
 	storedTo, rootedTo, markedTo uint64 // as this life of the node saw it, of the loop
 

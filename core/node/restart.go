@@ -1,10 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -28,6 +30,9 @@ func (n *Node) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipel
 	if at.Height+1 < r.Heads.Committed {
 		return fmt.Errorf("storage is at block %d, the journal saw it commit block %d: storage has lost blocks: restore its backup, or move the journal away and lose what waits in it", at.Height, r.Heads.Committed-1)
 	}
+	if err := n.sameChain(ctx, at, r); err != nil {
+		return err
+	}
 	waiting := make(map[pool.Key]*journal.Waiting, len(r.Transactions))
 	for i := range r.Transactions {
 		waiting[pool.Key(r.Transactions[i].Tx.Hash)] = &r.Transactions[i]
@@ -39,6 +44,36 @@ func (n *Node) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipel
 		return err
 	}
 	return n.redecide(r, waiting, head)
+}
+
+// sameChain refuses a journal and a storage that come from two chains: what one promised is not in the other, and blocks
+// that were decided would be built again on a foreign state. A journal that does not know its chain yet learns it.
+func (n *Node) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery) error {
+	const remedy = "journal and storage are of two chains: put the folders of one data folder together again, or move the folder journal away and lose what waits in it"
+	zero, err := n.block(ctx, 0, false)
+	if err != nil {
+		return err
+	}
+	if len(r.Genesis) > 0 && !bytes.Equal(r.Genesis, zero.Header.Hash) {
+		return fmt.Errorf("block 0 of storage is 0x%x, the journal belongs to the chain of block 0 0x%x: %s", zero.Header.Hash, r.Genesis, remedy)
+	}
+	for _, d := range slices.Backward(r.Decided) {
+		if d.Height > at.Height {
+			continue
+		}
+		b, err := n.block(ctx, d.Height, false)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(b.Header.PartialHash, d.Block) {
+			return fmt.Errorf("block %d of storage is 0x%x, the journal saw 0x%x decided there: %s", d.Height, b.Header.PartialHash, d.Block, remedy)
+		}
+		break
+	}
+	if len(r.Genesis) > 0 {
+		return nil
+	}
+	return n.options.Journal.Mark(journal.Step{Kind: journal.Founded, Block: zero.Header.Hash})
 }
 
 // reconcile settles what storage committed and the journal had no time to note.
@@ -200,12 +235,16 @@ func decodeDecided(h *journal.Height, waiting map[pool.Key]*journal.Waiting) (*p
 			return nil, errors.New("a hash in its note is not 32 bytes")
 		}
 		item := pipeline.Item{Tx: tx}
-		if w := waiting[pool.Key(tx.Hash)]; w != nil {
+		if tx.Type != ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+			// Another node proposed it. What waits here under the same hash may have another signature.
+			d.Theirs = true
+			if tx.Type == ordov1.TransactionType_DECLARE {
+				item.Class = classes[string(tx.ClassHash)]
+			}
+		} else if w := waiting[pool.Key(tx.Hash)]; w != nil {
 			item = pipeline.Item{Tx: w.Tx, Class: w.Class}
-		} else if tx.Type == ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+		} else {
 			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
-		} else if tx.Type == ordov1.TransactionType_DECLARE {
-			item.Class = classes[string(tx.ClassHash)]
 		}
 		d.Items = append(d.Items, item)
 	}

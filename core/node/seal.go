@@ -2,12 +2,10 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"sync"
 
 	"github.com/ordo-sequencer/ordo/core/pipeline"
-	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/wire"
@@ -124,55 +122,4 @@ func pad(b []byte) []byte {
 		return make([]byte, felt.Size)
 	}
 	return b
-}
-
-// check recomputes what a foreign proposal claims about itself: hashes of transactions, and classes by compiling them.
-func (n *Node) check(l *life, c pipeline.Check) {
-	answer, unanswered := pipeline.Checked{Build: c.Build, Classes: map[pool.Key]*ordov1.Class{}}, false
-	defer func() {
-		if !unanswered {
-			n.input(answer)
-		}
-	}()
-	definitions := map[pool.Key][]byte{}
-	for _, class := range c.Proposal.Classes {
-		if len(class.Hash) == felt.Size {
-			definitions[pool.Key(class.Hash)] = class.Definition
-		}
-	}
-	for i, tx := range c.Proposal.Transactions {
-		hash, err := wire.TransactionHash(tx, n.chainID)
-		if err != nil {
-			answer.Invalid = fmt.Sprintf("transaction %d: %v", i, err)
-			return
-		}
-		if !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
-			answer.Invalid = fmt.Sprintf("transaction %d: its hash is %s, not 0x%x", i, hash, tx.Hash)
-			return
-		}
-		if tx.Type != ordov1.TransactionType_DECLARE {
-			continue
-		}
-		definition := definitions[pool.Key(pad(tx.ClassHash))]
-		if definition == nil {
-			answer.Invalid = fmt.Sprintf("transaction %d declares a class that the proposal does not bring", i)
-			return
-		}
-		ctx, cancel := context.WithTimeout(l.ctx, n.options.CallLimit)
-		compiled, err := n.execution.Compile(ctx, &ordov1.CompileRequest{Sierra: definition})
-		cancel()
-		switch {
-		case err != nil:
-			unanswered = true // asked again when it is back
-			n.failed(l, fmt.Errorf("compile: %w", err))
-			return
-		case compiled.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-			answer.Invalid = fmt.Sprintf("transaction %d: its class does not compile: %s", i, compiled.Reason)
-			return
-		case !bytes.Equal(compiled.Class.GetHash(), tx.ClassHash) || !bytes.Equal(compiled.Class.GetCompiledClassHash(), tx.CompiledClassHash):
-			answer.Invalid = fmt.Sprintf("transaction %d: its class has other hashes than it declares", i)
-			return
-		}
-		answer.Classes[pool.Key(tx.ClassHash)] = compiled.Class
-	}
 }

@@ -123,6 +123,13 @@ type Waiting struct {
 	State string // for people
 }
 
+// Pending is how many transactions wait. It takes no time, however many they are.
+func (n *Node) Pending() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pool.Len()
+}
+
 // Waiting lists the pool in order of arrival.
 func (n *Node) Waiting() []Waiting {
 	n.mu.Lock()

@@ -125,6 +125,9 @@ func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
 	if m.attempts[b.Attempt] != nil {
 		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
+	if old.foreign && old.stage != done {
+		return fmt.Errorf("pipeline: consensus: build: attempt %d of height %d is a proposal that was not found valid and cannot be proposed again: the consensus plugin is broken", b.ReuseAttempt, m.height)
+	}
 	n := old.count()
 	if b.MaxTransactions > 0 {
 		n = min(n, int(b.MaxTransactions))
@@ -157,7 +160,9 @@ func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
 	a.context, a.degraded = old.context, old.degraded
 	a.source, a.limit, a.allowEmpty = old.all()[:n], n, true
 	a.deadlineMs = b.DeadlineMs
-	m.pool.Lease(a.lease, keys(a.source))
+	if a.theirs = old.borrowed(); !a.theirs {
+		m.pool.Lease(a.lease, keys(a.source))
+	}
 	return nil
 }
 
@@ -211,40 +216,6 @@ func (m *Machine) validate(v *ordov1.Action_Validate) error {
 	}
 	m.emit(Check{a.build, proposal})
 	return nil
-}
-
-// futureMs is how far a proposer's clock may be ahead of ours.
-const futureMs = 10_000
-
-// sound says what is wrong with a proposal at first sight, "" when nothing is.
-func (m *Machine) sound(p *ordov1.Proposal) string {
-	own := m.context(m.now)
-	c := p.Context
-	switch {
-	case c == nil:
-		return "the proposal has no context"
-	case c.Number != m.height:
-		return fmt.Sprintf("the proposal is for height %d, not %d", c.Number, m.height)
-	case p.N > uint64(len(p.Transactions)):
-		return fmt.Sprintf("the proposal counts %d transactions and brings %d", p.N, len(p.Transactions))
-	case c.Timestamp < m.timestamp:
-		return "the proposal is older than its parent"
-	case m.options.Replay:
-	case c.StarknetVersion != own.StarknetVersion:
-		return fmt.Sprintf("the proposal is of version %q, not %q", c.StarknetVersion, own.StarknetVersion)
-	case c.Timestamp > own.Timestamp+futureMs/1000:
-		return "the proposal is from the future"
-	case c.BlobDa != own.BlobDa || !proto.Equal(c.L1Gas, own.L1Gas) || !proto.Equal(c.L1DataGas, own.L1DataGas) || !proto.Equal(c.L2Gas, own.L2Gas):
-		return "the proposal has other gas prices"
-	}
-	seen := map[string]bool{}
-	for _, tx := range p.Transactions {
-		if len(tx.Hash) != len(pool.Key{}) || seen[string(tx.Hash)] {
-			return fmt.Sprintf("transaction %x is in the proposal twice, or its hash is not one", tx.Hash)
-		}
-		seen[string(tx.Hash)] = true
-	}
-	return ""
 }
 
 func (m *Machine) checked(in Checked) error {

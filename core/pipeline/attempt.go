@@ -30,10 +30,13 @@ type attempt struct {
 	round uint32
 	stage stage
 
-	foreign bool   // somebody else's proposal
-	claim   []byte // its value, as the proposer says
-	pooled  bool   // takes from the pool; else from source
-	source  []Item
+	foreign bool // somebody else's proposal
+	// Its transactions are those of another node's proposal, which this node proposes again or had decided before a restart.
+	// The pool may hold other ones with the same hashes, for a hash does not cover the signature: it is not touched.
+	theirs bool
+	claim  []byte // its value, as the proposer says
+	pooled bool   // takes from the pool; else from source
+	source []Item
 
 	allowEmpty         bool
 	limit              int // most transactions; 0: no limit
@@ -99,7 +102,11 @@ func (a *attempt) all() []Item {
 
 func (a *attempt) count() int { return len(a.all()) }
 
+// refused are those of the pool that execution rejected.
 func (a *attempt) refused() (refused []pool.Refused) {
+	if a.borrowed() {
+		return nil
+	}
 	for _, r := range a.results {
 		if r.Status == ordov1.TransactionResult_REJECTED {
 			refused = append(refused, pool.Refused{Hash: pool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
@@ -117,7 +124,10 @@ type Rejection struct {
 func (r *Rejection) Error() string { return fmt.Sprintf("rejected: %s: %s", r.Refusal, r.Reason) }
 
 // own says whether the order of the attempt is ours, and thus worth keeping over a restart.
-func (a *attempt) own() bool { return !a.foreign && a.relive == nil }
+func (a *attempt) own() bool { return !a.borrowed() && a.relive == nil }
+
+// borrowed says whether the transactions came from another node and not from this node's pool.
+func (a *attempt) borrowed() bool { return a.foreign || a.theirs }
 
 // sure is how many results may be shown.
 func (m *Machine) sure(a *attempt) int {
@@ -196,7 +206,7 @@ func (m *Machine) start(a *attempt) {
 		m.refuse(a, fmt.Sprintf("the proposal names another hash for block %d", m.height-hashLag))
 		return
 	}
-	open := Open{Build: a.build, Context: a.context, Validate: a.foreign || a.relive != nil, Own: a.own()}
+	open := Open{Build: a.build, Context: a.context, Validate: a.foreign || a.relive != nil, Own: a.own(), Hidden: a.borrowed()}
 	if a.begun {
 		m.builds++
 		open.Build, open.Resumes, a.build = m.builds, a.build, m.builds

@@ -126,7 +126,7 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 	if a.relive != nil {
 		return fmt.Errorf("pipeline: block %d was decided before the restart and cannot be built again: transaction %d: %s", m.height, at, reason)
 	}
-	if a.foreign {
+	if a.borrowed() {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)
 		return nil
 	}

@@ -27,6 +27,12 @@ func (m *Machine) executed(in Executed) error {
 	}
 	a.results = append(a.results, got...)
 	a.suspect = false
+	if a.foreign {
+		if at := slices.IndexFunc(a.results[:min(len(a.results), a.limit)], rejected); at >= 0 {
+			m.refuse(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Refusal, a.results[at].Reason))
+			return nil
+		}
+	}
 	a.batches, a.tries = append(a.batches, batch{first, len(a.results), in.Results.Delta}), 0
 	for len(a.chunks) > 0 && a.chunks[0] <= len(a.results) {
 		a.chunks = a.chunks[1:]
@@ -34,6 +40,10 @@ func (m *Machine) executed(in Executed) error {
 	m.compare(a, first)
 	m.show(a)
 	return nil
+}
+
+func rejected(r *ordov1.TransactionResult) bool {
+	return r.Status == ordov1.TransactionResult_REJECTED
 }
 
 // batch are results that came together, with what they changed.
@@ -58,8 +68,11 @@ func (m *Machine) retract(a *attempt) {
 	m.emit(Retract{a.build, a.context, a.items})
 }
 
-// show lets readers have the results whose order would survive.
+// show lets readers have the results whose order would survive. A proposal of another node is shown when it is decided.
 func (m *Machine) show(a *attempt) {
+	if a.borrowed() {
+		return
+	}
 	for ; a.told < len(a.batches); a.told++ {
 		b := a.batches[a.told]
 		if m.sure(a) < b.end {
@@ -113,7 +126,7 @@ func (m *Machine) close(a *attempt, n int) {
 	}
 	a.source = a.items // who proposes it again proposes no more
 	for i, r := range a.results {
-		if r.Status != ordov1.TransactionResult_REJECTED {
+		if !rejected(r) {
 			a.inside, a.kept = append(a.inside, a.items[i]), append(a.kept, r)
 		}
 	}
@@ -174,8 +187,9 @@ func (m *Machine) tellBuilt(a *attempt) {
 	}
 	built := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.header.PartialHash, N: uint64(len(a.items))}
 	if m.options.Proposals {
-		proposal := &ordov1.Proposal{Context: a.context, N: built.N}
-		for _, item := range a.items {
+		// What was rejected here makes a proposal invalid there.
+		proposal := &ordov1.Proposal{Context: a.context, N: uint64(len(a.inside))}
+		for _, item := range a.inside {
 			proposal.Transactions = append(proposal.Transactions, item.Tx)
 			if item.Class != nil {
 				proposal.Classes = append(proposal.Classes, item.Class)

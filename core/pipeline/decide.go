@@ -42,7 +42,7 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	} else {
 		m.adopt = true // the execution that closed it is gone: the next one takes the block from storage
 	}
-	commit := Commit{Own: !a.foreign, Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: certificate}
+	commit := Commit{Own: !a.borrowed(), Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: certificate}
 	m.pending = append(m.pending, commit)
 
 	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}

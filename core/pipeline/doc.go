@@ -33,6 +33,7 @@ type Pool interface {
 	Rewind(lease uint64, keep int)
 	Settle(height uint64, included []pool.Key, refused []pool.Refused, nonces map[pool.Key]uint64) []pool.Dropped
 	Refuse(refused []pool.Refused) []pool.Dropped
+	Get(hash pool.Key) *pool.Entry
 	Ready() int
 	Waiting() int
 }
@@ -75,6 +76,7 @@ type Decided struct {
 	Round       uint32
 	Degraded    bool
 	Certificate []byte
+	Theirs      bool // its transactions came with another node's proposal
 }
 
 // Order is an attempt of a life before a restart, not decided: the next Build of its height takes it over.

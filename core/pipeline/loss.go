@@ -239,7 +239,9 @@ func (m *Machine) nextLife() {
 	d := &m.relive[0]
 	a := m.fresh(d.Round)
 	a.relive, a.context, a.degraded, a.source, a.limit, a.allowEmpty = d, d.Context, d.Degraded, d.Items, len(d.Items), true
-	m.pool.Lease(a.lease, keys(d.Items))
+	if a.theirs = d.Theirs; !a.theirs {
+		m.pool.Lease(a.lease, keys(d.Items))
+	}
 	m.open = a
 }
 

@@ -110,6 +110,10 @@ func (c *chaos) follow(from uint64) {
 // ---- what readers see ----
 
 func (c *chaos) opened(o Open) {
+	if o.Hidden {
+		c.viewed, c.lease, c.view = 0, o.Build, nil
+		return
+	}
 	if o.Resumes != 0 {
 		if o.Resumes != c.viewed && c.faithful {
 			c.fatal("build %d carries on %d, readers saw %d", o.Build, o.Resumes, c.viewed)

@@ -30,6 +30,9 @@ func (e *env) carryOut(out []Command) {
 			if c.Resumes > 0 {
 				line += fmt.Sprintf(" resumes=%d", c.Resumes)
 			}
+			if c.Hidden {
+				line += " hidden"
+			}
 			if len(c.Order) > 0 {
 				line += " order: " + names(c.Order)
 			}
@@ -67,6 +70,9 @@ func (e *env) carryOut(out []Command) {
 			stage, line = "apply", fmt.Sprintf("apply height=%d build=%d", c.Height, c.Build)
 		case Commit:
 			stage, line = "commit", fmt.Sprintf("commit height=%d: %s", c.Height, c.Header.PartialHash)
+			if !c.Own {
+				line += " (of another node)"
+			}
 			if c.Again {
 				line += " (again)"
 			}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -18,7 +20,8 @@ import (
 func TestProperties(t *testing.T) {
 	for seed := range int64(1000) {
 		c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
-			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{}}
+			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
+			foreign: map[uint64]bool{}, stripped: map[uint64]bool{}}
 		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
 		c.env = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
 		var out []Command
@@ -56,6 +59,7 @@ type chaos struct {
 	chained map[string]uint64
 	calm    bool
 	deaths
+	foreign, stripped map[uint64]bool // attempts that are another node's proposals, and those of them that a rejected transaction is in
 }
 
 type reused struct {
@@ -97,9 +101,12 @@ func (c *chaos) perform(out []Command) {
 					c.fatal("attempt %d proposes %d of %d transactions of a built one again: %s, was %s", b.Attempt, b.N, old.n, b.Value, old.value)
 				}
 			}
-			if v := command.Event.GetVerdict(); v != nil && v.Valid {
+			switch v := command.Event.GetVerdict(); {
+			case v != nil && v.Valid && c.stripped[v.Attempt]:
+				c.fatal("a proposal with a rejected transaction was found valid")
+			case v != nil && v.Valid:
 				c.built[v.Attempt] = v.Value
-			} else if v != nil && strings.Contains(v.Reason, "value") {
+			case v != nil && strings.Contains(v.Reason, "value"):
 				c.fatal("an honest proposal was found wrong: %s", v.Reason)
 			}
 			if command.Event.GetDecided() != nil {
@@ -155,6 +162,9 @@ func (c *chaos) perform(out []Command) {
 			}
 		case Leave:
 			for _, d := range command.Dropped {
+				if strings.Contains(d.Why.Error(), stripped) {
+					c.fatal("%s left the pool because of another node's copy of it", name(d.Hash[:]))
+				}
 				c.settle(name(d.Hash[:]), "dropped: "+d.Why.Error())
 			}
 		}
@@ -299,7 +309,11 @@ func (c *chaos) results(id uint64, n int, _ []string, _ int) {
 	n = min(n, len(b.items)-len(b.ran))
 	r := &ordov1.BuildResponse_Results{First: uint64(len(b.ran))}
 	for _, item := range b.items[len(b.ran):][:n] {
-		r.Results = append(r.Results, &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED})
+		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
+		if string(item.Tx.Signature) == stripped {
+			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_VALIDATION_FAILURE, stripped
+		}
+		r.Results = append(r.Results, result)
 	}
 	b.ran = append(b.ran, r.Results...)
 	c.give(Executed{id, r})
@@ -392,6 +406,9 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		do("abandon attempt=%d", a)
 	case roll < 9 && len(known) > 0:
 		old := known[c.r.Intn(len(known))]
+		if c.foreign[old] && c.built[old] == nil {
+			break // what is not found valid is not proposed again
+		}
 		c.running = begin()
 		if value := c.built[old]; value != nil {
 			c.reuse[c.running] = reused{c.ns[old], value}
@@ -401,7 +418,11 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		a := ready[len(ready)-1]
 		if proposal := c.proposal(a); proposal != nil {
 			foreign := begin()
-			c.ns[foreign] = c.last.N
+			c.ns[foreign], c.foreign[foreign] = c.last.N, true
+			if c.r.Intn(2) == 0 {
+				proposal = c.strip(proposal)
+				c.stripped[foreign] = true
+			}
 			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: c.built[a]}}})
 		}
 	default:
@@ -409,6 +430,27 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		do("build attempt=%d idle=%d deadline=%d max=%d %s", c.running, c.r.Intn(2), c.r.Intn(2), c.r.Intn(3)*4, empty)
 	}
 	return actions
+}
+
+// stripped is in place of the signature of a transaction that the pool has with its own, and why that is rejected.
+const stripped = "no signature"
+
+// strip makes a proposal of a dishonest node of an honest one: a block in which one transaction is rejected.
+func (c *chaos) strip(b []byte) []byte {
+	p := &ordov1.Proposal{}
+	if err := proto.Unmarshal(b, p); err != nil {
+		c.fatal("own proposal: %v", err)
+	}
+	if p.N == 0 {
+		p.N = 1
+		p.Transactions = []*ordov1.Transaction{{Type: ordov1.TransactionType_INVOKE, Hash: key("z/0"), Sender: key("z")}}
+	}
+	p.Transactions[c.r.Intn(int(p.N))].Signature = []byte(stripped)
+	b, err := proto.Marshal(p)
+	if err != nil {
+		c.fatal("stripped proposal: %v", err)
+	}
+	return b
 }
 
 // proposal is what the machine last said about an attempt, if it was this one.

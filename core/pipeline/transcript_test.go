@@ -200,6 +200,8 @@ func (e *env) before(head *Head, fields []string) {
 			e.submit(f, "", false)
 		case fields[0] == "log":
 			head.Log = []byte(f)
+		case fields[0] == "theirs":
+			items = append(items, Item{Tx: transaction(e.t, f, "")})
 		case e.pool.Get(pool.Key(key(f))) != nil:
 			items = append(items, Item{Tx: e.pool.Get(pool.Key(key(f))).Tx})
 		}
@@ -207,6 +209,8 @@ func (e *env) before(head *Head, fields []string) {
 	switch fields[0] {
 	case "decided":
 		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed")})
+	case "theirs": // decided, proposed by another node
+		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), Theirs: true})
 	case "order":
 		head.Order = &Order{Context: c, Items: items}
 	}
@@ -238,18 +242,11 @@ func (e *env) back(stage ordov1.Stage, head uint64, block string) {
 }
 
 func template(nowMs uint64) *ordov1.BlockContext {
-	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4"}
+	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4", Sequencer: key("us")}
 }
 
 func (e *env) submit(tx, tip string, bare bool) {
-	sender, n, _ := strings.Cut(tx, "/")
-	nonce, ok := new(big.Int).SetString(n, 10)
-	bid, _ := new(big.Int).SetString("0"+tip, 10)
-	if !ok {
-		e.t.Fatalf("bad transaction %q", tx)
-	}
-	if _, _, err := e.pool.Add(time.UnixMilli(int64(e.now)), &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: key(tx), Sender: key(sender),
-		Nonce: nonce.Bytes(), Tip: bid.Uint64(), ResourceBounds: &ordov1.ResourceBounds{L2GasPrice: []byte{1}}}, nil, 0); err != nil {
+	if _, _, err := e.pool.Add(time.UnixMilli(int64(e.now)), transaction(e.t, tx, tip), nil, 0); err != nil {
 		fmt.Fprintf(&e.out, "%s: %v\n", tx, err)
 	}
 	if bare {
@@ -261,6 +258,22 @@ func (e *env) submit(tx, tip string, bare bool) {
 		scores = append(scores, pool.Score{Entry: entry, Hi: entry.Tx.Tip})
 	}
 	e.pool.Rank(scores, 0)
+}
+
+// transaction makes a/3, signed, or message/1 from L1.
+func transaction(t *testing.T, name, tip string) *ordov1.Transaction {
+	sender, n, _ := strings.Cut(name, "/")
+	nonce, ok := new(big.Int).SetString(n, 10)
+	bid, _ := new(big.Int).SetString("0"+tip, 10)
+	if !ok {
+		t.Fatalf("bad transaction %q", name)
+	}
+	tx := &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: key(name), Sender: key(sender), Nonce: nonce.Bytes(), Tip: bid.Uint64(),
+		ResourceBounds: &ordov1.ResourceBounds{L2GasPrice: []byte{1}}, Signature: []byte("signed by " + sender)}
+	if sender == "message" {
+		tx.Type, tx.Signature = ordov1.TransactionType_L1_HANDLER, nil
+	}
+	return tx
 }
 
 // consensus answers all open events: the last with the actions in the input, the others with none. When none is open, a
@@ -322,7 +335,7 @@ func (e *env) action(line string) *ordov1.Action {
 		}
 		return &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: args["attempt"], Value: value}}}
 	case "validate":
-		// txs=a/0,b/0 are the transactions, n how many count
+		// txs=a/0,b/0 are the transactions, n how many count; a/0! comes without its signature, message/1 is from L1; lie=price and so on
 		p := &ordov1.Proposal{Context: template(e.now), N: args["n"]}
 		p.Context.Number = e.m.Height()
 		if args["number"] > 0 {
@@ -333,10 +346,25 @@ func (e *env) action(line string) *ordov1.Action {
 		}
 		for _, tx := range strings.Split(texts["txs"], ",") {
 			if tx != "" {
-				sender, n, _ := strings.Cut(tx, "/")
-				nonce, _ := new(big.Int).SetString(n, 10)
-				p.Transactions = append(p.Transactions, &ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Hash: key(tx), Sender: key(sender), Nonce: nonce.Bytes()})
+				tx, bare := strings.CutSuffix(tx, "!")
+				t := transaction(e.t, tx, "")
+				if bare {
+					t.Signature = nil
+				}
+				p.Transactions = append(p.Transactions, t)
 			}
+		}
+		switch texts["lie"] {
+		case "sequencer":
+			p.Context.Sequencer = key("me")
+		case "price":
+			p.Context.L2Gas = &ordov1.GasPrice{Fri: []byte{9}}
+		case "da":
+			p.Context.BlobDa = !p.Context.BlobDa
+		case "version":
+			p.Context.StarknetVersion = "0.13.1"
+		case "unknown":
+			p.Context.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 1})
 		}
 		b, err := proto.Marshal(p)
 		if err != nil {
@@ -369,7 +397,9 @@ func (e *env) results(id uint64, n int, rejected []string, first int) {
 	r := &ordov1.BuildResponse_Results{First: uint64(min(first, len(b.ran)))}
 	for _, item := range b.items[len(b.ran):][:n] {
 		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
-		if slices.Contains(rejected, name(item.Tx.Hash)) {
+		if item.Tx.Type == ordov1.TransactionType_INVOKE && len(item.Tx.Signature) == 0 {
+			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_VALIDATION_FAILURE, "no signature"
+		} else if slices.Contains(rejected, name(item.Tx.Hash)) {
 			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INSUFFICIENT_BALANCE, "balance too low"
 		} else if before := "no"; slices.ContainsFunc(append(b.ran, r.Results...), func(o *ordov1.TransactionResult) bool {
 			before, _, _ = strings.Cut(name(o.Hash), "/")

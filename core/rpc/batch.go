@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/chain"
 )
 
 // abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
@@ -91,6 +93,9 @@ func (r *run) one(at int) {
 	}
 	held, silent := 0, q.silent()
 	result, failed := r.s.one(r.ctx, q)
+	if failed == nil {
+		failed = r.settle(r.s.settling(), q)
+	}
 	if !silent && failed == nil {
 		result, held, failed = r.weigh(q, result)
 	}
@@ -228,12 +233,28 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 	work()
 	helpers.Wait()
+	waiting := r.s.settling()
+	for at := range answers {
+		q := &r.list[first+at]
+		if failed := r.settle(waiting, q); failed != nil && answers[at] != nil {
+			answers[at] = written(failure(q.id, failed))
+		}
+	}
 	for _, text := range answers {
 		if text != nil && !r.left() {
 			r.begin()
 			r.out.json.raw(text)
 		}
 	}
+}
+
+// settle waits for what a request has sent, so that what comes after it, and its client, can read what it did.
+func (r *run) settle(waiting *settling, q *request) *jrpc2.Error {
+	if q.sent == nil || waiting.enough == chain.Unknown {
+		return nil
+	}
+	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.sent) })
+	return failed
 }
 
 // apart answers a request beside others: the text, nil when there is none.
@@ -264,6 +285,9 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2
 	}
 	if b := r.invoke; b != nil {
 		result, failed = s.guarded(ctx, r.method, func() (any, error) { return s.addInvoke(ctx, b) })
+		if failed == nil {
+			r.sent = b.Transaction.Hash
+		}
 		r.invoke = nil // the pool has it, or nobody
 		return result, failed
 	}

@@ -14,21 +14,26 @@ type Clock interface {
 }
 
 const (
-	// maxTime is the year 9999: no time that a client means lies beyond.
-	maxTime = 253402300799
+	// maxAhead is how far, in seconds, one request may take the time of blocks: a hundred years beyond the clock and the newest
+	// block, whichever is later. Block time never goes back, so milliseconds in place of seconds would spoil the chain.
+	maxAhead = 100 * 31_557_600
 	// freshSecond is how much of a second may be over when a block is to get that very second as its time.
 	freshSecond = 500 * time.Millisecond
 )
 
-// setTime makes the given time that of the next block. Block time never goes back, so the answer tells the block's own.
+// setTime makes the given time that of the next block. Block time never goes back: for a time before the newest block's it goes
+// on from there, and the answer tells the block's own.
 func (s *Server) setTime(ctx context.Context, p *input.Object) (any, error) {
-	to, generate := timeParam(p), true
+	to, generate := p.Number("time"), true
 	if p.Has("generate_block") {
 		v, err := input.Bool(p.Raw("generate_block"))
 		p.Fail("generate_block", err)
 		generate = v
 	}
 	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.reachable(to); err != nil {
 		return nil, err
 	}
 	var answer struct {
@@ -40,12 +45,12 @@ func (s *Server) setTime(ctx context.Context, p *input.Object) (any, error) {
 			return nil, err
 		}
 	}
-	s.Devnet.Clock.SetTimeOffset(int64(to) - time.Now().Unix())
+	s.moving.Lock()
+	at := max(to, s.newestTime())
+	s.Devnet.Clock.SetTimeOffset(int64(at) - time.Now().Unix())
+	s.moving.Unlock()
 	if !generate {
-		answer.Timestamp = to
-		if latest := s.Chain.View().Latest(); latest != nil {
-			answer.Timestamp = max(to, latest.Context.Timestamp)
-		}
+		answer.Timestamp = at
 		return answer, nil
 	}
 	hash, timestamp, err := s.blockSince(ctx, to)
@@ -54,29 +59,60 @@ func (s *Server) setTime(ctx context.Context, p *input.Object) (any, error) {
 }
 
 func (s *Server) increaseTime(ctx context.Context, p *input.Object) (any, error) {
-	by := timeParam(p)
+	by := p.Number("time")
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	clock := s.Devnet.Clock
-	offset := clock.TimeOffset() + int64(by)
-	if time.Now().Unix()+offset > maxTime {
-		return nil, input.In("time", input.Errorf("%d seconds more lead beyond the year 9999", by))
+	to, err := s.advance(by)
+	if err != nil {
+		return nil, err
 	}
-	clock.SetTimeOffset(offset)
-	hash, _, err := s.blockSince(ctx, uint64(max(0, time.Now().Unix()+offset)))
+	hash, _, err := s.blockSince(ctx, to)
 	return struct {
 		By   uint64  `json:"timestamp_increased_by"`
 		Hash hexFelt `json:"block_hash"`
 	}{by, hash}, err
 }
 
-func timeParam(p *input.Object) uint64 {
-	n := p.Number("time")
-	if n > maxTime {
-		p.Fail("time", input.Errorf("%d is beyond the year 9999: want seconds", n))
+// advance moves block time on from where it is, and returns where it is then.
+func (s *Server) advance(by uint64) (to uint64, err error) {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	now, clock := time.Now().Unix(), s.Devnet.Clock
+	to = max(uint64(max(0, now+clock.TimeOffset())), s.newestTime())
+	if by > maxAhead {
+		return 0, tooFar(by, maxAhead)
 	}
-	return n
+	to += by
+	if err := s.reachable(to); err != nil {
+		return 0, err
+	}
+	clock.SetTimeOffset(int64(to) - now)
+	return to, nil
+}
+
+// reachable: a chain that was led to the end of time would stay there.
+func (s *Server) reachable(to uint64) error {
+	if most := max(uint64(time.Now().Unix()), s.newestTime()) + maxAhead; to > most {
+		return tooFar(to, most)
+	}
+	return nil
+}
+
+func tooFar(n, most uint64) error {
+	return input.In("time", input.Errorf("%d is over a hundred years ahead, and block time never goes back: want seconds, at most %d", n, most))
+}
+
+// newestTime is the time of the newest block, be it open: no later one has a smaller time.
+func (s *Server) newestTime() (t uint64) {
+	view := s.Chain.View()
+	if latest := view.Latest(); latest != nil {
+		t = latest.Context.Timestamp
+	}
+	if blocks := view.Blocks(); len(blocks) > 0 {
+		t = max(t, blocks[len(blocks)-1].Context.Timestamp)
+	}
+	return t
 }
 
 // blockSince closes blocks until one has at least this time: the one that is open keeps the time it was opened with.

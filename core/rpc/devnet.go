@@ -20,6 +20,10 @@ type Devnet struct {
 	// CreateBlock closes a block now, also an empty one, and returns its hash when the root is known; nil: not served.
 	CreateBlock func(ctx context.Context) (hash []byte, err error)
 	Clock       Clock // with CreateBlock, serves devnet_setTime and devnet_increaseTime
+	// Hidden: the methods are not served; what else the node does as a dev node stays.
+	Hidden bool
+	// Forbidden methods are known and refused, as by devnet in its restrictive mode.
+	Forbidden []string
 	// Instant: every transaction gets a block at once, so the answer to one that is sent, or minted, waits for its block.
 	Instant bool
 }
@@ -89,6 +93,12 @@ func (s *Server) devnetMethods() map[string]method {
 	if s.Devnet.CreateBlock != nil && s.Devnet.Clock != nil {
 		methods["devnet_setTime"] = method{params: []string{"time", "generate_block"}, call: s.setTime}
 		methods["devnet_increaseTime"] = method{params: []string{"time"}, call: s.increaseTime}
+	}
+	for _, name := range s.Devnet.Forbidden {
+		if m, ok := methods[name]; ok {
+			m.call = func(context.Context, *input.Object) (any, error) { return nil, errForbidden }
+			methods[name] = m
+		}
 	}
 	return methods
 }

@@ -142,6 +142,28 @@ func TestMintWaitsOnAnInstantNode(t *testing.T) {
 	}
 }
 
+// TestHiddenAndForbidden: a node that hides its devnet methods has none of them, and forbidden ones do nothing.
+func TestHiddenAndForbidden(t *testing.T) {
+	w := devnetWorld(t)
+	made := 0
+	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) { made++; return fe(1), nil }
+	w.server.Devnet.Forbidden = []string{"devnet_createBlock", "devnet_dump"}
+	w.server = New(w.server.Options)
+	if got := call(t, w, "devnet_createBlock", `[]`); !strings.Contains(got, "-32604") || made != 0 {
+		t.Error(got, made)
+	}
+	if got := call(t, w, "devnet_dump", `[]`); !strings.Contains(got, "-32601") {
+		t.Error(got)
+	}
+	w.server.Devnet.Hidden = true
+	w.server = New(w.server.Options)
+	for name := range w.server.methods {
+		if strings.HasPrefix(name, "devnet_") {
+			t.Errorf("%s is served", name)
+		}
+	}
+}
+
 // TestDevnetOnlyOnDevNodes: without `ordo dev` the devnet methods do not exist; plugins are served to whoever has them.
 func TestDevnetOnlyOnDevNodes(t *testing.T) {
 	w := newWorld(t)

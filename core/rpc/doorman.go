@@ -413,6 +413,14 @@ func (g *guest) wasAnswered() {
 	g.answered = true
 }
 
+// placeOf is the network that a request came from.
+func placeOf(ctx context.Context) string {
+	if g, ok := ctx.Value(guestKey{}).(*guest); ok {
+		return g.from.String()
+	}
+	return ""
+}
+
 type guestKey struct{}
 
 // remember makes the connection known to its requests.

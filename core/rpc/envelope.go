@@ -17,6 +17,7 @@ type request struct {
 	params json.RawMessage
 	failed *jrpc2.Error       // what is wrong with the envelope
 	invoke *ingress.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
+	sent   []byte             // hash of what was sent with it, while its answer waits for that
 }
 
 // silent: it is a notification, and gets no answer.

@@ -22,6 +22,9 @@ const (
 	codeAway jrpc2.Code = -32006 // a stage is being restarted, or does not answer
 )
 
+// errForbidden is devnet's, of its restrictive mode.
+var errForbidden = specError(-32604, "Method forbidden")
+
 func specError(code jrpc2.Code, message string) *jrpc2.Error {
 	return &jrpc2.Error{Code: code, Message: message}
 }

@@ -217,7 +217,8 @@ func simulatedTransaction(tx *ordov1.Transaction) *ordov1.SimulatedTransaction {
 		Trace: trace,
 		Fee: &ordov1.FeeEstimate{
 			Gas: &ordov1.Gas{L1Gas: 1, L1DataGas: 2, L2Gas: 3}, L1GasPrice: u128(10), L1DataGasPrice: u128(11), L2GasPrice: u128(12),
-			OverallFee: u128(68), Wei: tx.Type == ordov1.TransactionType_L1_HANDLER,
+			OverallFee: u128(68 + 3*(tx.Tip+5)), // with the tip, and something on top
+			Wei:        tx.Type == ordov1.TransactionType_L1_HANDLER,
 		},
 		Result: &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED},
 	}

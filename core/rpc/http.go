@@ -23,7 +23,7 @@ const smallBody = 64 << 10
 // ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
-		cors(w.Header())
+		cors(w.Header(), r)
 	}
 	if len(r.TransferEncoding) > 0 {
 		w.Header().Set("Connection", "close") // where the next request begins is not looked for, see heads
@@ -39,7 +39,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "Alive!!!") // older clients compare the text
 	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
-		http.Error(w, "not found: post json-rpc to / or /rpc", http.StatusNotFound)
+		http.Error(w, "not found: post json-rpc to / or /rpc"+s.formerly(path), http.StatusNotFound)
 	case r.Method == http.MethodPost:
 		s.post(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
@@ -50,12 +50,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// cors lets wallets in browsers call from any page; there are no cookies and no keys to steal.
-func cors(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
+const allowOrigin = "Access-Control-Allow-Origin"
+
+// cors lets wallets in browsers call from any page; there are no cookies. A preflight does not tell which method will be
+// called, so it is answered the same for all of them: checkAccess looks at the request itself.
+func cors(h http.Header, r *http.Request) {
+	h.Set(allowOrigin, "*")
 	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", "*")
 	h.Set("Access-Control-Max-Age", "86400")
+	if r.Header.Get("Access-Control-Request-Private-Network") != "" { // of a public page, from a node on this machine
+		h.Set("Access-Control-Allow-Private-Network", "true")
+	}
+}
+
+// narrow takes back what cors gave: the answer of a restricted method is for the page that asked alone.
+func narrow(h http.Header, r *http.Request, refused bool) {
+	origins := r.Header["Origin"]
+	if len(origins) == 0 {
+		return
+	}
+	h.Set("Vary", "Origin")
+	if refused {
+		h.Del(allowOrigin)
+		return
+	}
+	h.Set(allowOrigin, origins[0])
+}
+
+// formerly names the method that answers what starknet-devnet once answered at a path: scripts that post there are still around.
+func (s *Server) formerly(path string) string {
+	words := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "_", "")
+	for name := range s.methods {
+		if strings.EqualFold(name, "devnet_"+words) || strings.EqualFold(name, "devnet_get"+words) {
+			return ": the method is " + name
+		}
+	}
+	return ""
 }
 
 func (s *Server) hello(w http.ResponseWriter) {
@@ -114,6 +145,14 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	if failed != nil {
 		s.reply(w, http.StatusOK, failure(nil, failed))
 		return
+	}
+	if s.restricted(list) {
+		refused := s.checkAccess(r)
+		narrow(w.Header(), r, refused != nil)
+		if refused != nil {
+			s.refuse(w, refused)
+			return
+		}
 	}
 	free := func() {}
 	if !batch {

@@ -9,6 +9,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 const (
@@ -19,26 +20,65 @@ const (
 // instant: the node makes a block for every transaction.
 func (s *Server) instant() bool { return s.Devnet != nil && s.Devnet.Instant }
 
-// settle waits, on a node that makes a block for every transaction, until the block of this one is accepted: clients of
-// starknet-devnet read nonce and state right after sending. A transaction that cannot run yet is answered for without its block.
-func (s *Server) settle(ctx context.Context, hash []byte) error {
-	if !s.instant() {
+// settling waits for what was sent. Development nodes answer for a transaction when what it did can be read: clients of
+// starknet-devnet read nonce, receipt and state right after sending, and build the next transaction from that. On a node that
+// makes a block for every transaction its block is accepted by then; on one with open blocks it is in the pre-confirmed one.
+type settling struct {
+	s      *Server
+	enough chain.Stage // Unknown: nothing is waited for
+	// until is when a transaction that cannot run yet is not waited for any more. Of many that were sent together all have
+	// the same moment: it is put off by each that does run.
+	until time.Time
+}
+
+func (s *Server) settling() *settling {
+	w := &settling{s: s, until: time.Now().Add(settlePatience)}
+	switch {
+	case s.instant():
+		w.enough = chain.Accepted
+	case s.AnswerRun:
+		w.enough = chain.PreConfirmed
+	}
+	return w
+}
+
+// wait returns when a transaction is settled, when it must wait for an earlier nonce or a block with room, or with the reason
+// why it is in no block.
+func (w *settling) wait(ctx context.Context, hash []byte) error {
+	if w.enough == chain.Unknown {
 		return nil
 	}
-	var r chain.Record
-	reach := func(stage chain.Stage, patience time.Duration) bool {
-		waiting, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	at := func(until time.Time, holds func(chain.Record) bool) (chain.Record, error) {
+		limited, cancel := context.WithDeadline(ctx, until)
 		defer cancel()
-		return s.Chain.Await(waiting, func() bool {
-			r = s.Chain.Status(Key(hash))
-			return r.Stage >= stage
-		}) == nil
+		return w.s.Chain.AwaitTransaction(limited, Key(hash), holds)
 	}
-	if reach(chain.Candidate, settlePatience) {
-		reach(chain.Accepted, settleWait)
+	begun := time.Now()
+	r, err := at(w.until, func(r chain.Record) bool { return r.Stage >= chain.Candidate })
+	for err == nil && r.Stage < w.enough && r.Rejected == nil {
+		// The executor has it, but may give it back when the block is full.
+		r, err = at(begun.Add(settleWait), func(r chain.Record) bool {
+			return r.Stage >= w.enough || r.Stage < chain.Candidate || r.Rejected != nil
+		})
+		if err == nil && r.Stage < chain.Candidate {
+			r, err = at(time.Now().Add(settlePatience), func(r chain.Record) bool { return r.Stage >= chain.Candidate })
+		}
+	}
+	if now := time.Now(); err == nil && now.Sub(begun) > time.Millisecond {
+		w.until = now.Add(settlePatience)
+	}
+	return unsettled(r)
+}
+
+// unsettled is why a transaction is in no block, nil when it is in one, or may yet be.
+func unsettled(r chain.Record) error {
+	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
+		return &ingress.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
 	}
 	if r.Stage != chain.Dropped {
-		return nil
+		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection
 	if errors.As(r.Why, &rejected) {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,53 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
-
-// settling starts to wait for a transaction that the pool has just taken.
-func settling(t *testing.T, w *world, hash uint64) <-chan error {
-	w.server.Devnet.Instant = true
-	w.chain.Received(account(ordov1.TransactionType_INVOKE, hash, 9))
-	done := make(chan error, 1)
-	go func() { done <- w.server.settle(t.Context(), fe(hash)) }()
-	return done
-}
-
-// TestSettleWaitsForTheBlock: not the result but the block with its root ends the wait.
-func TestSettleWaitsForTheBlock(t *testing.T) {
-	w := devnetWorld(t)
-	decided := w.chain.View().Blocks()[0]
-	w.server.Devnet.Instant = true
-	done := make(chan error, 1)
-	go func() { done <- w.server.settle(t.Context(), decided.Transactions[0].Hash) }()
-	select {
-	case err := <-done:
-		t.Fatal("it did not wait for the root:", err)
-	case <-time.After(2 * settlePatience):
-	}
-	w.chain.Accept(&ordov1.BlockHeader{Context: decided.Context, Hash: fe(0xb10c3)})
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSettleLeavesWhatCannotRun: a transaction with a gap before its nonce is answered for, though nothing happens to it.
-func TestSettleLeavesWhatCannotRun(t *testing.T) {
-	if err := <-settling(t, devnetWorld(t), 0xabc1); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSettleTellsARejection with the code that admission would have used.
-func TestSettleTellsARejection(t *testing.T) {
-	w := devnetWorld(t)
-	done := settling(t, w, 0xabc2)
-	w.chain.Drop(Key(fe(0xabc2)), fmt.Errorf("block 5: %w", &pipeline.Rejection{Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}))
-	if e, ok := clientError(<-done); !ok || e.Code != errBalance.Code || !strings.Contains(string(e.Data), "too poor") {
-		t.Errorf("got %v", e)
-	}
-}
 
 // clockwork is a node whose blocks have the time of the clock and the offset.
 type clockwork struct{ offset atomic.Int64 }
@@ -76,10 +30,13 @@ func TestTimeIsSet(t *testing.T) {
 		{"a block", "devnet_setTime", `{"time":3384617820}`, 0, `{"block_timestamp":3384617820,"block_hash":"0xb10d0"}`, 1},
 		{"an open block first", "devnet_setTime", `[3384617820]`, 5, `{"block_timestamp":3384617820,"block_hash":"0xb10d1"}`, 2},
 		{"no block", "devnet_setTime", `{"time":3384617820,"generate_block":false}`, 0, `{"block_timestamp":3384617820,"block_hash":null}`, 0},
-		{"no way back", "devnet_setTime", `{"time":7,"generate_block":false}`, 0, `{"block_timestamp":1700000002,"block_hash":null}`, 0},
+		{"no way back", "devnet_setTime", `{"time":7,"generate_block":false}`, 0, `{"block_timestamp":1700000004,"block_hash":null}`, 0},
 		{"more", "devnet_increaseTime", `{"time":100}`, 0, `{"timestamp_increased_by":100,"block_hash":"0xb10d0"}`, 1},
-		{"milliseconds", "devnet_setTime", `{"time":1700000000000}`, 0, `beyond the year 9999`, 0},
-		{"an age", "devnet_increaseTime", `{"time":253402300799}`, 0, `beyond the year 9999`, 0},
+		{"milliseconds", "devnet_setTime", `{"time":1700000000000}`, 0, `1700000000000 is over a hundred years ahead`, 0},
+		{"the end of time", "devnet_setTime", `{"time":253402300799}`, 0, `want seconds, at most `, 0},
+		{"an overflow", "devnet_setTime", `{"time":18446744073709551615}`, 0, `want seconds, at most `, 0},
+		{"an age", "devnet_increaseTime", `{"time":253402300799}`, 0, `is over a hundred years ahead`, 0},
+		{"an overflow more", "devnet_increaseTime", `{"time":18446744073709551615}`, 0, `is over a hundred years ahead`, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, clock, made := clockWorld(t, c.open)
@@ -94,6 +51,34 @@ func TestTimeIsSet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTimeGoesOn: whatever time is set, and wherever the chain's newest block is, block time runs from there on. It stood still
+// until the clock had caught up, which after a far time was for ever.
+func TestTimeGoesOn(t *testing.T) {
+	const newest = 253_402_300_799 // as a chain can hold that was made before times were bounded
+	w, clock, _ := clockWorld(t, 0)
+	open := w.chain.View().Open()
+	open.Context.Timestamp = newest
+	runs := func(from int64) {
+		t.Helper()
+		if at := time.Now().Unix() + clock.TimeOffset(); at < from {
+			t.Errorf("the clock of blocks is at %d, before %d: it stands still", at, from)
+		}
+	}
+	if got := call(t, w, "devnet_setTime", `{"time":1700000000,"generate_block":false}`); got != `{"block_timestamp":253402300799,"block_hash":null}` {
+		t.Error(got)
+	}
+	runs(newest)
+	clock.SetTimeOffset(0) // as after a restart
+	if got := call(t, w, "devnet_increaseTime", `[60]`); !strings.Contains(got, `"timestamp_increased_by":60`) {
+		t.Error(got)
+	}
+	runs(newest + 60)
+	if got := call(t, w, "devnet_setTime", `{"time":253402400000,"generate_block":false}`); !strings.Contains(got, `"block_timestamp":253402400000`) {
+		t.Error(got)
+	}
+	runs(newest + 99_201)
 }
 
 func clockWorld(t *testing.T, open uint64) (*world, *clockwork, *int) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/creachadair/jrpc2"
@@ -32,10 +34,15 @@ type Options struct {
 	Ingress   Ingress
 	Log       *slog.Logger // default: slog.Default()
 
-	Devnet  *Devnet                            // set by `ordo dev`: serves the devnet methods
+	// AnswerRun: the answer to a transaction that is sent waits until it has run; else it comes when the node has promised to
+	// run it.
+	AnswerRun bool
+
+	Devnet  *Devnet                            // serves the devnet methods; may be nil
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
 
 	Limits Limits // zero fields: DefaultLimits
+	Access Access // zero: what pages and names of this machine may ask for
 }
 
 // Server answers requests. Safe for concurrent use.
@@ -45,7 +52,8 @@ type Server struct {
 	mint    minter
 	bodies  bodies
 
-	underway underway // of a dev node
+	underway underway   // of a dev node
+	moving   sync.Mutex // held while block time is moved
 
 	bodyBytes *gate.Budget        // of request bodies over smallBody
 	large     *gate.Budget        // of those that are worked on
@@ -61,9 +69,10 @@ type Server struct {
 
 // method is one entry of the table: params name its parameters by position.
 type method struct {
-	params []string
-	again  bool // it changes nothing: its answer can be made again
-	call   func(ctx context.Context, p *input.Object) (any, error)
+	params     []string
+	call       func(ctx context.Context, p *input.Object) (any, error)
+	again      bool // it changes nothing: its answer can be made again
+	restricted bool // to pages and names that Access allows
 }
 
 // largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
@@ -98,7 +107,7 @@ func New(o Options) *Server {
 			s.methods[name] = m
 		}
 	}
-	if o.Devnet != nil {
+	if o.Devnet != nil && !o.Devnet.Hidden {
 		groups = append(groups, s.devnetMethods())
 	}
 	if o.Plugins != nil {
@@ -106,6 +115,7 @@ func New(o Options) *Server {
 	}
 	for _, group := range groups {
 		for name, m := range group {
+			m.restricted = !strings.HasPrefix(name, specPrefix)
 			s.methods[name] = m
 		}
 	}

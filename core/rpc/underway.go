@@ -43,11 +43,8 @@ func (u *underway) left(c *chain.Chain) []Key {
 }
 
 func hasRun(c *chain.Chain, hash Key) bool {
-	switch c.Status(hash).Stage {
-	case chain.Received, chain.Candidate:
-		return false
-	}
-	return true
+	r := c.Status(hash)
+	return r.Stage != chain.Received && (r.Stage != chain.Candidate || r.Rejected != nil)
 }
 
 // await waits until what was sent has run, as long as it makes progress.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/ingress"
@@ -131,6 +132,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name strin
 		return nil, input.In(name, input.Errorf("%d transactions, at most %d are allowed", len(items), s.Limits.Simulated))
 	}
 	q = &ordov1.Simulation{}
+	ctx = ingress.FromClient(ctx, placeOf(ctx))
 	for i, item := range items {
 		tx, class, err := s.Ingress.Read(ctx, item)
 		if err != nil {
@@ -172,12 +174,34 @@ func newFeeEstimate(f *ordov1.FeeEstimate) feeEstimate {
 	out := feeEstimate{
 		L1Gas: hexUint(f.GetGas().GetL1Gas()), L1GasPrice: f.GetL1GasPrice(),
 		L2Gas: hexUint(f.GetGas().GetL2Gas()), L2GasPrice: f.GetL2GasPrice(),
-		L1DataGas: hexUint(f.GetGas().GetL1DataGas()), L1DataGasPrice: f.GetL1DataGasPrice(), Fee: f.GetOverallFee(), Unit: "FRI",
+		L1DataGas: hexUint(f.GetGas().GetL1DataGas()), L1DataGasPrice: f.GetL1DataGasPrice(), Fee: overallFee(f), Unit: "FRI",
 	}
 	if f.GetWei() {
 		out.Unit = "WEI"
 	}
 	return out
+}
+
+// maxFee is the largest u128, which the specification has for a fee.
+var maxFee = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(1))
+
+// overallFee is the specification's sum of gas times price. Execution also counts what the sender offers on top, the tip,
+// and what bounds cut off: clients that compute the sum anew would come to another one.
+func overallFee(f *ordov1.FeeEstimate) hexFelt {
+	sum := new(big.Int)
+	for _, part := range []struct {
+		gas   uint64
+		price []byte
+	}{
+		{f.GetGas().GetL1Gas(), f.GetL1GasPrice()}, {f.GetGas().GetL1DataGas(), f.GetL1DataGasPrice()}, {f.GetGas().GetL2Gas(), f.GetL2GasPrice()},
+	} {
+		price := new(big.Int).SetBytes(part.price)
+		sum.Add(sum, price.Mul(price, new(big.Int).SetUint64(part.gas)))
+	}
+	if sum.Cmp(maxFee) > 0 {
+		sum = maxFee
+	}
+	return sum.FillBytes(make([]byte, 16))
 }
 
 func (s *Server) estimateFee(ctx context.Context, p *input.Object) (any, error) {

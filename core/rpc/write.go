@@ -51,7 +51,13 @@ func (s *Server) add(param, kind string) func(context.Context, *input.Object) (a
 			return nil, input.In(param, err)
 		}
 		tx, err := s.Ingress.Submit(ctx, raw)
-		return s.added(ctx, param, tx, err)
+		if answer, err := s.added(ctx, param, tx, err); err != nil {
+			return nil, err
+		} else if err := s.settling().wait(ctx, tx.Hash); err != nil {
+			return nil, err
+		} else {
+			return answer, nil
+		}
 	}
 }
 
@@ -87,7 +93,7 @@ func (s *Server) readAhead(r *request) bool {
 	return true
 }
 
-// addInvoke is add for what was read ahead.
+// addInvoke is add for what was read ahead. Its answer does not wait: see run.settle.
 func (s *Server) addInvoke(ctx context.Context, b *ingress.Broadcast) (any, error) {
 	return s.added(ctx, invokeParam, b.Transaction, s.Ingress.Admit(ctx, b))
 }
@@ -99,9 +105,6 @@ func (s *Server) added(ctx context.Context, param string, tx *ordov1.Transaction
 	}
 	if s.Devnet != nil {
 		s.underway.add(tx.Hash)
-	}
-	if err := s.settle(ctx, tx.Hash); err != nil {
-		return nil, err
 	}
 	answer := added{Hash: tx.Hash}
 	switch tx.Type {

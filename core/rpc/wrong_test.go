@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -228,7 +227,7 @@ func FuzzMethod(f *testing.F) {
 			return // not a request of a method, or one that waits for the clock
 		}
 		r := httptest.NewRecorder()
-		w.server.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(mutate.Request(method, string(params)))))
+		w.server.ServeHTTP(r, posted(string(mutate.Request(method, string(params)))))
 		if err := mutate.Check(method, r.Code, r.Body.Bytes()); err != nil {
 			t.Fatalf("%s %s: %v: %s", method, params, err, r.Body)
 		}

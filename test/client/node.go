@@ -175,6 +175,7 @@ type Block struct {
 	Hash         string   `json:"block_hash"`
 	Parent       string   `json:"parent_hash"`
 	Root         string   `json:"new_root"`
+	Timestamp    uint64   `json:"timestamp"`
 	Transactions []string `json:"transactions"`
 }
 

@@ -39,6 +39,17 @@ func TestStarknetJS(t *testing.T) {
 	conforms(t, n)
 }
 
+// TestNoncesAhead: starknet.js with its defaults sends several transactions with explicit nonces on a node that makes blocks on
+// demand. It estimates each at a block in which those before it have not run.
+func TestNoncesAhead(t *testing.T) {
+	needs(t, "ORDO_E2E_JS")
+	n := start(t, "--block-generation-on", "demand")
+	cmd := exec.CommandContext(within(t, patient), "node", "js/nonces.mjs", n.URL)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), `{"sent":3}`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestStarknetPy is item 1 for starknet.py.
 func TestStarknetPy(t *testing.T) {
 	python := needs(t, "ORDO_E2E_PYTHON")

@@ -87,7 +87,7 @@ func sameEntries(t *testing.T, name, otherName string, a, b map[string]string) {
 func execute(t *testing.T, executor string, blocks int, setup, txs []*client.Tx) (root string, results, state map[string]string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ordo.toml")
-	settings := fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
+	settings := fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\ndevnet = true\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
 		"[execution.config]\nexecutor = %q\n", mixedSender+declarers, executor)
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)

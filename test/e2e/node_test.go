@@ -62,7 +62,13 @@ func start(t *testing.T, args ...string) *node {
 
 func run(t *testing.T, args ...string) *node {
 	t.Helper()
-	n := launch(t, args...)
+	return served(t, launch(t, args...))
+}
+
+// served waits until a node says where it listens.
+func served(t *testing.T, n *node) *node {
+	t.Helper()
+	args := n.cmd.Args[1:]
 	listening := regexp.MustCompile(`listening on (http://\S+)`)
 	deadline := time.After(patient)
 	for {
@@ -83,9 +89,16 @@ func run(t *testing.T, args ...string) *node {
 // launch starts the process; the end of the test stops it, and a failed test shows what it printed.
 func launch(t *testing.T, args ...string) *node {
 	t.Helper()
+	return launchWith(t, func(*exec.Cmd) {}, args...)
+}
+
+// launchWith is launch with something else about the process changed.
+func launchWith(t *testing.T, change func(*exec.Cmd), args ...string) *node {
+	t.Helper()
 	n := &node{cmd: exec.Command(ordo(t), args...), out: new(transcript), exited: make(chan error, 1)}
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	n.cmd.Env = environment()
+	change(n.cmd)
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

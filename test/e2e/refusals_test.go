@@ -15,6 +15,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/contracts"
 	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/starknet"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
@@ -192,9 +193,16 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 		{"an empty program", damaged(func([]string) []string { return []string{} }), []int{56, -32602}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tx := a.Declare(0, hello).JSON()
-			tx["contract_class"] = c.class
-			_, err := n.SubmitJSON(within(t, patient), ordov1.TransactionType_DECLARE, tx)
+			raw, err := json.Marshal(c.class)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Signed well: a class is looked at when its account has nothing against it.
+			class := &ordov1.Class{Hash: hello.Hash, Definition: raw, CompiledClassHash: hello.CompiledClassHash}
+			if read, err := ingress.DecodeClass(raw); err == nil {
+				class.Hash = read.Hash
+			}
+			_, err = n.Submit(within(t, patient), a.Declare(0, class))
 			var e *client.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v", err)
@@ -221,25 +229,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 
 // outOfGas sends a contract that never ends by itself: as a transaction, as a call, and as an estimate.
 func outOfGas(t *testing.T, n *node, a *client.Account) {
-	source := needs(t, "ORDO_E2E_CAIRO")
-	work := t.TempDir()
-	artifact, err := os.ReadFile(filepath.Join(source, "spinner.contract_class.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	definition, err := contracts.Definition(ordov1.Class_SIERRA, artifact)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := filepath.Join(work, "spinner.json")
-	if err := os.WriteFile(in, definition, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	compiler := filepath.Join(binaries(t), "plugins", "ordo-execution-blockifier")
-	if out, err := exec.Command(compiler, "compile", in, "--out", work).CombinedOutput(); err != nil {
-		t.Fatalf("compile: %v\n%s", err, out)
-	}
-	class, err := contracts.Read(work, "spinner")
+	class, err := client.CairoClass(binaries(t), needs(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -137,5 +140,35 @@ func TestMint(t *testing.T) {
 		if err != nil || balance.Int64() != 77 {
 			t.Errorf("%s: %v, %v", unit, balance, err)
 		}
+	}
+}
+
+// TestTimeGoesOnAfterARestart: a chain whose newest block is far ahead of the clock is as usable as any, and a node that does not
+// move its time says that it stands.
+func TestTimeGoesOnAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	far := uint64(time.Now().Unix()) + 99*365*86400
+	n := start(t, "--data-dir", dir)
+	n.call(t, "devnet_setTime", []any{far}, nil)
+	n.stop(t)
+
+	n = start(t, "--data-dir", dir)
+	n.call(t, "devnet_increaseTime", []any{3600}, nil)
+	if b := n.rooted(t, 2); b.Timestamp < far+3600 {
+		t.Errorf("block time is %d after an hour more than %d", b.Timestamp, far)
+	}
+	n.call(t, "devnet_setTime", []any{far - 1000}, nil)
+	n.call(t, "devnet_increaseTime", []any{3600}, nil)
+	if b := n.rooted(t, 4); b.Timestamp < far+7200 {
+		t.Errorf("block time is %d after two hours more than %d", b.Timestamp, far)
+	}
+	n.stop(t)
+
+	file := filepath.Join(t.TempDir(), "ordo.toml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "[rpc]\nport = 0\n[node]\ndata_dir = %q\n", dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n = run(t, "run", "--config", file); len(n.out.lines("block time stands still")) != 1 {
+		t.Errorf("it does not say that time stands:\n%s", n.out)
 	}
 }

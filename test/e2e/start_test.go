@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 // TestBanner: the start-up print holds all that a developer copies from it.
@@ -60,7 +62,22 @@ func TestConfigFile(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := run(t, "run", "--config", file)
+	quiet := run(t, "run", "--config", file)
+	for _, method := range []string{"devnet_getPredeployedAccounts", "devnet_mint", "devnet_setTime", "devnet_getConfig"} {
+		var e *client.Error
+		if err := quiet.Call(within(t, patient), method, []any{}, nil); !errors.As(err, &e) || e.Code != -32601 {
+			t.Errorf("a node that is not told to serves %s: %v", method, err)
+		}
+	}
+	if key := genesis.Accounts(7, 1)[0].PrivateKey.Hex(); strings.Contains(quiet.out.String(), key) {
+		t.Error("it prints a private key")
+	}
+	quiet.stop(t)
+
+	n := run(t, "run", "--config", file, "--devnet")
+	if len(n.out.lines("rpc.devnet = true")) != 1 {
+		t.Errorf("it does not say that it serves devnet_*:\n%s", n.out)
+	}
 	var accounts []struct{ Address string }
 	n.call(t, "devnet_getPredeployedAccounts", map[string]any{}, &accounts)
 	if len(accounts) != 2 || accounts[0].Address != genesis.Accounts(7, 1)[0].Address.Hex() {
@@ -82,5 +99,33 @@ func TestNothingStays(t *testing.T) {
 	n.stop(t)
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
 		t.Errorf("%s is left behind", left[0].Name())
+	}
+}
+
+// TestScriptOfDevnet: a command line that was written for starknet-devnet starts the node, which says what it does not serve.
+func TestScriptOfDevnet(t *testing.T) {
+	n := start(t, "--start-time", "1000000000", "--timeout", "120", "--lite-mode", "--fork-network", "http://127.0.0.1:1", "--restrictive-mode", "devnet_mint")
+	for _, flag := range []string{"--lite-mode", "--fork-network"} {
+		if len(n.out.lines("ordo: "+flag+" is not served")) != 1 {
+			t.Errorf("no word about %s:\n%s", flag, n.out)
+		}
+	}
+	if len(n.out.lines("ordo: --")) != 2 {
+		t.Errorf("words about what is served:\n%s", n.out)
+	}
+	n.call(t, "devnet_createBlock", []any{}, nil)
+	for number, block := range []client.Block{n.block(t, uint64(0)), n.rooted(t, 1)} {
+		if block.Timestamp < 1_000_000_000 || block.Timestamp > 1_000_100_000 {
+			t.Errorf("the time of block %d is %d", number, block.Timestamp)
+		}
+	}
+	var e *client.Error
+	if err := n.Call(within(t, patient), "devnet_mint", []any{"0x1", 1}, nil); !errors.As(err, &e) || e.Code != -32604 {
+		t.Errorf("a forbidden method: %v", err)
+	}
+	cmd := exec.Command(ordo(t), "dev", "--prot", "0")
+	cmd.Env = environment()
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "did you mean --port?") {
+		t.Errorf("an unknown flag: %v %s", err, out)
 	}
 }

@@ -3,6 +3,7 @@ package house
 
 import (
 	"bufio"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -106,6 +107,64 @@ func TestImportRule(t *testing.T) {
 	}
 	if files < 20 {
 		t.Fatalf("only %d files were read", files)
+	}
+}
+
+// TestNoForeignVectors: nothing uses gnark-crypto's vectors, tests neither: their multiplication answers wrong numbers for
+// some operands on processors with AVX-512 IFMA (docs/adr/0006). Of its packages only those are imported whose arithmetic
+// is on single elements; what multiplies vectors inside, such as polynomials, would bring them back.
+func TestNoForeignVectors(t *testing.T) {
+	const gnark = "github.com/consensys/gnark-crypto/"
+	scalar := []string{gnark + "ecc/stark-curve", gnark + "ecc/stark-curve/fp", gnark + "ecc/stark-curve/fr", gnark + "ecc/stark-curve/pedersen-hash"}
+	dir, uses := root(t), 0
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && file != dir && (strings.HasPrefix(name, ".") || name == "target" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, file, nil, 0)
+		if err != nil {
+			return err
+		}
+		fields := make(map[string]bool) // what the file calls the packages
+		for _, spec := range parsed.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if !strings.HasPrefix(imported, gnark) {
+				continue
+			}
+			uses++
+			if !slices.Contains(scalar, imported) {
+				t.Errorf("%s imports %s: look whether it multiplies vectors, then add it to the list here", file, imported)
+			}
+			name := path.Base(imported)
+			if spec.Name != nil {
+				name = spec.Name.Name
+			}
+			fields[name] = true
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if pkg, ok := selector.X.(*ast.Ident); ok && fields[pkg.Name] && selector.Sel.Name == "Vector" {
+				t.Errorf("%s: a vector of gnark-crypto: multiply element by element", set.Position(n.Pos()))
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uses < 10 {
+		t.Fatalf("only %d imports were looked at", uses)
 	}
 }
 

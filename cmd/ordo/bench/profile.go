@@ -44,7 +44,7 @@ func profiledCommand() *cobra.Command {
 				pprof.StopCPUProfile()
 				err = errors.Join(err, out.Close())
 			}()
-			m, err := machine.Start(cmd.Context(), c, installed)
+			m, err := machine.Start(cmd.Context(), c, installed, os.Stderr)
 			if err != nil {
 				return err
 			}

@@ -10,7 +10,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 )
 
-// Banner prints what a developer needs to begin: tokens, deployers, accounts with their keys, chain id and address.
+// Banner prints what a developer needs to begin: tokens, deployers, accounts, chain id and address. Keys are for nodes of
+// development only: the output of others is kept.
 func Banner(out io.Writer, c config.Config, m *Machine) {
 	g := m.Genesis
 	var b strings.Builder
@@ -24,10 +25,13 @@ func Banner(out io.Writer, c config.Config, m *Machine) {
 	token("UDC", g.UDC.Address, g.UDC.ClassHash)
 	token("Legacy UDC", g.LegacyUDC.Address, g.LegacyUDC.ClassHash)
 	for i, a := range g.Accounts {
-		fmt.Fprintf(&b, "\n| Account address |  %s\n| Private key     |  %s\n| Public key      |  %s\n",
-			a.Address.PaddedHex(), a.PrivateKey.Hex(), a.PublicKey.Hex())
+		fmt.Fprintf(&b, "\n| Account address |  %s\n", a.Address.PaddedHex())
+		if c.Devnet {
+			fmt.Fprintf(&b, "| Private key     |  %s\n", a.PrivateKey.Hex())
+		}
+		fmt.Fprintf(&b, "| Public key      |  %s\n", a.PublicKey.Hex())
 		if i == 19 && len(g.Accounts) > 21 {
-			fmt.Fprintf(&b, "\n... and %d more: devnet_getPredeployedAccounts lists all\n", len(g.Accounts)-20)
+			fmt.Fprintf(&b, "\n... and %d more, which devnet_getPredeployedAccounts lists where it is served\n", len(g.Accounts)-20)
 			break
 		}
 	}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -30,9 +31,6 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// stopTimeout is for everything between the signal and the end of the last plugin.
-const stopTimeout = 20 * time.Second
-
 // Machine is a node with its plugins and its JSON-RPC.
 type Machine struct {
 	Genesis *genesis.Genesis
@@ -50,16 +48,20 @@ type Machine struct {
 	ingress  *ingress.Ingress
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
+
+	errs   io.Writer // stderr, where nothing that writes has to wait
+	ending progress
 }
 
 // Start brings a node up to where it can serve. What it needs from the system (the port, the data folder) is taken first,
 // so that a second node on the same ends at once.
-func Start(ctx context.Context, c config.Config, installed Installation) (*Machine, error) {
-	m := &Machine{config: c, log: hclog.New(&hclog.LoggerOptions{
-		Name: "ordo", Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr, TimeFormat: "15:04:05.000",
-	})}
+// The log goes to errs, which must not block.
+func Start(ctx context.Context, c config.Config, installed Installation, errs io.Writer) (*Machine, error) {
+	m := &Machine{config: c, errs: errs, log: newLog("ordo", c.LogLevel, errs)}
 	if err := m.start(ctx, installed); err != nil {
-		return nil, errors.Join(err, m.close())
+		over := make(chan error, 1)
+		go func() { over <- m.close(planned(time.Now(), c.Supervision.Shutdown)) }()
+		return nil, errors.Join(err, within(c.Supervision.Shutdown, over, &m.ending, m.set, m.log))
 	}
 	return m, nil
 }
@@ -84,7 +86,9 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if err != nil {
 		return err
 	}
-	stages, err := specs(m.config, installed)
+	shares := memoryShares(m.config.Memory, "/")
+	limitCore(shares, os.LookupEnv)
+	stages, err := specs(m.config, installed, shares)
 	if err != nil {
 		return err
 	}
@@ -158,7 +162,34 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 	if m.node, err = node.New(options); err != nil {
 		return err
 	}
-	return m.node.Start(ctx)
+	if start := m.config.StartTime; start != 0 {
+		m.node.SetTimeOffset(int64(start) - time.Now().Unix())
+	}
+	if err := m.node.Start(ctx); err != nil {
+		return err
+	}
+	m.keepTime()
+	return nil
+}
+
+// keepTime lets block time go on from the newest block's. It can be far ahead of the clock on a chain of development, whose
+// users set it; on any other the clock catches up, and block time waits for it.
+func (m *Machine) keepTime() {
+	offset := m.node.TimeOffset()
+	ahead := int64(m.node.Chain().View().Next().GetTimestamp()) - time.Now().Unix() - offset
+	switch {
+	case ahead <= 1:
+	case m.config.Devnet:
+		m.node.SetTimeOffset(offset + ahead)
+	default:
+		m.log.Warn("the newest block is ahead of the clock: block time stands still until the clock has caught up: look at the clock of this machine, or go on from there with --devnet",
+			"seconds", ahead)
+	}
+}
+
+// access is where the methods beside the specification's, and the metrics, are served to.
+func (m *Machine) access() rpc.Access {
+	return rpc.Access{Origins: m.config.AllowedOrigins, Hosts: m.config.AllowedHosts, Listen: m.config.Host}
 }
 
 // stall: no limit at all is a long one for the node.
@@ -189,8 +220,10 @@ func (m *Machine) startServer() error {
 	})
 	m.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slogLevel(m.config.LogLevel)})),
-		Devnet: m.devnet(), Plugins: m.Plugins,
+		Log:    newSlog(m.config.LogLevel, m.errs),
+		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(),
+		// A policy that waits for the last to come runs nothing before the block is sealed.
+		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
 	})
 	return nil
 }
@@ -207,32 +240,37 @@ func limits(c config.Config) (rpc.Limits, ingress.Limits) {
 	return serving, admission
 }
 
-// Wait serves until the context ends or the node or a plugin fails, then stops everything in order.
+// Wait serves until the context ends or the node or a plugin fails, then stops everything in order, within the time that
+// the configuration gives a shutdown. When that was not enough something still runs: the process has to end.
 func (m *Machine) Wait(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work errgroup.Group
-	work.Go(func() error {
-		keepMemory(serving, m.config.CoreMiB)
-		return nil
-	})
-	work.Go(func() error {
-		defer cancel()
-		return m.server.Serve(serving, m.listener)
-	})
-	if m.metrics != nil {
-		work.Go(func() error {
+	part := func(name string, run func() error) {
+		work.Go(func() (err error) {
 			defer cancel()
-			return m.metrics.serve(m)
+			m.ending.wait(name, func() { err = run() })
+			return err
 		})
-		context.AfterFunc(serving, m.metrics.close)
 	}
 	work.Go(func() error {
-		defer cancel()
-		return m.watch(serving)
+		returnMemory(serving)
+		return nil
 	})
-	err := work.Wait()
-	return errors.Join(err, m.close())
+	part("requests that are being answered", func() error { return m.server.Serve(serving, m.listener) })
+	if m.metrics != nil {
+		part("metrics", func() error { return m.metrics.serve(m) })
+		context.AfterFunc(serving, m.metrics.close)
+	}
+	part("the end of the plugins", func() error { return m.watch(serving) })
+	<-serving.Done()
+	if ctx.Err() != nil {
+		m.log.Warn("the node drains and stops", "why", context.Cause(ctx))
+	}
+	schedule := planned(time.Now(), m.config.Supervision.Shutdown)
+	over := make(chan error, 1)
+	go func() { over <- errors.Join(work.Wait(), m.close(schedule)) }()
+	return within(m.config.Supervision.Shutdown, over, &m.ending, m.set, m.log)
 }
 
 // watch returns when the context ends, or with the reason why the node cannot go on.
@@ -268,45 +306,50 @@ func (m *Machine) gone() error {
 }
 
 // close stops what was started, the last first.
-func (m *Machine) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
+func (m *Machine) close(schedule plan) error {
 	var errs []error
+	wait := m.ending.wait
 	if m.listener != nil {
 		m.listener.Close()
 	}
 	if m.ingress != nil {
-		m.ingress.Close()
+		wait("admission", m.ingress.Close)
 	}
 	if m.metrics != nil {
 		m.metrics.close()
 	}
 	if m.node != nil {
-		stopping := ctx
+		ctx, cancel := context.WithDeadline(context.Background(), schedule.node)
+		defer cancel()
 		if m.sup.Err() != nil { // a stage is away for good: nothing to wait for
-			var cancel context.CancelFunc
-			stopping, cancel = context.WithTimeout(ctx, time.Second)
+			ctx, cancel = context.WithTimeout(ctx, time.Second)
 			defer cancel()
 		}
-		if err := ended(m.node.Stop(stopping)); m.sup.Err() == nil {
-			errs = append(errs, err)
-		}
+		wait("blocks on their way to storage", func() {
+			if err := ended(m.node.Stop(ctx)); m.sup.Err() == nil {
+				errs = append(errs, err)
+			}
+		})
 	}
 	if m.sup != nil {
-		m.sup.Close()
+		wait("a plugin that is being started again", m.sup.Close)
 	}
 	if m.set != nil {
-		errs = append(errs, m.set.Close(ctx))
+		ctx, cancel := context.WithDeadline(context.Background(), schedule.plugins)
+		defer cancel()
+		wait("plugins that drain", func() { errs = append(errs, m.set.Close(ctx)) })
 	}
-	if m.journal != nil {
-		errs = append(errs, m.journal.Close())
-	}
-	if m.folder != nil {
-		errs = append(errs, m.folder.Close())
-	}
-	if m.lock != nil {
-		m.lock.Close()
-	}
+	wait("the journal's disk", func() {
+		if m.journal != nil {
+			errs = append(errs, m.journal.Close())
+		}
+		if m.folder != nil {
+			errs = append(errs, m.folder.Close())
+		}
+		if m.lock != nil {
+			m.lock.Close()
+		}
+	})
 	return errors.Join(errs...)
 }
 
@@ -359,15 +402,3 @@ func lock(dir string) (*os.File, error) {
 }
 
 func (m *Machine) port() int { return m.listener.Addr().(*net.TCPAddr).Port }
-
-func slogLevel(name string) slog.Level {
-	switch name {
-	case "trace", "debug":
-		return slog.LevelDebug
-	case "info":
-		return slog.LevelInfo
-	case "error":
-		return slog.LevelError
-	}
-	return slog.LevelWarn
-}

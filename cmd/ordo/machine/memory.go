@@ -1,98 +1,59 @@
 package machine
 
 import (
-	"context"
-	"os"
-	"path/filepath"
+	"fmt"
 	"runtime/debug"
-	gometrics "runtime/metrics"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/core/host/memory"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// keepMemory bounds the core's memory softly, and gives back to the system what a burst has left behind: the runtime itself
-// does that over many minutes, and not at all for garbage of a process that does nothing any more.
-func keepMemory(ctx context.Context, mib int) {
-	if os.Getenv("GOMEMLIMIT") == "" { // else the operator has said it to the runtime
-		debug.SetMemoryLimit(softLimit(int64(mib)<<20, controlGroupLimit("/proc/self/cgroup", "/sys/fs/cgroup")))
+// memoryShares divides the memory of a node between its processes; nil: nothing limits it.
+func memoryShares(configuredMiB int, root string) *memory.Shares {
+	total := int64(configuredMiB) << 20
+	if total == 0 {
+		total = memory.Limit(root)
 	}
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	var idle idleMemory
-	for {
-		select {
-		case <-look.C:
-			if idle.wasteful(readMemory()) {
-				debug.FreeOSMemory()
-				idle.settled = readMemory().held
-			}
-		case <-ctx.Done():
-			return
-		}
+	if total == 0 {
+		return nil
 	}
+	shares := memory.Split(total)
+	return &shares
 }
 
-// softLimit: storage and execution have the other half of a control group.
-func softLimit(configured, group int64) int64 {
-	if group > 0 {
-		return min(configured, group/2)
+// limitCore tells the garbage collector of this process its share, unless the operator has said GOMEMLIMIT.
+func limitCore(shares *memory.Shares, lookup func(string) (string, bool)) {
+	if _, set := lookup("GOMEMLIMIT"); set || shares == nil {
+		return
 	}
-	return configured
+	debug.SetMemoryLimit(shares.Core)
 }
 
+// What the shipped storage plugin uses when nothing limits it, in MiB; see its schema.
 const (
-	lookEvery = 10 * time.Second
-	// plenty is what a process may keep without a look.
-	plenty = 96 << 20
+	storageMemory = 320
+	storageTries  = 96
 )
 
-// memoryNow is what the runtime holds of the system's memory, and how often it has collected garbage.
-type memoryNow struct{ held, cycles uint64 }
-
-// idleMemory finds out when there is something to give back.
-type idleMemory struct {
-	cycles  uint64 // at the last look
-	settled uint64 // what was held after memory was given back: that is in use
-}
-
-// wasteful: nothing was collected since the last look, so the process is idle and its garbage stays, and it holds much more
-// than it needed the last time that this was found out.
-func (i *idleMemory) wasteful(now memoryNow) bool {
-	idle := now.cycles == i.cycles
-	i.cycles = now.cycles
-	return idle && now.held > plenty && now.held > i.settled+i.settled/4
-}
-
-func readMemory() memoryNow {
-	samples := []gometrics.Sample{
-		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+// share tells a plugin its part: GOMEMLIMIT is read by every Go program, and memory_mib is handed to a plugin that has the
+// key. The shipped storage plugin counts its caches one by one; they are made to fit where its share is less than it takes
+// by itself.
+func share(spec *host.Spec, shares *memory.Shares) {
+	bytes := shares.Other
+	switch spec.Stage {
+	case ordov1.Stage_STAGE_EXECUTION:
+		bytes = shares.Execution
+	case ordov1.Stage_STAGE_STORAGE:
+		bytes = shares.Storage
 	}
-	gometrics.Read(samples)
-	return memoryNow{held: samples[0].Value.Uint64() - samples[1].Value.Uint64(), cycles: samples[2].Value.Uint64()}
-}
-
-// controlGroupLimit is the least memory.max of the group of this process and those above; 0 when there is none.
-func controlGroupLimit(self, root string) (least int64) {
-	text, err := os.ReadFile(self)
-	if err != nil {
-		return 0
+	mib := bytes >> 20
+	spec.Env = append(spec.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", mib))
+	spec.Offers = map[string]any{"memory_mib": mib}
+	if spec.Stage == ordov1.Stage_STAGE_STORAGE && mib < storageMemory {
+		spec.Offers["memory_mb"] = mib
+		spec.Offers["trie_cache_mb"] = min(storageTries, mib*3/20)
+		spec.Offers["index_cache_mb"] = max(8, mib/10)
+		spec.Offers["mapped_mb"] = max(16, mib/10)
 	}
-	for line := range strings.Lines(string(text)) {
-		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
-			continue
-		}
-		for dir := filepath.Join(root, filepath.Clean("/"+group)); strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
-			value, err := os.ReadFile(filepath.Join(dir, "memory.max"))
-			if err != nil {
-				continue
-			}
-			n, err := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64)
-			if err == nil && (least == 0 || n < least) { // "max" is no number
-				least = n
-			}
-		}
-	}
-	return least
 }

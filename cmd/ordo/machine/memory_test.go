@@ -1,42 +1,27 @@
 package machine
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"testing"
+
+	"github.com/ordo-sequencer/ordo/core/config"
+	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/plugins/storage/badger"
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 )
 
-func TestIdleMemory(t *testing.T) {
-	var i idleMemory
-	for n, step := range []struct {
-		now  memoryNow
-		want bool
-	}{
-		{memoryNow{held: 500 << 20, cycles: 7}, false},  // at work
-		{memoryNow{held: 500 << 20, cycles: 9}, false},  // still
-		{memoryNow{held: 500 << 20, cycles: 9}, true},   // idle, and full of garbage
-		{memoryNow{held: 410 << 20, cycles: 11}, false}, // 400 MiB are in use, see below
-		{memoryNow{held: 410 << 20, cycles: 11}, false},
-		{memoryNow{held: 600 << 20, cycles: 11}, true},
-	} {
-		got := i.wasteful(step.now)
-		if got {
-			i.settled = 400 << 20
-		}
-		if got != step.want {
-			t.Errorf("step %d: %v", n, got)
-		}
-	}
-	small := idleMemory{cycles: 3}
-	if small.wasteful(memoryNow{held: 50 << 20, cycles: 3}) {
-		t.Error("a small process is left alone")
-	}
-}
-
-// TestControlGroupLimit: the least of the group and those above it holds, and half of that is the core's.
-func TestControlGroupLimit(t *testing.T) {
+// TestShares: what each process is told in a cgroup of 1 GiB, and that the shipped storage plugin takes it.
+func TestShares(t *testing.T) {
 	root := t.TempDir()
-	write := func(name, text string) {
+	for name, text := range map[string]string{
+		"proc/self/cgroup":         "0::/\n",
+		"proc/self/mountinfo":      "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+		"sys/fs/cgroup/memory.max": "1073741824\n",
+	} {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -45,14 +30,55 @@ func TestControlGroupLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("self", "0::/a/b\n")
-	write("fs/a/memory.max", "2147483648\n")
-	write("fs/a/b/memory.max", "max\n")
-	got := controlGroupLimit(filepath.Join(root, "self"), filepath.Join(root, "fs"))
-	if got != 2<<30 || softLimit(4<<30, got) != 1<<30 || softLimit(1<<29, got) != 1<<29 || softLimit(1<<29, 0) != 1<<29 {
-		t.Errorf("the limit of the group: %d", got)
+	shares := memoryShares(0, root)
+	if shares == nil {
+		t.Fatal("no limit was found")
 	}
-	if got := controlGroupLimit(filepath.Join(root, "none"), root); got != 0 {
-		t.Errorf("without a group: %d", got)
+	list, err := specs(config.Default(), installed(t), shares)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		name := host.StageName(s.Stage)
+		want := map[string]int64{"ordering": 64, "consensus": 64, "storage": 204, "execution": 384}[name]
+		if !slices.Contains(s.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", want)) || fmt.Sprint(s.Offers["memory_mib"]) != fmt.Sprint(want) {
+			t.Errorf("%s: %v %v, want %d MiB", name, s.Env, s.Offers, want)
+		}
+		if name != "storage" {
+			continue
+		}
+		rules, err := schema.Parse(badger.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(s.Offers, "memory_mib") // it has a key of its own
+		raw, err := config.Stage{}.JSON(s.Offers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := rules.Check(raw); len(problems) > 0 || s.Offers["memory_mb"] != int64(204) {
+			t.Errorf("storage takes no %s: %v", raw, problems)
+		}
+	}
+	if memoryShares(0, t.TempDir()) != nil {
+		t.Error("a limit where there is none")
+	}
+	if s := memoryShares(2048, root); s.Core != 512<<20 {
+		t.Errorf("configured: %+v", s)
+	}
+}
+
+func TestLimitCore(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	shares := memoryShares(2048, "/")
+	limitCore(shares, func(string) (string, bool) { return "1GiB", true })
+	limitCore(nil, func(string) (string, bool) { return "", false })
+	if now := debug.SetMemoryLimit(-1); now != before {
+		t.Errorf("limit %d, want it left at %d", now, before)
+	}
+	limitCore(shares, func(string) (string, bool) { return "", false })
+	if now := debug.SetMemoryLimit(-1); now != 512<<20 {
+		t.Errorf("limit %d, want 512 MiB", now)
 	}
 }

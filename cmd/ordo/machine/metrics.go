@@ -7,13 +7,16 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 )
 
 // metrics serves what a node counts, in Prometheus' format. Everything is read when it is asked for.
@@ -21,6 +24,9 @@ type metrics struct {
 	listener net.Listener
 	server   *http.Server
 }
+
+// scrapers is how many connections for metrics are open at a time; others wait.
+const scrapers = 16
 
 // listenMetrics takes the address; "" is no metrics.
 func listenMetrics(ctx context.Context, address string) (*metrics, error) {
@@ -32,7 +38,9 @@ func listenMetrics(ctx context.Context, address string) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-addr %s: %w: choose another address, or none", address, err)
 	}
-	return &metrics{listener: listener, server: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}, nil
+	// A scraper that stalls, or a crowd of them, costs neither the descriptors that the chain needs nor a place for ever.
+	return &metrics{listener: netutil.LimitListener(listener, scrapers), server: &http.Server{ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}, nil
 }
 
 func (s *metrics) serve(m *Machine) error {
@@ -40,11 +48,26 @@ func (s *metrics) serve(m *Machine) error {
 	registry.MustRegister(newGauges(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	s.server.Handler = mux
+	s.server.Handler = named(mux, m.access(), m.config.MetricsAddr)
 	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
+}
+
+// named serves what is asked for under a name that no foreign page can have: else a page could be loaded under its own name,
+// which then points here, and read the metrics as its own. The name in the setting is one of the operator's.
+func named(next http.Handler, access rpc.Access, listen string) http.Handler {
+	if name, _, err := net.SplitHostPort(listen); err == nil && name != "" {
+		access.Hosts = append(slices.Clip(access.Hosts), strings.ToLower(name))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !access.HostAllowed(r.Host) {
+			http.Error(w, fmt.Sprintf("host %.80q: metrics are not served under this name: name it in rpc.allowed_hosts", r.Host), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *metrics) close() {
@@ -105,7 +128,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	gauge(g.height, float64(g.m.node.Chain().Latest().GetContext().GetNumber()))
-	gauge(g.waiting, float64(len(g.m.node.Waiting())))
+	gauge(g.waiting, float64(g.m.node.Pending()))
 	if g.m.journal != nil {
 		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
 	}

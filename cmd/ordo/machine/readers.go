@@ -71,6 +71,7 @@ func (m *Machine) devnet() *rpc.Devnet {
 			L2GasPriceWei: c.Gas.L2Wei, L2GasPriceFri: c.Gas.L2Fri, ChainID: c.ChainID, StateArchive: c.StateArchive,
 			Server: rpc.DevnetServer{Host: c.Host, Port: m.port()}, BlockGeneration: c.BlockGeneration.Mode,
 		},
+		Hidden: !c.Devnet, Forbidden: c.Forbidden,
 		STRK: g.STRK.Address, ETH: g.ETH.Address,
 		Faucet: genesis.Faucet{Account: g.Chargeable},
 		CreateBlock: func(ctx context.Context) ([]byte, error) {
@@ -79,6 +80,9 @@ func (m *Machine) devnet() *rpc.Devnet {
 		},
 		Clock:   m.node,
 		Instant: c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction",
+	}
+	if c.StartTime != 0 {
+		d.Config.StartTime = &c.StartTime
 	}
 	if c.BlockGeneration.Mode == "interval" {
 		d.Config.BlockGeneration = c.BlockGeneration.Interval.Seconds()

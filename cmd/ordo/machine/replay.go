@@ -35,11 +35,9 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	}
 	defer os.RemoveAll(fresh)
 
-	r := replay{ctx: ctx, log: hclog.New(&hclog.LoggerOptions{
-		Name: "replay", Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr, TimeFormat: "15:04:05.000",
-	})}
+	r := replay{ctx: ctx, log: newLog("replay", c.LogLevel, os.Stderr)}
 	defer func() { err = errors.Join(err, r.close()) }()
-	stages, err := specs(c, installed)
+	stages, err := specs(c, installed, memoryShares(c.Memory, "/"))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/config"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/core/host/memory"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -72,8 +73,8 @@ func (i Installation) shipped(stage string) string {
 	return strings.Join(found, ", ")
 }
 
-// specs says how each stage is started.
-func specs(c config.Config, i Installation) ([]host.Spec, error) {
+// specs says how each stage is started. shares are nil when the memory of the processes is not limited.
+func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec, error) {
 	chain := &ordov1.Chain{
 		ChainId: c.ChainID, StarknetVersion: StarknetVersion,
 		StrkFeeToken: packed(genesis.STRKAddress()), EthFeeToken: packed(genesis.ETHAddress()),
@@ -103,6 +104,9 @@ func specs(c config.Config, i Installation) ([]host.Spec, error) {
 		}
 		if sum, ok := strings.CutPrefix(chosen.Checksum, "sha256:"); ok {
 			spec.Checksums = map[string]string{path: sum}
+		}
+		if shares != nil && chosen.Attach == "" {
+			share(&spec, shares)
 		}
 		list = append(list, spec)
 		return nil

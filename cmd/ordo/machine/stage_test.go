@@ -50,7 +50,7 @@ func TestSpecs(t *testing.T) {
 	if err := config.FromFile(&c, "test", []byte(file)); err != nil {
 		t.Fatal(err)
 	}
-	list, err := specs(c, installed(t))
+	list, err := specs(c, installed(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestSpecsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := installed(t)
-	list, err := specs(c, i)
+	list, err := specs(c, i, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

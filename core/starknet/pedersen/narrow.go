@@ -11,11 +11,10 @@ const (
 	narrowMin = 16
 	// more lanes than this gain nothing and leave the cache
 	narrowMax = 512
-	// vector multiplications work on this many elements at a time; a remainder is slow, so lanes are filled up to it
-	block = 8
 )
 
-// hashNarrow hashes batches on any machine, in gnark-crypto's field.
+// hashNarrow hashes batches on any machine. It multiplies number by number: gnark-crypto's multiplication of vectors
+// answers wrong numbers for some operands (docs/adr/0006), and ours is faster than its loop of scalar ones.
 func (t *tables) hashNarrow(dst, a, b []felt.Felt) {
 	s := newNarrow(min(len(a), narrowMax))
 	for len(a) > 0 {
@@ -31,19 +30,18 @@ func (t *tables) hashNarrow(dst, a, b []felt.Felt) {
 // narrow is the working memory of one batch, one entry per lane.
 type narrow struct {
 	words  [2][][4]uint64
-	x, y   []fp.Element // the sums
-	dx, dy fp.Vector    // differences, later slopes
-	sx     fp.Vector    // sums of the abscissas
-	tree   fp.Vector    // products on the way to the shared inversion
+	x, y   []fp.Element // the sums, reduced
+	dx, dy []fp.Element // differences, reduced; then the inverses of dx, below 2p
+	sx     []fp.Element // sums of the abscissas, reduced
+	tree   []fp.Element // products on the way to the shared inversion, below 2p
 }
 
 func newNarrow(n int) *narrow {
-	full := (n + block - 1) / block * block
-	v := make(fp.Vector, 7*full+4*block)
-	cut := func(k int) fp.Vector { part := v[:k:k]; v = v[k:]; return part }
+	v := make([]fp.Element, 5*n+treeRoom(n))
+	cut := func(k int) []fp.Element { part := v[:k:k]; v = v[k:]; return part }
 	return &narrow{
 		words: [2][][4]uint64{make([][4]uint64, n), make([][4]uint64, n)},
-		x:     cut(full), y: cut(full), dx: cut(full), dy: cut(full), sx: cut(full),
+		x:     cut(n), y: cut(n), dx: cut(n), dy: cut(n), sx: cut(n),
 		tree: v,
 	}
 }
@@ -73,64 +71,56 @@ func (s *narrow) gather(i int, p *point) {
 	branchless.Add(&s.sx[i], &p.X, &s.x[i])
 }
 
-// add adds the gathered points to the first n lanes.
+// add adds the gathered points to the first n lanes. What branchless.Mul makes is below 2p; it is reduced where a sum or a
+// difference takes it.
 func (s *narrow) add(n int) {
-	full := (n + block - 1) / block * block
-	dx, dy, sx := s.dx[:full], s.dy[:full], s.sx[:full]
-	for i := n; i < full; i++ {
-		dx[i].SetOne() // anything that has an inverse
-	}
-	invert(dx, s.tree)
-	dy.Mul(dy, dx) // slope
-	dx.Mul(dy, dy)
+	invert(s.dx[:n], s.tree)
 	for i := range n {
-		x := &s.x[i]
-		branchless.Sub(&dx[i], &dx[i], &sx[i]) // the new abscissa
-		branchless.Sub(&sx[i], x, &dx[i])
-		*x = dx[i]
-	}
-	dy.Mul(dy, sx)
-	for i := range n {
-		branchless.Sub(&s.y[i], &dy[i], &s.y[i])
+		var slope, x, y fp.Element
+		branchless.Mul(&slope, &s.dy[i], &s.dx[i])
+		branchless.Square(&x, &slope)
+		branchless.Reduce(&x)
+		branchless.Sub(&x, &x, &s.sx[i])
+		branchless.Sub(&y, &s.x[i], &x)
+		branchless.Mul(&y, &y, &slope)
+		branchless.Reduce(&y)
+		branchless.Sub(&s.y[i], &y, &s.y[i])
+		s.x[i] = x
 	}
 }
 
-// invert replaces every element (none is 0) by its inverse; there is a multiple of block of them. It multiplies halves
-// together until one block of products is left, inverts their product, and walks back; so nearly all of its 3n
-// multiplications are wide vector operations. tree needs len(v)+2*block elements of room.
-func invert(v, tree fp.Vector) {
-	if len(v) == block {
-		invertFew(v)
+// invert replaces every element by its inverse; none is 0. They may be up to 4p, and become less than 2p. It multiplies
+// pairs together until one product is left, inverts that, and walks back; so nearly all of its 3n multiplications are
+// independent of each other, and the processor overlaps them. tree needs treeRoom(len(v)) elements of room.
+func invert(v, tree []fp.Element) {
+	if len(v) == 1 {
+		branchless.Reduce(&v[0])
+		v[0].Inverse(&v[0])
 		return
 	}
-	half := len(v) / block / 2 * block
-	rest := v[2*half:] // a block or nothing: it goes up alone
+	half := len(v) / 2
+	rest := v[2*half:] // one element or none: it goes up alone
 	up := tree[:half+len(rest)]
-	part := up[:half]
-	part.Mul(v[:half], v[half:2*half])
+	lo, hi := v[:half], v[half:2*half]
+	for i := range half {
+		branchless.Mul(&up[i], &lo[i], &hi[i])
+	}
 	copy(up[half:], rest)
 	invert(up, tree[len(up):])
-	// 1/x = y/(xy) and 1/y = x/(xy): swap the halves, then multiply both by the inverses of the products.
 	for i := range half {
-		v[i], v[half+i] = v[half+i], v[i]
+		// 1/x = y/(xy) and 1/y = x/(xy)
+		x := lo[i]
+		branchless.Mul(&lo[i], &hi[i], &up[i])
+		branchless.Mul(&hi[i], &x, &up[i])
 	}
-	lo, hi := v[:half], v[half:2*half]
-	lo.Mul(lo, part)
-	hi.Mul(hi, part)
 	copy(rest, up[half:])
 }
 
-func invertFew(v fp.Vector) {
-	var before [block]fp.Element
-	acc := fp.One()
-	for i := range v {
-		before[i] = acc
-		acc.Mul(&acc, &v[i])
+// treeRoom is how many products invert keeps of n elements.
+func treeRoom(n int) (room int) {
+	for n > 1 {
+		n = (n + 1) / 2
+		room += n
 	}
-	acc.Inverse(&acc)
-	for i := len(v) - 1; i >= 0; i-- {
-		before[i].Mul(&before[i], &acc)
-		acc.Mul(&acc, &v[i])
-		v[i] = before[i]
-	}
+	return room
 }

@@ -153,11 +153,7 @@ func TestBatchEqualsSingle(t *testing.T) {
 
 // TestPaths holds every way to hash many inputs beside the plain one; those that this machine cannot go are skipped.
 func TestPaths(t *testing.T) {
-	t.Run("narrow", func(t *testing.T) {
-		testPath(t, hashPairsNarrow, func(out []felt.Felt, lists [][]felt.Felt, order []int) {
-			newLanes(len(order)).sponge(out, lists, order)
-		})
-	})
+	t.Run("default", func(t *testing.T) { testPath(t, HashPairs, HashLists) })
 	for _, k := range []avx512.Kernel{avx512.IFMA, avx512.FMA} {
 		t.Run(k.String(), func(t *testing.T) {
 			if !slices.Contains(avx512.Kernels(), k) {
@@ -165,30 +161,29 @@ func TestPaths(t *testing.T) {
 			}
 			testPath(t, func(dst, a, b []felt.Felt) {
 				hashPairsWide(k, dst, a, b)
-			}, func(out []felt.Felt, lists [][]felt.Felt, order []int) {
-				for group := range slices.Chunk(order, avx512.Lanes) {
-					spongeWide(k, out, lists, group)
-				}
+			}, func(lists [][]felt.Felt) []felt.Felt {
+				out := make([]felt.Felt, len(lists))
+				hashListsWide(k, out, lists)
+				return out
 			})
 		})
 	}
 }
 
-func testPath(t *testing.T, pairs func(dst, a, b []felt.Felt), sponge func([]felt.Felt, [][]felt.Felt, []int)) {
+func testPath(t *testing.T, pairs func(dst, a, b []felt.Felt), hashLists func([][]felt.Felt) []felt.Felt) {
 	r := rand.New(rand.NewPCG(4, 3))
 	for _, n := range []int{8, 9, 64, 65, 100} {
 		a, b, got := make([]felt.Felt, n), make([]felt.Felt, n), make([]felt.Felt, n)
-		lists, order := make([][]felt.Felt, n), make([]int, n)
+		lists := make([][]felt.Felt, n)
 		for i := range a {
-			a[i], b[i], order[i] = random(r), random(r), i
+			a[i], b[i] = random(r), random(r)
 			if i%2 == 0 {
 				a[i], b[i] = bound(r, 0), bound(r, 1)
 			}
 			lists[i] = a[:n-i]
 		}
 		pairs(got, a, b)
-		sums := make([]felt.Felt, n)
-		sponge(sums, lists, order)
+		sums := hashLists(lists)
 		for i := range got {
 			if got[i] != Hash(a[i], b[i]) {
 				t.Fatalf("pairs: lane %d of %d", i, n)
@@ -208,18 +203,6 @@ func FuzzPermute(f *testing.F) {
 		want := plain(in)
 		if Permute(in) != want {
 			t.Fatalf("permutation of %s", in)
-		}
-		l := newLanes(batchMin)
-		for k := range l.x {
-			for i := range l.x[k] {
-				l.x[k][i] = fp.Element(in[k])
-			}
-		}
-		l.permute(batchMin)
-		for k := range l.x {
-			if felt.Felt(l.x[k][batchMin-1]) != want[k] {
-				t.Fatalf("batched permutation of %s, lane %d", in, k)
-			}
 		}
 		for _, kernel := range avx512.Kernels() {
 			var s avx512.Sponges
@@ -252,7 +235,7 @@ func BenchmarkHash(b *testing.B) {
 			x = Hash(x, y)
 		}
 	})
-	paths := map[string]func(dst, a, b []felt.Felt){"narrow": hashPairsNarrow}
+	paths := map[string]func(dst, a, b []felt.Felt){"default": HashPairs}
 	for _, k := range avx512.Kernels() {
 		paths[k.String()] = func(dst, a, b []felt.Felt) { hashPairsWide(k, dst, a, b) }
 	}

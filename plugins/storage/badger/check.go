@@ -121,7 +121,7 @@ func (r *Report) contents(ctx context.Context, sv *files.Survey, last marked, fo
 	if err := c.run(); err != nil {
 		return err
 	}
-	if err := s.keepPromise(last, found); err != nil && r.Good == r.Blocks {
+	if err := s.keepPromise(v, last, found); err != nil && r.Good == r.Blocks {
 		r.add("promise", err, "")
 	}
 	return nil

@@ -251,6 +251,9 @@ func (s *Store) commit(ctx context.Context, b *block) (repeated bool, err error)
 		return false, status.Errorf(codes.Internal, "commit: %v", err)
 	}
 	s.at("written")
+	if num == 0 {
+		s.mark.chain.Store(chainMark(c.partial))
+	}
 	s.mark.raise(num + 1)
 	s.at("promised")
 	s.roots.offer(num, b.diff)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,8 +19,11 @@ const markName = "ordo.mark"
 // The file is two slots, written in turn: a torn write leaves the other.
 const (
 	markSlot  = 4096
-	markSize  = 8 + 5*8 + 4
-	markMagic = "ordomark"
+	markSize  = 8 + 6*8 + 4
+	markMagic = "ordomrk2"
+
+	oldMarkSize  = 8 + 5*8 + 4 // without the chain
+	oldMarkMagic = "ordomark"
 )
 
 // marked is what a slot holds.
@@ -29,6 +33,15 @@ type marked struct {
 	manifest uint64 // length of Badger's manifest then
 	synced   bool   // they were on the device, not just in the hands of the kernel
 	clean    bool   // the database was closed after it
+	chain    uint64 // which chain it is of, see chainMark; 0: there was no block, or an earlier version wrote it
+}
+
+// chainMark is a part of block 0's hash: a mark beside another chain's database promises nothing about it.
+func chainMark(partialHash []byte) uint64 {
+	if len(partialHash) < 16 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(partialHash[8:])
 }
 
 // mark is the file, open. Blocks are told as they come; a goroutine writes behind, at the pace of the device, so a mark is
@@ -37,6 +50,8 @@ type mark struct {
 	f    *os.File
 	dir  string
 	sync bool
+
+	chain atomic.Uint64 // of the database beside it
 
 	mu      sync.Mutex    // held while writing
 	last    marked        // as written
@@ -64,10 +79,11 @@ func openMark(dir string, syncWrites bool, failed func(error)) (m *mark, found b
 func readMark(f *os.File) (last marked, found bool) {
 	for slot := range int64(2) {
 		var buf [markSize]byte
-		if _, err := f.ReadAt(buf[:], slot*markSlot); err != nil {
+		n, err := f.ReadAt(buf[:], slot*markSlot) // an old mark ends sooner
+		if err != nil && !errors.Is(err, io.EOF) {
 			continue
 		}
-		if m, ok := decodeMark(buf[:]); ok && (!found || m.seq > last.seq) {
+		if m, ok := decodeMark(buf[:n]); ok && (!found || m.seq > last.seq) {
 			last, found = m, true
 		}
 	}
@@ -85,12 +101,23 @@ func peekMark(dir string) (marked, bool) {
 }
 
 func decodeMark(buf []byte) (m marked, ok bool) {
-	body, sum := buf[:markSize-4], binary.BigEndian.Uint32(buf[markSize-4:])
-	if string(buf[:8]) != markMagic || crc32.ChecksumIEEE(body) != sum {
+	size, numbers := markSize, 6
+	if len(buf) >= 8 && string(buf[:8]) == oldMarkMagic {
+		size, numbers = oldMarkSize, 5
+	}
+	if len(buf) < size {
+		return m, false
+	}
+	body, sum := buf[:size-4], binary.BigEndian.Uint32(buf[size-4:])
+	if magic := string(buf[:8]); magic != markMagic && magic != oldMarkMagic || crc32.ChecksumIEEE(body) != sum {
 		return m, false
 	}
 	n := func(i int) uint64 { return binary.BigEndian.Uint64(body[8+8*i:]) }
-	return marked{seq: n(0), blocks: n(1), manifest: n(2), synced: n(3) != 0, clean: n(4) != 0}, true
+	m = marked{seq: n(0), blocks: n(1), manifest: n(2), synced: n(3) != 0, clean: n(4) != 0}
+	if numbers > 5 {
+		m.chain = n(5)
+	}
+	return m, true
 }
 
 func (m marked) encode() []byte {
@@ -101,7 +128,7 @@ func (m marked) encode() []byte {
 		}
 		return 0
 	}
-	for _, n := range []uint64{m.seq, m.blocks, m.manifest, flag(m.synced), flag(m.clean)} {
+	for _, n := range []uint64{m.seq, m.blocks, m.manifest, flag(m.synced), flag(m.clean), m.chain} {
 		out = binary.BigEndian.AppendUint64(out, n)
 	}
 	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out))
@@ -112,7 +139,7 @@ func (m *mark) write(next marked) error {
 	if st, err := os.Stat(filepath.Join(m.dir, "MANIFEST")); err == nil {
 		next.manifest = uint64(st.Size())
 	}
-	next.seq, next.synced = m.last.seq+1, m.sync
+	next.seq, next.synced, next.chain = m.last.seq+1, m.sync, m.chain.Load()
 	if _, err := m.f.WriteAt(next.encode(), int64(next.seq%2)*markSlot); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
@@ -127,9 +154,10 @@ func (m *mark) write(next marked) error {
 
 // begin writes the first mark of this life and starts the goroutine. Both slots are written: their room is taken then,
 // also on a disk that fills up.
-func (m *mark) begin(blocks uint64) error {
+func (m *mark) begin(blocks, chain uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.chain.Store(chain)
 	for range 2 {
 		if err := m.write(marked{blocks: blocks}); err != nil {
 			return err
@@ -168,7 +196,9 @@ func (m *mark) lower(blocks uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lowered.Add(1)
-	if m.last.blocks <= blocks {
+	if blocks == 0 {
+		m.chain.Store(0) // the next block 0 is of another chain
+	} else if m.last.blocks <= blocks {
 		return nil
 	}
 	for range 2 { // the older slot must not say more either

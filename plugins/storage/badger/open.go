@@ -112,7 +112,7 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 	if s.mark, _, err = openMark(dir, opts.SyncWrites, func(err error) { s.fail(err, false) }); err != nil {
 		return nil, errors.Join(err, eng.close())
 	}
-	if err := s.mark.begin(s.chain.blocks); err != nil {
+	if err := s.mark.begin(s.chain.blocks, s.named); err != nil {
 		return nil, errors.Join(err, s.mark.f.Close(), eng.close())
 	}
 	s.roots.start()
@@ -167,7 +167,7 @@ func rehearse(sv *files.Survey, opts Options, last marked, found bool) error {
 	if err := s.checkRootOfFlat(v); err != nil {
 		return err
 	}
-	return s.keepPromise(last, found)
+	return s.keepPromise(v, last, found)
 }
 
 // mirrorName is the folder, in that of the store, in which a doubtful store is opened first: the next start finds it there
@@ -213,10 +213,21 @@ func openMirror(sv *files.Survey, parent string, opts Options) (s *Store, done f
 	}, nil
 }
 
+var errForeignMark = errors.New("the file " + markName + " is of another chain: files of two data folders are mixed: put back the one that belongs here, or remove it when every other file is right")
+
 // keepPromise compares the chain with what the last life promised. Blocks that were synced must be there; those that were
 // not may be gone after a power cut, and are reported.
-func (s *Store) keepPromise(last marked, found bool) error {
+func (s *Store) keepPromise(v view, last marked, found bool) error {
 	have := s.chain.blocks
+	if have > 0 {
+		zero, err := s.header(v, 0)
+		if err != nil {
+			return err
+		}
+		if s.named = chainMark(zero.GetPartialHash()); found && last.chain != 0 && last.chain != s.named {
+			return errForeignMark
+		}
+	}
 	if !found || have >= last.blocks {
 		return nil
 	}

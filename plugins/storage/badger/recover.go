@@ -31,7 +31,7 @@ func (s *Store) recover(last marked, found bool) error {
 	if err := s.look(v, checkedBlocks, checkedContents); err != nil {
 		return err
 	}
-	if err := s.keepPromise(last, found); err != nil {
+	if err := s.keepPromise(v, last, found); err != nil {
 		return err
 	}
 	if err := s.forgetBody(v); err != nil {

@@ -56,6 +56,7 @@ type Store struct {
 	eng    *engine
 	blobs  *blobs
 	mark   *mark
+	named  uint64 // chainMark of the database when it was opened; 0: it had no block
 	unlock func() error
 	unmap  func() // ends the watch over mapped tables
 

@@ -43,7 +43,9 @@ func limbs(e *fp.Element) [5]uint64 {
 	}
 }
 
-// Get reads a lane.
+// Get reads a lane as a reduced element. What a kernel leaves is below 3p with limbs of 52 bits, so it fits in four words;
+// Fold reduces any four words, and gnark-crypto's product of reduced elements is reduced. Elements compare by their words,
+// so a result that is right modulo the prime only would be a wrong hash.
 func (b *Block) Get(lane int) fp.Element {
 	l0, l1, l2, l3, l4 := b[0][lane], b[1][lane], b[2][lane], b[3][lane], b[4][lane]
 	var e fp.Element

@@ -1,7 +1,6 @@
 package avx512
 
 import (
-	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -166,82 +165,6 @@ func extreme(r *rand.Rand) [5]uint64 {
 	return l
 }
 
-// integer is what a lane holds, neither reduced nor taken out of its form.
-func (b *Block) integer(lane int) *big.Int {
-	z := new(big.Int)
-	for i := len(b) - 1; i >= 0; i-- {
-		z.Lsh(z, 52)
-		z.Add(z, new(big.Int).SetUint64(b[i][lane]))
-	}
-	return z
-}
-
-func TestExtremes(t *testing.T) { each(t, testExtremes) }
-
-// testExtremes gives the passes numbers as large as they may be, and does the same with big integers.
-func testExtremes(t *testing.T, k Kernel) {
-	r := rand.New(rand.NewPCG(5, 1))
-	p, base := fp.Modulus(), new(big.Int).Lsh(big.NewInt(1), 260)
-	inverse := new(big.Int).ModInverse(base, p)
-	mul := func(x, y *big.Int) *big.Int {
-		z := new(big.Int).Mul(x, y)
-		return z.Mod(z.Mul(z, inverse), p)
-	}
-	sub := func(x, y *big.Int) *big.Int { return new(big.Int).Sub(x, y) }
-	fill := func(b *Block) {
-		for lane := range Lanes {
-			for i, limb := range extreme(r) {
-				b[i][lane] = limb
-			}
-		}
-	}
-	three := new(big.Int).Mul(p, big.NewInt(3))
-	check := func(what string, b *Block, lane int, want *big.Int) {
-		t.Helper()
-		got := b.integer(lane)
-		if got.Cmp(three) >= 0 || b[0][lane]|b[1][lane]|b[2][lane]|b[3][lane] >= 1<<52 {
-			t.Fatalf("%s: lane %d: %x is too large", what, lane, got)
-		}
-		if sub(got, want).Mod(sub(got, want), p).Sign() != 0 {
-			t.Fatalf("%s: lane %d: %x, want %x", what, lane, got, want)
-		}
-	}
-	one := fp.One()
-	for range 2000 {
-		var a, b Points
-		var dx, products, acc Block
-		for _, block := range []*Block{&a.X, &a.Y, &b.X, &b.Y, &dx, &products, &acc} {
-			fill(block)
-		}
-		acc0 := acc
-		k.forward(&a, &b, &dx, &products, &acc, 1)
-		for lane := range Lanes {
-			d := sub(b.X.integer(lane), a.X.integer(lane))
-			check("difference", &dx, lane, d)
-			check("product", &acc, lane, mul(acc0.integer(lane), d))
-		}
-		fill(&dx)
-		fill(&products)
-		for lane := range Lanes / 2 { // the slope is then b.Y, for a square of limbs near their bounds
-			products.Set(lane, &one)
-			acc0.Set(lane, &one)
-			for i := range a.Y {
-				a.Y[i][lane] = 0
-			}
-		}
-		a0 := a
-		k.backward(&a, &b, &dx, &products, &acc0, 1)
-		for lane := range Lanes {
-			slope := mul(products.integer(lane), acc0.integer(lane))
-			slope = mul(slope, sub(b.Y.integer(lane), a0.Y.integer(lane)))
-			x := sub(sub(mul(slope, slope), a0.X.integer(lane)), b.X.integer(lane))
-			check("x", &a.X, lane, x)
-			y := sub(mul(slope, sub(a0.X.integer(lane), x)), a0.Y.integer(lane))
-			check("y", &a.Y, lane, y)
-		}
-	}
-}
-
 func BenchmarkAddAll(b *testing.B) { each(b, benchmarkAddAll) }
 
 func benchmarkAddAll(b *testing.B, k Kernel) {
@@ -283,14 +206,6 @@ func benchmarkAddAll(b *testing.B, k Kernel) {
 	b.Run("invert", func(b *testing.B) {
 		for b.Loop() {
 			acc.invert()
-		}
-		per(b)
-	})
-	b.Run("gnark-mul", func(b *testing.B) {
-		v := make(fp.Vector, blocks*Lanes)
-		w := make(fp.Vector, blocks*Lanes)
-		for b.Loop() {
-			v.Mul(v, w)
 		}
 		per(b)
 	})

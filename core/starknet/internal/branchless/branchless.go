@@ -35,7 +35,9 @@ func Sub(z, x, y *fp.Element) {
 
 // Fold sets z to the number below the prime that the words stand for, modulo the prime.
 //
-// 2^251 is -(17*2^192+1) modulo the prime, so the bits from 251 on are cut off and subtracted at two places.
+// 2^251 is -(17*2^192+1) modulo the prime, so the bits from 251 on, q, are cut off and subtracted at two places. What is
+// left of the number is below 2^251, so below the prime; q*(17*2^192+1) is below 2^202, so one prime is enough where the
+// difference is negative. The result is reduced whatever the four words are.
 func Fold(z *fp.Element, t0, t1, t2, t3 uint64) {
 	q := t3 >> 59
 	t3 &= 1<<59 - 1
@@ -45,6 +47,9 @@ func Fold(z *fp.Element, t0, t1, t2, t3 uint64) {
 	t3, c = bits.Sub64(t3, 17*q, c)
 	restore(z, t0, t1, t2, t3, -c)
 }
+
+// Reduce brings a number of any size below the prime: what Mul and Square make, for example.
+func Reduce(z *fp.Element) { Fold(z, z[0], z[1], z[2], z[3]) }
 
 // restore adds the prime where mask is all ones.
 func restore(z *fp.Element, t0, t1, t2, t3, mask uint64) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
+	"github.com/ordo-sequencer/ordo/core/starknet/internal/boundary"
 )
 
 // upTo4p mixes uniform numbers below 4p with the ends.
@@ -66,11 +67,72 @@ func TestMul(t *testing.T) {
 	}
 }
 
+// TestBoundaries multiplies pairs of boundary numbers up to 4p, which is what Mul and Square may be given, and pairs whose
+// product is at a boundary; adds and subtracts those below the prime; and reduces all of them.
+func TestBoundaries(t *testing.T) {
+	p := fp.Modulus()
+	mul := boundary.Montgomery(256)
+	twice := new(big.Int).Lsh(p, 1)
+	product := func(x, y fp.Element) {
+		var z, square fp.Element
+		Mul(&z, &x, &y)
+		Square(&square, &x)
+		a, b := raw(x), raw(y)
+		for _, c := range []struct {
+			got  fp.Element
+			want *big.Int
+		}{{z, mul(a, b)}, {square, mul(a, a)}} {
+			if raw(c.got).Cmp(twice) >= 0 {
+				t.Fatalf("%x, %x: %x is too large", a, b, raw(c.got))
+			}
+			if Reduce(&c.got); raw(c.got).Cmp(c.want) != 0 {
+				t.Fatalf("%x, %x: %x, want %x", a, b, raw(c.got), c.want)
+			}
+		}
+	}
+	four := boundary.Few(new(big.Int).Lsh(p, 2), 200)
+	for _, a := range four {
+		for _, b := range four {
+			product(words(a), words(b))
+		}
+	}
+	boundary.Products(9, product)
+
+	below := boundary.Few(p, 300)
+	for _, a := range below {
+		for _, b := range below {
+			x, y := fp.Element(words(a)), fp.Element(words(b))
+			var z, want fp.Element
+			if Add(&z, &x, &y); z != *want.Add(&x, &y) {
+				t.Fatalf("%x + %x", a, b)
+			}
+			if Sub(&z, &x, &y); z != *want.Sub(&x, &y) {
+				t.Fatalf("%x - %x", a, b)
+			}
+		}
+	}
+	for _, a := range boundary.Numbers(new(big.Int).Lsh(big.NewInt(1), 256)) {
+		z := fp.Element(words(a))
+		if Reduce(&z); raw(z).Cmp(new(big.Int).Mod(a, p)) != 0 {
+			t.Fatalf("%x is reduced to %x", a, raw(z))
+		}
+	}
+}
+
 func FuzzMul(f *testing.F) {
 	f.Add(uint64(1), uint64(0), uint64(0), uint64(Top), uint64(0), ^uint64(0), uint64(1), uint64(Top))
+	f.Add(uint64(0xffff000000000000), uint64(0xfffffffff), uint64(0), uint64(0), uint64(0), uint64(0), uint64(0), uint64(1<<59))
 	f.Fuzz(func(t *testing.T, x0, x1, x2, x3, y0, y1, y2, y3 uint64) {
-		x, y := fp.Element{x0, x1, x2, x3 % Top}, fp.Element{y0, y1, y2, y3 % Top}
+		x, y := fp.Element{x0, x1, x2, x3}, fp.Element{y0, y1, y2, y3}
+		Reduce(&x)
+		Reduce(&y)
 		var want, got fp.Element
+		if Add(&got, &x, &y); got != *want.Add(&x, &y) {
+			t.Fatalf("%x + %x = %x, gnark says %x", x, y, got, want)
+		}
+		if Sub(&got, &x, &y); got != *want.Sub(&x, &y) {
+			t.Fatalf("%x - %x = %x, gnark says %x", x, y, got, want)
+		}
 		want.Mul(&x, &y)
 		Mul(&got, &x, &y)
 		Fold(&got, got[0], got[1], got[2], got[3])

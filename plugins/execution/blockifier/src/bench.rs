@@ -126,7 +126,7 @@ pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
         cache,
         most: config.native_cache_size << 20,
         seconds: Duration::from_secs(config.native_seconds),
-        wait: true,
+        wait: native::Wait::All,
     }
 }
 

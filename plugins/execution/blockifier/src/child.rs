@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::stop::Stop;
+
 /// What one child may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -26,14 +28,18 @@ pub enum Fate {
     Exceeded(String),
     /// The input made it crash, or it said why it failed.
     Crashed(String),
+    /// The answer was not wanted any more.
+    Unwanted,
     /// No fault of the input: the child could not be started or talked to.
     Unstarted(String),
 }
 
 impl std::fmt::Display for Fate {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Exceeded(text) | Self::Crashed(text) | Self::Unstarted(text)) = self;
-        out.write_str(text)
+        match self {
+            Self::Exceeded(text) | Self::Crashed(text) | Self::Unstarted(text) => out.write_str(text),
+            Self::Unwanted => out.write_str("it was given up"),
+        }
     }
 }
 
@@ -46,7 +52,10 @@ const STDERR: u64 = 4 << 10;
 ///
 /// Call it from a thread that lives as long as the process (`threads::Threads`): Linux kills the child when the *thread*
 /// that started it ends, and that is what leaves no orphan when this process is killed.
-pub fn run(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) -> Result<Vec<u8>, Fate> {
+pub fn run(program: &Path, arguments: &[&str], input: &[u8], limits: Limits, stop: &Stop) -> Result<Vec<u8>, Fate> {
+    if stop.asked() {
+        return Err(Fate::Unwanted);
+    }
     let mut child =
         spawn(program, arguments, limits).map_err(|error| Fate::Unstarted(format!("child process: {error}")))?;
     let group = child.id();
@@ -58,7 +67,7 @@ pub fn run(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) -> 
         });
         let output = scope.spawn(move || read(stdout, limits.output + 1));
         let words = scope.spawn(move || read(stderr, STDERR));
-        let in_time = wait(group, limits, || output.is_finished());
+        let in_time = wait(group, limits, stop, || output.is_finished());
         // Its own children (a linker) die with it, and so the pipes end that the three threads wait for. It is not reaped
         // before, so its number is still its own.
         kill_group(group);
@@ -67,6 +76,9 @@ pub fn run(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) -> 
         (!in_time, status, output.join().unwrap_or_default(), words.join().unwrap_or_default())
     });
     let (late, status, output, words) = ended;
+    if stop.asked() {
+        return Err(Fate::Unwanted);
+    }
     if output.len() as u64 > limits.output {
         return Err(Fate::Exceeded(format!("the result has more than {} bytes", limits.output)));
     }
@@ -112,6 +124,10 @@ fn spawn(program: &Path, arguments: &[&str], limits: Limits) -> std::io::Result<
                 }
             };
             set(libc::RLIMIT_AS, limits.memory, limits.memory)?;
+            // That of the parent is lower where its memory is bounded; `RLIMIT_AS` bounds this one.
+            let _ = set(libc::RLIMIT_DATA, libc::RLIM_INFINITY, libc::RLIM_INFINITY);
+            // Where memory runs out the kernel ends a compilation before anything else of the node.
+            prefer_as_victim();
             set(libc::RLIMIT_CPU, seconds, seconds + 1)?;
             set(libc::RLIMIT_CORE, 0, 0)?;
             libc::setpriority(libc::PRIO_PROCESS, 0, limits.nice);
@@ -121,8 +137,20 @@ fn spawn(program: &Path, arguments: &[&str], limits: Limits) -> std::io::Result<
     command.spawn()
 }
 
+/// Raises `oom_score_adj` of this process to the highest. For between fork and exec: nothing is allocated.
+///
+/// # Safety
+/// Plain system calls; call it from a child that has only one thread.
+unsafe fn prefer_as_victim() {
+    let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+    if file >= 0 {
+        libc::write(file, c"1000".as_ptr().cast(), 4);
+        libc::close(file);
+    }
+}
+
 /// Waits for the end without reaping. False: the time is up.
-fn wait(child: u32, limits: Limits, answered: impl Fn() -> bool) -> bool {
+fn wait(child: u32, limits: Limits, stop: &Stop, answered: impl Fn() -> bool) -> bool {
     let until = Instant::now() + wall(limits);
     let mut pause = Duration::from_millis(1);
     loop {
@@ -135,7 +163,7 @@ fn wait(child: u32, limits: Limits, answered: impl Fn() -> bool) -> bool {
         if ended {
             return true;
         }
-        if Instant::now() >= until {
+        if Instant::now() >= until || stop.asked() {
             return false;
         }
         // stdout was read to the limit, or closed: either way little is left to do.
@@ -199,7 +227,7 @@ mod tests {
     const SMALL: Limits = Limits { memory: 1 << 30, cpu: Duration::from_secs(1), output: 1 << 16, nice: 0 };
 
     fn shell(script: &str, limits: Limits) -> Result<Vec<u8>, Fate> {
-        run(Path::new("/bin/sh"), &["-c", script], b"some input", limits)
+        run(Path::new("/bin/sh"), &["-c", script], b"some input", limits, &Stop::default())
     }
 
     #[test]
@@ -232,8 +260,23 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_no_fault_of_the_input() {
-        let fate = run(Path::new("/nowhere/compiler"), &[], b"", SMALL).unwrap_err();
+        let fate = run(Path::new("/nowhere/compiler"), &[], b"", SMALL, &Stop::default()).unwrap_err();
         assert!(matches!(&fate, Fate::Unstarted(text) if text.contains("No such file")), "{fate:?}");
+    }
+
+    #[test]
+    fn a_child_that_is_not_wanted_any_more_ends() {
+        let stop = Stop::default();
+        let asks = stop.clone();
+        let mut ended = None;
+        std::thread::scope(|scope| {
+            let ended = &mut ended;
+            scope.spawn(move || {
+                *ended = Some(run(Path::new("/bin/sh"), &["-c", "sleep 600"], b"", SMALL, &stop));
+            });
+            asks.ask();
+        });
+        assert_eq!(ended, Some(Err(Fate::Unwanted)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use ordo_sdk::v1::{CompileResponse, Refusal};
 use crate::child::{self, Fate, Limits};
 use crate::compile;
 use crate::refusal::Refused;
+use crate::stop::Gone;
 use crate::threads::{on_big_stack, Panicked, Threads};
 
 /// The sub-command that a child runs.
@@ -58,11 +59,14 @@ impl Compiler {
             return Err(Unanswered::Busy(format!("{WAITING} classes are waiting to be compiled, try again later")));
         };
         let (program, limits) = (self.program.clone(), self.limits);
-        let ended = self.threads.run(move || child::run(&program, &[COMMAND], &sierra, limits)).await;
+        let gone = Gone::default();
+        let stop = gone.0.clone();
+        let ended = self.threads.run(move || child::run(&program, &[COMMAND], &sierra, limits, &stop)).await;
         match ended {
             Ok(Ok(output)) => CompileResponse::decode(&output[..])
                 .map_err(|error| Unanswered::Failed(format!("child process: its answer cannot be read: {error}"))),
             Ok(Err(Fate::Unstarted(cause))) => Err(Unanswered::Failed(cause)),
+            Ok(Err(Fate::Unwanted)) => Err(Unanswered::Failed("given up".into())),
             Ok(Err(fate)) => Ok(answer(Err(Refused::new(Refusal::CompilationFailed, format!("compiler: {fate}"))))),
             Err(Panicked(cause)) => Err(Unanswered::Failed(cause)),
         }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use starknet_api::execution_resources::GasAmount;
 
+use crate::run::memory::Ceiling;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Executor {
@@ -57,6 +59,8 @@ pub struct Config {
     pub compile_seconds: u64,
     /// MiB of memory for compiling one class.
     pub compile_memory: u64,
+    /// MiB that this process may hold; 0: half of what the machine, or the control group, has.
+    pub memory_mib: u64,
     pub native: Native,
     /// Folder of machine code; empty: `ordo/native` in the user's cache folder.
     pub native_cache: String,
@@ -97,6 +101,7 @@ impl Default for Config {
             call_calldata: 50_000,
             compile_seconds: 30,
             compile_memory: 4096,
+            memory_mib: 0,
             native: Native::Auto,
             native_cache: String::new(),
             native_cache_size: 4096,
@@ -202,6 +207,10 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
             found.push(refuse(key, format!("{key} is 0"), "use a number of 1 or more, or leave the key out".into()));
         }
     }
+    if (1..Ceiling::LEAST_MIB).contains(&config.memory_mib) {
+        let (most, least) = (config.memory_mib, Ceiling::LEAST_MIB);
+        found.push(refuse("memory_mib", format!("memory_mib is {most}"), format!("use {least} or more, or 0")));
+    }
     if !found.is_empty() {
         return Err(found);
     }
@@ -297,6 +306,7 @@ mod tests {
             "call_calldata",
             "compile_seconds",
             "compile_memory",
+            "memory_mib",
             "native",
             "native_cache",
             "native_cache_size",
@@ -305,7 +315,7 @@ mod tests {
         ] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
-        assert_eq!(schema["properties"].as_object().unwrap().len(), 17);
+        assert_eq!(schema["properties"].as_object().unwrap().len(), 18);
         assert_eq!(schema["properties"]["block"]["properties"].as_object().unwrap().len(), 8);
     }
 }

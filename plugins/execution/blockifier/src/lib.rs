@@ -11,6 +11,7 @@
 //! | [`compiler`], [`child`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
 //! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
+//! | [`run`] | what one run may hold: memory, the stack of machine code |
 //! | [`prefetch`] | what transactions will read, in one request |
 //! | [`arithmetic`] | faster functions in the place of published ones |
 //! | [`command`], [`bench`], [`hashing`] | what the program does when it is not a plugin |
@@ -33,6 +34,7 @@ pub mod native;
 pub mod prefetch;
 pub mod refusal;
 pub mod results;
+pub mod run;
 pub mod running;
 pub mod service;
 pub mod simulate;

@@ -13,6 +13,7 @@ use blockifier::transaction::errors::{
 use ordo_sdk::v1::Refusal;
 use starknet_api::StarknetApiError;
 
+use crate::run;
 use crate::transactions::Unusable;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +44,25 @@ impl From<&Unusable> for Refused {
 
 impl From<&TransactionExecutionError> for Refused {
     fn from(error: &TransactionExecutionError) -> Self {
-        Self::new(of_execution(error), error)
+        match over_limit(error) {
+            Some(reason) => Self::new(Refusal::Other, format!("execution: {reason}")),
+            None => Self::new(of_execution(error), error),
+        }
+    }
+}
+
+/// The reason of a transaction that was interrupted: a limit of this node that gas does not know.
+pub fn over_limit(error: &TransactionExecutionError) -> Option<&str> {
+    match error {
+        TransactionExecutionError::StateError(StateError::StateReadError(text)) => text.strip_prefix(run::REFUSED),
+        _ => None,
     }
 }
 
 impl From<&TransactionExecutorError> for Refused {
     fn from(error: &TransactionExecutorError) -> Self {
         let code = match error {
-            TransactionExecutorError::TransactionExecutionError(error) => of_execution(error),
+            TransactionExecutorError::TransactionExecutionError(error) => return Self::from(error),
             TransactionExecutorError::StateError(error) => of_state(error),
             _ => Refusal::Other,
         };

@@ -21,7 +21,8 @@ use crate::config::{self, Config, Native};
 use crate::context::{Block, Chain};
 use crate::diff;
 use crate::felts::Malformed;
-use crate::native::{self, Engine};
+use crate::native::{self, Engine, Wait};
+use crate::run::memory::Ceiling;
 use crate::state::{Limits, Overlay, Remote, Snapshot, Tip};
 use crate::stop::Stop;
 use crate::stream::{self, Ended};
@@ -32,6 +33,7 @@ use crate::views::Views;
 pub struct Running {
     pub config: Config,
     pub chain: Chain,
+    pub ceiling: Ceiling,
     pub tip: Tip,
     pool: Arc<Pool>,
     pub validators: Threads,
@@ -78,7 +80,7 @@ fn engine(config: &Config, program: PathBuf, notes: &mut Vec<Diagnostic>) -> Res
                 cache,
                 most: config.native_cache_size << 20,
                 seconds: Duration::from_secs(config.native_seconds),
-                wait: config.native == Native::Wait,
+                wait: if config.native == Native::Wait { Wait::Some } else { Wait::No },
             })
         });
     match started {
@@ -122,6 +124,8 @@ impl Running {
         let (memory, cpu) = (config.compile_memory << 20, Duration::from_secs(config.compile_seconds));
         let compiler = Compiler::start(&program, config.view_workers, memory, cpu).map_err(threads)?;
         let engine = Arc::new(engine(&config, program, &mut notes)?);
+        let ceiling = Ceiling::of(config.memory_mib);
+        ceiling.tell_kernel();
         let limits = Limits { cells: config.cached_cells, classes: config.cached_classes };
         Ok((
             Self {
@@ -135,6 +139,7 @@ impl Running {
                 open: Mutex::default(),
                 closed: Mutex::default(),
                 draining: false.into(),
+                ceiling,
                 config,
                 chain,
             },
@@ -208,7 +213,12 @@ impl Running {
         }
         let block = Block::new(&self.chain, context, self.config.block.bouncer()).map_err(malformed("open"))?;
         block.check_old_hash().map_err(malformed("open"))?;
-        let mode = Mode { executor: self.config.executor, concurrent_from: self.config.concurrent_from };
+        let mode = Mode {
+            executor: self.config.executor,
+            concurrent_from: self.config.concurrent_from,
+            limits: self.ceiling.block(open.memory_mib),
+            rejects: open.memory_mib > 0,
+        };
         Attempt::open(snapshot, block, mode, self.pool.clone()).map_err(|broken| stream::status(&broken))
     }
 
@@ -224,13 +234,15 @@ impl Running {
         let begun = Instant::now();
         let result = caught(|| {
             let attempt = self.open(&open, stop)?;
-            self.set_overlay(turn, Some(attempt.overlay()));
+            // What a proposal of another node does is shown to no view: it is not verified yet.
+            let shown = |attempt: &Attempt| (!open.validate).then(|| attempt.overlay());
+            self.set_overlay(turn, shown(&attempt));
             let opened = BuildResponse { step: Some(build_response::Step::Opened(build_response::Opened {})) };
             if out.blocking_send(Ok(opened)).is_err() {
                 return Ok(Ended::Aborted);
             }
             stream::drive(attempt, &mut steps, &out, self.config.chunk, |attempt| {
-                self.set_overlay(turn, Some(attempt.overlay()));
+                self.set_overlay(turn, shown(attempt));
             })
         });
         match &result {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ordo_sdk::v1::build_request::Step;
 use ordo_sdk::v1::execution_server::{Execution, ExecutionServer};
 use ordo_sdk::v1::plugin_server::{Plugin, PluginServer};
+use ordo_sdk::v1::state_at::At;
 use ordo_sdk::v1::validate_response::Verdict;
 use ordo_sdk::v1::{
     ApplyRequest, ApplyResponse, BuildRequest, BuildResponse, CompileRequest, CompileResponse, ConfigureRequest,
@@ -22,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::native::Engine;
 use crate::running::{malformed, Running};
-use crate::stop::Stop;
+use crate::stop::{Gone, Stop};
 use crate::stream;
 use crate::threads::STACK;
 use crate::views::Unanswered;
@@ -162,10 +163,17 @@ impl Execution for Service {
     async fn validate(&self, request: Request<ValidateRequest>) -> Result<Response<ValidateResponse>, Status> {
         let running = self.running()?;
         let request = request.into_inner();
+        let limits = running.ceiling.view(request.memory_mib);
         let context = request.context.unwrap_or_default();
         let block = Arc::new(validate::block(&running.chain, &context).map_err(malformed("validate"))?);
+        // Before the tip, as views do: Apply moves the tip first.
+        let at = request.at.and_then(|at| at.at);
+        let open = matches!(at, Some(At::OpenBlock(_))).then(|| running.overlay()).flatten();
+        if let Some(At::Height(_)) = at {
+            return Err(Status::invalid_argument("validate: at: a past height is not served"));
+        }
         let snapshot = running.snapshot()?;
-        let gone = Gone(Stop::default());
+        let gone = Gone::default();
         let items = Arc::new(request.items);
         if validate::is_news(&snapshot, &block, &items) {
             let (snapshot, block, items) = (snapshot.fresh(gone.0.clone()), block.clone(), items.clone());
@@ -173,9 +181,10 @@ impl Execution for Service {
             brought.map_err(|panicked| Status::internal(format!("validate: panicked: {}", panicked.0)))?;
         }
         let next = Arc::new(AtomicUsize::new(0));
+        let base = validate::Base { tip: snapshot, open };
         let mut waiting = Vec::new();
         for _ in 0..items.len().min(running.config.view_workers) {
-            let (snapshot, block, items, next) = (snapshot.clone(), block.clone(), items.clone(), next.clone());
+            let (base, block, items, next) = (base.clone(), block.clone(), items.clone(), next.clone());
             let (threads, stop) = (running.validators.clone(), gone.0.clone());
             waiting.push(tokio::spawn(async move {
                 // Each thread takes one after the other: passing each to a thread would cost as much as some validations.
@@ -185,7 +194,7 @@ impl Execution for Service {
                         loop {
                             let index = next.fetch_add(1, Ordering::Relaxed);
                             let Some(item) = items.get(index) else { return Ok(verdicts) };
-                            verdicts.push((index, validate::verdict(&snapshot, &block, item, stop.clone())?));
+                            verdicts.push((index, validate::verdict(&base, &block, item, stop.clone(), limits)?));
                         }
                     })
                     .await
@@ -221,7 +230,8 @@ impl Execution for Service {
                     calldata: stage.config.call_calldata,
                 };
                 let remote = stage.tip.remote().cloned();
-                let at = view::At { tip: stage.snapshot()?, open, remote, stop, bounds };
+                let limits = stage.ceiling.view(request.memory_mib);
+                let at = view::At { tip: stage.snapshot()?, open, remote, stop, bounds, limits };
                 view::answer(&stage.chain, at, &request)
             }
         };
@@ -242,15 +252,6 @@ impl Execution for Service {
             }
             Err(compiler::Unanswered::Failed(cause)) => Err(Status::internal(format!("compile: {cause}"))),
         }
-    }
-}
-
-/// Asks to stop when the call that it belongs to is over, also when the caller went away.
-struct Gone(Stop);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.ask();
     }
 }
 

@@ -17,16 +17,18 @@ use starknet_api::block::FeeType;
 use starknet_api::core::ClassHash;
 use starknet_api::execution_resources::{GasAmount, GasVector};
 use starknet_api::transaction::fields::{Fee, GasVectorComputationMode, Tip};
+use starknet_types_core::felt::Felt;
 
 use crate::classes;
 use crate::context::Block;
 use crate::diff;
 use crate::felts::from_amount;
 use crate::results;
+use crate::run::caught;
 use crate::stop::Stop;
-use crate::threads::caught;
 use crate::trace::trace;
 use crate::transactions::{self, ClassInfos, Flags};
+use crate::validate::NONCE_WINDOW;
 use crate::view::{contract_error, error};
 
 /// Width of the interval in which the search for an L2 gas bound ends.
@@ -54,6 +56,7 @@ pub fn run<S: StateReader>(
     let simulation = Simulation { block, wanted, infos: &infos, stop };
     let (mut results, mut reads, mut written) = (Vec::new(), StateMaps::default(), StateMaps::default());
     for (index, transaction) in wanted.transactions.iter().enumerate() {
+        simulation.raise_nonce(state, transaction, &mut reads, &written);
         let (ran, estimated) = simulation.one(state, index, transaction)?;
         diff::merge_reads(&mut reads, &ran.reads, &written);
         results.push(simulation.result(transaction, &ran, estimated));
@@ -73,6 +76,34 @@ struct Simulation<'a> {
 }
 
 impl Simulation<'_> {
+    /// The nonce of an account becomes that of its first transaction in the list, when that one is ahead by no more than the pool
+    /// takes. Clients that send several transactions at once sign them with the nonces that they will have, and ask about each at
+    /// `latest`, where those before it have not run. The account's further transactions have to follow on, so a list that could
+    /// not run as it is stays refused.
+    fn raise_nonce<S: StateReader>(
+        &self,
+        state: &mut CachedState<S>,
+        wire: &v1::Transaction,
+        reads: &mut StateMaps,
+        written: &StateMaps,
+    ) {
+        if self.wanted.replay || !matches!(wire.r#type(), TransactionType::Invoke | TransactionType::Declare) {
+            return;
+        }
+        // What cannot be read here is refused with its reason when it is run.
+        let (Ok(account), Ok(nonce)) = (transactions::address("sender", &wire.sender), transactions::nonce(wire))
+        else {
+            return;
+        };
+        let Ok(current) = state.get_nonce_at(account) else { return };
+        if written.nonces.contains_key(&account) || nonce <= current || nonce.0 > current.0 + Felt::from(NONCE_WINDOW) {
+            return;
+        }
+        reads.nonces.entry(account).or_insert(current); // the run reads the raised one
+        let raised = StateMaps { nonces: HashMap::from([(account, nonce)]), ..StateMaps::default() };
+        state.apply_writes(&raised, &HashMap::new());
+    }
+
     /// Runs one transaction and keeps what it wrote. The second value is the gas of the estimate.
     fn one<S: StateReader>(
         &self,

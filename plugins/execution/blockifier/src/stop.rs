@@ -34,6 +34,16 @@ impl Stop {
     }
 }
 
+/// Asks to stop when the call that it belongs to is over, also when the caller went away.
+#[derive(Default)]
+pub struct Gone(pub Stop);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
 impl std::fmt::Debug for Stop {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Stop({})", self.asked())

@@ -25,6 +25,9 @@ pub enum Ended {
 pub fn status(broken: &Broken) -> Status {
     match broken {
         Broken::Storage(cause) => Status::unavailable(format!("build: {cause}; the attempt is void, try another")),
+        Broken::Memory(cause) => Status::resource_exhausted(format!(
+            "build: {cause}; give the execution plugin more memory_mib; the attempt is void"
+        )),
         Broken::Internal(cause) => Status::internal(format!("build: {cause}; the attempt is void")),
     }
 }

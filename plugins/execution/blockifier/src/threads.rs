@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use ordo_sdk::logging;
 
-/// What blockifier gives its own workers. Reserved, not used: only touched pages cost memory.
-pub const STACK: usize = 60 << 20;
+/// Stack of a thread that runs contract code. Reserved, not used: only touched pages cost memory. Machine code that needs more
+/// runs on the virtual machine instead (`run::stack`).
+pub const STACK: usize = 64 << 20;
 
 type Task = Box<dyn FnOnce() + Send>;
 

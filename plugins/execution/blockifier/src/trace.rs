@@ -11,6 +11,7 @@ use starknet_api::transaction::fields::GasVectorComputationMode;
 
 use crate::felts::{wire, wire_list};
 use crate::results::gas;
+use crate::run;
 
 pub fn trace(
     kind: v1::TransactionType,
@@ -31,6 +32,7 @@ pub fn trace(
 }
 
 fn invocation(info: &CallInfo, constants: &VersionedConstants) -> v1::FunctionInvocation {
+    run::check(); // a trace takes as much again as what it is of
     let call = &info.call;
     let used = info.summarize(constants).to_partial_gas_vector(constants, &GasVectorComputationMode::All);
     v1::FunctionInvocation {

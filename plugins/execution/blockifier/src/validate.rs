@@ -11,7 +11,7 @@ use blockifier::state::state_api::StateReader;
 use blockifier::transaction::transaction_execution::Transaction;
 use ordo_sdk::v1;
 use ordo_sdk::v1::{Refusal, TransactionType};
-use starknet_api::core::Nonce;
+use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 
 use crate::classes;
@@ -19,14 +19,14 @@ use crate::context::{Block, Chain};
 use crate::felts::{self, wire};
 use crate::prefetch::Prefetch;
 use crate::refusal::Refused;
-use crate::results::bounded;
-use crate::state::Snapshot;
+use crate::results::bounded as shortened;
+use crate::run::{bounded, caught, Interrupted, Limits};
+use crate::state::{Overlay, Snapshot};
 use crate::stop::Stop;
-use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
 
 /// How far an INVOKE may run ahead of its account.
-const NONCE_WINDOW: u64 = 200;
+pub const NONCE_WINDOW: u64 = 200;
 
 /// The block that validation sees. Its limits never refuse: whether a transaction fits is found when it is built in.
 pub fn block(chain: &Chain, wire: &v1::BlockContext) -> felts::Result<Block> {
@@ -64,35 +64,64 @@ fn senders<'a>(snapshot: &'a Snapshot, block: &Block, items: &[v1::validate_requ
     wanted
 }
 
+/// The state that validation looks at: the open block where there is one and it is asked for, or the tip.
+#[derive(Clone)]
+pub struct Base {
+    pub tip: Snapshot,
+    pub open: Option<Overlay>,
+}
+
 /// One verdict. An error says that the state could not be read, which is no verdict.
 pub fn verdict(
-    snapshot: &Snapshot,
+    base: &Base,
     block: &Block,
     item: &v1::validate_request::Item,
     stop: Stop,
+    limits: Limits,
 ) -> Result<v1::validate_response::Verdict, String> {
-    let snapshot = snapshot.fresh(stop);
-    let account_nonce = item
-        .transaction
-        .as_ref()
-        .and_then(|transaction| transactions::address("sender", &transaction.sender).ok())
-        .and_then(|sender| snapshot.get_nonce_at(sender).ok())
-        .unwrap_or_default();
-    let refused = caught(|| check(&snapshot, block, item, account_nonce))
-        .unwrap_or_else(|panicked| Err(Refused::panicked(&panicked.0)))
-        .err();
-    if let Some(cause) = snapshot.fault() {
-        return Err(cause.into());
+    let tip = base.tip.fresh(stop.clone());
+    let sender =
+        item.transaction.as_ref().and_then(|transaction| transactions::address("sender", &transaction.sender).ok());
+    let tip_nonce = sender.and_then(|sender| tip.get_nonce_at(sender).ok()).unwrap_or_default();
+    let (refused, fault) = match &base.open {
+        None => (run(&tip, tip_nonce, block, item, &stop, limits), tip.fault().map(String::from)),
+        Some(open) => {
+            let state = Overlay { under: open.under.fresh(stop.clone()), ..open.clone() };
+            let nonce = sender.and_then(|sender| state.get_nonce_at(sender).ok()).unwrap_or_default();
+            let refused = run(&state, nonce, block, item, &stop, limits);
+            (refused, state.under.fault().or(tip.fault()).map(String::from))
+        }
+    };
+    if let Some(cause) = fault {
+        return Err(cause);
     }
-    let (refusal, reason) = match refused {
-        Some(refused) => (refused.code, bounded(&refused.reason)),
+    let (refusal, reason) = match refused? {
+        Some(refused) => (refused.code, shortened(&refused.reason)),
         None => (Refusal::Unspecified, String::new()),
     };
-    Ok(v1::validate_response::Verdict { refusal: refusal.into(), reason, account_nonce: wire(&account_nonce) })
+    Ok(v1::validate_response::Verdict { refusal: refusal.into(), reason, account_nonce: wire(&tip_nonce) })
 }
 
-fn check(
-    snapshot: &Snapshot,
+/// Checks an item within limits. None: it is accepted.
+fn run<S: StateReader + Clone>(
+    state: &S,
+    account_nonce: Nonce,
+    block: &Block,
+    item: &v1::validate_request::Item,
+    stop: &Stop,
+    limits: Limits,
+) -> Result<Option<Refused>, String> {
+    let refused = bounded(limits, Some(stop), || caught(|| check(state, block, item, account_nonce)));
+    Ok(match refused {
+        Ok(Ok(checked)) => checked.err(),
+        Ok(Err(panicked)) => Some(Refused::panicked(&panicked.0)),
+        Err(Interrupted::Stopped) => return Err("given up".into()),
+        Err(over) => Some(Refused::new(Refusal::Other, format!("validation: {over}"))),
+    })
+}
+
+fn check<S: StateReader + Clone>(
+    state: &S,
     block: &Block,
     item: &v1::validate_request::Item,
     account_nonce: Nonce,
@@ -108,19 +137,29 @@ fn check(
     check_nonce(kind, nonce, account_nonce)?;
 
     let mut infos = ClassInfos::new();
-    if let Some(class) = item.class.as_ref().filter(|_| kind == TransactionType::Declare) {
-        let (hash, info, _) =
-            classes::declared(class).map_err(|error| Refused::new(Refusal::CompilationFailed, error))?;
+    if kind == TransactionType::Declare {
+        let (hash, info) = match item.class.as_ref() {
+            Some(class) => classes::declared(class).map(|(hash, info, _)| (hash, info)),
+            None => classes::stand_in(wire),
+        }
+        .map_err(|error| Refused::new(Refusal::CompilationFailed, error))?;
         infos = HashMap::from([(hash, info)]);
     }
-    let flags =
-        Flags { charge_fee: true, validate: !item.skip_validate, strict_nonce: kind != TransactionType::Invoke };
+    // A deployment that the caller still waits for may have run in the open block.
+    let deployed = || {
+        let sender = transactions::address("sender", &wire.sender).ok()?;
+        state.get_class_hash_at(sender).ok().filter(|class| *class != ClassHash::default())
+    };
+    let flags = Flags {
+        charge_fee: true,
+        validate: !item.skip_validate || deployed().is_some(),
+        strict_nonce: kind != TransactionType::Invoke,
+    };
     let run = transactions::executable(wire, &infos, flags).map_err(|error| Refused::from(&error))?;
     let Transaction::Account(account) = run else {
         return Err(Refused::new(Refusal::Other, "not a transaction of an account"));
     };
-    let state = CachedState::new(snapshot.clone());
-    StatefulValidator::create(state, block.context.as_ref().clone())
+    StatefulValidator::create(CachedState::new(state.clone()), block.context.as_ref().clone())
         .perform_validations(account)
         .map_err(|error| Refused::from(&error))
 }

@@ -15,8 +15,8 @@ use blockifier::execution::stack_trace::{
     extract_trailing_cairo1_revert_trace, gen_tx_execution_error_trace, Cairo1RevertHeader, ErrorStack,
     ErrorStackSegment,
 };
-use blockifier::state::cached_state::CachedState;
-use blockifier::state::state_api::StateReader;
+use blockifier::state::cached_state::{CachedState, TransactionalState};
+use blockifier::state::state_api::State;
 use blockifier::transaction::errors::TransactionExecutionError;
 use blockifier::transaction::objects::TransactionInfo;
 use ordo_sdk::v1;
@@ -33,6 +33,7 @@ use tonic::Status;
 
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire, wire_list};
+use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source, Watched};
 use crate::stop::Stop;
@@ -60,6 +61,8 @@ pub struct At {
     /// Nobody waits for the answer any more.
     pub stop: Stop,
     pub bounds: Bounds,
+    /// What the run may hold.
+    pub limits: Limits,
 }
 
 pub fn error(code: Code, index: usize, message: impl Into<String>) -> v1::ViewError {
@@ -77,6 +80,16 @@ fn respond(answer: Answer) -> v1::ViewResponse {
 
 #[allow(clippy::result_large_err)] // tonic's own error type
 pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
+    let (limits, stop) = (at.limits, at.stop.clone());
+    match bounded(limits, Some(&stop), || unbounded(chain, at, request)) {
+        Ok(answer) => answer,
+        Err(Interrupted::Stopped) => Ok(timed_out(request.timeout_ms)),
+        Err(over) => Ok(respond(Answer::Error(error(Code::Memory, 0, over.to_string())))),
+    }
+}
+
+#[allow(clippy::result_large_err)]
+fn unbounded(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
     if at.stop.asked() {
         return Ok(timed_out(request.timeout_ms));
     }
@@ -96,7 +109,15 @@ pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::Vi
     let (answer, source) = match &request.view {
         Some(View::Call(call)) => {
             let mut state = state;
-            let answer = match run_call(&mut state, block.context.clone(), call, bounds) {
+            let called = caught(|| {
+                let mut layer = TransactionalState::create_transactional(&mut state);
+                run_call(&mut layer, block.context.clone(), call, bounds)
+            });
+            let called = called.unwrap_or_else(|panicked| {
+                let text = format!("the virtual machine panicked: {}", panicked.0);
+                Err(CallFailed::View(error(Code::ContractError, 0, text)))
+            });
+            let answer = match called {
                 Ok(result) => Answer::Call(result),
                 Err(CallFailed::Malformed(cause)) => return Err(Status::invalid_argument(format!("view: {cause}"))),
                 Err(CallFailed::View(error)) => Answer::Error(error),
@@ -148,8 +169,8 @@ impl From<felts::Malformed> for CallFailed {
     }
 }
 
-fn run_call<S: StateReader>(
-    state: &mut CachedState<S>,
+fn run_call(
+    state: &mut dyn State,
     context: Arc<BlockContext>,
     call: &v1::CallView,
     bounds: Bounds,

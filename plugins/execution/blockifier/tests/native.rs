@@ -11,7 +11,8 @@ use std::time::Duration;
 use common::*;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{felts, wire_list};
-use ordo_execution_blockifier::native::{Engine, Settings};
+use ordo_execution_blockifier::native::{Engine, Settings, Wait};
+use ordo_execution_blockifier::run::Limits;
 use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::{arithmetic, classes, validate};
 use ordo_sdk::v1;
@@ -25,7 +26,7 @@ fn settings(cache: &Path) -> Settings {
         cache: cache.into(),
         most: 1 << 30,
         seconds: Duration::from_secs(600),
-        wait: true,
+        wait: Wait::All,
     }
 }
 
@@ -114,7 +115,14 @@ fn signatures_are_judged_as_by_the_virtual_machine() {
         let block = validate::block(&world.chain, &context(1)).unwrap();
         let one = |transaction: &v1::Transaction| {
             let item = v1::validate_request::Item { transaction: Some(transaction.clone()), ..Default::default() };
-            validate::verdict(&world.snapshot(), &block, &item, Stop::default()).unwrap()
+            validate::verdict(
+                &validate::Base { tip: world.snapshot(), open: None },
+                &block,
+                &item,
+                Stop::default(),
+                Limits::NONE,
+            )
+            .unwrap()
         };
         big_stack(|| list.iter().map(one).collect::<Vec<_>>())
     };
@@ -212,7 +220,7 @@ fn a_cache_that_others_can_write_is_refused() {
 #[test]
 fn it_comes_in_the_background_and_the_virtual_machine_runs_meanwhile() {
     let folder = Folder::new("background");
-    let engine = Engine::start(Settings { wait: false, ..settings(&folder.0) }).unwrap();
+    let engine = Engine::start(Settings { wait: Wait::No, ..settings(&folder.0) }).unwrap();
     let class = cairo_test_class("hello_starknet__hello_starknet");
     let loaded = classes::load(&class).unwrap();
     loaded.engage(&engine, classes::hash(&class).unwrap(), &class);

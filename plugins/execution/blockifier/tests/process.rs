@@ -104,7 +104,7 @@ struct Build {
 impl Build {
     async fn open(process: &Process, attempt: u64, number: u64) -> Result<Self, tonic::Status> {
         let (steps, inward) = mpsc::channel(16);
-        let open = Step::Open(Open { attempt, context: Some(context(number)), validate: false });
+        let open = Step::Open(Open { attempt, context: Some(context(number)), ..Default::default() });
         steps.send(BuildRequest { step: Some(open) }).await.unwrap();
         let answers = process.execution().build(ReceiverStream::new(inward)).await?.into_inner();
         let mut build = Self { steps, answers };
@@ -264,6 +264,7 @@ async fn views_beside_an_open_block_see_what_was_sent() {
             at: Some(v1::StateAt { at: Some(at) }),
             context: Some(context(1)),
             timeout_ms: 10_000,
+            memory_mib: 0,
             view: Some(v1::view_request::View::Call(v1::CallView {
                 contract: wire(&strk()),
                 selector: wire(&selector("balanceOf")),

@@ -7,10 +7,13 @@ use common::*;
 use ordo_execution_blockifier::compile::compile;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{amount, felt as read_felt, felts, wire, wire_list};
+use ordo_execution_blockifier::run::Limits;
+use ordo_execution_blockifier::state::Overlay;
 use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::validate;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_sdk::v1;
+use ordo_sdk::v1::build_request::Add;
 use ordo_sdk::v1::state_at::At as Where;
 use ordo_sdk::v1::view_error::Code;
 use ordo_sdk::v1::view_request::View;
@@ -20,9 +23,21 @@ use starknet_api::core::ContractAddress;
 use starknet_types_core::felt::Felt;
 
 fn view(world: &World, at: Option<Where>, view: View) -> Answer {
-    let request =
-        v1::ViewRequest { at: Some(v1::StateAt { at }), context: Some(context(1)), view: Some(view), timeout_ms: 0 };
-    let at = At { tip: world.snapshot(), open: None, remote: None, stop: Stop::default(), bounds: Bounds::default() };
+    let request = v1::ViewRequest {
+        at: Some(v1::StateAt { at }),
+        context: Some(context(1)),
+        view: Some(view),
+        timeout_ms: 0,
+        memory_mib: 0,
+    };
+    let at = At {
+        tip: world.snapshot(),
+        open: None,
+        remote: None,
+        stop: Stop::default(),
+        bounds: Bounds::default(),
+        limits: Limits::NONE,
+    };
     big_stack(|| answer(&world.chain, at, &request).unwrap().result.unwrap())
 }
 
@@ -136,6 +151,45 @@ fn a_simulation_runs_on_and_leaves_nothing() {
     assert_eq!(told, built.results);
 }
 
+/// A client that sends three transactions at once asks about each at a block in which none of them has run.
+#[test]
+fn a_nonce_may_be_ahead_of_the_account() {
+    let world = World::new(2);
+    let (mut sender, to) = (account(0), Felt::from(0x99));
+    let list: Vec<_> = (0..4).map(|_| sender.transfer(to, 7)).collect();
+    let [first, second, third, fourth] = <[v1::Transaction; 4]>::try_from(list).unwrap();
+    let asked = |list: Vec<v1::Transaction>| v1::Simulation {
+        estimate: true,
+        trace: true,
+        initial_reads: true,
+        ..simulation(list)
+    };
+    let alone = simulated(&world, asked(vec![first.clone()]));
+    let ahead = simulated(&world, asked(vec![third.clone(), fourth.clone()]));
+    assert_eq!(ahead.transactions[0].fee.as_ref().unwrap().gas, alone.transactions[0].fee.as_ref().unwrap().gas);
+    // The account had nonce 0 and has the one after the transaction's.
+    let reads = ahead.initial_reads.unwrap();
+    assert_eq!(reads.nonces, alone.initial_reads.unwrap().nonces);
+    let after = |trace: &v1::SimulatedTransaction| trace.trace.clone().unwrap().state_diff.unwrap().nonces;
+    let nonces = |n: u64| wire_list(&[*account(0).address.0.key(), Felt::from(n)]);
+    assert_eq!(after(&ahead.transactions[0]), nonces(3));
+    assert_eq!(after(&ahead.transactions[1]), nonces(4));
+
+    // What follows in the list has to follow on: neither a gap, nor the same twice, nor what is over.
+    for list in [vec![first.clone(), third.clone()], vec![third.clone(), third.clone()], vec![third, second]] {
+        let error = refused(view(&world, None, View::Simulate(asked(list))));
+        assert_eq!((error.code(), error.index), (Code::ExecutionError, 1));
+    }
+    // So far ahead the pool takes none.
+    for _ in 4..=200 {
+        sender.transfer(to, 7);
+    }
+    let far = sender.transfer(to, 7);
+    let error = refused(view(&world, None, View::Simulate(asked(vec![far]))));
+    assert_eq!((error.code(), error.index), (Code::ExecutionError, 0));
+    assert!(error.error.unwrap().message.contains("nonce"));
+}
+
 #[test]
 fn a_simulation_without_fee_needs_no_bounds() {
     let world = World::new(1);
@@ -186,9 +240,18 @@ fn a_message_from_l1_is_estimated_in_wei() {
 }
 
 fn verdict(world: &World, item: v1::validate_request::Item) -> v1::validate_response::Verdict {
+    verdict_on(world, None, item)
+}
+
+/// The verdict on the open block, where there is one.
+fn verdict_on(
+    world: &World,
+    open: Option<Overlay>,
+    item: v1::validate_request::Item,
+) -> v1::validate_response::Verdict {
     let block = validate::block(&world.chain, &context(1)).unwrap();
-    let snapshot = world.snapshot();
-    big_stack(|| validate::verdict(&snapshot, &block, &item, Stop::default()).unwrap())
+    let base = validate::Base { tip: world.snapshot(), open };
+    big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE).unwrap())
 }
 
 fn item(transaction: v1::Transaction) -> v1::validate_request::Item {
@@ -256,6 +319,60 @@ fn admission_has_a_reason_for_each_refusal() {
 }
 
 #[test]
+fn admission_looks_at_the_open_block() {
+    let world = World::new(2);
+    let mut young = undeployed(3, world.account_class);
+    let mut rich = account(0);
+    let gift = rich.transfer(*young.address.0.key(), 10_u128.pow(20));
+    let deploy = young.deploy_account(world.account_class);
+    let mut attempt = world.open(1, Executor::Sequential);
+    let mut run = |transaction: &v1::Transaction| {
+        attempt.add(Add { transactions: vec![transaction.clone()], classes: vec![] });
+        big_stack(|| {
+            while !attempt.quiet() {
+                attempt.pump().unwrap();
+            }
+        });
+        let results = attempt.take_results().unwrap().results;
+        assert_eq!(results[0].status(), v1::transaction_result::Status::Succeeded, "{}", results[0].reason);
+        attempt.overlay()
+    };
+    let code = |open: Option<Overlay>, transaction: &v1::Transaction| {
+        let verdict = verdict_on(&world, open, item(transaction.clone()));
+        (verdict.refusal(), read_felt("nonce", &verdict.account_nonce).unwrap())
+    };
+    let overlay = run(&gift);
+    assert_eq!(code(None, &deploy).0, Refusal::InsufficientBalance);
+    assert_eq!(code(Some(overlay.clone()), &deploy), (Refusal::Unspecified, Felt::ZERO));
+    // What has run there counts, and the nonce that is told is the tip's.
+    assert_eq!(code(Some(overlay), &gift), (Refusal::InvalidNonce, Felt::ZERO));
+    let overlay = run(&deploy);
+    let first = v1::validate_request::Item { skip_validate: true, ..item(young.transfer(Felt::ONE, 1)) };
+    let mut forged = first.clone();
+    forged.transaction.as_mut().unwrap().signature = wire_list(&[Felt::ONE, Felt::TWO]);
+    assert_eq!(verdict_on(&world, Some(overlay.clone()), first).refusal(), Refusal::Unspecified);
+    let forged = verdict_on(&world, Some(overlay), forged);
+    assert_eq!(forged.refusal(), Refusal::ValidationFailure, "its account has code by now");
+}
+
+#[test]
+fn a_declare_is_checked_before_its_class_is_compiled() {
+    let world = World::new(2);
+    let class = cairo_test_class("hello_starknet__hello_starknet");
+    let good = account(0).declare(&class);
+    let code = |transaction: &v1::Transaction| verdict(&world, item(transaction.clone())).refusal();
+    assert_eq!(code(&good), Refusal::Unspecified);
+    let mut forged = good.clone();
+    forged.signature = wire_list(&[Felt::ONE, Felt::TWO]);
+    assert_eq!(code(&forged), Refusal::ValidationFailure);
+    assert_eq!(code(&Account { nonce: 1, ..account(0) }.declare(&class)), Refusal::InvalidNonce);
+    let mut stranger = Account { address: ContractAddress::from(0x5555_u64), key: Felt::ONE, nonce: 0 };
+    assert_eq!(code(&stranger.declare(&class)), Refusal::InsufficientBalance);
+    let declared = account(0).declare(&world.genesis.classes[0]);
+    assert_eq!(code(&declared), Refusal::ClassAlreadyDeclared);
+}
+
+#[test]
 fn admission_of_declares() {
     let world = World::new(2);
     let class = cairo_test_class("hello_starknet__hello_starknet");
@@ -265,7 +382,8 @@ fn admission_of_declares() {
     let good = account(0).declare(&class);
     let accepted = with(good.clone(), &class);
     assert_eq!(accepted.refusal(), Refusal::Unspecified, "{}", accepted.reason);
-    assert_eq!(verdict(&world, item(good)).refusal(), Refusal::ClassNotDeclared);
+    let absent = v1::Transaction { class_hash: wire(&Felt::from(0x404)), ..good };
+    assert_eq!(verdict(&world, item(absent)).refusal(), Refusal::ValidationFailure, "another hash is signed");
 
     let other = v1::Class { compiled_class_hash: wire(&Felt::from(5)), ..class.clone() };
     let wrong = account(0).declare(&other);

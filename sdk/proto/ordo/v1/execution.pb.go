@@ -551,10 +551,12 @@ func (x *ApplyResponse) GetTip() uint64 {
 }
 
 type ValidateRequest struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Context       *BlockContext           `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"` // of the block that would be next
-	Items         []*ValidateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	MemoryMib     uint64                  `protobuf:"varint,3,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // MiB that the run of one item may hold; 0: the plugin's own limit
+	state     protoimpl.MessageState  `protogen:"open.v1"`
+	Context   *BlockContext           `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"` // of the block that would be next
+	Items     []*ValidateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	MemoryMib uint64                  `protobuf:"varint,3,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // MiB that the run of one item may hold; 0: the plugin's own limit
+	// State that the items are checked on: the tip (also when absent) or the open block; a height is not served.
+	At            *StateAt `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,6 +610,13 @@ func (x *ValidateRequest) GetMemoryMib() uint64 {
 		return x.MemoryMib
 	}
 	return 0
+}
+
+func (x *ValidateRequest) GetAt() *StateAt {
+	if x != nil {
+		return x.At
+	}
+	return nil
 }
 
 type ValidateResponse struct {
@@ -2387,10 +2396,12 @@ func (x *BuildResponse_Closed) GetClasses() []*Class {
 }
 
 type ValidateRequest_Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transaction   *Transaction           `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
-	Class         *Class                 `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`                                    // DECLARE: as Compile returned it
-	SkipValidate  bool                   `protobuf:"varint,3,opt,name=skip_validate,json=skipValidate,proto3" json:"skip_validate,omitempty"` // the account's deployment waits in the pool: only checks that need no account code
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Transaction *Transaction           `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Class       *Class                 `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"` // DECLARE: as Compile returned it; absent: everything is checked but the class itself
+	// The account's deployment waits in the pool: only checks that need no account code. Ignored when the account has code in the
+	// state that is looked at.
+	SkipValidate  bool `protobuf:"varint,3,opt,name=skip_validate,json=skipValidate,proto3" json:"skip_validate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2450,7 +2461,7 @@ type ValidateResponse_Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refusal       Refusal                `protobuf:"varint,1,opt,name=refusal,proto3,enum=ordo.v1.Refusal" json:"refusal,omitempty"` // unspecified: accepted
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	AccountNonce  []byte                 `protobuf:"bytes,3,opt,name=account_nonce,json=accountNonce,proto3" json:"account_nonce,omitempty"` // of the sender at the tip
+	AccountNonce  []byte                 `protobuf:"bytes,3,opt,name=account_nonce,json=accountNonce,proto3" json:"account_nonce,omitempty"` // of the sender at the tip, also when the items are checked on the open block
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2618,12 +2629,13 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\x05adopt\x18\x05 \x01(\bR\x05adopt\":\n" +
 	"\rApplyResponse\x12\x17\n" +
 	"\ahas_tip\x18\x01 \x01(\bR\x06hasTip\x12\x10\n" +
-	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\xa2\x02\n" +
+	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\xc4\x02\n" +
 	"\x0fValidateRequest\x12/\n" +
 	"\acontext\x18\x01 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x123\n" +
 	"\x05items\x18\x02 \x03(\v2\x1d.ordo.v1.ValidateRequest.ItemR\x05items\x12\x1d\n" +
 	"\n" +
-	"memory_mib\x18\x03 \x01(\x04R\tmemoryMib\x1a\x89\x01\n" +
+	"memory_mib\x18\x03 \x01(\x04R\tmemoryMib\x12 \n" +
+	"\x02at\x18\x04 \x01(\v2\x10.ordo.v1.StateAtR\x02at\x1a\x89\x01\n" +
 	"\x04Item\x126\n" +
 	"\vtransaction\x18\x01 \x01(\v2\x14.ordo.v1.TransactionR\vtransaction\x12$\n" +
 	"\x05class\x18\x02 \x01(\v2\x0e.ordo.v1.ClassR\x05class\x12#\n" +
@@ -2851,65 +2863,66 @@ var file_ordo_v1_execution_proto_depIdxs = []int32{
 	38, // 9: ordo.v1.ApplyRequest.classes:type_name -> ordo.v1.Class
 	39, // 10: ordo.v1.ValidateRequest.context:type_name -> ordo.v1.BlockContext
 	34, // 11: ordo.v1.ValidateRequest.items:type_name -> ordo.v1.ValidateRequest.Item
-	35, // 12: ordo.v1.ValidateResponse.verdicts:type_name -> ordo.v1.ValidateResponse.Verdict
-	9,  // 13: ordo.v1.ViewRequest.at:type_name -> ordo.v1.StateAt
-	39, // 14: ordo.v1.ViewRequest.context:type_name -> ordo.v1.BlockContext
-	11, // 15: ordo.v1.ViewRequest.call:type_name -> ordo.v1.CallView
-	12, // 16: ordo.v1.ViewRequest.simulate:type_name -> ordo.v1.Simulation
-	40, // 17: ordo.v1.Simulation.transactions:type_name -> ordo.v1.Transaction
-	38, // 18: ordo.v1.Simulation.classes:type_name -> ordo.v1.Class
-	14, // 19: ordo.v1.ViewResponse.error:type_name -> ordo.v1.ViewError
-	16, // 20: ordo.v1.ViewResponse.simulation:type_name -> ordo.v1.SimulationResults
-	0,  // 21: ordo.v1.ViewError.code:type_name -> ordo.v1.ViewError.Code
-	15, // 22: ordo.v1.ViewError.error:type_name -> ordo.v1.ContractError
-	36, // 23: ordo.v1.ContractError.frames:type_name -> ordo.v1.ContractError.Frame
-	17, // 24: ordo.v1.SimulationResults.transactions:type_name -> ordo.v1.SimulatedTransaction
-	23, // 25: ordo.v1.SimulationResults.initial_reads:type_name -> ordo.v1.InitialReads
-	18, // 26: ordo.v1.SimulatedTransaction.fee:type_name -> ordo.v1.FeeEstimate
-	19, // 27: ordo.v1.SimulatedTransaction.trace:type_name -> ordo.v1.Trace
-	41, // 28: ordo.v1.SimulatedTransaction.result:type_name -> ordo.v1.TransactionResult
-	42, // 29: ordo.v1.FeeEstimate.gas:type_name -> ordo.v1.Gas
-	43, // 30: ordo.v1.Trace.type:type_name -> ordo.v1.TransactionType
-	20, // 31: ordo.v1.Trace.validate:type_name -> ordo.v1.FunctionInvocation
-	20, // 32: ordo.v1.Trace.execute:type_name -> ordo.v1.FunctionInvocation
-	20, // 33: ordo.v1.Trace.fee_transfer:type_name -> ordo.v1.FunctionInvocation
-	37, // 34: ordo.v1.Trace.state_diff:type_name -> ordo.v1.StateDiff
-	42, // 35: ordo.v1.Trace.gas:type_name -> ordo.v1.Gas
-	1,  // 36: ordo.v1.FunctionInvocation.entry_point:type_name -> ordo.v1.FunctionInvocation.EntryPoint
-	2,  // 37: ordo.v1.FunctionInvocation.call_type:type_name -> ordo.v1.FunctionInvocation.CallType
-	20, // 38: ordo.v1.FunctionInvocation.calls:type_name -> ordo.v1.FunctionInvocation
-	21, // 39: ordo.v1.FunctionInvocation.events:type_name -> ordo.v1.OrderedEvent
-	22, // 40: ordo.v1.FunctionInvocation.messages:type_name -> ordo.v1.OrderedMessage
-	42, // 41: ordo.v1.FunctionInvocation.gas:type_name -> ordo.v1.Gas
-	44, // 42: ordo.v1.InitialReads.storage:type_name -> ordo.v1.ContractStorage
-	45, // 43: ordo.v1.CompileResponse.refusal:type_name -> ordo.v1.Refusal
-	38, // 44: ordo.v1.CompileResponse.class:type_name -> ordo.v1.Class
-	39, // 45: ordo.v1.BuildRequest.Open.context:type_name -> ordo.v1.BlockContext
-	40, // 46: ordo.v1.BuildRequest.Add.transactions:type_name -> ordo.v1.Transaction
-	38, // 47: ordo.v1.BuildRequest.Add.classes:type_name -> ordo.v1.Class
-	41, // 48: ordo.v1.BuildResponse.Results.results:type_name -> ordo.v1.TransactionResult
-	37, // 49: ordo.v1.BuildResponse.Results.delta:type_name -> ordo.v1.StateDiff
-	37, // 50: ordo.v1.BuildResponse.Closed.state_diff:type_name -> ordo.v1.StateDiff
-	42, // 51: ordo.v1.BuildResponse.Closed.gas_used:type_name -> ordo.v1.Gas
-	38, // 52: ordo.v1.BuildResponse.Closed.classes:type_name -> ordo.v1.Class
-	40, // 53: ordo.v1.ValidateRequest.Item.transaction:type_name -> ordo.v1.Transaction
-	38, // 54: ordo.v1.ValidateRequest.Item.class:type_name -> ordo.v1.Class
-	45, // 55: ordo.v1.ValidateResponse.Verdict.refusal:type_name -> ordo.v1.Refusal
-	3,  // 56: ordo.v1.Execution.Build:input_type -> ordo.v1.BuildRequest
-	5,  // 57: ordo.v1.Execution.Apply:input_type -> ordo.v1.ApplyRequest
-	7,  // 58: ordo.v1.Execution.Validate:input_type -> ordo.v1.ValidateRequest
-	10, // 59: ordo.v1.Execution.View:input_type -> ordo.v1.ViewRequest
-	24, // 60: ordo.v1.Execution.Compile:input_type -> ordo.v1.CompileRequest
-	4,  // 61: ordo.v1.Execution.Build:output_type -> ordo.v1.BuildResponse
-	6,  // 62: ordo.v1.Execution.Apply:output_type -> ordo.v1.ApplyResponse
-	8,  // 63: ordo.v1.Execution.Validate:output_type -> ordo.v1.ValidateResponse
-	13, // 64: ordo.v1.Execution.View:output_type -> ordo.v1.ViewResponse
-	25, // 65: ordo.v1.Execution.Compile:output_type -> ordo.v1.CompileResponse
-	61, // [61:66] is the sub-list for method output_type
-	56, // [56:61] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	9,  // 12: ordo.v1.ValidateRequest.at:type_name -> ordo.v1.StateAt
+	35, // 13: ordo.v1.ValidateResponse.verdicts:type_name -> ordo.v1.ValidateResponse.Verdict
+	9,  // 14: ordo.v1.ViewRequest.at:type_name -> ordo.v1.StateAt
+	39, // 15: ordo.v1.ViewRequest.context:type_name -> ordo.v1.BlockContext
+	11, // 16: ordo.v1.ViewRequest.call:type_name -> ordo.v1.CallView
+	12, // 17: ordo.v1.ViewRequest.simulate:type_name -> ordo.v1.Simulation
+	40, // 18: ordo.v1.Simulation.transactions:type_name -> ordo.v1.Transaction
+	38, // 19: ordo.v1.Simulation.classes:type_name -> ordo.v1.Class
+	14, // 20: ordo.v1.ViewResponse.error:type_name -> ordo.v1.ViewError
+	16, // 21: ordo.v1.ViewResponse.simulation:type_name -> ordo.v1.SimulationResults
+	0,  // 22: ordo.v1.ViewError.code:type_name -> ordo.v1.ViewError.Code
+	15, // 23: ordo.v1.ViewError.error:type_name -> ordo.v1.ContractError
+	36, // 24: ordo.v1.ContractError.frames:type_name -> ordo.v1.ContractError.Frame
+	17, // 25: ordo.v1.SimulationResults.transactions:type_name -> ordo.v1.SimulatedTransaction
+	23, // 26: ordo.v1.SimulationResults.initial_reads:type_name -> ordo.v1.InitialReads
+	18, // 27: ordo.v1.SimulatedTransaction.fee:type_name -> ordo.v1.FeeEstimate
+	19, // 28: ordo.v1.SimulatedTransaction.trace:type_name -> ordo.v1.Trace
+	41, // 29: ordo.v1.SimulatedTransaction.result:type_name -> ordo.v1.TransactionResult
+	42, // 30: ordo.v1.FeeEstimate.gas:type_name -> ordo.v1.Gas
+	43, // 31: ordo.v1.Trace.type:type_name -> ordo.v1.TransactionType
+	20, // 32: ordo.v1.Trace.validate:type_name -> ordo.v1.FunctionInvocation
+	20, // 33: ordo.v1.Trace.execute:type_name -> ordo.v1.FunctionInvocation
+	20, // 34: ordo.v1.Trace.fee_transfer:type_name -> ordo.v1.FunctionInvocation
+	37, // 35: ordo.v1.Trace.state_diff:type_name -> ordo.v1.StateDiff
+	42, // 36: ordo.v1.Trace.gas:type_name -> ordo.v1.Gas
+	1,  // 37: ordo.v1.FunctionInvocation.entry_point:type_name -> ordo.v1.FunctionInvocation.EntryPoint
+	2,  // 38: ordo.v1.FunctionInvocation.call_type:type_name -> ordo.v1.FunctionInvocation.CallType
+	20, // 39: ordo.v1.FunctionInvocation.calls:type_name -> ordo.v1.FunctionInvocation
+	21, // 40: ordo.v1.FunctionInvocation.events:type_name -> ordo.v1.OrderedEvent
+	22, // 41: ordo.v1.FunctionInvocation.messages:type_name -> ordo.v1.OrderedMessage
+	42, // 42: ordo.v1.FunctionInvocation.gas:type_name -> ordo.v1.Gas
+	44, // 43: ordo.v1.InitialReads.storage:type_name -> ordo.v1.ContractStorage
+	45, // 44: ordo.v1.CompileResponse.refusal:type_name -> ordo.v1.Refusal
+	38, // 45: ordo.v1.CompileResponse.class:type_name -> ordo.v1.Class
+	39, // 46: ordo.v1.BuildRequest.Open.context:type_name -> ordo.v1.BlockContext
+	40, // 47: ordo.v1.BuildRequest.Add.transactions:type_name -> ordo.v1.Transaction
+	38, // 48: ordo.v1.BuildRequest.Add.classes:type_name -> ordo.v1.Class
+	41, // 49: ordo.v1.BuildResponse.Results.results:type_name -> ordo.v1.TransactionResult
+	37, // 50: ordo.v1.BuildResponse.Results.delta:type_name -> ordo.v1.StateDiff
+	37, // 51: ordo.v1.BuildResponse.Closed.state_diff:type_name -> ordo.v1.StateDiff
+	42, // 52: ordo.v1.BuildResponse.Closed.gas_used:type_name -> ordo.v1.Gas
+	38, // 53: ordo.v1.BuildResponse.Closed.classes:type_name -> ordo.v1.Class
+	40, // 54: ordo.v1.ValidateRequest.Item.transaction:type_name -> ordo.v1.Transaction
+	38, // 55: ordo.v1.ValidateRequest.Item.class:type_name -> ordo.v1.Class
+	45, // 56: ordo.v1.ValidateResponse.Verdict.refusal:type_name -> ordo.v1.Refusal
+	3,  // 57: ordo.v1.Execution.Build:input_type -> ordo.v1.BuildRequest
+	5,  // 58: ordo.v1.Execution.Apply:input_type -> ordo.v1.ApplyRequest
+	7,  // 59: ordo.v1.Execution.Validate:input_type -> ordo.v1.ValidateRequest
+	10, // 60: ordo.v1.Execution.View:input_type -> ordo.v1.ViewRequest
+	24, // 61: ordo.v1.Execution.Compile:input_type -> ordo.v1.CompileRequest
+	4,  // 62: ordo.v1.Execution.Build:output_type -> ordo.v1.BuildResponse
+	6,  // 63: ordo.v1.Execution.Apply:output_type -> ordo.v1.ApplyResponse
+	8,  // 64: ordo.v1.Execution.Validate:output_type -> ordo.v1.ValidateResponse
+	13, // 65: ordo.v1.Execution.View:output_type -> ordo.v1.ViewResponse
+	25, // 66: ordo.v1.Execution.Compile:output_type -> ordo.v1.CompileResponse
+	62, // [62:67] is the sub-list for method output_type
+	57, // [57:62] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_ordo_v1_execution_proto_init() }

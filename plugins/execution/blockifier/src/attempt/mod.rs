@@ -28,14 +28,16 @@ use ordo_sdk::v1;
 use ordo_sdk::v1::transaction_result::Status;
 use starknet_api::core::{ClassHash, ContractAddress};
 use starknet_api::executable_transaction::AccountTransaction as Executable;
+use starknet_types_core::felt::Felt;
 
 use crate::classes;
 use crate::config::Executor;
 use crate::context::Block;
 use crate::diff;
 use crate::prefetch::Prefetch;
-use crate::refusal::Refused;
+use crate::refusal::{over_limit, Refused};
 use crate::results;
+use crate::run::{self, Limits};
 use crate::state::{Layers, Loaded, Overlay, Snapshot};
 use crate::stop::Stop;
 use crate::threads::caught;
@@ -49,6 +51,8 @@ use segment::{Polled, Segment};
 pub enum Broken {
     /// Storage could not be read: another attempt may do.
     Storage(String),
+    /// A transaction that cannot be left out needs more memory than this process has.
+    Memory(String),
     Internal(String),
 }
 
@@ -57,6 +61,11 @@ pub enum Broken {
 pub struct Mode {
     pub executor: Executor,
     pub concurrent_from: usize,
+    /// What each transaction may hold.
+    pub limits: Limits,
+    /// Whether a transaction over its limit is rejected. The block of another node, or one that is decided, holds what it holds:
+    /// there the attempt fails.
+    pub rejects: bool,
 }
 
 enum Slot {
@@ -102,6 +111,7 @@ pub struct Attempt {
 
 impl Attempt {
     pub fn open(snapshot: Snapshot, block: Block, mode: Mode, pool: Arc<Pool>) -> Result<Self, Broken> {
+        run::limit_block(mode.limits);
         let executor = new_executor(&snapshot, &block)?;
         Ok(Self {
             height: block.number(),
@@ -302,6 +312,15 @@ impl Attempt {
                 self.finish(result, Some(changes));
             }
             Err(error) => {
+                if let (TransactionExecutorError::TransactionExecutionError(error), false) = (&error, self.mode.rejects)
+                {
+                    if let Some(reason) = over_limit(error) {
+                        return Err(Broken::Memory(format!(
+                            "transaction {}: {reason}",
+                            Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
+                        )));
+                    }
+                }
                 let result = results::rejected(hash.clone(), &Refused::from(&error));
                 self.finish(result, None);
             }

@@ -13,6 +13,8 @@ use cairo_native::executor::AotContractExecutor;
 use sha2::{Digest, Sha256};
 use starknet_api::core::ClassHash;
 
+use super::runtime;
+
 /// Names in a class's folder. Cairo Native wants the second beside the first, with this ending.
 pub const CODE: &str = "class.so";
 const ENTRIES: &str = "class.json";
@@ -56,9 +58,11 @@ impl Cache {
             return Ok(None);
         }
         let loaded = check(&folder).and_then(|()| {
-            AotContractExecutor::from_path(folder.join(CODE))
+            let class = AotContractExecutor::from_path(folder.join(CODE))
                 .map_err(|error| error.to_string())?
-                .ok_or_else(|| "is locked".to_string())
+                .ok_or_else(|| "is locked".to_string())?;
+            runtime::guard(&class)?;
+            Ok(class)
         });
         match loaded {
             Ok(executor) => {

@@ -44,8 +44,19 @@ pub struct Settings {
     pub most: u64,
     /// Processor time for one class.
     pub seconds: Duration,
-    /// Compile before the first use instead of in the background.
-    pub wait: bool,
+    /// What a class that is loaded does while its machine code is made.
+    pub wait: Wait,
+}
+
+/// Whether loading a class waits for its machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The virtual machine runs it until then.
+    No,
+    /// For as long as a block may be silent; then as `No`.
+    Some,
+    /// Until it is there.
+    All,
 }
 
 /// Loaded classes by what runs them.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::sync::{mpsc, Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use blockifier::execution::contract_class::{CompiledClassV1, RunnableCompiledClass};
 use blockifier::execution::native::contract_class::NativeCompiledClassV1;
@@ -14,12 +14,17 @@ use ordo_sdk::{logging, v1};
 use starknet_api::core::ClassHash;
 
 use super::cache::Cache;
-use super::{make, runtime, shown, Counts, Settings, Slot};
+use super::{make, runtime, shown, Counts, Settings, Slot, Wait};
 use crate::child::{self, Limits};
+use crate::stop::Stop;
 use crate::threads::Threads;
 
 /// MLIR and LLVM want far more than the Sierra compiler.
 const MEMORY: u64 = 16 << 30;
+/// How long loads wait for machine code in [`WINDOW`], with [`Wait::Some`]. A block that is silent for 30 s is taken for stuck: what takes
+/// longer runs on the virtual machine until it is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(25);
 /// Classes that wait at a time, and failures that are remembered; a class that finds no place is asked for again when it
 /// is loaded the next time.
 const MOST: usize = 1024;
@@ -39,10 +44,15 @@ struct Inner {
 struct State {
     pending: HashMap<ClassHash, Vec<(CompiledClassV1, Slot)>>,
     failed: HashMap<ClassHash, String>,
+    /// Begin of the window, and how long loads have waited in it.
+    waited: Option<(Instant, Duration)>,
 }
 
 impl Queue {
     pub fn start(settings: Settings, counts: Arc<Counts>) -> Result<Self, String> {
+        if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
+            return Err("machine code looks at its stack on x86-64 Linux with glibc only".into());
+        }
         let cache = Cache::open(&settings.cache, settings.most)?;
         let threads = Threads::start("native", 1).map_err(|error| format!("thread: {error}"))?;
         Ok(Self(Arc::new(Inner { settings, cache, threads, counts, state: Mutex::default() })))
@@ -65,7 +75,7 @@ impl Queue {
             let full = state.pending.len() >= MOST;
             let waiting = state.pending.entry(hash).or_default();
             waiting.push((vm.clone(), slot.clone()));
-            if waiting.len() > 1 && !self.0.settings.wait {
+            if waiting.len() > 1 && self.0.settings.wait == Wait::No {
                 return;
             }
             if full {
@@ -80,8 +90,10 @@ impl Queue {
             inner.compile(hash, &definition);
             let _ = done.send(());
         });
-        if self.0.settings.wait {
-            let _ = ended.recv();
+        match self.0.settings.wait {
+            Wait::No => {}
+            Wait::Some => self.0.wait(&ended),
+            Wait::All => drop(ended.recv()),
         }
     }
 }
@@ -89,6 +101,25 @@ impl Queue {
 impl Inner {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a class, as long as the window allows.
+    fn wait(&self, ended: &mpsc::Receiver<()>) {
+        let begun = Instant::now();
+        let left = {
+            let mut state = self.state();
+            let (since, spent) = *state.waited.get_or_insert((begun, Duration::ZERO));
+            if begun.duration_since(since) > WINDOW {
+                state.waited = Some((begun, Duration::ZERO));
+                PATIENCE
+            } else {
+                PATIENCE.saturating_sub(spent)
+            }
+        };
+        let _ = ended.recv_timeout(left);
+        if let Some((_, spent)) = &mut self.state().waited {
+            *spent += begun.elapsed();
+        }
     }
 
     fn compile(&self, hash: ClassHash, definition: &Bytes) {
@@ -114,10 +145,10 @@ impl Inner {
     fn make(&self, hash: ClassHash, definition: &Bytes) -> Result<(), String> {
         let scratch = self.cache.scratch(hash).map_err(|error| format!("cache: {error}"))?;
         // Where nobody waits it steps back behind blocks.
-        let nice = if self.settings.wait { 0 } else { 10 };
+        let nice = if self.settings.wait == Wait::No { 10 } else { 0 };
         let limits = Limits { memory: MEMORY, cpu: self.settings.seconds, output: 0, nice };
         let folder = scratch.to_string_lossy();
-        let made = child::run(&self.settings.program, &[make::COMMAND, &folder], definition, limits)
+        let made = child::run(&self.settings.program, &[make::COMMAND, &folder], definition, limits, &Stop::default())
             .map_err(|fate| fate.to_string())
             .and_then(|_| self.cache.keep(hash, &scratch).map_err(|error| format!("cache: {error}")));
         if made.is_err() {

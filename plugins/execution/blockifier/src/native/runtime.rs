@@ -7,6 +7,18 @@ use cairo_native::executor::AotContractExecutor;
 use ordo_stark_curve::{shared, Point, Slot, State};
 
 use crate::arithmetic;
+use crate::run::stack;
+
+/// Connects what a class does when its stack is used up. A class that does not look at its stack ends the process by a deep
+/// recursion, so it is refused.
+pub fn guard(class: &AotContractExecutor) -> Result<(), String> {
+    let place = class.find_symbol_ptr(stack::SYMBOL).ok_or(
+        "its machine code does not look at the stack: cairo-native was built without mended/cairo-native.patch",
+    )?;
+    // SAFETY: the symbol is a global of the class, a pointer to a function that is called without arguments.
+    unsafe { place.cast::<*const ()>().write(stack::handler()) };
+    Ok(())
+}
 
 /// Puts our functions into a class that was just loaded.
 pub fn install(class: &AotContractExecutor) {

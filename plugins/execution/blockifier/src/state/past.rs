@@ -23,6 +23,57 @@ pub struct Overlay {
     pub classes: Arc<HashMap<ClassHash, Loaded>>,
 }
 
+impl StateReader for Overlay {
+    fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
+        match self.changes.find(|maps| maps.storage.get(&(address, key)).copied()) {
+            Some(value) => Ok(value),
+            None => self.under.get_storage_at(address, key),
+        }
+    }
+
+    fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
+        match self.changes.find(|maps| maps.nonces.get(&address).copied()) {
+            Some(nonce) => Ok(nonce),
+            None => self.under.get_nonce_at(address),
+        }
+    }
+
+    fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
+        match self.changes.find(|maps| maps.class_hashes.get(&address).copied()) {
+            Some(class) => Ok(class),
+            None => self.under.get_class_hash_at(address),
+        }
+    }
+
+    fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
+        match self.classes.get(&hash) {
+            Some(loaded) if self.changes.find(|maps| maps.declared_contracts.get(&hash).copied()) == Some(true) => {
+                Ok(loaded.runnable())
+            }
+            _ => self.under.get_compiled_class(hash),
+        }
+    }
+
+    fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
+        match self.changes.find(|maps| maps.compiled_class_hashes.get(&hash).copied()) {
+            Some(compiled) => Ok(compiled),
+            None => self.under.get_compiled_class_hash(hash),
+        }
+    }
+
+    fn get_compiled_class_hash_v2(
+        &self,
+        hash: ClassHash,
+        class: &RunnableCompiledClass,
+    ) -> StateResult<CompiledClassHash> {
+        let stored = self.get_compiled_class_hash(hash)?;
+        if stored != CompiledClassHash::default() {
+            return Ok(stored);
+        }
+        classes::blake_hash(class).ok_or(StateError::MissingCompiledClassHashV2(hash))
+    }
+}
+
 /// The state after a past block, read from storage's history. For one request: it caches without bound.
 pub struct Past {
     remote: Arc<Remote>,
@@ -98,10 +149,7 @@ impl StateReader for Source {
     fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
         match self {
             Self::Tip(tip) => tip.get_storage_at(address, key),
-            Self::Open(open) => match open.changes.find(|maps| maps.storage.get(&(address, key)).copied()) {
-                Some(value) => Ok(value),
-                None => open.under.get_storage_at(address, key),
-            },
+            Self::Open(open) => open.get_storage_at(address, key),
             Self::Past(past) => {
                 if let Some(value) = past.storage.borrow().get(&(address, key)) {
                     return Ok(*value);
@@ -116,10 +164,7 @@ impl StateReader for Source {
     fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
         match self {
             Self::Tip(tip) => tip.get_nonce_at(address),
-            Self::Open(open) => match open.changes.find(|maps| maps.nonces.get(&address).copied()) {
-                Some(nonce) => Ok(nonce),
-                None => open.under.get_nonce_at(address),
-            },
+            Self::Open(open) => open.get_nonce_at(address),
             Self::Past(past) => Ok(Nonce(past.read(Keys { nonces: vec![address], ..Keys::default() })?.nonces[0])),
         }
     }
@@ -127,10 +172,7 @@ impl StateReader for Source {
     fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
         match self {
             Self::Tip(tip) => tip.get_class_hash_at(address),
-            Self::Open(open) => match open.changes.find(|maps| maps.class_hashes.get(&address).copied()) {
-                Some(class) => Ok(class),
-                None => open.under.get_class_hash_at(address),
-            },
+            Self::Open(open) => open.get_class_hash_at(address),
             Self::Past(past) => {
                 let keys = Keys { class_hashes: vec![address], ..Keys::default() };
                 Ok(ClassHash(past.read(keys)?.class_hashes[0]))
@@ -141,12 +183,7 @@ impl StateReader for Source {
     fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
         match self {
             Self::Tip(tip) => tip.get_compiled_class(hash),
-            Self::Open(open) => match open.classes.get(&hash) {
-                Some(loaded) if open.changes.find(|maps| maps.declared_contracts.get(&hash).copied()) == Some(true) => {
-                    Ok(loaded.runnable())
-                }
-                _ => open.under.get_compiled_class(hash),
-            },
+            Self::Open(open) => open.get_compiled_class(hash),
             Self::Past(past) => match past.class(hash)? {
                 Some(loaded) => Ok(loaded.runnable()),
                 None => Err(StateError::UndeclaredClassHash(hash)),
@@ -157,10 +194,7 @@ impl StateReader for Source {
     fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
         match self {
             Self::Tip(tip) => tip.get_compiled_class_hash(hash),
-            Self::Open(open) => match open.changes.find(|maps| maps.compiled_class_hashes.get(&hash).copied()) {
-                Some(compiled) => Ok(compiled),
-                None => open.under.get_compiled_class_hash(hash),
-            },
+            Self::Open(open) => open.get_compiled_class_hash(hash),
             Self::Past(past) => {
                 let keys = Keys { compiled: vec![hash], ..Keys::default() };
                 Ok(CompiledClassHash(past.read(keys)?.compiled[0]))

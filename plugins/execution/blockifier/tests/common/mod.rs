@@ -11,6 +11,7 @@ use ordo_execution_blockifier::config::{Block as Limits, Executor};
 use ordo_execution_blockifier::context::{Block, Chain};
 use ordo_execution_blockifier::felts::{from_amount, wire, wire_list, wire_map};
 use ordo_execution_blockifier::native::Engine;
+use ordo_execution_blockifier::run;
 use ordo_execution_blockifier::state::{Limits as Cache, Loaded, Snapshot, Tip};
 use ordo_execution_blockifier::stream::{self, Ended};
 use ordo_execution_blockifier::transactions::{executable, ClassInfos, Flags};
@@ -144,42 +145,55 @@ impl World {
     }
 
     pub fn open(&self, number: u64, executor: Executor) -> Attempt {
+        self.open_within(run::Limits::NONE, true, number, executor)
+    }
+
+    fn open_within(&self, limits: run::Limits, rejects: bool, number: u64, executor: Executor) -> Attempt {
         let block = Block::new(&self.chain, &context(number), self.limits.bouncer()).unwrap();
-        let mode = Mode { executor, concurrent_from: 4 };
+        let mode = Mode { executor, concurrent_from: 4, limits, rejects };
         Attempt::open(self.snapshot(), block, mode, self.pool.clone()).unwrap()
     }
 
     /// Builds a block the way the service does, with `chunks`, and closes after `n` (None: after all).
     pub fn build(&self, executor: Executor, chunks: Vec<Add>, n: Option<u64>) -> Built {
         let number = self.tip.height().unwrap() + 1;
-        let attempt = self.open(number, executor);
-        let wanted: u64 = chunks.iter().map(|add| add.transactions.len() as u64).sum();
-        let (feed, mut steps) = mpsc::channel(16);
-        let (out, mut outward) = mpsc::channel(4);
-        let driver = std::thread::Builder::new()
-            .stack_size(64 << 20)
-            .spawn(move || stream::drive(attempt, &mut steps, &out, 128, |_| {}))
-            .unwrap();
-        let mut built = Built::default();
-        for chunk in chunks {
-            feed.blocking_send(Step::Add(chunk)).unwrap();
-        }
-        while (built.results.len() as u64) < wanted && built.full.is_none() {
-            match outward.blocking_recv() {
-                Some(Ok(response)) => built.take(response),
-                Some(Err(status)) => panic!("{status}"),
-                None => break,
-            }
-        }
-        let n = n.unwrap_or(built.results.len() as u64);
-        feed.blocking_send(Step::Close(Close { n })).unwrap();
-        match driver.join().unwrap() {
-            Ok(Ended::Closed(closed)) => built.closed = Some(closed),
-            Ok(Ended::Aborted) => panic!("aborted"),
-            Err(status) => built.failed = Some(status),
-        }
-        built
+        drive(self.open(number, executor), chunks, n)
     }
+
+    /// The same with limits of a transaction.
+    pub fn build_within(&self, limits: run::Limits, rejects: bool, executor: Executor, chunks: Vec<Add>) -> Built {
+        let number = self.tip.height().unwrap() + 1;
+        drive(self.open_within(limits, rejects, number, executor), chunks, None)
+    }
+}
+
+fn drive(attempt: Attempt, chunks: Vec<Add>, n: Option<u64>) -> Built {
+    let wanted: u64 = chunks.iter().map(|add| add.transactions.len() as u64).sum();
+    let (feed, mut steps) = mpsc::channel(16);
+    let (out, mut outward) = mpsc::channel(4);
+    let driver = std::thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(move || stream::drive(attempt, &mut steps, &out, 128, |_| {}))
+        .unwrap();
+    let mut built = Built::default();
+    for chunk in chunks {
+        feed.blocking_send(Step::Add(chunk)).unwrap();
+    }
+    while (built.results.len() as u64) < wanted && built.full.is_none() {
+        match outward.blocking_recv() {
+            Some(Ok(response)) => built.take(response),
+            Some(Err(status)) => panic!("{status}"),
+            None => break,
+        }
+    }
+    let n = n.unwrap_or(built.results.len() as u64);
+    let _ = feed.blocking_send(Step::Close(Close { n })); // one that has failed takes none
+    match driver.join().unwrap() {
+        Ok(Ended::Closed(closed)) => built.closed = Some(closed),
+        Ok(Ended::Aborted) => panic!("aborted"),
+        Err(status) => built.failed = Some(status),
+    }
+    built
 }
 
 #[derive(Default)]
