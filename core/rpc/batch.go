@@ -91,13 +91,10 @@ func (r *run) one(at int) {
 	if !r.batch {
 		id = bytes.Clone(id) // the rest of the body is not needed when the answer is there
 	}
-	held, silent := 0, q.silent()
-	result, failed := r.s.one(r.ctx, q)
+	silent := q.silent()
+	result, held, failed := r.weighed(q)
 	if failed == nil {
 		failed = r.settle(r.s.settling(), q)
-	}
-	if !silent && failed == nil {
-		result, held, failed = r.weigh(q, result)
 	}
 	if !r.batch {
 		*q = request{id: id}
@@ -114,44 +111,59 @@ func (r *run) one(at int) {
 		r.out.result(id, result, held)
 	}
 	r.size.Add(int64(r.out.total() - before))
-	r.out.share.Give(int64(r.took(held)))
+	r.out.share.Give(int64(held))
 }
 
 // total is the length of the answers so far.
 func (o *output) total() int { return o.sent + len(o.json.buf) }
 
-// took is the share of an answer that holds so much.
-func (r *run) took(held int) int {
-	if held <= small {
-		return 0
+// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is let go and made
+// again when there is room for it, so that what waits holds nothing. Few large answers are made at a time, until they have
+// their share.
+func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
+	m := r.s.methods[q.method]
+	for {
+		leave := func() {}
+		if m.large {
+			turn, err := r.s.makes.Enter(r.ctx)
+			if err != nil {
+				r.out.share.Give(int64(held))
+				return nil, 0, internal(err)
+			}
+			leave = turn
+		}
+		result, failed = r.s.one(r.ctx, q)
+		if failed != nil || held > 0 { // it may weigh otherwise by now, but hardly by much
+			leave()
+			if failed != nil {
+				r.out.share.Give(int64(held))
+				return nil, 0, failed
+			}
+			return result, held, nil
+		}
+		held = weight(result)
+		free := held <= small || q.silent() || !m.again // what sends or changes something has a small answer
+		room := free || r.out.share.Try(int64(held))
+		leave()
+		switch {
+		case free:
+			return result, 0, nil
+		case room:
+			return result, held, nil
+		}
+		result = nil
+		if err := r.out.share.Take(r.ctx, int64(held)); err != nil {
+			return nil, 0, internal(err)
+		}
 	}
-	return held
 }
 
-// weigh takes a share of the memory for answers. When there is none, the answer is let go and made again when there is room
-// for it, so that what waits holds nothing.
-func (r *run) weigh(q *request, result any) (any, int, *jrpc2.Error) {
-	held := weight(result)
-	if held <= small || r.out.share.Try(int64(held)) {
-		return result, held, nil
+// internal is clientError for an error that has one in any case.
+func internal(err error) *jrpc2.Error {
+	if e, ok := clientError(err); ok {
+		return e
 	}
-	if !r.s.methods[q.method].again {
-		return result, 0, nil
-	}
-	result = nil
-	if err := r.out.share.Take(r.ctx, int64(held)); err != nil {
-		e, ok := clientError(err)
-		if !ok {
-			e = jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
-		}
-		return nil, 0, e
-	}
-	result, failed := r.s.one(r.ctx, q)
-	if failed != nil {
-		r.out.share.Give(int64(held))
-		return nil, 0, failed
-	}
-	return result, held, nil // it may be another one by now, but hardly of another size
+	return jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
 }
 
 // begin writes what stands in front of an answer.

@@ -61,6 +61,7 @@ type Server struct {
 	helpers   *semaphore.Weighted // goroutines that work on batches
 	views     *gate.Gate
 	scans     *gate.Gate
+	makes     *gate.Gate // of answers that may be large, until they have their share of the memory
 	reads     *gate.Gate // of what may be large: a class, the body of a block
 	cutOff    sparse
 	storage   stage.Asker
@@ -72,7 +73,14 @@ type method struct {
 	params     []string
 	call       func(ctx context.Context, p *input.Object) (any, error)
 	again      bool // it changes nothing: its answer can be made again
+	large      bool // its answer may be large by nature: few are made at a time
 	restricted bool // to pages and names that Access allows
+}
+
+// largeAnswers are the methods that answer with a class, or with all of a block.
+var largeAnswers = []string{
+	"starknet_getClass", "starknet_getClassAt", "starknet_getCompiledCasm",
+	"starknet_getBlockWithTxHashes", "starknet_getBlockWithTxs", "starknet_getBlockWithReceipts", "starknet_getStateUpdate",
 }
 
 // largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
@@ -93,6 +101,7 @@ func New(o Options) *Server {
 		helpers:   semaphore.NewWeighted(helping),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
+		makes:     l.gate("large answers", l.Reads, l.Connections),
 		reads:     l.gate("reads of classes and blocks", l.Reads, l.Connections),
 		mint:      minter{turn: l.gate("mints", 1, l.Connections)},
 		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
@@ -103,7 +112,7 @@ func New(o Options) *Server {
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(), s.viewMethods(), s.traceMethods(),
 	} {
 		for name, m := range group {
-			m.again = true
+			m.again, m.large = true, slices.Contains(largeAnswers, name)
 			s.methods[name] = m
 		}
 	}
