@@ -5,6 +5,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 check_native
 
+# What the tests need of the set-up.
+export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
+ORDO_E2E_CAIRO="$(cairo_dir)"
+ORDO_E2E_JS="$(js_dir)"
+ORDO_E2E_PYTHON="$(python_dir)/bin/python"
+ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
+
 say "gofmt, go vet"
 unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
 [ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
@@ -25,11 +32,6 @@ say "cargo test"
 cargo test --release --locked --workspace "${cargo_options[@]}"
 
 say "end to end"
-export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
-ORDO_E2E_CAIRO="$(cairo_dir)"
-ORDO_E2E_JS="$(js_dir)"
-ORDO_E2E_PYTHON="$(python_dir)/bin/python"
-ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"
 
 say "every engine beside the others"

@@ -41,8 +41,9 @@ type Config struct {
 	PoolAccountMiB  int // of one account
 	PoolNonceGap    int
 
-	Limits    rpc.Limits // of all that clients ask for
-	Admission ingress.Limits
+	Limits         rpc.Limits // of all that clients ask for
+	TransactionMiB int        // that one transaction may hold in a block of this node's own
+	Admission      ingress.Limits
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string

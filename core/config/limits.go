@@ -63,6 +63,7 @@ func admissionLimits() []Option {
 		count("compiles", d.Compiles, "classes compiled at a time", func(c *Config) *int { return &c.Admission.Compiles }),
 		count("compiles_waiting", d.CompilesWaiting, "how many may wait to be compiled", func(c *Config) *int { return &c.Admission.CompilesWaiting }),
 		count("compiles_each", d.CompilesEach, "of those that wait, for one sender, or for the estimates from one address", func(c *Config) *int { return &c.Admission.CompilesEach }),
+		count("transaction_mib", 512, "MiB that the run of one transaction may hold in a block of this node's own", func(c *Config) *int { return &c.TransactionMiB }),
 		span("compile_timeout", d.Compile, "for one of them; keep it under twice supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Compile }),
 		count("validate_mib", d.ValidateMemory, "MiB that the validation of one transaction may hold", func(c *Config) *int { return &c.Admission.ValidateMemory }),
 		span("validate_timeout", d.Validate, "for a batch of transactions to be validated; keep it under supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Validate }),

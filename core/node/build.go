@@ -44,7 +44,11 @@ func (n *Node) open(c pipeline.Open) {
 		default:
 		}
 	}
-	b.steps.push(&ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: &ordov1.BuildRequest_Open{Attempt: c.Build, Context: c.Context, Validate: c.Validate}}})
+	open := &ordov1.BuildRequest_Open{Attempt: c.Build, Context: c.Context, Validate: c.Validate, Hidden: c.Hidden}
+	if !c.Validate {
+		open.MemoryMib = uint64(n.options.TransactionMiB)
+	}
+	b.steps.push(&ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: open}})
 	l.run(func() {
 		defer close(b.ended)
 		defer cancel()

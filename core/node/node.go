@@ -50,6 +50,7 @@ type Options struct {
 	Pool            pool.Options
 	Chunk, Window   int // of a build; see pipeline.Options
 	MaxCommits      int
+	TransactionMiB  int           // MiB that the run of one transaction may hold in a block of this node's own; 0: execution's own limit
 	ScoreTimeout    time.Duration // how long the ordering plugin may think about a batch; 500 ms
 
 	// Suspect is told of a stage that missed a deadline or broke off a stream: whoever restarts plugins decides. It must not

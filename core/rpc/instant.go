@@ -48,18 +48,20 @@ func (w *settling) wait(ctx context.Context, hash []byte) error {
 	if w.enough == chain.Unknown {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
+	begun := time.Now()
+	last := begun.Add(settleWait)
 	at := func(until time.Time, holds func(chain.Record) bool) (chain.Record, error) {
+		if until.After(last) {
+			until = last
+		}
 		limited, cancel := context.WithDeadline(ctx, until)
 		defer cancel()
 		return w.s.Chain.AwaitTransaction(limited, Key(hash), holds)
 	}
-	begun := time.Now()
 	r, err := at(w.until, func(r chain.Record) bool { return r.Stage >= chain.Candidate })
 	for err == nil && r.Stage < w.enough && r.Rejected == nil {
 		// The executor has it, but may give it back when the block is full.
-		r, err = at(begun.Add(settleWait), func(r chain.Record) bool {
+		r, err = at(last, func(r chain.Record) bool {
 			return r.Stage >= w.enough || r.Stage < chain.Candidate || r.Rejected != nil
 		})
 		if err == nil && r.Stage < chain.Candidate {

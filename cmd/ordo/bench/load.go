@@ -15,6 +15,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
+	"github.com/ordo-sequencer/ordo/core/config"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 )
 
@@ -171,7 +172,8 @@ func (o *loadOptions) onOwnNode(ctx context.Context, data string, work func(url 
 	}
 	node, err := startNode(ctx, data, o.profile, append([]string{
 		"--accounts", strconv.Itoa(min(o.Accounts, genesis.MaxAccounts)), "--account-class", class,
-		"--block-generation-on", strconv.Itoa(o.blockTime), "--initial-balance", "1" + strings.Repeat("0", 25),
+		// The answer is the promise, as it is of ordo run: a sender that waits for each run measures its own patience.
+		"--answer-when", config.AnswerAdmitted, "--block-generation-on", strconv.Itoa(o.blockTime), "--initial-balance", "1" + strings.Repeat("0", 25),
 	}, o.nodeArgs...)...)
 	if err != nil {
 		return err

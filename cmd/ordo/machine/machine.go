@@ -149,12 +149,13 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 		ConsensusConfig: plugin(ordov1.Stage_STAGE_CONSENSUS).Spec().Config,
 		Pool: pool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20,
 			AccountBytes: m.config.PoolAccountMiB << 20, MaxNonceGap: uint64(m.config.PoolNonceGap)},
-		Suspect:    m.sup.Suspect,
-		BuildStall: stall(m.config.Supervision.CallTimeout),
-		CallLimit:  stall(m.config.Supervision.CallTimeout),
-		RootStall:  4 * stall(m.config.Supervision.CallTimeout),
-		Recovery:   recovery,
-		Log:        m.log,
+		TransactionMiB: m.config.TransactionMiB,
+		Suspect:        m.sup.Suspect,
+		BuildStall:     stall(m.config.Supervision.CallTimeout),
+		CallLimit:      stall(m.config.Supervision.CallTimeout),
+		RootStall:      4 * stall(m.config.Supervision.CallTimeout),
+		Recovery:       recovery,
+		Log:            m.log,
 	}
 	if m.journal != nil { // a nil pointer in the interface would not be nil
 		options.Journal = m.journal

@@ -235,7 +235,7 @@ impl Running {
         let result = caught(|| {
             let attempt = self.open(&open, stop)?;
             // What a proposal of another node does is shown to no view: it is not verified yet.
-            let shown = |attempt: &Attempt| (!open.validate).then(|| attempt.overlay());
+            let shown = |attempt: &Attempt| (!open.hidden).then(|| attempt.overlay());
             self.set_overlay(turn, shown(&attempt));
             let opened = BuildResponse { step: Some(build_response::Step::Opened(build_response::Opened {})) };
             if out.blocking_send(Ok(opened)).is_err() {

@@ -7,6 +7,7 @@ use blockifier::blockifier::stateful_validator::StatefulValidator;
 use blockifier::bouncer::BouncerConfig;
 use blockifier::context::BlockContext;
 use blockifier::state::cached_state::CachedState;
+use blockifier::state::errors::StateError;
 use blockifier::state::state_api::StateReader;
 use blockifier::transaction::transaction_execution::Transaction;
 use ordo_sdk::v1;
@@ -162,6 +163,22 @@ fn check<S: StateReader + Clone>(
     StatefulValidator::create(CachedState::new(state.clone()), block.context.as_ref().clone())
         .perform_validations(account)
         .map_err(|error| Refused::from(&error))
+        .or_else(|refused| match refused.code {
+            // The one check behind all others, and the stand-in fails it.
+            Refusal::CompiledClassHashMismatch if kind == TransactionType::Declare && item.class.is_none() => {
+                check_undeclared(state, wire)
+            }
+            _ => Err(refused),
+        })
+}
+
+fn check_undeclared<S: StateReader>(state: &S, wire: &v1::Transaction) -> Result<(), Refused> {
+    let hash = felts::felt("class_hash", &wire.class_hash).map_err(|error| Refused::new(Refusal::Other, error))?;
+    match state.get_compiled_class(ClassHash(hash)) {
+        Err(StateError::UndeclaredClassHash(_)) => Ok(()),
+        Ok(_) => Err(Refused::new(Refusal::ClassAlreadyDeclared, format!("class {hash:#x} is declared already"))),
+        Err(error) => Err(Refused::new(Refusal::Other, error)),
+    }
 }
 
 fn check_nonce(kind: TransactionType, nonce: Nonce, account: Nonce) -> Result<(), Refused> {

@@ -1,7 +1,7 @@
 //! Who may run a view, and how many that nobody waits for may still be running.
 //!
-//! The virtual machine cannot be interrupted: a view that is out of time ends at its next read of the state, or at its gas
-//! limit. Until then it keeps its thread. As many of those are put up with as views may run; then new ones are refused.
+//! A view that is out of time ends at its next step, system call or allocation (`run`). Until then it keeps its thread. As many
+//! of those are put up with as views may run; then new ones wait a moment and are refused.
 
 use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use crate::threads::{Panicked, Threads};
 
 /// Views that wait, for each that may run.
 const WAITING: usize = 64;
+/// How long a view waits for those that were given up.
+const EASE: Duration = Duration::from_millis(500);
 
 pub struct Views {
     threads: Threads,
@@ -53,6 +55,18 @@ impl Views {
         usize::try_from(self.abandoned.load(Ordering::Acquire)).unwrap_or_default()
     }
 
+    /// How many of those there are; what was given up ends in a moment, which is waited for.
+    async fn without_abandoned(&self) -> usize {
+        let until = tokio::time::Instant::now() + EASE;
+        loop {
+            let abandoned = self.abandoned();
+            if abandoned < self.most_running || tokio::time::Instant::now() >= until {
+                return abandoned;
+            }
+            tokio::time::sleep(EASE / 100).await;
+        }
+    }
+
     /// Runs `task` within `limit`. Dropping the future is giving up, too; either way `stop` is asked.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -63,7 +77,7 @@ impl Views {
         let _entered = Entered::new(&self.entered, self.most_running * (WAITING + 1))?;
         let work = async {
             let _permit = self.running.acquire().await.map_err(|_| Unanswered::Late)?;
-            let abandoned = self.abandoned();
+            let abandoned = self.without_abandoned().await;
             if abandoned >= self.most_running {
                 return Err(Unanswered::Busy(format!(
                     "{abandoned} calls or simulations that were out of time still run, try again later"

@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::*;
@@ -43,6 +44,13 @@ fn native() -> Engine {
     let program = env!("CARGO_BIN_EXE_ordo-execution-blockifier").into();
     Engine::start(Settings { program, cache, most: 1 << 30, seconds: Duration::from_secs(600), wait: Wait::All })
         .unwrap()
+}
+
+/// Held by tests that build blocks: the limits of transactions belong to the process, as one block is open at a time.
+static BLOCKS: Mutex<()> = Mutex::new(());
+
+fn building() -> MutexGuard<'static, ()> {
+    BLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A world with the contract in it, after block 1.
@@ -108,6 +116,7 @@ fn every_depth_that_gas_allows_has_the_answer_of_the_virtual_machine() {
 #[test]
 fn a_block_holds_deep_transactions_alike() {
     let Some(class) = class() else { return };
+    let _building = building();
     let (vm, native) = (world(Engine::off(), &class), world(native(), &class));
     let mut list = Vec::new();
     for (index, (name, depth)) in
@@ -126,7 +135,10 @@ fn a_block_holds_deep_transactions_alike() {
     }
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let other = native.build(executor, chunks(&list, list.len()), None);
-        assert_eq!(other.results, one.results, "{executor:?}");
+        assert_eq!(other.results.len(), one.results.len());
+        for (index, (left, right)) in other.results.iter().zip(&one.results).enumerate() {
+            assert_eq!(left, right, "transaction {index}, {executor:?}");
+        }
         assert_eq!(other.closed.as_ref().unwrap().message, one.closed.as_ref().unwrap().message);
     }
 }
@@ -154,6 +166,7 @@ fn what_system_calls_copy_is_bounded_in_a_view() {
 #[test]
 fn a_transaction_of_an_own_block_is_rejected_over_its_memory_and_one_of_a_decided_block_fails_it() {
     let Some(class) = class() else { return };
+    let _building = building();
     for engine in [Engine::off(), native()] {
         let world = world(engine, &class);
         let mut sender = account(0);

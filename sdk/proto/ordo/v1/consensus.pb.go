@@ -486,7 +486,7 @@ type Proposal struct {
 	Context       *BlockContext          `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
 	Transactions  []*Transaction         `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
 	Classes       []*Class               `protobuf:"bytes,3,rep,name=classes,proto3" json:"classes,omitempty"`
-	N             uint64                 `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"` // how many of the transactions are in the block (rejected ones count)
+	N             uint64                 `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"` // how many of the transactions are in the block; one that is rejected makes the proposal invalid
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -1982,6 +1982,7 @@ type BuildRequest_Open struct {
 	// MiB that the run of one transaction may hold; 0: the plugin's own limit. One that needs more is rejected. A block that is
 	// decided already, or proposed by another node, comes without it.
 	MemoryMib     uint64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
+	Hidden        bool   `protobuf:"varint,5,opt,name=hidden,proto3" json:"hidden,omitempty"` // another node's proposal: views and validations MUST NOT be shown what it does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2042,6 +2043,13 @@ func (x *BuildRequest_Open) GetMemoryMib() uint64 {
 		return x.MemoryMib
 	}
 	return 0
+}
+
+func (x *BuildRequest_Open) GetHidden() bool {
+	if x != nil {
+		return x.Hidden
+	}
+	return false
 }
 
 type BuildRequest_Add struct {
@@ -2581,18 +2589,19 @@ var File_ordo_v1_execution_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\n" +
-	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\xfb\x03\n" +
+	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\x93\x04\n" +
 	"\fBuildRequest\x120\n" +
 	"\x04open\x18\x01 \x01(\v2\x1a.ordo.v1.BuildRequest.OpenH\x00R\x04open\x12-\n" +
 	"\x03add\x18\x02 \x01(\v2\x19.ordo.v1.BuildRequest.AddH\x00R\x03add\x123\n" +
 	"\x05close\x18\x03 \x01(\v2\x1b.ordo.v1.BuildRequest.CloseH\x00R\x05close\x123\n" +
-	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1a\x8c\x01\n" +
+	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1a\xa4\x01\n" +
 	"\x04Open\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12/\n" +
 	"\acontext\x18\x02 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x12\x1a\n" +
 	"\bvalidate\x18\x03 \x01(\bR\bvalidate\x12\x1d\n" +
 	"\n" +
-	"memory_mib\x18\x04 \x01(\x04R\tmemoryMib\x1ai\n" +
+	"memory_mib\x18\x04 \x01(\x04R\tmemoryMib\x12\x16\n" +
+	"\x06hidden\x18\x05 \x01(\bR\x06hidden\x1ai\n" +
 	"\x03Add\x128\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x14.ordo.v1.TransactionR\ftransactions\x12(\n" +
 	"\aclasses\x18\x02 \x03(\v2\x0e.ordo.v1.ClassR\aclasses\x1a\x15\n" +
