@@ -42,10 +42,10 @@ func call1(method, params string) string {
 func TestSlowReadersShareTheMemory(t *testing.T) {
 	w := newWorld(t)
 	method, params := largeClass(w, 2<<20)
-	s := limited(t, w, func(l *Limits) { l.Answers, l.Stall = 8<<20, 100*time.Millisecond })
+	s := limited(t, w, func(l *Limits) { l.Answers, l.Stall, l.Turn = 8<<20, 100*time.Millisecond, time.Minute })
 	address := serve(t, s)
 	batch := "[" + strings.Repeat(call1(method, params)+",", 109) + call1(method, params) + "]"
-	for range 30 {
+	for range 12 {
 		conn := dialTCP(t, address)
 		conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 		io.WriteString(conn, asRequest(batch))
