@@ -23,6 +23,9 @@ func servingLimits() []Option {
 		limit("bodies_mib", d.Bodies>>20, 1, 1<<20, "MiB of all request bodies over 64 KiB that are on their way in", func(c *Config, n int) { c.Limits.Bodies = n << 20 }, func(c *Config) int { return c.Limits.Bodies >> 20 }),
 		count("batch", d.Batch, "requests in one body", func(c *Config) *int { return &c.Limits.Batch }),
 		limit("answer_mib", d.Answer>>20, 1, 1<<12, "MiB of answers after which the rest of a batch is not run", func(c *Config, n int) { c.Limits.Answer = n << 20 }, func(c *Config) int { return c.Limits.Answer >> 20 }),
+		limit("answers_mib", d.Answers>>20, 1, 1<<16, "MiB that answers over 64 KiB hold until they are sent; who does not read is cut off for others", func(c *Config, n int) { c.Limits.Answers = n << 20 }, func(c *Config) int { return c.Limits.Answers >> 20 }),
+		limit("waiting_mib", d.Waiting>>20, 1, 1<<16, "MiB of the requests that wait for a turn, in each queue", func(c *Config, n int) { c.Limits.Waiting = n << 20 }, func(c *Config) int { return c.Limits.Waiting >> 20 }),
+		span("stall", d.Stall, "for the next 32 KiB of a body or an answer, when others wait for the memory that it holds", func(c *Config) *time.Duration { return &c.Limits.Stall }),
 		count("connections", d.Connections, "open connections; a newcomer takes the place of the one that is quiet for longest", func(c *Config) *int { return &c.Limits.Connections }),
 		count("connections_per_address", d.PerAddress, "of one IPv4 address or IPv6 /64", func(c *Config) *int { return &c.Limits.PerAddress }),
 		span("header_timeout", d.Header, "for the head of a request to arrive", func(c *Config) *time.Duration { return &c.Limits.Header }),
@@ -34,6 +37,8 @@ func servingLimits() []Option {
 		count("views", d.Views, "calls, estimates, simulations and traces at a time", func(c *Config) *int { return &c.Limits.Views }),
 		count("views_waiting", d.ViewsWaiting, "how many of them may wait for their turn", func(c *Config) *int { return &c.Limits.ViewsWaiting }),
 		span("view_timeout", d.View, "for one of them; keep it under supervision.call_timeout", func(c *Config) *time.Duration { return &c.Limits.View }),
+		count("view_mib", d.ViewMemory, "MiB that the run of one of them may hold, but for traces of what is in a block", func(c *Config) *int { return &c.Limits.ViewMemory }),
+		count("reads", d.Reads, "reads of a class or of the body of a block at a time", func(c *Config) *int { return &c.Limits.Reads }),
 		count("scans", d.Scans, "reads over many blocks at a time (getEvents, last update of a slot)", func(c *Config) *int { return &c.Limits.Scans }),
 		count("scans_waiting", d.ScansWaiting, "how many of them may wait for their turn", func(c *Config) *int { return &c.Limits.ScansWaiting }),
 		span("read_timeout", d.Read, "for a question to storage; keep it under supervision.call_timeout", func(c *Config) *time.Duration { return &c.Limits.Read }),
@@ -60,6 +65,7 @@ func admissionLimits() []Option {
 		count("compiles_each", d.CompilesEach, "of those that wait, for one sender, or for the estimates from one address", func(c *Config) *int { return &c.Admission.CompilesEach }),
 		count("transaction_mib", 512, "MiB that the run of one transaction may hold in a block of this node's own", func(c *Config) *int { return &c.TransactionMiB }),
 		span("compile_timeout", d.Compile, "for one of them; keep it under twice supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Compile }),
+		count("validate_mib", d.ValidateMemory, "MiB that the validation of one transaction may hold", func(c *Config) *int { return &c.Admission.ValidateMemory }),
 		span("validate_timeout", d.Validate, "for a batch of transactions to be validated; keep it under supervision.call_timeout", func(c *Config) *time.Duration { return &c.Admission.Validate }),
 	}
 }

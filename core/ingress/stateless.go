@@ -20,6 +20,7 @@ type Limits struct {
 	Compiles        int // classes compiled at a time
 	CompilesWaiting int
 	CompilesEach    int           // of those, for one sender, or for estimates from one address
+	ValidateMemory  int           // MiB that the validation of one transaction may hold
 	Compile         time.Duration // of one class
 	Validate        time.Duration // of a batch of transactions
 	Turn            time.Duration // how long a transaction waits for its turn
@@ -32,7 +33,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Calldata: 5000, Signature: 4000, ClassProgram: 81_920, ClassBytes: 4_089_446,
-		Compiles: 1, CompilesWaiting: 16, CompilesEach: 4, Compile: 50 * time.Second, Validate: 20 * time.Second, Turn: 10 * time.Second, Grace: 10 * time.Second,
+		Compiles: 1, CompilesWaiting: 16, CompilesEach: 4, ValidateMemory: 256, Compile: 50 * time.Second, Validate: 20 * time.Second, Turn: 10 * time.Second, Grace: 10 * time.Second,
 	}
 }
 
@@ -40,7 +41,7 @@ func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ field, otherwise *int }{
 		{&l.Calldata, &d.Calldata}, {&l.Signature, &d.Signature}, {&l.ClassProgram, &d.ClassProgram}, {&l.ClassBytes, &d.ClassBytes},
-		{&l.Compiles, &d.Compiles}, {&l.CompilesWaiting, &d.CompilesWaiting}, {&l.CompilesEach, &d.CompilesEach},
+		{&l.Compiles, &d.Compiles}, {&l.CompilesWaiting, &d.CompilesWaiting}, {&l.CompilesEach, &d.CompilesEach}, {&l.ValidateMemory, &d.ValidateMemory},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.otherwise

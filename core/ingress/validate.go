@@ -23,6 +23,7 @@ type validator struct {
 	most      int
 	asker     stage.Asker
 	turn      time.Duration
+	memory    uint64 // MiB that the run of one may hold
 	stop      chan struct{}
 	done      sync.WaitGroup
 }
@@ -40,7 +41,7 @@ type answer struct {
 
 func newValidator(execution ordov1.ExecutionClient, present Chain, hash *hasher, l Limits, workers, most int) *validator {
 	v := &validator{
-		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn,
+		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn, memory: uint64(l.ValidateMemory),
 		asker: stage.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace},
 	}
 	for range workers {
@@ -149,7 +150,7 @@ func (v *validator) call(batch []*waiting) {
 	}
 	// Clients see what has run in the open block, and build on it: the funds of a mint, an account that was deployed.
 	open := &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
-	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch))}
+	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory}
 	for i, w := range batch {
 		request.Items[i] = w.item
 	}

@@ -1,11 +1,9 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -21,53 +19,174 @@ const (
 	helping = 512
 )
 
+// small is what the answer to a request may hold, beside its text, without a share of Limits.Answers: so what most clients ask
+// for never waits for those who do not read.
+const small = 64 << 10
+
+// fewAnswers is how many answers fit into a piece, unless they are large.
+const fewAnswers = 32
+
 // run is the work on one body.
 type run struct {
-	s       *Server
-	ctx     context.Context
-	list    []request
-	answers [][]byte     // nil: none yet, or none at all for a notification
-	size    atomic.Int64 // of the answers
+	s     *Server
+	ctx   context.Context
+	list  []request
+	batch bool
+	out   *output
+	free  func()       // gives back what the request holds
+	any   bool         // something is answered
+	size  atomic.Int64 // of the answers
 }
 
 // answer runs a batch in order: a deployment may be followed by the first call of the account. Only invokes of different
-// senders that stand side by side run at the same time. What the answers hold is bounded: a request costs its sender nothing,
-// and a thousand large blocks the node gigabytes.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, list []request, batch bool) {
-	r := &run{s: s, ctx: ctx, list: list, answers: make([][]byte, len(list))}
+// senders that stand side by side run at the same time. Each answer is on its way before the next is made: a request costs its
+// sender nothing, and a thousand large blocks the node gigabytes.
+func (s *Server) answer(ctx context.Context, out *output, list []request, batch bool, free func()) {
+	r := &run{s: s, ctx: ctx, list: list, batch: batch, out: out, free: free}
+	defer out.share.Close()
+	if len(list) > fewAnswers {
+		if err := out.reserve(); err != nil {
+			if !r.left() {
+				out.abort(err)
+			}
+			return
+		}
+	}
 	for at := 0; at < len(list) && !r.left(); {
 		lanes, n := s.lanes(list[at:])
 		if n < 2 {
-			n = 1
 			r.one(at)
-		} else {
-			r.sideBySide(at, lanes)
+			at++
+			continue
 		}
-		r.settle(list[at:at+n], at)
+		r.sideBySide(at, lanes)
 		at += n
 	}
+	if r.any && batch {
+		out.json.raw([]byte{']'})
+	}
 	if !r.left() {
-		r.write(w, batch)
+		out.end()
+	} else if out.began {
+		out.abort(r.ctx.Err())
 	}
 }
 
-// left: the client is gone.
-func (r *run) left() bool { return errors.Is(r.ctx.Err(), context.Canceled) }
+// left: the client is gone, or does not read.
+func (r *run) left() bool {
+	return r.out.json.err != nil || errors.Is(r.ctx.Err(), context.Canceled)
+}
 
+// one answers the request at a place of the list.
 func (r *run) one(at int) {
-	request := &r.list[at]
-	var raw []byte
-	switch err, size := r.ctx.Err(), int(r.size.Load()); {
-	case err == nil && size < r.s.Limits.Answer:
-		raw = r.s.one(r.ctx, request)
-	case len(request.id) == 0 || errors.Is(err, context.Canceled):
-	case err == nil:
-		raw = written(failure(request.id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes: send smaller batches", r.s.Limits.Answer)))
-	default:
-		raw = written(failure(request.id, jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s: send smaller batches", r.s.Limits.Work)))
+	q := &r.list[at]
+	if why := r.notRun(); why != nil {
+		if !q.silent() && !errors.Is(r.ctx.Err(), context.Canceled) {
+			r.begin()
+			r.out.failure(q.id, why)
+		}
+		return
 	}
-	r.answers[at] = raw
-	r.size.Add(int64(len(raw)))
+	id := q.id
+	if !r.batch {
+		id = bytes.Clone(id) // the rest of the body is not needed when the answer is there
+	}
+	silent := q.silent()
+	result, held, failed := r.weighed(q)
+	if failed == nil {
+		failed = r.settle(r.s.settling(), q)
+	}
+	if !r.batch {
+		*q = request{id: id}
+		r.free()
+	}
+	if silent {
+		return
+	}
+	r.begin()
+	before := r.out.total()
+	if failed != nil {
+		r.out.failure(id, failed)
+	} else {
+		r.out.result(id, result, held)
+	}
+	r.size.Add(int64(r.out.total() - before))
+	r.out.share.Give(int64(held))
+}
+
+// total is the length of the answers so far.
+func (o *output) total() int { return o.sent + len(o.json.buf) }
+
+// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is let go and made
+// again when there is room for it, so that what waits holds nothing. Few large answers are made at a time, until they have
+// their share.
+func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
+	m := r.s.methods[q.method]
+	for {
+		leave := func() {}
+		if m.large {
+			turn, err := r.s.makes.Enter(r.ctx)
+			if err != nil {
+				r.out.share.Give(int64(held))
+				return nil, 0, internal(err)
+			}
+			leave = turn
+		}
+		result, failed = r.s.one(r.ctx, q)
+		if failed != nil || held > 0 { // it may weigh otherwise by now, but hardly by much
+			leave()
+			if failed != nil {
+				r.out.share.Give(int64(held))
+				return nil, 0, failed
+			}
+			return result, held, nil
+		}
+		held = weight(result)
+		free := held <= small || q.silent() || !m.again // what sends or changes something has a small answer
+		room := free || r.out.share.Try(int64(held))
+		leave()
+		switch {
+		case free:
+			return result, 0, nil
+		case room:
+			return result, held, nil
+		}
+		result = nil
+		if err := r.out.share.Take(r.ctx, int64(held)); err != nil {
+			return nil, 0, internal(err)
+		}
+	}
+}
+
+// internal is clientError for an error that has one in any case.
+func internal(err error) *jrpc2.Error {
+	if e, ok := clientError(err); ok {
+		return e
+	}
+	return jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
+}
+
+// begin writes what stands in front of an answer.
+func (r *run) begin() {
+	if r.batch {
+		separator := byte('[')
+		if r.any {
+			separator = ','
+		}
+		r.out.json.raw([]byte{separator})
+	}
+	r.any = true
+}
+
+// notRun is why a request is not run; nil when it is.
+func (r *run) notRun() *jrpc2.Error {
+	switch err := r.ctx.Err(); {
+	case err != nil:
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.work_timeout): send smaller batches", r.s.Limits.Work)
+	case int(r.size.Load()) >= r.s.Limits.Answer:
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.answer_mib): send smaller batches", r.s.Limits.Answer)
+	}
+	return nil
 }
 
 // lanes sorts the n invokes at the front of a list by sender; each sender's stay in order.
@@ -98,13 +217,19 @@ func (s *Server) lanes(list []request) (lanes [][]int, n int) {
 	return lanes, len(list)
 }
 
-// sideBySide runs the lanes of requests from first on. The goroutine of the body always works, so helpers may be few or none.
+// sideBySide runs the lanes of requests from first on, and then writes their answers in order: they are small. The goroutine of
+// the body always works, so helpers may be few or none.
 func (r *run) sideBySide(first int, lanes [][]int) {
+	count := 0
+	for _, lane := range lanes {
+		count += len(lane)
+	}
+	answers := make([][]byte, count)
 	var next atomic.Int64
 	work := func() {
 		for i := next.Add(1) - 1; i < int64(len(lanes)); i = next.Add(1) - 1 {
 			for _, at := range lanes[i] {
-				r.one(first + at)
+				answers[at] = r.apart(&r.list[first+at])
 			}
 		}
 	}
@@ -120,122 +245,68 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 	work()
 	helpers.Wait()
-}
-
-// joined is up to where answers are joined to be written at once.
-const joined = 1 << 20
-
-// settle waits for what requests have sent, so that what comes after them, and their client, can read what it did.
-func (r *run) settle(list []request, first int) {
 	waiting := r.s.settling()
-	if waiting.enough == chain.Unknown {
-		return
-	}
-	for i := range list {
-		request := &list[i]
-		if request.sent == nil {
-			continue
+	for at := range answers {
+		q := &r.list[first+at]
+		if failed := r.settle(waiting, q); failed != nil && answers[at] != nil {
+			answers[at] = written(failure(q.id, failed))
 		}
-		_, failed := r.s.guarded(r.ctx, request.method, func() (any, error) { return nil, waiting.wait(r.ctx, request.sent) })
-		if failed != nil && len(request.id) > 0 {
-			r.answers[first+i] = written(failure(request.id, failed))
+	}
+	for _, text := range answers {
+		if text != nil && !r.left() {
+			r.begin()
+			r.out.json.raw(text)
 		}
 	}
 }
 
-func (r *run) write(w http.ResponseWriter, batch bool) {
-	if !batch {
-		if r.answers[0] == nil {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		r.s.send(w, http.StatusOK, r.answers[0])
-		return
+// settle waits for what a request has sent, so that what comes after it, and its client, can read what it did.
+func (r *run) settle(waiting *settling, q *request) *jrpc2.Error {
+	if q.sent == nil || waiting.enough == chain.Unknown {
+		return nil
 	}
-	size, count := 0, 0
-	for _, a := range r.answers {
-		if a != nil {
-			size, count = size+len(a)+1, count+1
-		}
-	}
-	if count == 0 { // notifications only
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	size++ // n answers have n-1 commas and two brackets
-	r.s.head(w, size)
-	out := make([]byte, 0, min(size, joined))
-	separator := byte('[')
-	for _, a := range r.answers {
-		if a == nil {
-			continue
-		}
-		if out = append(out, separator); len(out)+len(a) >= joined {
-			w.Write(out)
-			w.Write(a)
-			out = out[:0]
-		} else {
-			out = append(out, a...)
-		}
-		separator = ','
-	}
-	w.Write(append(out, ']'))
+	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.sent) })
+	return failed
 }
 
-// one answers a request; nil for a notification.
-func (s *Server) one(ctx context.Context, r *request) []byte {
-	if r.failed != nil {
-		return written(failure(r.id, r.failed))
-	}
+// apart answers a request beside others: the text, nil when there is none.
+func (r *run) apart(q *request) []byte {
 	var result any
-	var failed *jrpc2.Error
+	failed := r.notRun()
+	if failed == nil {
+		result, failed = r.s.one(r.ctx, q)
+	}
+	if q.silent() || errors.Is(r.ctx.Err(), context.Canceled) {
+		return nil
+	}
+	j := jsonWriter{buf: make([]byte, 0, 160)}
+	o := output{json: j}
+	if failed != nil {
+		o.failure(q.id, failed)
+	} else {
+		o.result(q.id, result, 0)
+	}
+	r.size.Add(int64(len(o.json.buf)))
+	return o.json.buf
+}
+
+// one runs a request.
+func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2.Error) {
+	if r.failed != nil {
+		return nil, r.failed
+	}
 	if b := r.invoke; b != nil {
 		result, failed = s.guarded(ctx, r.method, func() (any, error) { return s.addInvoke(ctx, b) })
 		if failed == nil {
 			r.sent = b.Transaction.Hash
 		}
 		r.invoke = nil // the pool has it, or nobody
-	} else {
-		result, failed = s.Call(ctx, r.method, r.params)
+		return result, failed
 	}
-	switch {
-	case len(r.id) == 0:
-		return nil
-	case failed != nil:
-		return written(failure(r.id, failed))
-	}
-	return success(r.id, result)
+	return s.Call(ctx, r.method, r.params)
 }
 
 // appender writes itself; for answers that are given often.
 type appender interface{ appendJSON([]byte) []byte }
 
-// success writes an answer with a result.
-func success(id json.RawMessage, result any) []byte {
-	out := append(make([]byte, 0, 160), `{"jsonrpc":"2.0","id":`...)
-	out = append(append(out, id...), `,"result":`...)
-	if a, ok := result.(appender); ok {
-		return append(a.appendJSON(out), '}')
-	}
-	raw, err := encode(result)
-	if err != nil {
-		return written(failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
-	}
-	return append(append(out, raw...), '}')
-}
-
-// head begins an answer of so many bytes.
-func (s *Server) head(w http.ResponseWriter, size int) {
-	s.hasteTo(w, size)
-	h := w.Header()
-	h["Content-Type"] = contentJSON
-	h["Content-Length"] = []string{strconv.Itoa(size)}
-}
-
 var contentJSON = []string{"application/json"}
-
-func (s *Server) send(w http.ResponseWriter, status int, body []byte) {
-	s.head(w, len(body))
-	w.WriteHeader(status)
-	w.Write(body)
-}

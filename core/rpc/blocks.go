@@ -205,7 +205,7 @@ func (s *Server) stateUpdate(ctx context.Context, p *input.Object) (any, error) 
 	if ref.block != nil {
 		return preConfirmedUpdate(ref.view, only), nil
 	}
-	b, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, StateDiff: true})
+	b, err := s.storedBody(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, StateDiff: true})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -12,18 +14,19 @@ import (
 type bodies struct {
 	mu   sync.Mutex
 	kept []*body // used last comes last
-	txs  int
+	size int     // bytes of those that are read
 }
 
 type body struct {
 	number uint64
 	block  *ordov1.Block
 	err    error
+	size   int
 	done   chan struct{} // closed when block or err is set
 }
 
-// bodiesKept bounds the transactions in memory; one block is always kept.
-const bodiesKept = 8192
+// bodiesKept bounds the bytes in memory; one block is always kept.
+const bodiesKept = 32 << 20
 
 // whole returns a stored block with transactions and results, nil when there is none. It must not be changed.
 func (s *Server) whole(ctx context.Context, number uint64) (*ordov1.Block, error) {
@@ -32,7 +35,7 @@ func (s *Server) whole(ctx context.Context, number uint64) (*ordov1.Block, error
 		// It goes on when its client leaves: others may wait for the same block.
 		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Limits.Read+s.Limits.Grace)
 		defer cancel()
-		b.block, b.err = s.stored(reading, &ordov1.BlocksRequest{
+		b.block, b.err = s.storedBody(reading, &ordov1.BlocksRequest{
 			From: &ordov1.BlocksRequest_Number{Number: number}, Transactions: true, Results: true,
 		})
 		s.bodies.settle(b)
@@ -91,8 +94,9 @@ func (c *bodies) settle(b *body) {
 		}
 		return
 	}
-	c.txs += len(b.block.Transactions)
-	for i := 0; c.txs > bodiesKept && i < len(c.kept); {
+	b.size = proto.Size(b.block)
+	c.size += b.size
+	for i := 0; c.size > bodiesKept && i < len(c.kept); {
 		old := c.kept[i]
 		select {
 		case <-old.done:
@@ -100,7 +104,7 @@ func (c *bodies) settle(b *body) {
 			i++
 			continue
 		}
-		c.txs -= len(old.block.Transactions)
+		c.size -= old.size
 		c.kept = append(c.kept[:i:i], c.kept[i+1:]...)
 	}
 }

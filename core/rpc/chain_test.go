@@ -18,6 +18,7 @@ import (
 type world struct {
 	server    *Server
 	chain     *chain.Chain
+	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
 	ingress   *ingress.Ingress
@@ -138,7 +139,7 @@ func newWorld(t testing.TB) *world {
 	in := ingress.New(ingress.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
 	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Ingress: in})
-	return &world{server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
+	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
 }
 
 // Senders whose transactions are refused, each for its own reason.

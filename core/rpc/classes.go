@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -33,6 +32,11 @@ func (s *Server) classAtBlock(ctx context.Context, ref *blockRef, hash []byte) (
 }
 
 func (s *Server) storedClass(ctx context.Context, q *ordov1.ClassesRequest) (found *ordov1.Class, err error) {
+	leave, err := s.reads.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	err = s.storage.Ask(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -118,16 +122,23 @@ func casmAnswer(casm []byte) (any, error) {
 // that they are.
 func positive(hints []byte) []byte {
 	const sign = `"-0x`
-	for at := bytes.Index(hints, []byte(sign)); at >= 0; at = bytes.Index(hints, []byte(sign)) {
+	at := bytes.Index(hints, []byte(sign))
+	if at < 0 {
+		return hints
+	}
+	out := make([]byte, 0, len(hints)+len(hints)/8)
+	rest := hints
+	for ; at >= 0; at = bytes.Index(rest, []byte(sign)) {
 		end := at + len(sign)
-		for end < len(hints) && hints[end] != '"' {
+		for end < len(rest) && rest[end] != '"' {
 			end++
 		}
-		f, err := felt.ParseHex("0x" + string(hints[at+len(sign):end]))
-		if err != nil || end == len(hints) {
+		f, err := felt.ParseHex("0x" + string(rest[at+len(sign):min(end, at+len(sign)+2*felt.Size)]))
+		if err != nil || end == len(rest) || end-at-len(sign) > 2*felt.Size {
 			return hints // not what a compiler writes: left as it is
 		}
-		hints = slices.Concat(hints[:at+1], []byte(felt.Zero().Sub(f).Hex()), hints[end:])
+		out = append(append(out, rest[:at+1]...), felt.Zero().Sub(f).Hex()...)
+		rest = rest[end:]
 	}
-	return hints
+	return append(out, rest...)
 }

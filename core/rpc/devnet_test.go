@@ -115,11 +115,14 @@ func TestMintWaitsOnAnInstantNode(t *testing.T) {
 	var hash Key
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		w.server.mint.mu.Lock()
+		done, err := w.server.mint.turn.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		if w.server.mint.last != nil {
 			hash = Key(w.server.mint.last)
 		}
-		w.server.mint.mu.Unlock()
+		done()
 		if w.chain.Status(hash).Stage == chain.Received {
 			break
 		}

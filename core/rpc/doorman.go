@@ -9,97 +9,309 @@ import (
 	"time"
 )
 
-// doorman is a listener that keeps no more connections than the node can bear. When there is no room for a newcomer, the
-// connection that has been quiet for longest goes: an idle one, or one that still sends its request. One whose request is
-// being worked on never does; when all are such, the newcomer is told that the node is busy. So idle and slow clients, in
-// any number, keep nobody out.
+// calm is how long a connection is quiet before it has to make room for a newcomer: one that was opened, or answered, a moment
+// ago may have a request on its way.
+const calm = time.Second
+
+// doorman is a listener that keeps no more connections than the node can bear. A newcomer for whom there is no room waits for
+// a moment, until a connection ends or has been quiet for a while: an idle one, or one that still sends its request; the one
+// that is quiet for longest goes. One whose request is being worked on never does; when all are such, the newcomer is told that
+// the node is busy. So idle and slow clients, in any number, keep nobody out, and many clients at once are all answered.
 type doorman struct {
 	net.Listener
-	most, each int
+	room     room
+	patience time.Duration // of a newcomer
+	entered  chan *guest
+	failed   chan error
+	stop     chan struct{}
+	once     sync.Once
 
-	mu    sync.Mutex
-	open  int
-	quiet list.List // of *guest, the one that is quiet for longest first
-	homes map[netip.Prefix]*home
+	mu      sync.Mutex
+	open    int
+	quiet   list.List // of *guest, the one that is quiet for longest first
+	waiting list.List // of *newcomer, the first first
+	parting int       // connections that are being refused
+	homes   map[netip.Prefix]*home
 }
+
+// room is how many connections there may be.
+type room struct {
+	most, each int // open ones: of all, and of one address
+	waiting    int // newcomers that wait; of one address the part that each has of most
+	parting    int // connections that are being refused, and may read why
+}
+
+func (r room) waitingEach() int { return max(1, min(r.waiting, r.each/4)) }
 
 // home is where guests come from.
 type home struct {
-	open  int
-	quiet list.List
+	open, waiting int
+	quiet         list.List
+}
+
+// newcomer is a connection that waits for room.
+type newcomer struct {
+	conn  net.Conn
+	from  netip.Prefix
+	since time.Time
 }
 
 // guest is an open connection.
 type guest struct {
 	net.Conn
-	door *doorman
-	from netip.Prefix
-	gone bool
+	door  *doorman
+	from  netip.Prefix
+	heads heads
 
+	// The lock of the doorman is held for these.
+	gone       bool // it is out of the books
+	evicted    bool // it had to go for another
+	answered   bool
+	since      time.Time     // of being quiet
 	at, atHome *list.Element // nil while its request is worked on
 }
 
-func newDoorman(l net.Listener, most, each int) *doorman {
-	return &doorman{Listener: l, most: most, each: each, homes: map[netip.Prefix]*home{}}
+func newDoorman(l net.Listener, r room, patience time.Duration) *doorman {
+	d := &doorman{
+		Listener: l, room: r, patience: patience, homes: map[netip.Prefix]*home{},
+		entered: make(chan *guest), failed: make(chan error, 1), stop: make(chan struct{}),
+	}
+	go d.listen()
+	go d.watch()
+	return d
+}
+
+// listen takes the connections of the system.
+func (d *doorman) listen() {
+	pause := 5 * time.Millisecond
+	for {
+		conn, err := d.Listener.Accept()
+		if err == nil {
+			pause = 5 * time.Millisecond
+			d.arrive(conn)
+			continue
+		}
+		passing, ok := err.(net.Error)
+		if !ok || !passing.Timeout() && !temporary(err) {
+			d.failed <- err
+			return
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		case <-d.stop:
+			d.failed <- net.ErrClosed
+			return
+		}
+	}
+}
+
+// watch lets newcomers in when a connection has been quiet for long enough, and refuses those that waited in vain.
+func (d *doorman) watch() {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			d.mu.Lock()
+			in := d.admit(nil)
+			d.mu.Unlock()
+			d.enter(in)
+		case <-d.stop:
+			return
+		}
+	}
 }
 
 // Accept implements net.Listener.
 func (d *doorman) Accept() (net.Conn, error) {
-	for {
-		conn, err := d.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		g, out := d.enter(conn)
-		if out != nil {
-			out.Conn.Close() // its server goroutine sees that, and closes the guest
-		}
-		if g != nil {
-			return g, nil
-		}
-		turnAway(conn)
+	select {
+	case g := <-d.entered:
+		return g, nil
+	case err := <-d.failed:
+		d.failed <- err
+		return nil, err
 	}
 }
 
-const noRoom = `{"jsonrpc":"2.0","id":null,"error":{"code":-32005,"message":"busy: no connection is free: try again later"}}`
-
-// turnAway answers what fits any request, without reading it.
-func turnAway(conn net.Conn) {
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n\r\n" + noRoom))
-	_ = conn.Close()
-}
-
-// enter finds room for a connection; nil when there is none. Whoever had to leave for it comes back as out.
-func (d *doorman) enter(conn net.Conn) (g, out *guest) {
+// Close implements net.Listener.
+func (d *doorman) Close() error {
+	err := d.Listener.Close()
+	d.once.Do(func() { close(d.stop) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	from := homeOf(conn.RemoteAddr())
+	for e := d.waiting.Front(); e != nil; e = e.Next() {
+		e.Value.(*newcomer).conn.Close()
+	}
+	d.waiting.Init()
+	return err
+}
+
+func (d *doorman) enter(in []*guest) {
+	for _, g := range in {
+		select {
+		case d.entered <- g:
+		case <-d.stop:
+			g.Conn.Close()
+		}
+	}
+}
+
+// arrive is for a new connection: it enters, waits, or is refused.
+func (d *doorman) arrive(conn net.Conn) {
+	n := &newcomer{conn: conn, from: homeOf(conn.RemoteAddr()), since: time.Now()}
+	d.mu.Lock()
+	h := d.home(n.from)
+	h.waiting++
+	d.waiting.PushBack(n)
+	full := d.waiting.Len() > d.room.waiting || h.waiting > d.room.waitingEach()
+	var hurry *netip.Prefix
+	if full {
+		hurry = &n.from // too many wait: the one that is quiet for longest goes, however short that is
+	}
+	in := d.admit(hurry)
+	full = full && (d.waiting.Len() > d.room.waiting || h.waiting > d.room.waitingEach())
+	if full { // all are worked on, and as many wait as may
+		last := d.waiting.Back()
+		for last.Value.(*newcomer).from != n.from {
+			last = last.Prev()
+		}
+		d.refuse(last)
+	}
+	d.mu.Unlock()
+	d.enter(in)
+}
+
+func (d *doorman) home(from netip.Prefix) *home {
 	h := d.homes[from]
 	if h == nil {
 		h = &home{}
+		d.homes[from] = h
 	}
+	return h
+}
+
+// admit lets in who waits and finds room, the first first. The lock is held.
+func (d *doorman) admit(hurry *netip.Prefix) (in []*guest) {
+	if d.waiting.Len() == 0 {
+		return nil
+	}
+	now := time.Now()
+	none := map[netip.Prefix]bool{} // addresses that have no room, so that the others behind are not looked at
+	for e := d.waiting.Front(); e != nil; {
+		n, next := e.Value.(*newcomer), e.Next()
+		switch {
+		case now.Sub(n.since) >= d.patience:
+			d.refuse(e)
+		case none[n.from]:
+		case d.makeRoom(n.from, now, hurry != nil && *hurry == n.from):
+			in = append(in, d.book(n))
+			d.waiting.Remove(e)
+			hurry = nil // one goes for one
+		default:
+			none[n.from] = true
+		}
+		e = next
+	}
+	return in
+}
+
+// makeRoom finds room for one from this address, if need be by ending a connection. The lock is held.
+func (d *doorman) makeRoom(from netip.Prefix, now time.Time, hurry bool) bool {
+	h := d.homes[from]
 	var quiet *list.List
 	switch {
-	case h.open >= d.each:
+	case h.open >= d.room.each:
 		quiet = &h.quiet
-	case d.open >= d.most:
+	case d.open >= d.room.most:
 		quiet = &d.quiet
+	default:
+		return true
 	}
-	if quiet != nil {
-		first := quiet.Front()
-		if first == nil {
-			return nil, nil
+	for e := quiet.Front(); e != nil; e = e.Next() {
+		g := e.Value.(*guest)
+		if now.Sub(g.since) < calm && (!hurry || unread(g.Conn)) {
+			if hurry {
+				continue // its request is here and not looked at yet
+			}
+			return false // those behind it are quiet for less
 		}
-		out = first.Value.(*guest)
-		d.leave(out)
+		d.evict(g)
+		return true
 	}
-	d.homes[from] = h
-	g = &guest{Conn: conn, door: d, from: from}
+	return false
+}
+
+// book makes a newcomer a guest. The lock is held.
+func (d *doorman) book(n *newcomer) *guest {
+	h := d.homes[n.from]
+	h.waiting--
 	d.open++
 	h.open++
+	if tcp, ok := n.conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
+	g := &guest{Conn: n.conn, door: d, from: n.from}
 	d.rest(g)
-	return g, out
+	return g
+}
+
+// evict ends a connection for another: its server goroutine sees that, and closes it. The lock is held.
+func (d *doorman) evict(g *guest) {
+	d.leave(g)
+	g.evicted = true
+	_ = g.Conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// refuse tells a newcomer that the node is busy. The lock is held.
+func (d *doorman) refuse(e *list.Element) {
+	n := e.Value.(*newcomer)
+	d.waiting.Remove(e)
+	h := d.homes[n.from]
+	h.waiting--
+	d.forget(n.from, h)
+	d.part(n.conn)
+}
+
+const noRoom = "busy: no connection is free (limits.connections, limits.connections_per_address): try again later"
+
+const refused = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n\r\n" +
+	`{"jsonrpc":"2.0","id":null,"error":{"code":-32005,"message":"` + noRoom + `"}}`
+
+// part answers what fits any request, and reads for a moment what the client sends: were it left unread, the system would
+// reset the connection, and the client never see the answer. The lock is held.
+func (d *doorman) part(conn net.Conn) {
+	if d.parting >= d.room.parting {
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Millisecond))
+		_, _ = conn.Write([]byte(refused))
+		conn.Close()
+		return
+	}
+	d.parting++
+	go func() {
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		if _, err := conn.Write([]byte(refused)); err == nil {
+			linger(conn)
+		}
+		conn.Close()
+		d.mu.Lock()
+		d.parting--
+		d.mu.Unlock()
+	}()
+}
+
+// linger reads until the client has closed its side, up to what a request may be by a margin.
+func linger(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	rest := make([]byte, 4<<10)
+	for read := 0; read < 8<<20; {
+		n, err := conn.Read(rest)
+		if read += n; err != nil {
+			return
+		}
+	}
 }
 
 // homeOf: whoever has an IPv6 network has all its addresses.
@@ -119,6 +331,7 @@ func homeOf(a net.Addr) netip.Prefix {
 
 // rest: the guest is quiet from now on. The lock is held.
 func (d *doorman) rest(g *guest) {
+	g.since = time.Now()
 	g.at = d.quiet.PushBack(g)
 	g.atHome = d.homes[g.from].quiet.PushBack(g)
 }
@@ -141,17 +354,63 @@ func (d *doorman) leave(g *guest) {
 	g.gone = true
 	d.open--
 	h := d.homes[g.from]
-	if h.open--; h.open == 0 {
-		delete(d.homes, g.from)
+	h.open--
+	d.forget(g.from, h)
+}
+
+func (d *doorman) forget(from netip.Prefix, h *home) {
+	if h.open == 0 && h.waiting == 0 {
+		delete(d.homes, from)
 	}
 }
 
-// Close implements net.Conn.
-func (g *guest) Close() error {
+// Read implements net.Conn.
+func (g *guest) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	g.heads.feed(p[:n])
+	return n, err
+}
+
+// SetReadDeadline implements net.Conn: one that has to go stays so.
+func (g *guest) SetReadDeadline(t time.Time) error {
 	g.door.mu.Lock()
-	g.door.leave(g)
-	g.door.mu.Unlock()
-	return g.Conn.Close()
+	defer g.door.mu.Unlock()
+	if g.evicted {
+		return nil
+	}
+	return g.Conn.SetReadDeadline(t)
+}
+
+// Close implements net.Conn. One that had to go before it was answered is told why.
+func (g *guest) Close() error {
+	d := g.door
+	d.mu.Lock()
+	d.leave(g)
+	if g.evicted && !g.answered {
+		g.answered = true
+		d.part(g.Conn)
+		d.mu.Unlock()
+		return nil
+	}
+	in := d.admit(nil)
+	d.mu.Unlock()
+	err := g.Conn.Close()
+	d.enter(in)
+	return err
+}
+
+// left: it had to go for another.
+func (g *guest) left() bool {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	return g.evicted
+}
+
+// wasAnswered: when it has to go from now on, it needs not be told.
+func (g *guest) wasAnswered() {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	g.answered = true
 }
 
 // placeOf is the network that a request came from.
@@ -169,10 +428,16 @@ func remember(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, guestKey{}, conn)
 }
 
+// guestOf returns the connection of a request; nil when there is none, as in a test.
+func guestOf(ctx context.Context) *guest {
+	g, _ := ctx.Value(guestKey{}).(*guest)
+	return g
+}
+
 // atWork marks the connection of a request as worked on, until done is called.
 func atWork(ctx context.Context) (done func()) {
-	g, ok := ctx.Value(guestKey{}).(*guest)
-	if !ok {
+	g := guestOf(ctx)
+	if g == nil {
 		return func() {}
 	}
 	d := g.door
@@ -184,6 +449,7 @@ func atWork(ctx context.Context) (done func()) {
 	return func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		g.answered = true
 		if !g.gone && g.at == nil {
 			d.rest(g)
 		}

@@ -20,6 +20,9 @@ type request struct {
 	sent   []byte             // hash of what was sent with it, while its answer waits for that
 }
 
+// silent: it is a notification, and gets no answer.
+func (r *request) silent() bool { return len(r.id) == 0 && r.failed == nil }
+
 // requests takes a body apart.
 func requests(body []byte, most int) (list []request, batch bool, failed *jrpc2.Error) {
 	if list, batch := quickRequests(body, most); list != nil {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/creachadair/jrpc2"
@@ -117,6 +118,10 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &full) {
 		return specError(codeBusy, full.Error()), true
 	}
+	var spent *gate.Spent
+	if errors.As(err, &spent) {
+		return specError(codeBusy, spent.Error()), true
+	}
 	var away *stage.Away
 	if errors.As(err, &away) {
 		return specError(codeAway, away.Error()), true
@@ -173,8 +178,14 @@ func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
 	return withData(e, reason)
 }
 
-// viewError maps a failed call, estimate or simulation.
-func viewError(e *ordov1.ViewError) *jrpc2.Error {
+const tooLong = "it ran longer than this node allows for a view (limits.view_timeout)"
+
+func tooMuchMemory(mib int) string {
+	return fmt.Sprintf("it needs more memory than the %d MiB that this node gives to a view (limits.view_mib)", mib)
+}
+
+// viewError maps a failed call, estimate or simulation, which could have so many MiB.
+func viewError(e *ordov1.ViewError, memory int) *jrpc2.Error {
 	switch e.Code {
 	case ordov1.ViewError_CONTRACT_NOT_FOUND:
 		return errContractNotFound
@@ -187,7 +198,9 @@ func viewError(e *ordov1.ViewError) *jrpc2.Error {
 	case ordov1.ViewError_EXECUTION_ERROR:
 		return withData(errExecution, map[string]any{"transaction_index": e.Index, "execution_error": contractError(e.Error)})
 	case ordov1.ViewError_TIMEOUT:
-		return withData(errContract, map[string]any{"revert_error": "it ran longer than this node allows for a view"})
+		return withData(errContract, map[string]any{"revert_error": tooLong})
+	case ordov1.ViewError_MEMORY:
+		return withData(errContract, map[string]any{"revert_error": contractError(&ordov1.ContractError{Frames: e.Error.GetFrames(), Message: tooMuchMemory(memory)})})
 	}
 	return withData(errContract, map[string]any{"revert_error": contractError(e.Error)})
 }

@@ -44,6 +44,10 @@ type eventToken struct {
 func (t eventToken) String() string { return fmt.Sprintf("%x-%x", t.block, t.event) }
 
 func parseToken(text string) (t eventToken, err error) {
+	const longest = 16 + 1 + 16
+	if len(text) > longest {
+		return t, errBadToken
+	}
 	if _, err := fmt.Sscanf(text, "%x-%x", &t.block, &t.event); err != nil || t.String() != text {
 		return t, errBadToken
 	}
@@ -214,7 +218,11 @@ type eventPage struct {
 	query  *eventQuery
 	Events []emittedEvent `json:"events"`
 	Token  string         `json:"continuation_token,omitempty"`
+	felts  int            // bytes of keys and data
 }
+
+// pageFelts is how many bytes of keys and data end a page, which is so never larger than some 10 MiB of text.
+const pageFelts = 4 << 20
 
 // scan reads blocks from storage and then from the view, until the page is full.
 func (s *Server) scan(ctx context.Context, view *chain.View, page *eventPage, from, to uint64) error {
@@ -261,10 +269,11 @@ func (p *eventPage) add(number uint64, hash []byte, results []*ordov1.Transactio
 			if here.block == p.query.start.block && here.event < p.query.start.event || !p.query.matches(e) {
 				continue
 			}
-			if len(p.Events) == p.query.size {
+			if len(p.Events) == p.query.size || p.felts >= pageFelts {
 				p.Token = here.String()
 				return false
 			}
+			p.felts += len(e.Keys) + len(e.Data)
 			p.Events = append(p.Events, emittedEvent{
 				event: event{e.FromAddress, e.Keys, e.Data}, BlockHash: hash, BlockNumber: number,
 				Transaction: r.Hash, TxIndex: i, Index: j,

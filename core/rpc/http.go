@@ -1,23 +1,18 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
-	"math"
-	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creachadair/jrpc2"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 )
@@ -25,55 +20,17 @@ import (
 // smallBody is what any request may hold in memory, without a share of Limits.Bodies.
 const smallBody = 64 << 10
 
-// Serve answers HTTP on the listener until the context ends, then lets running requests finish for a moment.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	l := s.Limits
-	l.Connections = min(l.Connections, s.descriptors())
-	server := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: l.Header,
-		ReadTimeout:       l.Receive,
-		IdleTimeout:       l.Idle,
-		MaxHeaderBytes:    64 << 10,
-		ConnContext:       remember,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // what clients do wrong is no news
-	}
-	listener = newDoorman(listener, l.Connections, l.PerAddress)
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
-	select {
-	case err := <-stopped:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if server.Shutdown(grace) != nil {
-		server.Close()
-	}
-	if err := <-stopped; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// descriptors is how many connections the process can have open beside all else.
-func (s *Server) descriptors() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return math.MaxInt
-	}
-	room := int(min(limit.Cur/4*3, math.MaxInt32))
-	if room < s.Limits.Connections {
-		s.Log.Warn("rpc: fewer connections than configured: the system allows few open files, see ulimit -n", "connections", room, "configured", s.Limits.Connections)
-	}
-	return room
-}
-
 // ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
 		cors(w.Header(), r)
+	}
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close") // where the next request begins is not looked for, see heads
+		if why := framing(r); why != nil {
+			s.refuseBody(w, r, why)
+			return
+		}
 	}
 	switch path := r.URL.Path; {
 	case r.Method == http.MethodOptions:
@@ -159,31 +116,37 @@ func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
-	body, release, refused := s.receive(r)
+	c := s.client(w, r)
+	c.body = s.bodyBytes.Share(&c.holder)
+	defer c.body.Close()
+	body, refused := s.receive(r, c)
 	if refused != nil {
-		s.refuse(w, refused)
+		s.refuseBody(w, r, refused)
 		return
 	}
-	defer release()
 	defer atWork(r.Context())()
 	ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Work)
 	defer cancel()
+	c.caller = gate.Caller{From: c.holder.From, Bytes: len(body)}
+	ctx = gate.WithCaller(ctx, &c.caller)
 	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
-	share := func() {}
+	c.decoded = s.large.Share(&c.holder)
+	defer c.decoded.Close()
 	if size := int64(len(body)); size > smallBody {
-		if refused := s.wait(ctx, s.large, size, "too many large requests run"); refused != nil {
-			s.refuse(w, refused)
+		if err := c.decoded.Take(ctx, size); err != nil {
+			s.refuse(w, unavailable(err))
 			return
 		}
-		share = sync.OnceFunc(func() { s.large.Release(size) })
-		defer share()
 	}
 	list, batch, failed := requests(body, s.Limits.Batch)
-	switch {
-	case failed != nil:
+	if failed == nil && !utf8.Valid(body) { // an id goes back as it came
+		failed = jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid UTF-8")
+	}
+	if failed != nil {
 		s.reply(w, http.StatusOK, failure(nil, failed))
 		return
-	case s.restricted(list):
+	}
+	if s.restricted(list) {
 		refused := s.checkAccess(r)
 		narrow(w.Header(), r, refused != nil)
 		if refused != nil {
@@ -191,28 +154,51 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	switch {
-	case len(list) == 1:
-		s.answer(gate.Holding(ctx, share), w, list, batch)
-	default:
-		s.answer(ctx, w, list, batch)
+	free := func() {}
+	if !batch {
+		body = nil
+		free = func() { c.decoded.Close(); c.body.Close() }
+		ctx = gate.Holding(ctx, c.decoded.Close)
 	}
+	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
 }
 
-// wait takes a share of memory.
-func (s *Server) wait(ctx context.Context, of *semaphore.Weighted, size int64, what string) *refusal {
-	waiting, cancel := context.WithTimeout(ctx, s.Limits.Turn)
-	defer cancel()
-	if of.Acquire(waiting, size) != nil {
-		return &refusal{http.StatusServiceUnavailable, jrpc2.Errorf(codeBusy, "busy: %s: try again later", what)}
-	}
-	return nil
+// client is where a request comes from, and what it holds.
+type client struct {
+	holder        gate.Holder
+	caller        gate.Caller
+	body, decoded gate.Share
 }
+
+func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
+	c := &client{}
+	if g := guestOf(r.Context()); g != nil {
+		c.holder.From = g.from
+	}
+	c.holder.Cut = func(why string) {
+		s.cutOff.log(s.Log, "rpc: a client was cut off", "from", r.RemoteAddr, "why", why)
+		now, control := time.Now(), http.NewResponseController(w)
+		_, _ = control.SetReadDeadline(now), control.SetWriteDeadline(now)
+	}
+	return c
+}
+
+// errCutOff: the client did not take its answer while others waited for the memory.
+var errCutOff = errors.New("the client was cut off")
 
 // refusal is a body that is not looked at.
 type refusal struct {
 	status int
 	err    *jrpc2.Error
+}
+
+// unavailable: what is asked for has no room, or no time.
+func unavailable(err error) *refusal {
+	e, ok := clientError(err)
+	if !ok {
+		e = specError(codeBusy, "busy: "+err.Error())
+	}
+	return &refusal{http.StatusServiceUnavailable, e}
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
@@ -222,63 +208,110 @@ func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
 	s.reply(w, r.status, failure(nil, r.err))
 }
 
+// What a client may still send of a body that is refused: one that sends it all before it reads would find its connection
+// reset, and never learn why.
+const (
+	lingerBytes = 64 << 20
+	lingerTime  = 5 * time.Second
+)
+
+// refuseBody refuses a request whose body is not read to its end, and ends the connection.
+func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *refusal) {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // else the body is read before the answer is sent
+	w.Header().Set("Connection", "close")
+	s.refuse(w, why)
+	if g := guestOf(r.Context()); g != nil {
+		g.wasAnswered()
+	}
+	if control.Flush() != nil || r.Header.Get("Expect") != "" { // such a client waits for the answer itself
+		return
+	}
+	_ = control.SetReadDeadline(time.Now().Add(min(lingerTime, s.Limits.Receive)))
+	_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
+}
+
+// framing refuses what proxies and servers may read in two ways: where a body ends must never be a question.
+func framing(r *http.Request) *refusal {
+	if g := guestOf(r.Context()); g != nil && g.heads.ambiguous() {
+		return &refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
+	}
+	return nil
+}
+
+// coded refuses a body that is packed: nothing that a client packs is unpacked.
+func coded(h http.Header) *refusal {
+	for _, value := range h.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(value, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return &refusal{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+			}
+		}
+	}
+	return nil
+}
+
 // receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
-// it is announced: who announces much and sends nothing takes nothing away. release gives the share back.
-func (s *Server) receive(r *http.Request) (body []byte, release func(), refused *refusal) {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return nil, nil, &refusal{http.StatusUnsupportedMediaType,
-			jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+// it is announced: who announces much and sends nothing takes nothing away.
+func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *refusal) {
+	if refused := coded(r.Header); refused != nil {
+		return nil, refused
 	}
-	tooLarge := &refusal{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes", s.Limits.Body)}
+	tooLarge := &refusal{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
 	if r.ContentLength > int64(s.Limits.Body) {
-		return nil, nil, tooLarge
-	}
-	var held int64
-	release = func() { s.bodyBytes.Release(held) }
-	give := func(why *refusal) ([]byte, func(), *refusal) {
-		release()
-		return nil, nil, why
+		return nil, tooLarge
 	}
 	room := 4 << 10
 	if n := int(r.ContentLength); n >= 0 && n < room {
 		room = n + 1 // so that the end is seen without another array
 	}
 	body = make([]byte, 0, room)
-	for {
+	defer c.holder.Done()
+	for next := 0; ; {
 		if len(body) == cap(body) {
 			size := min(2*cap(body), s.Limits.Body+1)
-			if share := int64(size - cap(body)); size > smallBody {
+			if size > smallBody {
 				// The old array and the new one are there together for a moment; that is within the margin.
-				if refused := s.wait(r.Context(), s.bodyBytes, share, "too many large request bodies are on their way"); refused != nil {
-					return give(refused)
+				c.holder.Done()
+				if err := c.body.Take(r.Context(), int64(size-cap(body))); err != nil {
+					return nil, unavailable(err)
 				}
-				held += share
 			}
 			body = append(make([]byte, 0, size), body...)
+		}
+		if len(body) >= next { // the client has to make progress with every piece
+			c.holder.Begin()
+			next = len(body) + piece
 		}
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > s.Limits.Body:
-			return give(tooLarge)
+			return nil, tooLarge
 		case errors.Is(err, io.EOF):
-			return body, release, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return give(&refusal{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s", s.Limits.Receive)})
+			return body, nil
 		case err != nil:
-			return give(&refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)})
+			return nil, s.notReceived(r, c, err)
 		}
 	}
 }
 
-func encode(v any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
+func (s *Server) notReceived(r *http.Request, c *client, err error) *refusal {
+	switch g := guestOf(r.Context()); {
+	case c.holder.Gone():
+		return &refusal{http.StatusServiceUnavailable, specError(codeBusy, "busy: the request body came too slowly while others waited (limits.bodies_mib): try again later")}
+	case g != nil && g.left():
+		return &refusal{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &refusal{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
 	}
-	return bytes.TrimRight(buffer.Bytes(), "\n"), nil
+	return &refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)}
+}
+
+func encode(v any) ([]byte, error) {
+	var j jsonWriter
+	err := j.whole(v)
+	return j.buf, err
 }
 
 // written encodes an answer, or says that it cannot.
@@ -294,11 +327,13 @@ func written(v any) []byte {
 	return body
 }
 
+// reply sends a small answer.
 func (s *Server) reply(w http.ResponseWriter, status int, v any) {
-	s.send(w, status, written(v))
-}
-
-// hasteTo ends the connection of a client that does not read its answer.
-func (s *Server) hasteTo(w http.ResponseWriter, size int) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Limits.sendTime(size))) // no connection in a test: no deadline
+	body := written(v)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Limits.sendTime(len(body)))) // no connection in a test: no deadline
+	h := w.Header()
+	h["Content-Type"] = contentJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
 }

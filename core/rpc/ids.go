@@ -139,6 +139,16 @@ func preConfirmed(view *chain.View) *blockRef {
 	return &blockRef{number: next.Number, view: view, block: &chain.Block{Context: next}, tip: true}
 }
 
+// storedBody is stored for what may be large.
+func (s *Server) storedBody(ctx context.Context, request *ordov1.BlocksRequest) (*ordov1.Block, error) {
+	leave, err := s.reads.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return s.stored(ctx, request)
+}
+
 // stored reads one block from storage; nil when it is not there.
 func (s *Server) stored(ctx context.Context, request *ordov1.BlocksRequest) (*ordov1.Block, error) {
 	var found *ordov1.Block
@@ -190,7 +200,7 @@ func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordo
 	case results:
 		b, err = s.whole(ctx, ref.number)
 	default:
-		b, err = s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true})
+		b, err = s.storedBody(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: ref.number}, Transactions: true})
 	}
 	if err != nil {
 		return nil, nil, err

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
@@ -20,9 +21,9 @@ import (
 
 // minter keeps the faucet's transactions apart: each needs the nonce after the one before.
 type minter struct {
-	mu   sync.Mutex
-	next uint64 // nonce after the last one sent
-	last []byte // hash of the last one sent
+	turn *gate.Gate // of one
+	next uint64     // nonce after the last one sent
+	last []byte     // hash of the last one sent
 }
 
 const (
@@ -61,23 +62,59 @@ func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
 	}{total.String(), unit, hash}, nil
 }
 
-// decimal reads a whole JSON number of any size; clients in JavaScript write 1e+21.
+// decimal reads a whole JSON number below 2^256; clients in JavaScript write 1e+21. Its length and its exponent are bounded
+// before anything is calculated: 1e-1000000 is ten bytes, and a number with a million digits to multiply.
 func decimal(raw json.RawMessage) (*big.Int, error) {
-	text := string(raw)
-	if size, err := strconv.ParseFloat(text, 64); err != nil || size < 0 || size >= 1<<256 {
-		return nil, input.Errorf("want a whole number from 0 to 2^256-1")
+	wrong := input.Errorf("want a whole number from 0 to 2^256-1")
+	digits, ok := wholeDigits(string(raw))
+	if !ok {
+		return nil, wrong
 	}
-	n, ok := new(big.Rat).SetString(text)
-	if !ok || !n.IsInt() || n.Num().BitLen() > 256 {
-		return nil, input.Errorf("want a whole number from 0 to 2^256-1")
+	n, ok := new(big.Int).SetString(digits, 10)
+	if !ok || n.BitLen() > 256 {
+		return nil, wrong
 	}
-	return n.Num(), nil
+	return n, nil
+}
+
+// wholeDigits writes a JSON number without point and exponent; false when it is negative, not whole, or longer than 2^256.
+func wholeDigits(text string) (digits string, ok bool) {
+	const longest = 78 // digits of 2^256-1
+	mantissa, exponent, hasExponent := strings.Cut(strings.ToLower(text), "e")
+	if len(mantissa) > 4*longest || len(exponent) > 8 {
+		return "", false
+	}
+	shift := 0
+	if hasExponent {
+		n, err := strconv.Atoi(strings.TrimPrefix(exponent, "+"))
+		if err != nil || strings.HasPrefix(exponent, "+-") {
+			return "", false
+		}
+		shift = n
+	}
+	before, after, _ := strings.Cut(mantissa, ".")
+	digits, shift = before+after, shift-len(after)
+	if before == "" || strings.Trim(digits, "0123456789") != "" {
+		return "", false
+	}
+	if digits = strings.TrimLeft(digits, "0"); digits == "" {
+		return "0", true
+	}
+	significant := strings.TrimRight(digits, "0")
+	shift += len(digits) - len(significant)
+	if shift < 0 || len(significant)+shift > longest {
+		return "", false
+	}
+	return significant + strings.Repeat("0", shift), true
 }
 
 // sendMint sends the faucet's next transaction.
 func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount *big.Int) ([]byte, error) {
-	s.mint.mu.Lock()
-	defer s.mint.mu.Unlock()
+	leave, err := s.mint.turn.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	nonce, err := s.faucetNonce(ctx)
 	if err != nil {
 		return nil, err

@@ -55,11 +55,15 @@ type Server struct {
 	underway underway   // of a dev node
 	moving   sync.Mutex // held while block time is moved
 
-	bodyBytes *semaphore.Weighted // of request bodies over smallBody
-	large     *semaphore.Weighted // of those that are worked on
+	bodyBytes *gate.Budget        // of request bodies over smallBody
+	large     *gate.Budget        // of those that are worked on
+	answers   *gate.Budget        // of what waits to be sent
 	helpers   *semaphore.Weighted // goroutines that work on batches
 	views     *gate.Gate
 	scans     *gate.Gate
+	makes     *gate.Gate // of answers that may be large, until they have their share of the memory
+	reads     *gate.Gate // of what may be large: a class, the body of a block
+	cutOff    sparse
 	storage   stage.Asker
 	execution stage.Asker
 }
@@ -68,7 +72,15 @@ type Server struct {
 type method struct {
 	params     []string
 	call       func(ctx context.Context, p *input.Object) (any, error)
+	again      bool // it changes nothing: its answer can be made again
+	large      bool // its answer may be large by nature: few are made at a time
 	restricted bool // to pages and names that Access allows
+}
+
+// largeAnswers are the methods that answer with a class, or with all of a block.
+var largeAnswers = []string{
+	"starknet_getClass", "starknet_getClassAt", "starknet_getCompiledCasm",
+	"starknet_getBlockWithTxHashes", "starknet_getBlockWithTxs", "starknet_getBlockWithReceipts", "starknet_getStateUpdate",
 }
 
 // largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
@@ -83,17 +95,26 @@ func New(o Options) *Server {
 	l := o.Limits
 	s := &Server{
 		Options: o, methods: map[string]method{},
-		bodyBytes: semaphore.NewWeighted(int64(max(l.Bodies, l.Body+1))),
-		large:     semaphore.NewWeighted(int64(max(largeSum, l.Body))),
+		bodyBytes: gate.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
+		large:     gate.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
+		answers:   gate.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
 		helpers:   semaphore.NewWeighted(helping),
-		views:     gate.New("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting, l.Turn),
-		scans:     gate.New("reads over many blocks", l.Scans, l.ScansWaiting, l.Turn),
+		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
+		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
+		makes:     l.gate("large answers", l.Reads, l.Connections),
+		reads:     l.gate("reads of classes and blocks", l.Reads, l.Connections),
+		mint:      minter{turn: l.gate("mints", 1, l.Connections)},
 		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
 		execution: stage.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace},
 	}
-	groups := []map[string]method{
-		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(),
-		s.viewMethods(), s.traceMethods(), s.writeMethods(),
+	groups := []map[string]method{s.writeMethods()}
+	for _, group := range []map[string]method{
+		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(), s.viewMethods(), s.traceMethods(),
+	} {
+		for name, m := range group {
+			m.again, m.large = true, slices.Contains(largeAnswers, name)
+			s.methods[name] = m
+		}
 	}
 	if o.Devnet != nil && !o.Devnet.Hidden {
 		groups = append(groups, s.devnetMethods())

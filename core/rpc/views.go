@@ -39,6 +39,9 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 	}
 	defer leave()
 	q.TimeoutMs = uint32(s.Limits.View / time.Millisecond)
+	if !q.GetSimulate().GetReplay() { // what a chain holds can be traced, whatever it needed
+		q.MemoryMib = uint64(s.Limits.ViewMemory)
+	}
 	err = s.execution.Ask(ctx, func(ctx context.Context) (err error) {
 		r, err = s.Execution.View(ctx, q)
 		return err
@@ -47,19 +50,22 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 		return nil, fmt.Errorf("view: %w", err)
 	}
 	if e := r.GetError(); e != nil {
-		return nil, &failedView{e}
+		return nil, &failedView{e, s.Limits.ViewMemory}
 	}
 	return r, nil
 }
 
 // failedView carries the outcome until it is known which shape of error the method has.
-type failedView struct{ outcome *ordov1.ViewError }
+type failedView struct {
+	outcome *ordov1.ViewError
+	memory  int // MiB that it could have
+}
 
 func (f *failedView) Error() string {
 	return fmt.Sprintf("%s: %s", f.outcome.Code, f.outcome.Error.GetMessage())
 }
 
-func (f *failedView) Unwrap() error { return viewError(f.outcome) }
+func (f *failedView) Unwrap() error { return viewError(f.outcome, f.memory) }
 
 // ofTransaction: methods that run transactions have one error for all that happens inside of them.
 func (f *failedView) ofTransaction(missing bool) *failedView {
@@ -68,10 +74,15 @@ func (f *failedView) ofTransaction(missing bool) *failedView {
 		return f
 	}
 	message := e.Error
-	if message == nil {
+	switch {
+	case e.Code == ordov1.ViewError_MEMORY:
+		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooMuchMemory(f.memory)}
+	case e.Code == ordov1.ViewError_TIMEOUT && message == nil:
+		message = &ordov1.ContractError{Message: tooLong}
+	case message == nil:
 		message = &ordov1.ContractError{Message: e.Code.String()}
 	}
-	return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}}
+	return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}, f.memory}
 }
 
 func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {

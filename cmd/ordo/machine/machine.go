@@ -254,6 +254,10 @@ func (m *Machine) Wait(ctx context.Context) error {
 			return err
 		})
 	}
+	work.Go(func() error {
+		returnMemory(serving)
+		return nil
+	})
 	part("requests that are being answered", func() error { return m.server.Serve(serving, m.listener) })
 	if m.metrics != nil {
 		part("metrics", func() error { return m.metrics.serve(m) })

@@ -1,0 +1,132 @@
+package rpc
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/creachadair/jrpc2"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/gate"
+)
+
+// output sends what one body is answered with. An answer up to a piece is held and sent whole, with its length; a larger one
+// goes piece by piece, and while a piece is on its way nothing more is made.
+type output struct {
+	s      *Server
+	w      http.ResponseWriter
+	client *client
+	share  gate.Share // of the memory for answers
+	ctx    context.Context
+
+	json  jsonWriter
+	began bool          // the head is sent
+	piece bool          // the share has room for a piece
+	sent  int           // bytes
+	spent time.Duration // waiting for the client to take them
+}
+
+func (s *Server) output(ctx context.Context, w http.ResponseWriter, c *client) *output {
+	o := &output{s: s, w: w, client: c, ctx: ctx, share: s.answers.Share(&c.holder)}
+	o.json.buf, o.json.spill = make([]byte, 0, 256), o.spill
+	return o
+}
+
+// reserve takes the room for the pieces. Before the work, so that nothing is done whose answer has no room.
+func (o *output) reserve() error {
+	if o.piece {
+		return nil
+	}
+	if err := o.share.Take(o.ctx, piece); err != nil {
+		return err
+	}
+	o.piece = true
+	return nil
+}
+
+// spill sends a piece of a large answer.
+func (o *output) spill(text []byte) error {
+	if !o.began {
+		if err := o.reserve(); err != nil {
+			return err
+		}
+		o.w.Header()["Content-Type"] = contentJSON
+		o.began = true
+	}
+	return o.write(text)
+}
+
+// write waits until the client has taken the text, but not longer than its rate allows.
+func (o *output) write(text []byte) error {
+	allowed := o.s.Limits.sendTime(o.sent+len(text)) - o.spent
+	_ = http.NewResponseController(o.w).SetWriteDeadline(time.Now().Add(max(allowed, time.Millisecond))) // no connection in a test: no deadline
+	if o.client.holder.Gone() {
+		return errCutOff
+	}
+	began := time.Now()
+	o.client.holder.Begin()
+	_, err := o.w.Write(text)
+	o.client.holder.Done()
+	o.spent += time.Since(began)
+	o.sent += len(text)
+	return err
+}
+
+// end sends what is left; an answer that was not begun gets its length, and one without any text is an empty one.
+func (o *output) end() {
+	text := o.json.buf
+	switch {
+	case o.json.err != nil:
+		o.abort(o.json.err)
+	case o.began:
+		if o.write(text) != nil {
+			panic(http.ErrAbortHandler)
+		}
+	case len(text) == 0: // notifications only
+		o.w.WriteHeader(http.StatusNoContent)
+	default:
+		h := o.w.Header()
+		h["Content-Type"] = contentJSON
+		h["Content-Length"] = []string{strconv.Itoa(len(text))}
+		_ = o.write(text)
+	}
+}
+
+// abort ends an answer that cannot be sent to its end. When nothing is sent yet the client is told why; else the connection
+// ends, so that no client takes what it has for the whole.
+func (o *output) abort(why error) {
+	if busy, ok := clientError(why); ok && !o.began {
+		o.s.refuse(o.w, &refusal{http.StatusServiceUnavailable, busy})
+		return
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// result writes the answer to one request. What it holds beside the text is counted until it is written.
+func (o *output) result(id []byte, result any, held int) {
+	j := &o.json
+	at := len(j.buf)
+	j.raw([]byte(`{"jsonrpc":"2.0","id":`))
+	j.raw(id)
+	j.raw([]byte(`,"result":`))
+	begun := o.sent
+	var err error
+	if a, ok := result.(appender); ok {
+		j.buf = a.appendJSON(j.buf)
+	} else {
+		err = j.value(result, held > small)
+	}
+	switch {
+	case j.err != nil:
+	case err == nil:
+		j.raw([]byte{'}'})
+	case begun == o.sent && at <= len(j.buf): // nothing of it is sent
+		j.buf = j.buf[:at]
+		o.failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err))
+	default:
+		j.err = err
+	}
+}
+
+func (o *output) failure(id []byte, e *jrpc2.Error) { o.json.raw(written(failure(id, e))) }
