@@ -145,6 +145,18 @@ func (l *Ledger) Trial(q Question) (*Trial, error) {
 	return t, nil
 }
 
+// Clean: nothing is remembered, and no kind is paused, so that any question may be put.
+func (l *Ledger) Clean() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for kind := range l.kinds {
+		if !l.kinds[kind].paused.IsZero() {
+			return false
+		}
+	}
+	return l.marks.empty()
+}
+
 // Check tells whether a question may be put: the error is a Refused or a Paused.
 func (l *Ledger) Check(q Question) (Level, error) {
 	l.mu.Lock()
