@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,13 @@ type Deed struct {
 	After  int    // answers of the method that stay honest
 	Do     string // "hang", "die", "error", "garbage", "empty", "twice", "large", or the name of a lie
 	Once   string // a file: it is made when the deed is done, and where it is nothing is done any more
+
+	// Crash is bytes: a request of the method that has them ends the process, a moment after it came. It is all that is done then.
+	Crash []byte
 }
+
+// moment is how long a request that ends the process runs.
+const moment = 50 * time.Millisecond
 
 func main() {
 	self, err := os.Executable()
@@ -123,6 +130,10 @@ func (p *proxy) pass(to *grpc.ClientConn, in grpc.ServerStream) error {
 			if name == "Configure" {
 				m = p.configure(m)
 			}
+			if name == p.deed.Method && len(p.deed.Crash) > 0 && bytes.Contains(m, p.deed.Crash) {
+				time.Sleep(moment)
+				os.Exit(3)
+			}
 			if out.SendMsg(&m) != nil {
 				return
 			}
@@ -191,7 +202,7 @@ func (p *proxy) connectRead() error {
 
 // change does the deed to an answer, when it is its turn: how often to send it, or the error that takes its place.
 func (p *proxy) change(ctx context.Context, method string, m *frame) (times int, err error) {
-	if method != p.deed.Method {
+	if method != p.deed.Method || len(p.deed.Crash) > 0 {
 		return 1, nil
 	}
 	if p.done.Add(1) <= int64(p.deed.After) {
