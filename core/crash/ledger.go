@@ -74,6 +74,8 @@ const (
 	moment = 50 * time.Millisecond
 	// most times that a question may end the process in quarantine while something else ran beside it.
 	mostTrials = 2
+	// mostAbandoned questions are told apart of those that no caller waits for.
+	mostAbandoned = 4096
 )
 
 // Ledger knows the questions that one stage has in hand. Make one with New; safe for concurrent use.
@@ -84,7 +86,9 @@ type Ledger struct {
 	runs    map[*Run]struct{}
 	kinds   [kinds]tally
 	marks   marks
-	held    bool // until heldTo a block has the process for itself
+	left    int       // runs that are abandoned
+	untold  time.Time // until then the process may work on others of them
+	held    bool      // until heldTo a block has the process for itself
 	heldTo  time.Time
 	waiting int
 	change  chan struct{} // closed and replaced when one that waits may have its turn
@@ -150,7 +154,7 @@ func (l *Ledger) Clean() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for kind := range l.kinds {
-		if !l.kinds[kind].paused.IsZero() {
+		if time.Now().Before(l.kinds[kind].paused) {
 			return false
 		}
 	}
@@ -186,7 +190,10 @@ func (t *Trial) Close() {
 		l.wake()
 	}
 	if r := t.broken; r != nil {
-		r.abandoned = true
+		if _, there := l.runs[r]; there {
+			r.abandoned = true
+			l.left++
+		}
 		l.removeAfter(r, notice)
 	}
 }
@@ -337,7 +344,16 @@ func (r *Run) Abandoned(deadline time.Duration) {
 		l.remove(r)
 		return
 	}
+	if l.left == mostAbandoned {
+		l.remove(r)
+		l.untold = time.Now().Add(deadline)
+		return
+	}
+	// What it asked is let go, its names are enough.
+	names := r.trial.Names()
+	r.trial = &Trial{ledger: l, Question: Question{Kind: r.trial.Kind, Several: r.trial.Several, Names: func() []Name { return names }}}
 	r.abandoned = true
+	l.left++
 	l.removeAfter(r, deadline)
 }
 
@@ -387,6 +403,9 @@ func (r *Run) told() error {
 
 // remove ends a run. Under mu.
 func (l *Ledger) remove(r *Run) {
+	if _, there := l.runs[r]; there && r.abandoned {
+		l.left--
+	}
 	delete(l.runs, r)
 	l.uncount(r)
 }
@@ -426,7 +445,11 @@ func (l *Ledger) Ended(e End) (asked bool) {
 		}
 	}
 	if len(flight) == 0 {
-		return false
+		if !now.Before(l.untold) {
+			return false
+		}
+		l.count(View, crashed{now, e.Block})
+		return true
 	}
 	clean := len(flight) == 1 && !e.Block
 	hit := [kinds]bool{}
@@ -479,11 +502,12 @@ func (l *Ledger) count(kind Kind, c crashed) {
 	}
 }
 
-// Hold keeps questions away from the process while a block is built that may end it, so that it is known what did.
+// Hold keeps questions away from the process while a block is built that may end it, so that it is known what did. The time that
+// this may take begins anew with each call.
 func (l *Ledger) Hold(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if on && !l.held {
+	if on {
 		l.heldTo = time.Now().Add(holdLimit)
 	}
 	l.held = on

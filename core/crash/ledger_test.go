@@ -251,6 +251,32 @@ func TestLeft(t *testing.T) {
 	})
 }
 
+// TestManyLeft: callers that leave, in any number, are counted up to a bound, and then only that there were some.
+func TestManyLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		for range mostAbandoned + 100 {
+			a := ask(t, l, named("a"))
+			a.run.Abandoned(25 * time.Second)
+			a.trial.Close()
+		}
+		if len(l.runs) != mostAbandoned || l.left != mostAbandoned {
+			t.Errorf("%d runs, %d left", len(l.runs), l.left)
+		}
+		l.Ended(End{})
+		if len(l.runs) != 0 || l.left != 0 {
+			t.Errorf("%d runs, %d left", len(l.runs), l.left)
+		}
+		if !l.Ended(End{}) {
+			t.Error("those that were not counted are forgotten")
+		}
+		time.Sleep(26 * time.Second)
+		if l.Ended(End{}) {
+			t.Error("they run for ever")
+		}
+	})
+}
+
 // TestSeveral: a question that stands for several is put one by one; an account is refused with its transaction, its class when
 // two of its accounts were the cause.
 func TestSeveral(t *testing.T) {

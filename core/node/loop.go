@@ -40,7 +40,8 @@ func (n *Node) loop() {
 						n.logLeft(left.Dropped)
 					}
 				}
-				if s := n.machine.Searching(); s != n.searching && n.options.Questions != nil {
+				_, lost := l.input.(pipeline.Lost)
+				if s := n.machine.Searching(); n.options.Questions != nil && (s != n.searching || s && lost) {
 					n.searching = s
 					n.options.Questions.Hold(s)
 				}
