@@ -15,14 +15,23 @@ import (
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 
-// crashing is an address: what names it ends the execution process.
-var crashing = felt.FromUint64(0xdead_c0de_dead_c0de)
+// crashing is an address: what names it ends the execution process. deadly is another one.
+var crashing, deadly = felt.FromUint64(0xdead_c0de_dead_c0de), felt.FromUint64(0xbad_c0de_bad_c0de)
+
+func mark(f felt.Felt) []byte {
+	raw := f.Bytes()
+	return raw[24:]
+}
 
 // crasher starts a node whose execution ends over a request of a method that names crashing.
 func crasher(t *testing.T, method string, args ...string) *node {
 	t.Helper()
-	raw := crashing.Bytes()
-	n := begin(t, liar(t), "execution", deed{Method: method, Crash: raw[24:]}, false,
+	return crasherOver(t, map[string][]byte{method: mark(crashing)}, args...)
+}
+
+func crasherOver(t *testing.T, marks map[string][]byte, args ...string) *node {
+	t.Helper()
+	n := begin(t, liar(t), "execution", deed{Crash: marks}, false,
 		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error"}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -275,5 +284,88 @@ func TestTransactionsThatCrashInBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(hash, "ACCEPTED_ON_L2")
+	n.alive(t)
+}
+
+// TestAllThatCrash: calls, validations and transactions of blocks that end execution, at the same time. No honest transaction is
+// rejected, no honest call is refused, each of the others is named, and the restart that is allowed is not spent.
+func TestAllThatCrash(t *testing.T) {
+	t.Parallel()
+	third := felt.FromUint64(0xcafe_babe_cafe_babe)
+	n := crasherOver(t, map[string][]byte{"View": mark(crashing), "Build": mark(deadly), "Validate": mark(third)},
+		"--plugin-restarts", "4", "--question-crashes", "1000")
+	accounts := genesis.Accounts(0, 16)
+	strk := genesis.STRKAddress()
+	stops := []func() int{n.transfers(t, 0), n.transfers(t, 1)}
+	var all sync.WaitGroup
+	for i := range 4 { // honest calls
+		all.Go(func() {
+			for range 10 {
+				if err := insist(t.Context(), func() error {
+					_, err := n.Balance(t.Context(), "latest", strk, felt.FromUint64(uint64(i)))
+					if c, text := code(err); c == -32008 {
+						t.Errorf("an honest call is refused: %s", text)
+						return nil
+					}
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 4 {
+		all.Go(func() {
+			if err := insist(t.Context(), func() error {
+				_, err := n.View(t.Context(), "latest", strk, "balanceOf", crashing, felt.FromUint64(uint64(i)))
+				if c, _ := code(err); c == -32008 {
+					return nil
+				}
+				return fmt.Errorf("told %v", err)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := 4; i < 8; i++ {
+		all.Go(func() {
+			a := client.NewAccount(accounts[i], "SN_SEPOLIA")
+			if err := insist(t.Context(), func() error {
+				_, err := n.Submit(t.Context(), a.Invoke(0, client.Transfer(strk, third, 1)))
+				if _, text := code(err); strings.Contains(text, "ended the execution plugin: refused until") {
+					return nil
+				}
+				return fmt.Errorf("told %v", err)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := 8; i < 12; i++ {
+		all.Go(func() {
+			a := client.NewAccount(accounts[i], "SN_SEPOLIA")
+			var hash string
+			if err := insist(t.Context(), func() (err error) {
+				hash, err = n.Submit(t.Context(), a.Invoke(0, client.Transfer(strk, deadly, 1)))
+				return err
+			}); err != nil {
+				t.Error(err)
+				return
+			}
+			if err := insist(t.Context(), func() error {
+				s, err := n.Status(t.Context(), hash)
+				if _, text := code(err); strings.Contains(text, "while running this transaction") {
+					return nil
+				}
+				return fmt.Errorf("is %+v, %v", s, err)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, stop := range stops {
+		t.Logf("%d honest transfers beside %d ends of execution", stop(), strings.Count(n.out.String(), "started again"))
+	}
 	n.alive(t)
 }

@@ -55,7 +55,7 @@ type deed struct {
 	Real, Method string
 	After        int
 	Do, Once     string
-	Crash        []byte
+	Crash        map[string][]byte
 }
 
 // node is a running `ordo dev` with one misbehaving plugin.

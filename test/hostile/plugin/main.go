@@ -39,8 +39,8 @@ type Deed struct {
 	Do     string // "hang", "die", "error", "garbage", "empty", "twice", "large", or the name of a lie
 	Once   string // a file: it is made when the deed is done, and where it is nothing is done any more
 
-	// Crash is bytes: a request of the method that has them ends the process, a moment after it came. It is all that is done then.
-	Crash []byte
+	// Crash has bytes for methods: a request of the method with them ends the process, a moment after it came.
+	Crash map[string][]byte
 }
 
 // moment is how long a request that ends the process runs.
@@ -130,7 +130,7 @@ func (p *proxy) pass(to *grpc.ClientConn, in grpc.ServerStream) error {
 			if name == "Configure" {
 				m = p.configure(m)
 			}
-			if name == p.deed.Method && len(p.deed.Crash) > 0 && bytes.Contains(m, p.deed.Crash) {
+			if mark := p.deed.Crash[name]; len(mark) > 0 && bytes.Contains(m, mark) {
 				time.Sleep(moment)
 				os.Exit(3)
 			}
@@ -202,7 +202,7 @@ func (p *proxy) connectRead() error {
 
 // change does the deed to an answer, when it is its turn: how often to send it, or the error that takes its place.
 func (p *proxy) change(ctx context.Context, method string, m *frame) (times int, err error) {
-	if method != p.deed.Method || len(p.deed.Crash) > 0 {
+	if method != p.deed.Method {
 		return 1, nil
 	}
 	if p.done.Add(1) <= int64(p.deed.After) {
