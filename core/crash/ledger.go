@@ -86,9 +86,10 @@ type Ledger struct {
 	runs    map[*Run]struct{}
 	kinds   [kinds]tally
 	marks   marks
-	left    int       // runs that are abandoned
-	untold  time.Time // until then the process may work on others of them
-	held    bool      // until heldTo a block has the process for itself
+	trials  map[*Trial]struct{} // in quarantine
+	left    int                 // runs that are abandoned
+	untold  time.Time           // until then the process may work on others of them
+	held    bool                // until heldTo a block has the process for itself
 	heldTo  time.Time
 	waiting int
 	change  chan struct{} // closed and replaced when one that waits may have its turn
@@ -111,7 +112,7 @@ type crashed struct {
 // New makes a ledger.
 func New(o Options) *Ledger {
 	o = o.withDefaults()
-	return &Ledger{options: o, runs: map[*Run]struct{}{}, marks: newMarks(o.Keep), change: make(chan struct{})}
+	return &Ledger{options: o, runs: map[*Run]struct{}{}, trials: map[*Trial]struct{}{}, marks: newMarks(o.Keep), change: make(chan struct{})}
 }
 
 // Question is what is put to the stage.
@@ -130,7 +131,8 @@ type Trial struct {
 	ledger *Ledger
 	Question
 	pending bool // counted in quarantine
-	crashes int  // in quarantine
+	crashes int  // in quarantine, beside something else
+	blocks  int  // of those, beside a block: they count when the block was looked at and nothing found
 	broken  *Run // whose connection ended, and not known yet whether its process did
 }
 
@@ -184,11 +186,7 @@ func (t *Trial) Close() {
 	l := t.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t.pending {
-		t.pending = false
-		l.kinds[t.Kind].pending--
-		l.wake()
-	}
+	t.release()
 	if r := t.broken; r != nil {
 		if _, there := l.runs[r]; there {
 			r.abandoned = true
@@ -202,7 +200,18 @@ func (t *Trial) Close() {
 func (t *Trial) quarantine() {
 	if !t.pending {
 		t.pending = true
+		t.ledger.trials[t] = struct{}{}
 		t.ledger.kinds[t.Kind].pending++
+	}
+}
+
+// release takes it from there. Under mu.
+func (t *Trial) release() {
+	if t.pending {
+		t.pending = false
+		delete(t.ledger.trials, t)
+		t.ledger.kinds[t.Kind].pending--
+		t.ledger.wake()
 	}
 }
 
@@ -244,6 +253,9 @@ func (t *Trial) Enter(ctx context.Context, end time.Time) (*Run, error) {
 		if err := r.told(); err != nil {
 			return nil, err
 		}
+	}
+	if t.crashes >= mostTrials {
+		return nil, l.blame(t, "it ended again beside a block in which nothing was found")
 	}
 	if k := &l.kinds[t.Kind]; time.Now().Before(k.paused) {
 		return nil, &Paused{Kind: t.Kind, Crashes: l.options.Crashes + 1, Window: l.options.Window, Until: k.paused}
@@ -319,8 +331,7 @@ func (r *Run) Answered() {
 	t.whole()
 	if t.pending {
 		l.marks.forget(t.Names())
-		t.pending = false
-		l.kinds[t.Kind].pending--
+		t.release()
 	}
 	l.wake()
 }
@@ -456,30 +467,33 @@ func (l *Ledger) Ended(e End) (asked bool) {
 	for _, r := range flight {
 		t := r.trial
 		hit[t.Kind] = true
-		if r.tried {
+		if r.tried && !clean {
 			t.crashes++
+			if e.Block {
+				t.blocks++
+			}
 		}
 		switch {
 		case t.Several, r.abandoned && !r.tried:
 			r.verdict = again
-		case clean && (r.tried || !e.Forced), t.crashes >= mostTrials:
+		case clean && (r.tried || !e.Forced), !e.Block && t.crashes >= mostTrials:
 			r.verdict = guilty
 		default:
 			r.verdict = again
 		}
-		names := t.Names()
 		if r.verdict == guilty {
-			l.marks.refuse(now.Add(l.options.Memory), names)
-			l.options.Log.Error("a question ended the plugin and is refused from now on", "kind", t.Kind.String(), "why", e.Why,
-				"name", fmt.Sprintf("%x", names[0].Key[:8]), "for", l.options.Memory)
+			_ = l.blame(t, e.Why)
 		} else if !t.Several {
-			l.marks.suspect(now.Add(l.options.Memory), names)
+			l.marks.suspect(now.Add(l.options.Memory), t.Names())
 			if !r.abandoned {
 				t.quarantine()
 			}
 		}
 		l.remove(r)
 		close(r.ended)
+	}
+	if e.Block {
+		l.held, l.heldTo = true, now.Add(holdLimit) // until it is known whether the block is looked at
 	}
 	for kind, was := range hit {
 		if was {
@@ -488,6 +502,15 @@ func (l *Ledger) Ended(e End) (asked bool) {
 	}
 	l.wake()
 	return true
+}
+
+// blame refuses a question from now on. Under mu.
+func (l *Ledger) blame(t *Trial, why string) *Refused {
+	names, until := t.Names(), time.Now().Add(l.options.Memory)
+	l.marks.refuse(until, names)
+	l.options.Log.Error("a question ended the plugin and is refused from now on", "kind", t.Kind.String(), "why", why,
+		"name", fmt.Sprintf("%x", names[0].Key[:8]), "for", l.options.Memory)
+	return &Refused{What: names[0].What, Until: until}
 }
 
 // count notes a crash of a kind, and pauses the kind when there are too many. Under mu.
@@ -503,7 +526,7 @@ func (l *Ledger) count(kind Kind, c crashed) {
 }
 
 // Hold keeps questions away from the process while a block is built that may end it, so that it is known what did. The time that
-// this may take begins anew with each call.
+// this may take begins anew with each call. An end beside a block holds them until Hold says otherwise.
 func (l *Ledger) Hold(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -527,5 +550,8 @@ func (l *Ledger) Found() {
 			}
 		}
 		k.crashes = kept
+	}
+	for t := range l.trials {
+		t.crashes, t.blocks = t.crashes-t.blocks, 0
 	}
 }

@@ -157,7 +157,8 @@ func TestAmongOthers(t *testing.T) {
 	})
 }
 
-// TestABlockBeside: nothing is proved by one end beside a block, or one from outside. In quarantine the second end proves it.
+// TestABlockBeside: nothing is proved by one end beside a block, or one from outside. In quarantine the second end proves it, but not
+// when the block was the cause.
 func TestABlockBeside(t *testing.T) {
 	for _, e := range []End{{Block: true}, {Forced: true}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -165,14 +166,35 @@ func TestABlockBeside(t *testing.T) {
 			a := ask(t, l, named("a"))
 			l.Ended(e)
 			a.broken("")
+			l.Hold(false)
 			a.enter()
 			l.Ended(e)
-			if e.Block {
-				a.broken("")
+			if !e.Block {
+				a.broken("this call ended")
+				return
+			}
+			a.broken("")
+			for range 5 { // a transaction of the block it was, each time
+				l.Hold(true)
+				l.Found()
+				l.Hold(false)
 				a.enter()
 				l.Ended(e)
+				a.broken("")
 			}
-			a.broken("this call ended")
+			l.Hold(true)
+			l.Hold(false) // nothing was found
+			a.enter()
+			l.Ended(e)
+			a.broken("")
+			l.Hold(false)
+			if _, err := a.trial.Enter(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "this call ended") {
+				t.Error(err)
+			}
+			a.trial.Close()
+			if l.kinds[View].pending != 0 || len(l.trials) != 0 || refusal(l, named("a")) == "" {
+				t.Error("it is not refused")
+			}
 		})
 	}
 }
@@ -333,9 +355,10 @@ func TestPause(t *testing.T) {
 			a := ask(t, l, named("y"))
 			l.Ended(End{Block: true})
 			a.broken("")
+			l.Found()
+			l.Hold(false)
 			a.enter()
 			a.answered()
-			l.Found()
 		}
 	})
 }

@@ -40,8 +40,8 @@ func (n *Node) loop() {
 						n.logLeft(left.Dropped)
 					}
 				}
-				_, lost := l.input.(pipeline.Lost)
-				if s := n.machine.Searching(); n.options.Questions != nil && (s != n.searching || s && lost) {
+				lost, _ := l.input.(pipeline.Lost)
+				if s := n.machine.Searching(); n.options.Questions != nil && (s != n.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION) {
 					n.searching = s
 					n.options.Questions.Hold(s)
 				}

@@ -32,7 +32,8 @@ func crasher(t *testing.T, method string, args ...string) *node {
 func crasherOver(t *testing.T, marks map[string][]byte, args ...string) *node {
 	t.Helper()
 	n := begin(t, liar(t), "execution", deed{Crash: marks}, false,
-		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error"}, args...)...)
+		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error",
+			"--limit-grace", "1m", "--limit-turn", "1m"}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := n.serving(ctx); err != nil {
