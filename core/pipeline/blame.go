@@ -9,11 +9,11 @@ import (
 
 // How much an end of execution says against a transaction that it had and did not answer. One that was alone, with no question of a
 // client beside it, is held to be the cause when the sum is certain: a process that failed by itself twice is, one that was ended
-// from outside, which says little, three times.
+// from outside, which says little, four times.
 const (
 	failedWeight = 2 // the process failed by itself: a signal of its own, an exit
 	endedWeight  = 1 // it was ended from outside, or its stream broke and it lives
-	certain      = 3
+	certain      = 4
 )
 
 // Pauses before an attempt that broke off is tried again: doubled from the first to the last. After triesToDoubt in a row

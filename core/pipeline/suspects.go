@@ -59,18 +59,22 @@ func (m *Machine) accuse(a *attempt, c cause) error {
 			}
 			m.suspects[hash] = s
 			if alone && m.named(item.Tx) {
-				s.score = endedWeight
+				s.score = failedWeight
 			}
 		}
 		s.ends++
-		switch {
-		case alone:
+		if alone {
 			s.score += c.weight
-		case c.shared:
-			s.score = max(s.score, endedWeight)
-		default:
+		} else {
 			s.score = max(s.score, c.weight)
 		}
+	}
+	if c.weight < failedWeight { // whoever ends it from outside hits another each time: nothing is left against those before
+		in := map[pool.Key]bool{}
+		for _, item := range given[low:up] {
+			in[pool.Key(item.Tx.Hash)] = true
+		}
+		maps.DeleteFunc(m.suspects, func(hash pool.Key, _ *suspicion) bool { return !in[hash] })
 	}
 	if s := m.suspects[pool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
 		return m.convict(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
