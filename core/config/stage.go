@@ -18,6 +18,10 @@ type Supervision struct {
 	Silence     time.Duration // of a plugin's health check before it is killed; 0: for ever
 	CallTimeout time.Duration // of a call before the plugin is taken for wedged; 0: for ever
 	Shutdown    time.Duration // from the signal to the end of the process; what hangs is killed then
+
+	QuestionCrashes int           // of execution by one kind of question within Window; one more pauses the kind
+	QuestionPause   time.Duration // of the kind
+	QuestionMemory  time.Duration // for how long a question that ended execution is refused
 }
 
 func supervisionOptions() []Option {
@@ -54,7 +58,28 @@ func supervisionOptions() []Option {
 			time.Second, true, func(c *Config) *time.Duration { return &c.Supervision.CallTimeout }),
 		duration("shutdown_timeout", "shutdown-timeout", "20s", "how long a node may take to stop: plugins that have not drained by then are killed, and the node ends",
 			time.Second, false, func(c *Config) *time.Duration { return &c.Supervision.Shutdown }),
+		{Key: "supervision.question_crashes", Flag: "question-crashes", Default: "8", Number: true, Value: "NUMBER", Rare: true,
+			Help: "how often one kind of request (views, validations, compilations) may end the execution plugin within the restart window before the kind is paused; costs no restarts",
+			Set: func(c *Config, s string) error {
+				n, err := whole(s, 1_000_000)
+				if err == nil && n == 0 {
+					err = fmt.Errorf("%q: choose at least 1", s)
+				}
+				c.Supervision.QuestionCrashes = int(n)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.Itoa(c.Supervision.QuestionCrashes) }},
+		rarely(duration("question_pause", "question-pause", "30s", "for how long that kind is refused then", time.Second, false,
+			func(c *Config) *time.Duration { return &c.Supervision.QuestionPause })),
+		rarely(duration("question_memory", "question-memory", "5m0s", "for how long a request that ended the execution plugin, and its account, are refused", time.Second, false,
+			func(c *Config) *time.Duration { return &c.Supervision.QuestionMemory })),
 	}
+}
+
+// rarely leaves an option out of the help.
+func rarely(o Option) Option {
+	o.Rare = true
+	return o
 }
 
 func stageOptions() []Option {

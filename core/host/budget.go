@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,6 +13,7 @@ type Death struct {
 	At         time.Time
 	Generation uint64
 	Why        string
+	Blame      Blame
 }
 
 // budget counts the deaths of one stage and says how long to wait for the next start.
@@ -23,9 +25,18 @@ type budget struct {
 	deaths []Death // within the window, oldest first; at most restarts+1
 }
 
+// forgive takes back what was spent on transactions of blocks.
+func (b *budget) forgive() {
+	b.deaths = slices.DeleteFunc(b.deaths, func(d Death) bool { return d.Blame == Block })
+}
+
 // spend records a death. The pause before the next start doubles with each death in the window, with jitter, so that
-// plugins that fail for one reason do not come back in step. Not ok: the budget is spent.
+// plugins that fail for one reason do not come back in step. Not ok: the budget is spent. One by questions of clients is not
+// counted, but by those who count questions.
 func (b *budget) spend(d Death) (pause time.Duration, ok bool) {
+	if d.Blame == Questions && b.restarts > 0 {
+		return b.first/2 + rand.N(b.first/2+1), true
+	}
 	b.deaths = append(b.deaths, d)
 	for d.At.Sub(b.deaths[0].At) > b.window {
 		b.deaths = b.deaths[1:]

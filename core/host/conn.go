@@ -42,6 +42,7 @@ func (p *Plugin) interceptors() []grpc.DialOption {
 		grpc.WithChainUnaryInterceptor(b.unary, p.meter.unary, c.unary),
 		grpc.WithChainStreamInterceptor(b.stream, p.meter.stream, c.stream),
 		grpc.WithMaxHeaderListSize(1 << 20),
+		grpc.WithStatsHandler(sent{}),
 	}
 }
 

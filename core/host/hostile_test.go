@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -288,10 +289,27 @@ func (m *machine) Apply(ctx context.Context, _ *ordov1.ApplyRequest) (*ordov1.Ap
 	return &ordov1.ApplyResponse{Tip: resp.GetHeight()}, err
 }
 
-// View takes as long as it is told.
+// View takes as long as it is told, and may end the process then. What came is counted in a file.
 func (m *machine) View(_ context.Context, req *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	if came, err := os.OpenFile(filepath.Join(m.setup.DataDir, "views"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+		fmt.Fprintf(came, "%s\n", req.GetCall().GetCalldata())
+		came.Close()
+	}
 	time.Sleep(time.Duration(req.GetTimeoutMs()) * time.Millisecond)
-	return &ordov1.ViewResponse{}, nil
+	if bytes.HasPrefix(req.GetCall().GetCalldata(), []byte("crash")) {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV) // unlike a kill, what a process does to itself
+		time.Sleep(time.Minute)
+	}
+	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Call{Call: req.GetCall().GetCalldata()}}, nil
+}
+
+func (m *machine) Validate(_ context.Context, req *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	for _, item := range req.Items {
+		if bytes.HasPrefix(item.Transaction.GetCalldata(), []byte("crash")) {
+			os.Exit(3)
+		}
+	}
+	return &ordov1.ValidateResponse{Verdicts: make([]*ordov1.ValidateResponse_Verdict, len(req.Items))}, nil
 }
 
 func (m *machine) Drain(context.Context) error {

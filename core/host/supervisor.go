@@ -35,8 +35,8 @@ func (s Supervision) withDefaults() Supervision {
 // Events are told to whoever uses the stages. Those of one stage come one after the other; those of two stages may come at
 // the same time.
 type Events interface {
-	// Lost: a life is over. Once for each life that the node began with, or that Back was told of.
-	Lost(stage ordov1.Stage, why error)
+	// Lost: a life is over, and what that is put down to. Once for each life that the node began with, or that Back was told of.
+	Lost(stage ordov1.Stage, why *Ended) Blame
 	// Back: a new life is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
 	// Lost is told, and another is tried within the budget.
 	Back(stage ordov1.Stage, p *Plugin) error
@@ -67,6 +67,7 @@ type Supervisor struct {
 type watched struct {
 	up       bool
 	restarts uint64
+	spent    budget
 	last     *Death
 	late     bool      // the ordering stage was suspected, and has not answered since
 	answered uint64    // its answers then
@@ -81,7 +82,9 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, p := range set.Plugins() {
 		stage := p.Spec().Stage
-		s.links[stage], s.stages[stage] = NewLink(p.Name()), &watched{}
+		o := s.options
+		s.links[stage] = NewLink(p.Name())
+		s.stages[stage] = &watched{spent: budget{restarts: o.Restarts, window: o.Window, first: o.Backoff, limit: o.MaxPause}}
 		if err := s.attach(p); err != nil {
 			return nil, err
 		}
@@ -131,8 +134,6 @@ func (s *Supervisor) Close() {
 
 // keep is the life of one stage: a plugin after the other.
 func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
-	o := s.options
-	spent := budget{restarts: o.Restarts, window: o.Window, first: o.Backoff, limit: o.MaxPause}
 	for {
 		p := s.set.Plugin(stage)
 		select {
@@ -147,15 +148,15 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 		for given := true; ; {
 			s.lose(stage, death)
 			if given {
-				events.Lost(stage, fmt.Errorf("%s: the plugin has ended: %s", p.Name(), death.Why))
+				death.Blame = events.Lost(stage, p.end())
 			}
-			pause, ok := spent.spend(death)
+			pause, left, ok := s.spend(stage, death)
 			if !ok {
-				s.giveUp(p.Name(), &spent)
+				s.giveUp(stage, p.Name())
 				return
 			}
 			p.log.Error("the plugin has ended and is started again", "why", death.Why, "generation", death.Generation,
-				"in", pause.Round(time.Millisecond), "restarts left", o.Restarts-len(spent.deaths))
+				"in", pause.Round(time.Millisecond), "restarts left", left)
 			if !s.sleep(pause) || !s.needs(stage) {
 				return
 			}
@@ -184,6 +185,24 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 				death.Why = next.ExitReason()
 			}
 		}
+	}
+}
+
+// spend counts an end of a stage.
+func (s *Supervisor) spend(stage ordov1.Stage, death Death) (pause time.Duration, left int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &s.stages[stage].spent
+	pause, ok = b.spend(death)
+	return pause, b.restarts - len(b.deaths), ok
+}
+
+// Forgive is told that the transaction was found that ended a stage: the restarts that the search took are given back.
+func (s *Supervisor) Forgive(stage ordov1.Stage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.stages[stage]; w != nil {
+		w.spent.forgive()
 	}
 }
 
@@ -268,7 +287,10 @@ func (s *Supervisor) changed() {
 	s.change = make(chan struct{})
 }
 
-func (s *Supervisor) giveUp(name string, spent *budget) {
+func (s *Supervisor) giveUp(stage ordov1.Stage, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spent := &s.stages[stage].spent
 	s.failed.Do(func() {
 		if s.options.Restarts == 0 {
 			s.err = fmt.Errorf("%s: the plugin has ended, and the node does not restart plugins:%s\n"+

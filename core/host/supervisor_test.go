@@ -21,12 +21,17 @@ type diary struct {
 	mu     sync.Mutex
 	lines  []string
 	refuse int
+	blame  func(*host.Ended) host.Blame // nil: the process
 }
 
-func (d *diary) Lost(stage ordov1.Stage, why error) {
+func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("lost %s: %v", host.StageName(stage), why))
+	if d.blame != nil {
+		return d.blame(why)
+	}
+	return host.Process
 }
 
 func (d *diary) Back(stage ordov1.Stage, p *host.Plugin) error {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -53,10 +54,10 @@ const (
 	keepHashes   = 1024
 )
 
-func newCompiler(execution ordov1.ExecutionClient, l Limits) *compiler {
+func newCompiler(execution ordov1.ExecutionClient, l Limits, crashes *crash.Ledger) *compiler {
 	return &compiler{
 		execution: execution, flows: map[string]*flow{}, most: l.Compiles, turns: newTurns(l.CompilesWaiting, l.CompilesEach),
-		asker: stage.Asker{Stage: "execution", Deadline: l.Compile, Grace: l.Grace},
+		asker: stage.Asker{Stage: "execution", Deadline: l.Compile, Grace: l.Grace, Crashes: crashes},
 		// Who waits for a compilation waits as long as those before it take.
 		patience: time.Duration(l.CompilesWaiting+1) * l.Compile,
 	}
@@ -215,7 +216,10 @@ func last[T any](list []T, most int) []T {
 func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	var response *ordov1.CompileResponse
 	sierra := f.sierra
-	err := c.asker.Ask(ctx, func(ctx context.Context) (err error) {
+	q := crash.Question{Kind: crash.Compilation, Names: func() []crash.Name {
+		return []crash.Name{{Key: crash.Key([]byte(f.hash)), What: "the compilation of this class"}}
+	}}
+	err := c.asker.Put(ctx, q, func(ctx context.Context) (err error) {
 		response, err = c.execution.Compile(ctx, &ordov1.CompileRequest{Sierra: sierra})
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -45,7 +46,8 @@ type Options struct {
 	Storage   ordov1.StorageReadClient // to refuse declared classes before compiling them; may be nil
 	Pool      Pool
 	Chain     Chain
-	Limits    Limits // zero numbers: DefaultLimits
+	Limits    Limits        // zero numbers: DefaultLimits
+	Crashes   *crash.Ledger // of the questions that may end execution; may be nil
 
 	Validators int // Validate calls at a time; default 2
 	Batch      int // transactions a call; default 128
@@ -73,8 +75,8 @@ func New(o Options) *Ingress {
 		pool:     o.Pool,
 		chain:    o.Chain,
 		limits:   o.Limits,
-		validate: newValidator(o.Execution, o.Chain, newHasher(o.ChainID), o.Limits, or(o.Validators, 2), or(o.Batch, 128)),
-		compile:  newCompiler(o.Execution, o.Limits),
+		validate: newValidator(o.Execution, o.Chain, newHasher(o.ChainID), o.Limits, o.Crashes, or(o.Validators, 2), or(o.Batch, 128)),
+		compile:  newCompiler(o.Execution, o.Limits, o.Crashes),
 	}
 }
 

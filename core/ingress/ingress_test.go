@@ -337,7 +337,7 @@ func TestAClosedIngressAnswers(t *testing.T) {
 	if _, err := g.Submit(t.Context(), transaction("INVOKE")); !errors.Is(err, errStopped) {
 		t.Error(err)
 	}
-	g.validate = newValidator(nil, nil, nil, DefaultLimits(), 0, 1) // for the clean-up to close
+	g.validate = newValidator(nil, nil, nil, DefaultLimits(), nil, 0, 1) // for the clean-up to close
 }
 
 func TestLimits(t *testing.T) {

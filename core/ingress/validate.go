@@ -2,11 +2,14 @@ package ingress
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
@@ -39,10 +42,10 @@ type answer struct {
 	err     error
 }
 
-func newValidator(execution ordov1.ExecutionClient, present Chain, hash *hasher, l Limits, workers, most int) *validator {
+func newValidator(execution ordov1.ExecutionClient, present Chain, hash *hasher, l Limits, crashes *crash.Ledger, workers, most int) *validator {
 	v := &validator{
 		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn, memory: uint64(l.ValidateMemory),
-		asker: stage.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace},
+		asker: stage.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace, Crashes: crashes},
 	}
 	for range workers {
 		v.done.Add(1)
@@ -144,10 +147,56 @@ func (v *validator) fresh(batch []*waiting) []*waiting {
 }
 
 func (v *validator) call(batch []*waiting) {
-	batch = v.fresh(batch)
-	if len(batch) == 0 {
-		return
+	batch, alone := v.allowed(v.fresh(batch))
+	if len(batch) > 0 {
+		q := crash.Question{Kind: crash.Validation, Several: true, Names: func() []crash.Name { return names(batch[0].item.Transaction) }}
+		if len(batch) == 1 {
+			q.Several = false
+		}
+		if err := v.ask(q, batch); errors.Is(err, crash.ErrSeveral) {
+			alone = append(alone, batch...) // one of them ended execution: which one shows when they go one by one
+		}
 	}
+	for _, w := range alone {
+		tx := w.item.Transaction
+		_ = v.ask(crash.Question{Kind: crash.Validation, Quarantine: true, Names: func() []crash.Name { return names(tx) }}, []*waiting{w})
+	}
+}
+
+// allowed leaves out what ended execution before, and says who may have and has to be asked about alone.
+func (v *validator) allowed(batch []*waiting) (rest, alone []*waiting) {
+	if v.asker.Crashes == nil || v.asker.Crashes.Clean() {
+		return batch, nil
+	}
+	for _, w := range batch {
+		level, err := v.asker.Crashes.Check(crash.Question{Kind: crash.Validation, Names: func() []crash.Name { return names(w.item.Transaction) }})
+		switch {
+		case err != nil:
+			w.answer <- answer{err: fmt.Errorf("validation: %w", err)}
+		case level.Suspected():
+			alone = append(alone, w)
+		default:
+			rest = append(rest, w)
+		}
+	}
+	return rest, alone
+}
+
+// names of a transaction: whoever it comes from is refused with it. A class is refused when two of its accounts were, for one
+// deployment may be refused for what ran beside it.
+func names(tx *ordov1.Transaction) []crash.Name {
+	all := []crash.Name{{Key: sha256.Sum256(append([]byte("transaction "), tx.Hash...)), What: "this transaction"}}
+	if len(tx.Sender) > 0 {
+		all = append(all, crash.Name{Key: sha256.Sum256(append([]byte("account "), tx.Sender...)), What: "a transaction of this account"})
+	}
+	if tx.Type == ordov1.TransactionType_DEPLOY_ACCOUNT {
+		all = append(all, crash.Name{Key: sha256.Sum256(append([]byte("class "), tx.ClassHash...)), What: "the deployment of an account of this class", Causes: 2})
+	}
+	return all
+}
+
+// ask asks for verdicts and hands them out, but not when the error is crash.ErrSeveral.
+func (v *validator) ask(q crash.Question, batch []*waiting) error {
 	// Clients see what has run in the open block, and build on it: the funds of a mint, an account that was deployed.
 	open := &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
 	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory}
@@ -155,10 +204,13 @@ func (v *validator) call(batch []*waiting) {
 		request.Items[i] = w.item
 	}
 	var response *ordov1.ValidateResponse
-	err := v.asker.Ask(context.Background(), func(ctx context.Context) (err error) {
+	err := v.asker.Put(context.Background(), q, func(ctx context.Context) (err error) {
 		response, err = v.execution.Validate(ctx, request)
 		return err
 	})
+	if errors.Is(err, crash.ErrSeveral) {
+		return err
+	}
 	if err == nil && len(response.Verdicts) != len(batch) {
 		err = fmt.Errorf("execution: %d verdicts on %d transactions", len(response.Verdicts), len(batch))
 	}
@@ -169,6 +221,7 @@ func (v *validator) call(batch []*waiting) {
 		}
 		w.answer <- answer{verdict: response.Verdicts[i]}
 	}
+	return err
 }
 
 func (v *validator) close() {

@@ -60,7 +60,9 @@ func (n *Node) open(c pipeline.Open) {
 			}
 		}
 		err := n.runBuild(ctx, b)
-		l.owes.none()
+		if l.owes.cut(); err == nil {
+			l.owes.none()
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -190,7 +192,11 @@ func (n *Node) executes(l *life) {
 func (n *Node) apply(l *life, request *ordov1.ApplyRequest) (ok bool) {
 	ctx, cancel := context.WithTimeout(l.ctx, n.options.CallLimit)
 	defer cancel()
+	l.doing.Add(1)
 	tip, err := n.execution.Apply(ctx, request)
+	if err == nil {
+		l.doing.Add(-1) // else its end is near, and this was being done
+	}
 	if err == nil && (!tip.HasTip || tip.Tip != request.Height) {
 		n.fail("execution", fmt.Errorf("apply block %d: its tip is block %d", request.Height, tip.Tip))
 		return false

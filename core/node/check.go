@@ -33,7 +33,11 @@ func (n *Node) startCheck(c pipeline.Check) {
 // check recomputes what a proposal of another node claims about itself, and lets the machine know.
 func (n *Node) check(ctx context.Context, l *life, c pipeline.Check) {
 	answer := pipeline.Checked{Build: c.Build, Classes: map[pool.Key]*ordov1.Class{}}
+	l.doing.Add(1)
 	invalid, err := n.lies(ctx, c.Proposal, answer.Classes)
+	if err == nil || ctx.Err() != nil {
+		l.doing.Add(-1) // else the life's end is near, and this was being done
+	}
 	switch {
 	case ctx.Err() != nil: // given up, or asked again when execution is back
 	case err != nil:

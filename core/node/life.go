@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -35,6 +36,7 @@ type life struct {
 	why        error
 	suspected  atomic.Bool
 	owes       patience
+	doing      atomic.Int32 // calls for blocks, of execution
 
 	mu   sync.Mutex
 	over bool
@@ -82,11 +84,18 @@ func (n *Node) newest(stage ordov1.Stage) *life {
 	return n.lives[stage]
 }
 
-// Lost says that a stage's process is gone, or is about to be killed. It returns at once. Everything of the old life is
-// cancelled and awaited before the machine hears of it: no answer of a dead process is ever used. Once per life.
-func (n *Node) Lost(stage ordov1.Stage, why error) {
+// Ending is what was in hand when a process ended.
+type Ending struct {
+	Block bool // something of a block
+	Asked bool // questions of clients
+}
+
+// Lost says that a stage's process is gone, or is about to be killed; forced: it did not fail by itself. It returns at once.
+// Everything of the old life is cancelled and awaited before the machine hears of it: no answer of a dead process is ever
+// used. Once per life.
+func (n *Node) Lost(stage ordov1.Stage, why error, forced bool) (e Ending) {
 	if !known(stage) {
-		return
+		return e
 	}
 	l := n.newest(stage)
 	l.mu.Lock()
@@ -96,7 +105,10 @@ func (n *Node) Lost(stage ordov1.Stage, why error) {
 	}
 	l.mu.Unlock()
 	if before || n.ctx.Err() != nil {
-		return
+		return e
+	}
+	if e.Block = l.owes.busy() || l.doing.Load() > 0; stage == ordov1.Stage_STAGE_EXECUTION && n.options.Questions != nil {
+		e.Asked = n.options.Questions.Ended(crash.End{Why: text(why), Block: e.Block, Forced: forced})
 	}
 	n.log.Error("a stage is lost: the node waits for its next life", "stage", name(stage), "generation", l.generation, "why", why)
 	l.cancel()
@@ -105,12 +117,13 @@ func (n *Node) Lost(stage ordov1.Stage, why error) {
 		if stage == ordov1.Stage_STAGE_EXECUTION {
 			n.chain.Unexecuted()
 		}
-		n.input(pipeline.Lost{Stage: stage, Why: text(why)})
+		n.input(pipeline.Lost{Stage: stage, Why: text(why), Shared: e.Asked, Forced: forced})
 		close(l.gone)
 	})
 	if stage == ordov1.Stage_STAGE_ORDERING {
 		n.ring()
 	}
+	return e
 }
 
 // Back says that a new life of a stage answers, configured. It returns when the node has taken it up: storage has told its

@@ -197,8 +197,8 @@ func TestBackRefused(t *testing.T) {
 	tx := m.tx(1, 0, plain, 0)
 	m.submit(tx)
 	m.await(chain.Accepted, tx)
-	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed"))
-	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed again"))
+	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed"), true)
+	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed again"), true)
 	m.storage.mu.Lock()
 	m.storage.blocks = m.storage.blocks[:1]
 	m.storage.mu.Unlock()

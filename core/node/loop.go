@@ -40,6 +40,11 @@ func (n *Node) loop() {
 						n.logLeft(left.Dropped)
 					}
 				}
+				lost, _ := l.input.(pipeline.Lost)
+				if s := n.machine.Searching(); n.options.Questions != nil && (s != n.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION) {
+					n.searching = s
+					n.options.Questions.Hold(s)
+				}
 				n.carryOut(commands)
 				if err != nil {
 					n.end(err)
@@ -143,6 +148,13 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 			n.follow(c.From)
 		case pipeline.Doubt:
 			n.broken(n.at[c.Stage], errors.New(c.Why))
+		case pipeline.Found:
+			if n.options.Questions != nil {
+				n.options.Questions.Found()
+			}
+			if n.options.Found != nil {
+				n.options.Found(c.Stage)
+			}
 		case pipeline.Accept:
 			n.accept(c.Root)
 		case pipeline.SetTimer:

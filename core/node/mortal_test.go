@@ -85,7 +85,7 @@ func newMortal(t testing.TB) *mortal {
 		m.mu.Lock()
 		m.suspects = append(m.suspects, why.Error())
 		m.mu.Unlock()
-		m.later(stage)
+		m.later(stage, true)
 	}
 	t.Cleanup(func() {
 		m.restarted.Wait()
@@ -97,11 +97,11 @@ func newMortal(t testing.TB) *mortal {
 }
 
 // later restarts a stage beside, as a supervisor does.
-func (m *mortal) later(stage ordov1.Stage) {
+func (m *mortal) later(stage ordov1.Stage, forced bool) {
 	m.restarted.Add(1)
 	go func() {
 		defer m.restarted.Done()
-		m.restart(stage)
+		m.end(stage, forced)
 	}()
 }
 
@@ -151,7 +151,7 @@ func (m *mortal) begin(stage ordov1.Stage) {
 			broken := maps.Clone(m.execution.broken)
 			m.execution.mu.Unlock()
 			m.execution = &fakeExecution{broken: broken, read: ordov1.NewStorageReadClient(m.read), limit: m.limit, delay: m.slow,
-				die: func() { once.Do(func() { m.later(stage) }) }}
+				die: func() { once.Do(func() { m.later(stage, false) }) }}
 			ordov1.RegisterExecutionServer(s, m.execution)
 		case ordov1.Stage_STAGE_STORAGE:
 			ordov1.RegisterStorageServer(s, m.storage)
@@ -176,10 +176,13 @@ func (m *mortal) stop(stage ordov1.Stage) {
 }
 
 // restart kills a process and starts another.
-func (m *mortal) restart(stage ordov1.Stage) {
+func (m *mortal) restart(stage ordov1.Stage) { m.end(stage, true) }
+
+// end is restart of a process that fails by itself, or is killed.
+func (m *mortal) end(stage ordov1.Stage, forced bool) {
 	m.closing.Lock()
 	defer m.closing.Unlock()
-	m.node.Lost(stage, errors.New("killed"))
+	m.node.Lost(stage, errors.New("killed"), forced)
 	m.stop(stage)
 	m.begin(stage)
 	m.mu.Lock()

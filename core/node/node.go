@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
@@ -55,7 +56,12 @@ type Options struct {
 
 	// Suspect is told of a stage that missed a deadline or broke off a stream: whoever restarts plugins decides. It must not
 	// block. nil: nobody restarts anything, and the first such fault ends the node.
-	Suspect    func(stage ordov1.Stage, why error)
+	Suspect func(stage ordov1.Stage, why error)
+	// Found is told that a transaction was found, and rejected, that ended a stage's process again and again. It must not block.
+	// nil: nothing is told.
+	Found func(stage ordov1.Stage)
+	// Questions are what clients ask of execution beside the blocks. nil: nothing.
+	Questions  Questions
 	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
 	CallLimit  time.Duration // how long any other call may take, and consensus about an event; 30 s
 	RootStall  time.Duration // how long storage may owe the next root; 2 min
@@ -64,6 +70,16 @@ type Options struct {
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
 	Clock    func() time.Time  // nil: time.Now
 	Log      hclog.Logger      // nil: none
+}
+
+// Questions are told what happens to execution; *crash.Ledger is one.
+type Questions interface {
+	// Ended says whether questions were in flight when the process ended.
+	Ended(crash.End) (asked bool)
+	// Hold keeps questions away while a block is built that may end the process.
+	Hold(on bool)
+	// Found: a transaction of a block had ended it.
+	Found()
 }
 
 // Journal makes promises durable before they are given.
@@ -120,6 +136,8 @@ type Node struct {
 	checking context.CancelFunc
 	marks    map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
 	orders   orders
+	// what the machine said last of whether it looks for a transaction that ends execution; of the loop.
+	searching bool
 
 	storedTo, rootedTo, markedTo uint64 // as this life of the node saw it, of the loop
 

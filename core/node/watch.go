@@ -13,6 +13,7 @@ type patience struct {
 
 	mu    sync.Mutex
 	owed  int
+	left  int // what was owed when the stream ended that it was owed on
 	since time.Time
 }
 
@@ -23,6 +24,7 @@ func (p *patience) more(n int) {
 		p.since = time.Now()
 	}
 	p.owed += n
+	p.left = 0
 }
 
 func (p *patience) less(n int) {
@@ -43,6 +45,20 @@ func (p *patience) owe(n int) {
 }
 
 func (p *patience) none() { p.less(1 << 30) }
+
+// cut ends what is owed with the stream that it was owed on.
+func (p *patience) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed, p.left, p.since = 0, p.owed, time.Now()
+}
+
+// busy: something is owed, or was when its stream ended.
+func (p *patience) busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owed > 0 || p.left > 0
+}
 
 // over says what is owed for too long, nil when nothing is.
 func (p *patience) over(now time.Time) error {

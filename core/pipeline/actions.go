@@ -149,7 +149,7 @@ func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
 		again := *old
 		old.stage, old.build, old.lease = abandoned, 0, 0 // the stream and the lease are not its own any more
 		again.id, again.round, again.limit = b.Attempt, b.Round, n
-		again.pooled, again.allowEmpty, again.source = false, true, old.all()[:n]
+		again.pooled, again.allowEmpty, again.source, again.ahead = false, true, old.all()[:n], nil
 		m.attempts[b.Attempt], m.open = &again, &again
 		return nil
 	}

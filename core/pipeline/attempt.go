@@ -60,12 +60,13 @@ type attempt struct {
 	removed int // of those handed over, no longer in it
 
 	// of one that was interrupted
-	order  []Item // what was handed over: goes first, in this order
-	again  int    // how much of it readers know as handed over
-	begun  bool   // a stream was opened for it
-	paused bool   // until the retry timer fires
-	tries  int    // that broke off one after the other, without a result
-	blame  blame
+	order    []Item // what was handed over: goes first, in this order
+	ahead    []Item // taken from the pool and not handed over yet: one of them is in question
+	again    int    // how much of it readers know as handed over
+	begun    bool   // a stream was opened for it
+	paused   bool   // until the retry timer fires
+	tries    int    // that broke off one after the other, without a result
+	closings int    // weight of the ends of execution while it was closed
 	// It broke off because something was away: whether it was execution, and one of these the cause, is not known yet.
 	suspect  bool
 	suspects [2]int
@@ -222,7 +223,7 @@ const nothingToRun = "no transaction to put in the block"
 // feed hands chunks to execution; dry says that there is nothing to hand over now, whatever the window.
 func (m *Machine) feed(a *attempt) (dry bool) {
 	for !a.cut && (!a.due || len(a.items) < len(a.shown)) {
-		n, window := a.blame.careful(a, m.options.Chunk, m.options.Window)
+		n, window := m.options.Chunk, m.options.Window
 		if a.limit > 0 && !a.foreign {
 			n = min(n, a.limit-len(a.items))
 		}
@@ -237,6 +238,14 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 				return false
 			}
 			chunk = a.order[len(a.items):][:min(n, len(a.order)-len(a.items))]
+		case len(a.ahead) > 0:
+			if n <= 0 {
+				return true
+			}
+			if len(a.chunks) >= window {
+				return false
+			}
+			chunk = a.ahead[:min(n, len(a.ahead))]
 		case a.pooled:
 			if !m.options.Arrival && !a.sealing {
 				return m.pool.Ready() == 0 // wait: who comes last may rank first
@@ -256,6 +265,7 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 			for _, e := range taken {
 				chunk = append(chunk, Item{e.Tx, e.Class})
 			}
+			a.ahead = chunk
 		default:
 			if n = min(n, len(a.source)-len(a.items)); n <= 0 {
 				return true
@@ -264,6 +274,12 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 				return false
 			}
 			chunk = a.source[len(a.items):][:n]
+		}
+		if chunk = m.apart(a, chunk); len(chunk) == 0 {
+			return false
+		}
+		if len(a.ahead) > 0 {
+			a.ahead = a.ahead[len(chunk):]
 		}
 		a.items = append(a.items, chunk...)
 		a.chunks = append(a.chunks, len(a.items))

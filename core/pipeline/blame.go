@@ -7,11 +7,13 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// A transaction is held to be the cause when execution has ended so many times with it in its hands, and so many times with
-// nothing else. Whoever kills from outside hits the same one so often only by an unlikely chance.
+// How much an end of execution says against a transaction that it had and did not answer. One that was alone, with no question of a
+// client beside it, is held to be the cause when the sum is certain: a process that failed by itself twice is, one that was ended
+// from outside, which says little, four times.
 const (
-	deadly = 3
-	alone  = 2
+	failedWeight = 2 // the process failed by itself: a signal of its own, an exit
+	endedWeight  = 1 // it was ended from outside, or its stream broke and it lives
+	certain      = 4
 )
 
 // Pauses before an attempt that broke off is tried again: doubled from the first to the last. After triesToDoubt in a row
@@ -22,49 +24,13 @@ const (
 	triesToDoubt = 5
 )
 
-// blame finds the transaction that ends execution. It is among those that were handed over and not answered, each time. From the
-// second time on they are handed over one by one, so the third time there is only one left, and the fourth is the proof:
-// few deaths, which a budget of restarts survives. When it is the closing that ends execution, the attempt is halved instead.
-type blame struct {
-	deaths   int
-	low, up  int // whoever it is, it is one of these
-	alone    int // deaths with one only
-	closings int
-}
-
-func (b *blame) add(low, up int) {
-	if b.deaths > 0 && max(low, b.low) < min(up, b.up) {
-		b.deaths++
-		b.low, b.up = max(low, b.low), min(up, b.up)
-	} else {
-		b.deaths, b.alone, b.low, b.up = 1, 0, low, up // another cause
-	}
-	if up-low == 1 {
-		b.alone++
-	}
-}
-
-// careful says how many may be handed over together, and in how many chunks.
-func (b *blame) careful(a *attempt, chunk, window int) (n, most int) {
-	at := len(a.items)
-	switch {
-	case b.deaths < deadly-1 || at >= b.up && len(a.results) >= b.up:
-		return chunk, window
-	case at < b.low:
-		return min(chunk, b.low-at), window
-	case len(a.results) < at:
-		return 1, 0
-	}
-	return 1, 1
-}
-
 // brokeOff: the stream of a build broke, its process may well live.
 func (m *Machine) brokeOff(in BuildFailed) error {
 	a := m.running(in.Build)
 	if a == nil {
 		return nil
 	}
-	if err := m.interrupt(a, in.Why, !in.Away); err != nil || m.open != a || a.stage != held {
+	if err := m.interrupt(a, cause{why: in.Why, weight: endedWeight}, !in.Away); err != nil || m.open != a || a.stage != held {
 		return err
 	}
 	a.paused = true
@@ -77,9 +43,12 @@ func (m *Machine) brokeOff(in BuildFailed) error {
 
 // interrupt keeps an attempt whose stream is gone: it is built again from the same transactions, in the same order and the
 // same context, as soon as that can be.
-func (m *Machine) interrupt(a *attempt, why string, blamed bool) error {
+func (m *Machine) interrupt(a *attempt, c cause, blamed bool) error {
 	if len(a.items) > len(a.order) && a.pooled {
 		a.order = a.items
+	}
+	if a.ahead = nil; a.pooled && a.begun {
+		m.pool.Rewind(a.lease, len(a.order))
 	}
 	a.again = max(a.again, len(a.items))
 	low, up := len(a.results), len(a.items)
@@ -93,32 +62,21 @@ func (m *Machine) interrupt(a *attempt, why string, blamed bool) error {
 	switch {
 	case wasClosing:
 		a.suspect = false
-		if !blamed {
+		if !blamed || c.shared {
 			break
 		}
-		if a.blame.closings++; a.blame.closings >= deadly {
-			return m.halve(a, up, why)
+		if a.closings += c.weight; a.closings >= certain {
+			return m.halve(a, up, c.why)
 		}
 	case up > low:
 		if !a.suspect || low > 0 {
 			a.suspects = [2]int{low, up}
 		}
 		if a.suspect = !blamed; blamed {
-			return m.accuse(a, why)
+			return m.accuse(a, c)
 		}
 	}
 	return nil
-}
-
-// accuse counts a death, and drops the transaction that is found to be the cause.
-func (m *Machine) accuse(a *attempt, why string) error {
-	a.suspect = false
-	b := &a.blame
-	b.add(a.suspects[0], a.suspects[1])
-	if b.deaths < deadly || b.alone < alone {
-		return nil
-	}
-	return m.convict(a, b.low, fmt.Sprintf("execution ended %d times while running this transaction: %s", b.deaths, why))
 }
 
 // convict drops the transaction at a place of an attempt, and goes on without it.
@@ -130,8 +88,10 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)
 		return nil
 	}
-	killer := a.all()[at].Tx
+	killer := a.given()[at].Tx
 	refused := pool.Refused{Hash: pool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
+	delete(m.suspects, refused.Hash)
+	m.remember(killer)
 	if dropped := m.pool.Refuse([]pool.Refused{refused}); len(dropped) > 0 {
 		m.emit(Leave{dropped})
 	}
@@ -139,6 +99,7 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)
 		return nil
 	}
+	m.emit(Found{ordov1.Stage_STAGE_EXECUTION})
 	before := a.order
 	m.releases(a) // without it, and without those of its account that follow
 	kept := map[string]bool{}
@@ -162,7 +123,7 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 	}
 	a.removed += len(out.Items)
 	a.noted = max(0, a.noted-len(out.Items))
-	a.blame = blame{}
+	a.closings = 0
 	return nil
 }
 
@@ -171,9 +132,10 @@ func (m *Machine) halve(a *attempt, n int, why string) error {
 	switch {
 	case !a.pooled:
 		return nil // its content is not ours to choose: the budget of restarts ends this
-	case n == 1 && a.blame.closings > deadly:
-		return m.convict(a, 0, fmt.Sprintf("execution ended %d times while closing a block of this transaction alone: %s", a.blame.closings, why))
+	case n == 1 && a.closings > certain:
+		return m.convict(a, 0, "execution ended again and again while closing a block of this transaction alone: "+why)
 	case n > 1:
+		m.emit(Found{ordov1.Stage_STAGE_EXECUTION}) // half of them are out of it: the search gets on
 		half := (n + 1) / 2
 		m.pool.Rewind(a.lease, half)
 		out := Withdraw{Build: a.build, Items: a.order[half:]}

@@ -27,6 +27,11 @@ func (m *Machine) executed(in Executed) error {
 	}
 	a.results = append(a.results, got...)
 	a.suspect = false
+	if len(m.suspects) > 0 || len(m.parties) > 0 {
+		for i, r := range got {
+			m.cleared(a.items[first+i].Tx, r)
+		}
+	}
 	if a.foreign {
 		if at := slices.IndexFunc(a.results[:min(len(a.results), a.limit)], rejected); at >= 0 {
 			m.refuse(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Refusal, a.results[at].Reason))
@@ -115,7 +120,7 @@ func (m *Machine) close(a *attempt, n int) {
 	m.cancelTimers(a)
 	m.pool.Rewind(a.lease, n)
 	a.items, a.results = slices.Clip(a.items[:n]), slices.Clip(a.results[:n])
-	a.order, a.again = nil, min(a.again, n)
+	a.order, a.ahead, a.again = nil, nil, min(a.again, n)
 	if n < len(a.shown) {
 		a.batches = slices.DeleteFunc(a.batches, func(b batch) bool { return b.first >= n })
 		if last := len(a.batches) - 1; last >= 0 {

@@ -117,6 +117,8 @@ type (
 		Stage ordov1.Stage
 		Why   string
 	}
+	// Found: what ended a stage is found, and is out of the way. The ends that it took say nothing against the stage's process.
+	Found struct{ Stage ordov1.Stage }
 	// Leave tells of transactions that left the pool without a block.
 	Leave struct{ Dropped []pool.Dropped }
 	// Accept: the block of the root is accepted.
@@ -157,3 +159,4 @@ func (Adopt) command()       {}
 func (Follow) command()      {}
 func (Stored) command()      {}
 func (Doubt) command()       {}
+func (Found) command()       {}

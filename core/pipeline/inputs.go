@@ -67,10 +67,13 @@ type (
 	Persisted struct{}
 	// NoRoom: storage cannot take the block for now; the driver asks again.
 	NoRoom struct{ Why string }
-	// Lost: a stage is gone, with all that it was asked.
+	// Lost: a stage is gone, with all that it was asked. Shared: questions of clients were in flight beside what the machine had
+	// asked of it. Forced: the process did not fail by itself, it was ended from outside.
 	Lost struct {
-		Stage ordov1.Stage
-		Why   string
+		Stage  ordov1.Stage
+		Why    string
+		Shared bool
+		Forced bool
 	}
 	// Back: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
 	Back struct {

@@ -19,10 +19,14 @@ func (m *Machine) lost(in Lost) error {
 	case ordov1.Stage_STAGE_EXECUTION:
 		m.life++
 		m.adopt, m.adopting = true, false
+		c := cause{in.Why, failedWeight, in.Shared}
+		if in.Forced {
+			c.weight = endedWeight
+		}
 		if a := m.open; a != nil && (a.stage == running || a.stage == closing) {
-			return m.interrupt(a, in.Why, true)
+			return m.interrupt(a, c, true)
 		} else if a != nil && a.stage == held && a.suspect {
-			return m.accuse(a, in.Why)
+			return m.accuse(a, c)
 		}
 	case ordov1.Stage_STAGE_CONSENSUS:
 		m.orphan()

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 
+	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -44,6 +45,9 @@ type Machine struct {
 	life     uint64
 	adopt    bool // its tip is to be taken from storage
 	adopting bool
+
+	suspects map[pool.Key]*suspicion // transactions, by hash
+	parties  map[pool.Key]party
 
 	noRoom  string   // why storage takes no block for now
 	pending []Commit // decided, not committed

@@ -65,7 +65,7 @@ func (c *chaos) fate(stage ordov1.Stage) {
 	}
 	c.down[stage] = true
 	fmt.Fprintf(&c.out, "lost: %v\n", stage)
-	c.give(Lost{stage, "killed"})
+	c.give(Lost{Stage: stage, Why: "killed", Forced: true})
 }
 
 func (c *chaos) forget(which func(Command) bool) { c.work = slices.DeleteFunc(c.work, which) }

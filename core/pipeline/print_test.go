@@ -91,6 +91,8 @@ func (e *env) carryOut(out []Command) {
 			line = fmt.Sprintf("withdraw build=%d: %s", c.Build, names(c.Items))
 		case Doubt:
 			line = fmt.Sprintf("doubt %v: %s", c.Stage, c.Why)
+		case Found:
+			line = fmt.Sprintf("found %v", c.Stage)
 		case Leave:
 			for _, d := range c.Dropped {
 				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)

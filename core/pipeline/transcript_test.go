@@ -137,7 +137,9 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
 	case "lost":
 		for _, a := range d.CmdArgs {
-			e.lost(stages[a.Key])
+			if stage, ok := stages[a.Key]; ok {
+				e.lost(Lost{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
+			}
 		}
 	case "back":
 		for _, a := range d.CmdArgs {
@@ -220,11 +222,11 @@ var stages = map[string]ordov1.Stage{"ordering": ordov1.Stage_STAGE_ORDERING, "e
 	"storage": ordov1.Stage_STAGE_STORAGE, "consensus": ordov1.Stage_STAGE_CONSENSUS}
 
 // lost: what the stage was asked will not be answered.
-func (e *env) lost(stage ordov1.Stage) {
-	if stage == ordov1.Stage_STAGE_CONSENSUS {
+func (e *env) lost(in Lost) {
+	if in.Stage == ordov1.Stage_STAGE_CONSENSUS {
 		e.seq, e.unheard = 0, 0
 	}
-	e.step(Lost{stage, "killed"})
+	e.step(in)
 }
 
 // back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.

@@ -97,7 +97,7 @@ func (p *Pool) View(e *Entry) *ordov1.TransactionView {
 		Hash: e.Tx.Hash, Type: e.Tx.Type, Sender: e.Tx.Sender, Nonce: e.Tx.Nonce, Tip: e.Tx.Tip,
 		ResourceBounds: e.Tx.ResourceBounds, ArrivalSeq: e.Seq, ArrivalMs: uint64(e.Arrival.UnixMilli()),
 		Size: uint32(e.Size), CalldataLen: uint32(len(e.Tx.Calldata) / 32),
-		Calls: calls(e.Tx), MaxFee: maxFee(e.Tx),
+		Calls: Calls(e.Tx), MaxFee: maxFee(e.Tx),
 	}
 	if a := e.account; a != nil && e.Nonce > a.staged {
 		view.NonceGap = e.Nonce - a.staged

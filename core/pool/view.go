@@ -8,9 +8,9 @@ import (
 
 const felt = 32
 
-// calls decodes the multicall of a Cairo 1 account: a count, then (to, selector, length, arguments...) for each. Other
+// Calls decodes the multicall of a Cairo 1 account: a count, then (to, selector, length, arguments...) for each. Other
 // encodings give nothing.
-func calls(tx *ordov1.Transaction) []*ordov1.Call {
+func Calls(tx *ordov1.Transaction) []*ordov1.Call {
 	if tx.Type != ordov1.TransactionType_INVOKE {
 		return nil
 	}

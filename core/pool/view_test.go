@@ -36,12 +36,12 @@ func TestCalls(t *testing.T) {
 		{"not whole words", words(1, 100, 200, 0)[:127], 0},
 		{"empty", nil, 0},
 	} {
-		got := calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: c.calldata})
+		got := Calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: c.calldata})
 		if len(got) != c.want {
 			t.Errorf("%s: %d calls, want %d", c.name, len(got), c.want)
 		}
 	}
-	two := calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: words(2, 100, 200, 1, 7, 101, 201, 0)})
+	two := Calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: words(2, 100, 200, 1, 7, 101, 201, 0)})
 	if !bytes.Equal(two[1].To, words(101)) || !bytes.Equal(two[1].Selector, words(201)) {
 		t.Errorf("second call: %v", two[1])
 	}
@@ -64,7 +64,7 @@ func FuzzCalls(f *testing.F) {
 	f.Add(words(1<<63, 1, 2, 3))
 	f.Fuzz(func(t *testing.T, calldata []byte) {
 		size := 32
-		for _, c := range calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: calldata}) {
+		for _, c := range Calls(&ordov1.Transaction{Type: ordov1.TransactionType_INVOKE, Calldata: calldata}) {
 			if len(c.To) != 32 || len(c.Selector) != 32 {
 				t.Fatalf("a call of %d and %d bytes", len(c.To), len(c.Selector))
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
@@ -16,10 +17,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help.
+// Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help, but
+// for codeCrash.
 const (
-	codeBusy jrpc2.Code = -32005 // a limit of the node is reached by all clients together
-	codeAway jrpc2.Code = -32006 // a stage is being restarted, or does not answer
+	codeBusy  jrpc2.Code = -32005 // a limit of the node is reached by all clients together
+	codeAway  jrpc2.Code = -32006 // a stage is being restarted, or does not answer
+	codeCrash jrpc2.Code = -32008 // this request ended the execution plugin
 )
 
 // errForbidden is devnet's, of its restrictive mode.
@@ -122,6 +125,14 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &spent) {
 		return specError(codeBusy, spent.Error()), true
 	}
+	var paused *crash.Paused
+	if errors.As(err, &paused) {
+		return specError(codeBusy, paused.Error()), true
+	}
+	var crashed *crash.Refused
+	if errors.As(err, &crashed) {
+		return specError(codeCrash, crashed.Error()), true
+	}
 	var away *stage.Away
 	if errors.As(err, &away) {
 		return specError(codeAway, away.Error()), true
@@ -146,7 +157,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 func writeError(err error) (e *jrpc2.Error, fault bool) {
 	e, ok := clientError(err)
 	switch {
-	case ok && (e.Code == codeBusy || e.Code == codeAway):
+	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash):
 		return withData(errUnexpected, e.Message), false
 	case ok:
 		return e, false

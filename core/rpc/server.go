@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
@@ -40,6 +41,7 @@ type Options struct {
 
 	Devnet  *Devnet                            // serves the devnet methods; may be nil
 	Plugins func(context.Context) []PluginInfo // serves ordo_plugins; may be nil
+	Crashes *crash.Ledger                      // of the questions that may end execution; may be nil
 
 	Limits Limits // zero fields: DefaultLimits
 	Access Access // zero: what pages and names of this machine may ask for
@@ -105,7 +107,7 @@ func New(o Options) *Server {
 		reads:     l.gate("reads of classes and blocks", l.Reads, l.Connections),
 		mint:      minter{turn: l.gate("mints", 1, l.Connections)},
 		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
-		execution: stage.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace},
+		execution: stage.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace, Crashes: o.Crashes},
 	}
 	groups := []map[string]method{s.writeMethods()}
 	for _, group := range []map[string]method{

@@ -2,11 +2,15 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/big"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
@@ -42,7 +46,7 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 	if !q.GetSimulate().GetReplay() { // what a chain holds can be traced, whatever it needed
 		q.MemoryMib = uint64(s.Limits.ViewMemory)
 	}
-	err = s.execution.Ask(ctx, func(ctx context.Context) (err error) {
+	err = s.execution.Put(ctx, questionOf(q), func(ctx context.Context) (err error) {
 		r, err = s.Execution.View(ctx, q)
 		return err
 	})
@@ -53,6 +57,21 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 		return nil, &failedView{e, s.Limits.ViewMemory}
 	}
 	return r, nil
+}
+
+// questionOf names a view by what it runs: the block's number and time say nothing of it.
+func questionOf(q *ordov1.ViewRequest) crash.Question {
+	return crash.Question{Kind: crash.View, Names: func() []crash.Name {
+		bare := &ordov1.ViewRequest{View: q.View}
+		switch at := q.At.GetAt().(type) {
+		case *ordov1.StateAt_Height:
+			bare.At = &ordov1.StateAt{At: &ordov1.StateAt_Height{}}
+		default:
+			bare.At = &ordov1.StateAt{At: at}
+		}
+		raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(bare) // fails only on invalid UTF-8 in a string field, and those are ours
+		return []crash.Name{{Key: sha256.Sum256(raw), What: "this call"}}
+	}}
 }
 
 // failedView carries the outcome until it is known which shape of error the method has.

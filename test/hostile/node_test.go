@@ -55,6 +55,7 @@ type deed struct {
 	Real, Method string
 	After        int
 	Do, Once     string
+	Crash        map[string][]byte
 }
 
 // node is a running `ordo dev` with one misbehaving plugin.
@@ -146,8 +147,8 @@ func (n *node) outcome(t *testing.T, limit time.Duration) string {
 	}
 }
 
-// work asks everything that makes each stage speak, until the transfers of three accounts are in blocks.
-func (n *node) work(ctx context.Context) error {
+// serving waits until the node listens.
+func (n *node) serving(ctx context.Context) error {
 	for n.URL == "" {
 		if m := listening.FindStringSubmatch(n.out.String()); m != nil {
 			n.URL = m[1]
@@ -158,6 +159,14 @@ func (n *node) work(ctx context.Context) error {
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+	return nil
+}
+
+// work asks everything that makes each stage speak, until the transfers of three accounts are in blocks.
+func (n *node) work(ctx context.Context) error {
+	if err := n.serving(ctx); err != nil {
+		return err
 	}
 	strk := genesis.STRKAddress()
 	var hashes []string

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ordo-sequencer/ordo/core/config"
+	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/ingress"
@@ -40,6 +41,7 @@ type Machine struct {
 	log      hclog.Logger
 	listener net.Listener
 	lock     *os.File // on the data folder
+	crashes  *crash.Ledger
 	set      *host.Set
 	sup      *host.Supervisor
 	journal  *journal.Journal // nil: nothing outlives the process
@@ -100,6 +102,7 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 		return err
 	}
 	v := m.config.Supervision
+	m.crashes = crash.New(crash.Options{Crashes: v.QuestionCrashes, Window: v.Window, Pause: v.QuestionPause, Memory: v.QuestionMemory, Log: m.log})
 	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log, Silence: v.Silence, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
@@ -151,6 +154,8 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 			AccountBytes: m.config.PoolAccountMiB << 20, MaxNonceGap: uint64(m.config.PoolNonceGap)},
 		TransactionMiB: m.config.TransactionMiB,
 		Suspect:        m.sup.Suspect,
+		Found:          m.sup.Forgive,
+		Questions:      m.crashes,
 		BuildStall:     stall(m.config.Supervision.CallTimeout),
 		CallLimit:      stall(m.config.Supervision.CallTimeout),
 		RootStall:      4 * stall(m.config.Supervision.CallTimeout),
@@ -204,7 +209,15 @@ func stall(limit time.Duration) time.Duration {
 // events carries the supervisor's news to the node.
 type events struct{ node *node.Node }
 
-func (e events) Lost(stage ordov1.Stage, why error) { e.node.Lost(stage, why) }
+func (e events) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
+	switch in := e.node.Lost(stage, why, why.Forced); {
+	case in.Asked:
+		return host.Questions
+	case in.Block:
+		return host.Block
+	}
+	return host.Process
+}
 
 func (e events) Back(stage ordov1.Stage, p *host.Plugin) error {
 	return e.node.Back(stage, node.Life{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
@@ -218,11 +231,12 @@ func (m *Machine) startServer() error {
 	chainID := felt.MustShortString(m.config.ChainID)
 	m.ingress = ingress.New(ingress.Options{
 		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2, Limits: admission,
+		Crashes: m.crashes,
 	})
 	m.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
 		Log:    newSlog(m.config.LogLevel, m.errs),
-		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(),
+		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(), Crashes: m.crashes,
 		// A policy that waits for the last to come runs nothing before the block is sealed.
 		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
 	})

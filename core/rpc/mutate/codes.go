@@ -44,7 +44,7 @@ var Beyond = map[string][]int{
 
 // general are JSON-RPC's own, and this node's for what may pass: a limit that is reached, a stage that is being restarted.
 // -32603 is not among them: it is a fault of the node.
-var general = []int{-32700, -32600, -32601, -32602, -32005, -32006}
+var general = []int{-32700, -32600, -32601, -32602, -32005, -32006, -32008}
 
 // MayFail tells whether an answer of the method may have the error.
 func MayFail(method string, code int) bool {

@@ -22,12 +22,14 @@ func TestAsk(t *testing.T) {
 		{"an answer", []error{nil}, false, "", 1},
 		{"back in time", []error{away, away, nil}, false, "", 3},
 		{"away", []error{away}, false, "execution is restarting, try again", 0},
+		{"back without a state", []error{away, status.Error(codes.FailedPrecondition, "there is no tip yet"), nil}, false, "", 3},
+		{"never a state", []error{status.Error(codes.FailedPrecondition, "there is no tip yet")}, false, "execution is restarting, try again", 0},
 		{"an error", []error{status.Error(codes.InvalidArgument, "no")}, false, "execution: rpc error: code = InvalidArgument desc = no", 1},
 		{"silence", nil, true, "execution did not answer within 20ms, try again", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			asked := 0
-			err := Asker{"execution", 20 * time.Millisecond, 100 * time.Millisecond}.Ask(t.Context(), func(ctx context.Context) error {
+			err := Asker{Stage: "execution", Deadline: 20 * time.Millisecond, Grace: 100 * time.Millisecond}.Ask(t.Context(), func(ctx context.Context) error {
 				asked++
 				if c.hang {
 					<-ctx.Done()
@@ -49,7 +51,7 @@ func TestAsk(t *testing.T) {
 func TestTheCallerLeaves(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	err := Asker{"storage", time.Hour, time.Hour}.Ask(ctx, func(context.Context) error { return status.Error(codes.Unavailable, "away") })
+	err := Asker{Stage: "storage", Deadline: time.Hour, Grace: time.Hour}.Ask(ctx, func(context.Context) error { return status.Error(codes.Unavailable, "away") })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,13 @@ type Deed struct {
 	After  int    // answers of the method that stay honest
 	Do     string // "hang", "die", "error", "garbage", "empty", "twice", "large", or the name of a lie
 	Once   string // a file: it is made when the deed is done, and where it is nothing is done any more
+
+	// Crash has bytes for methods: a request of the method with them ends the process, a moment after it came.
+	Crash map[string][]byte
 }
+
+// moment is how long a request that ends the process runs.
+const moment = 50 * time.Millisecond
 
 func main() {
 	self, err := os.Executable()
@@ -122,6 +129,10 @@ func (p *proxy) pass(to *grpc.ClientConn, in grpc.ServerStream) error {
 			}
 			if name == "Configure" {
 				m = p.configure(m)
+			}
+			if mark := p.deed.Crash[name]; len(mark) > 0 && bytes.Contains(m, mark) {
+				time.Sleep(moment)
+				os.Exit(3)
 			}
 			if out.SendMsg(&m) != nil {
 				return

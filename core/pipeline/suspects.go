@@ -1,0 +1,213 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/ordo-sequencer/ordo/core/pool"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// Bounds of what is remembered of transactions that may end execution, and for how long.
+const (
+	maxSuspects = 4096
+	maxParties  = 1024
+	rememberMs  = 600_000
+)
+
+// cause is what is known of why execution, or the stream of a build, ended.
+type cause struct {
+	why    string
+	weight int
+	shared bool // questions of clients ran beside the build: it may have been one of them
+}
+
+// suspicion is what speaks against a transaction: execution ended while it had this one and had not answered it.
+type suspicion struct {
+	ends  int
+	score int // certain: it is the cause
+}
+
+// party is an account, a called contract or a deployed class of a transaction that ended execution. Transactions that name it
+// are handed over alone, so that the next one of their kind costs one end of execution and no search.
+type party struct {
+	until   uint64 // ms
+	account bool   // else it is forgotten as soon as a transaction that names it has run
+}
+
+// accuse notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
+// the cause. The first end finds those in question; they are handed over one by one then, in whatever attempt they come
+// again, so that the next end has one of them alone.
+func (m *Machine) accuse(a *attempt, c cause) error {
+	a.suspect = false
+	given := a.given()
+	low, up := a.suspects[0], min(a.suspects[1], len(given))
+	if low >= up {
+		return nil
+	}
+	alone := up-low == 1 && !c.shared
+	if len(m.suspects)+up-low > maxSuspects {
+		clear(m.suspects)
+	}
+	for _, item := range given[low:up] {
+		hash := pool.Key(item.Tx.Hash)
+		s := m.suspects[hash]
+		if s == nil {
+			s = &suspicion{}
+			if m.suspects == nil {
+				m.suspects = map[pool.Key]*suspicion{}
+			}
+			m.suspects[hash] = s
+			if alone && m.named(item.Tx) {
+				s.score = failedWeight
+			}
+		}
+		s.ends++
+		if alone {
+			s.score += c.weight
+		} else {
+			s.score = max(s.score, c.weight)
+		}
+	}
+	if c.weight < failedWeight { // whoever ends it from outside hits another each time: nothing is left against those before
+		in := map[pool.Key]bool{}
+		for _, item := range given[low:up] {
+			in[pool.Key(item.Tx.Hash)] = true
+		}
+		maps.DeleteFunc(m.suspects, func(hash pool.Key, _ *suspicion) bool { return !in[hash] })
+	}
+	if s := m.suspects[pool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
+		return m.convict(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
+	}
+	return nil
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// given are the transactions that an attempt hands to execution, all of them.
+func (a *attempt) given() []Item {
+	if a.foreign {
+		return a.source
+	}
+	return a.all()
+}
+
+// apart cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
+func (m *Machine) apart(a *attempt, chunk []Item) []Item {
+	if len(m.suspects) == 0 && len(m.parties) == 0 {
+		return chunk
+	}
+	busy := len(a.items) > len(a.results)
+	if busy && m.questionable(a.items[len(a.items)-1].Tx) {
+		return nil
+	}
+	for i, item := range chunk {
+		switch {
+		case !m.questionable(item.Tx):
+		case i > 0:
+			return chunk[:i]
+		case busy:
+			return nil
+		default:
+			return chunk[:1]
+		}
+	}
+	return chunk
+}
+
+func (m *Machine) questionable(tx *ordov1.Transaction) bool {
+	return m.suspects[pool.Key(tx.Hash)] != nil || m.named(tx)
+}
+
+// cleared: a transaction ran, and execution with it is still there.
+func (m *Machine) cleared(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
+	delete(m.suspects, pool.Key(tx.Hash))
+	if len(m.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
+		return
+	}
+	for _, key := range parties(tx)[1:] {
+		if p, ok := m.parties[key]; ok && !p.account {
+			delete(m.parties, key)
+		}
+	}
+}
+
+// remember keeps what a transaction that ended execution names.
+func (m *Machine) remember(tx *ordov1.Transaction) {
+	if len(m.parties) >= maxParties {
+		maps.DeleteFunc(m.parties, func(_ pool.Key, p party) bool { return p.until <= m.now })
+	}
+	if len(m.parties) >= maxParties {
+		clear(m.parties)
+	}
+	if m.parties == nil {
+		m.parties = map[pool.Key]party{}
+	}
+	for i, key := range parties(tx) {
+		m.parties[key] = party{m.now + rememberMs, i == 0}
+	}
+}
+
+// named: the transaction names a party of one that ended execution.
+func (m *Machine) named(tx *ordov1.Transaction) bool {
+	if len(m.parties) == 0 {
+		return false
+	}
+	for _, key := range parties(tx) {
+		if p, ok := m.parties[key]; ok {
+			if p.until > m.now {
+				return true
+			}
+			delete(m.parties, key)
+		}
+	}
+	return false
+}
+
+// mostCalls bounds what is remembered of one transaction.
+const mostCalls = 8
+
+// parties of a transaction: the account, or the contract of a message from L1, first, then what it calls, or the class that it deploys.
+func parties(tx *ordov1.Transaction) []pool.Key {
+	keys := []pool.Key{keyOf(tx.Sender)}
+	if tx.Type == ordov1.TransactionType_DEPLOY_ACCOUNT {
+		return append(keys, keyOf(tx.ClassHash))
+	}
+	for _, call := range pool.Calls(tx) {
+		if keys = append(keys, keyOf(call.To)); len(keys) > mostCalls {
+			break
+		}
+	}
+	return keys
+}
+
+func keyOf(felt []byte) (key pool.Key) {
+	copy(key[:], felt)
+	return key
+}
+
+// Searching says that execution has ended, or may end again, over what the open attempt holds: until those in question have
+// run, nothing else should run beside them in the process, or it would not be known whose fault the next end is.
+func (m *Machine) Searching() bool {
+	a := m.open
+	if a == nil || len(m.suspects) == 0 && a.closings == 0 {
+		return false
+	}
+	if a.closings > 0 && (a.stage == held || a.stage == running || a.stage == closing) {
+		return true
+	}
+	if a.stage != held && a.stage != running {
+		return false
+	}
+	for _, item := range a.given()[min(len(a.results), len(a.given())):] {
+		if m.suspects[pool.Key(item.Tx.Hash)] != nil {
+			return true
+		}
+	}
+	return false
+}
