@@ -1,0 +1,178 @@
+package attacker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+)
+
+// damagedJSON sends valid requests with damage, of every method that does not turn the chain's clock: the operator's own pages may.
+type damagedJSON struct{}
+
+func (damagedJSON) Name() string { return "damaged JSON" }
+
+func (damagedJSON) Run(ctx context.Context, c *Client) {
+	corpus, err := Corpus(ctx, c)
+	if err != nil {
+		c.got("no corpus")
+		return
+	}
+	methods := make([]string, 0, len(corpus))
+	for method := range corpus {
+		methods = append(methods, method)
+	}
+	slices.Sort(methods)
+	for ctx.Err() == nil {
+		method := methods[c.Random.IntN(len(methods))]
+		list := corpus[method]
+		body := mutate.Body(c.Random, list[c.Random.IntN(len(list))])
+		c.sent(1)
+		status, raw, err := c.Node.Post(ctx, body)
+		if err != nil {
+			c.got(noAnswer(ctx, err))
+			continue
+		}
+		if err := mutate.Check(method, status, raw); err != nil {
+			c.fault("%s: %v: request %.200s: answer %.200s", method, err, body, raw)
+		}
+		switch {
+		case strings.Contains(string(raw), `"result":`):
+			c.got("result")
+		default:
+			c.got("error")
+		}
+		pause(ctx, 5*time.Millisecond)
+	}
+}
+
+func (damagedJSON) Judge(t *Tally) error {
+	if t.count("result") == 0 {
+		return fmt.Errorf("no body of %d had a result: the damage reaches no method", t.Sent)
+	}
+	return t.happened("error")
+}
+
+// Corpus are valid requests of each method that the attackers may use, about a chain that has some of everything.
+func Corpus(ctx context.Context, c *Client) (map[string][][]byte, error) {
+	var latest struct {
+		Hash string `json:"block_hash"`
+	}
+	if err := c.Node.Call(ctx, "starknet_blockHashAndNumber", []any{}, &latest); err != nil {
+		return nil, err
+	}
+	nonce, err := c.Node.Nonce(ctx, "latest", c.Account.Address)
+	if err != nil {
+		return nil, err
+	}
+	text := func(v any) string {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return string(raw)
+	}
+	all := map[string][][]byte{}
+	add := func(method string, params ...any) {
+		list := make([]string, len(params))
+		for i, p := range params {
+			list[i] = text(p)
+		}
+		all[method] = append(all[method], mutate.Request(method, "["+strings.Join(list, ",")+"]"))
+	}
+	account, token, class := c.Account.Address.Hex(), c.Token.Hex(), c.Classes[0].Hex()
+	call := functionCall(c.Token, "balance_of", c.Account.Address)
+	transfer := func(n uint64) any { return c.invoke(n, nil) }
+	message := map[string]any{"from_address": "0x8888888888888888888888888888888888888888", "to_address": token, "entry_point_selector": "0x1", "payload": []string{"0x1"}}
+	for _, id := range []any{"latest", "pre_confirmed", block(1), map[string]string{"block_hash": latest.Hash}} {
+		for _, method := range []string{"getBlockWithTxHashes", "getBlockWithTxs", "getBlockWithReceipts", "getBlockTransactionCount", "getStateUpdate", "traceBlockTransactions"} {
+			add("starknet_"+method, id)
+		}
+		add("starknet_getTransactionByBlockIdAndIndex", id, 0)
+		add("starknet_getNonce", id, account)
+		add("starknet_getClassHashAt", id, account)
+		add("starknet_getClassAt", id, account)
+		add("starknet_getClass", id, class)
+		add("starknet_getStorageAt", token, "0x1", id)
+		add("starknet_call", call, id)
+		add("starknet_estimateFee", []any{transfer(nonce)}, []string{"SKIP_VALIDATE"}, id)
+		add("starknet_estimateMessageFee", message, id)
+		add("starknet_simulateTransactions", id, []any{transfer(nonce), transfer(nonce + 1)}, []string{"SKIP_VALIDATE", "SKIP_FEE_CHARGE"})
+		add("starknet_getEvents", map[string]any{"from_block": id, "to_block": "pre_confirmed", "address": token, "keys": [][]string{{}, {"0x1"}}, "chunk_size": 5})
+		add("devnet_getAccountBalance", account, "FRI", id)
+	}
+	for _, method := range []string{"getTransactionStatus", "getTransactionByHash", "getTransactionReceipt", "traceTransaction"} {
+		add("starknet_"+method, c.Hash)
+	}
+	for _, method := range []string{"starknet_specVersion", "starknet_chainId", "starknet_syncing", "starknet_blockNumber", "starknet_blockHashAndNumber", "devnet_getConfig", "ordo_plugins"} {
+		add(method)
+	}
+	add("starknet_getCompiledCasm", class)
+	add("starknet_addInvokeTransaction", transfer(nonce))
+	add("starknet_addInvokeTransaction", transfer(nonce+9))
+	add("devnet_getPredeployedAccounts", true)
+	add("devnet_mint", account, 1000, "WEI")
+	return all, nil
+}
+
+// damagedHTTP sends heads that are no HTTP, or more than one.
+type damagedHTTP struct{}
+
+func (damagedHTTP) Name() string { return "damaged HTTP" }
+
+func (damagedHTTP) Run(ctx context.Context, c *Client) {
+	body := string(request(1, "starknet_chainId", []any{}))
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	const post, host = "POST / HTTP/1.1\r\n", "Host: 127.0.0.1\r\n"
+	shapes := []string{
+		post + host + length + "Content-Length: 7\r\n\r\n" + body,
+		post + host + "Content-Length: -1\r\n\r\n" + body,
+		post + host + "Content-Length: 9223372036854775808\r\n\r\n" + body,
+		post + host + length + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + post + host + length + "\r\n" + body,
+		post + host + "Transfer-Encoding: xchunked\r\n\r\n" + body,
+		post + host + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + body,
+		post + host + "Transfer-Encoding: chunked\r\n\r\n1;\n1\r\n0\r\n" + strings.Repeat("a: b\r\n", 300_000) + "\r\n",
+		post + length + "\r\n" + body,
+		post + host + host + length + "\r\n" + body,
+		post + host + "X: \x00\r\n" + length + "\r\n" + body,
+		post + host + strings.Repeat("X: y\r\n", 10_000) + length + "\r\n" + body,
+		post + host + "X: " + strings.Repeat("y", 1<<20) + "\r\n" + length + "\r\n" + body,
+		"POST /" + strings.Repeat("y", 1<<20) + " HTTP/1.1\r\n" + host + length + "\r\n" + body,
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/0.9\r\n\r\n", "POST / HTTP/3.0\r\n" + host + "\r\n", "\r\n\r\n\r\n\r\n",
+		"CONNECT 127.0.0.1:1 HTTP/1.1\r\n" + host + "\r\n", "TRACE / HTTP/1.1\r\n" + host + "\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+		post + host + "Content-Encoding: gzip\r\n" + length + "\r\n" + body,
+		post + host + "Expect: 100-nothing\r\n" + length + "\r\n" + body,
+	}
+	for ctx.Err() == nil {
+		s, err := c.dial(ctx, 0)
+		if err != nil {
+			c.got(noAnswer(ctx, err))
+			pause(ctx, 100*time.Millisecond)
+			continue
+		}
+		c.sent(1)
+		_ = s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		shape := c.Random.IntN(len(shapes))
+		_, wrote := s.Write([]byte(shapes[shape]))
+		status, _, err := s.read(3 * time.Second)
+		switch {
+		case err == nil && status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable && status != http.StatusNotImplemented && status != http.StatusHTTPVersionNotSupported:
+			c.fault("status %d to %.100q", status, shapes[shape])
+		case err == nil:
+			c.got(fmt.Sprintf("http %d", status))
+		case wrote != nil:
+			c.got(noAnswer(ctx, wrote))
+		default:
+			c.got(noAnswer(ctx, err))
+		}
+		s.close()
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
+func (damagedHTTP) Judge(t *Tally) error { return t.happened("http 4") }
