@@ -39,6 +39,7 @@ type options struct {
 	only            []string
 	json            string
 	keep            bool
+	readLog         bool
 	nodeArgs        []string
 }
 
@@ -71,6 +72,7 @@ func main() {
 	flag.StringVar(&nodeArgs, "node-args", "", "more flags for the node, with blanks between")
 	flag.StringVar(&o.json, "json", "", "also write the report to this file")
 	flag.BoolVar(&o.keep, "keep", false, "keep the chain and the log although all went well")
+	flag.BoolVar(&o.readLog, "read-log", false, "read the node's stderr, which otherwise nothing does while it is attacked")
 	flag.BoolVar(&list, "list", false, "list the attacks")
 	flag.Parse()
 	if list {

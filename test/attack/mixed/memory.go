@@ -9,24 +9,28 @@ import (
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/process"
 )
 
-// memory samples what all processes of a node take.
+// memory samples what all processes of a node take. Beyond a limit it ends the node: a node that fails must not take down the
+// machine that it is tried on.
 type memory struct {
-	pid  int
-	stop chan struct{}
-	done chan struct{}
+	pid    int
+	most   float64 // MiB
+	excess func()  // called once, beyond most
+	stop   chan struct{}
+	done   chan struct{}
 
 	mu    sync.Mutex
 	sum   float64            // the most that all took at one time, MiB of resident memory
 	own   float64            // of that without pages of files, which the kernel takes back when it needs the room
 	at    map[string]float64 // what each took then
 	peaks map[string]float64 // the most of each
+	over  bool
 }
 
 // sampleEvery is short beside the seconds that a run of gigabytes takes.
 const sampleEvery = 100 * time.Millisecond
 
-func watchMemory(pid int) *memory {
-	m := &memory{pid: pid, stop: make(chan struct{}), done: make(chan struct{}), at: map[string]float64{}, peaks: map[string]float64{}}
+func watchMemory(pid int, most float64, excess func()) *memory {
+	m := &memory{pid: pid, most: most, excess: excess, stop: make(chan struct{}), done: make(chan struct{}), at: map[string]float64{}, peaks: map[string]float64{}}
 	go func() {
 		defer close(m.done)
 		tick := time.NewTicker(sampleEvery)
@@ -54,6 +58,10 @@ func (m *memory) sample() {
 		sum += u.RSS
 		own += u.RSS - u.Files
 		at[u.Name] += u.RSS
+	}
+	if sum > m.most && !m.over {
+		m.over = true
+		m.excess()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -27,6 +27,7 @@ type node struct {
 	done   chan struct{} // closed when it is reaped
 	err    error         // valid after done
 	stderr *os.File
+	file   string // with what it wrote, when it is read
 	cmd    *exec.Cmd
 }
 
@@ -56,6 +57,15 @@ func startNode(ctx context.Context, o options, data string, group *cgroup) (*nod
 		return nil, err
 	}
 	n.stderr, n.cmd.Stderr = read, write
+	if o.readLog {
+		read.Close()
+		write.Close()
+		n.file = data + ".log"
+		if write, err = os.Create(n.file); err != nil {
+			return nil, err
+		}
+		n.stderr, n.cmd.Stderr = write, write
+	}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -144,6 +154,10 @@ func (n *node) kill() {
 
 // said is what waits in its stderr: the pipe keeps 64 KiB. Only for a node that has ended.
 func (n *node) said() string {
+	if n.file != "" {
+		raw, _ := os.ReadFile(n.file)
+		return string(raw)
+	}
 	_ = n.stderr.SetReadDeadline(time.Now().Add(2 * time.Second)) // a process of its own may have the other end still
 	raw, _ := io.ReadAll(io.LimitReader(n.stderr, 1<<20))
 	return string(raw)

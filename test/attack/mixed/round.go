@@ -120,7 +120,8 @@ func (r *round) honest(ctx context.Context, takes time.Duration) (*load.Report, 
 // attacked is the honest load beside the attack.
 func (r *round) attacked(ctx context.Context, name string, world *attacker.World) error {
 	fmt.Printf("%s: %v of the same load beside %d attackers\n", name, r.takes, r.clients)
-	watch := watchMemory(r.node.pid)
+	// Three times the ceiling has failed already; more would only harm the machine.
+	watch := watchMemory(r.node.pid, 3*float64(r.ceilingMiB), func() { _ = r.node.cmd.Process.Kill() })
 	attacking, err := startAttack(plan{World: world, Seed: r.seed, Clients: r.clients, Only: r.only, Turn: r.turn, Takes: r.takes})
 	if err != nil {
 		return err

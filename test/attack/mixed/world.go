@@ -116,7 +116,7 @@ func settle(ctx context.Context, o options, n *node, work string) (*attacker.Wor
 	return w, nil
 }
 
-// heavy makes a block with wide calls, one with wide events, and one with as much calldata as a transaction may have.
+// heavy makes a block with wide calls, one with many events, and one with as much calldata as a transaction may have.
 func (s *settler) heavy(ctx context.Context, w *attacker.World) error {
 	on := func(function string, data ...felt.Felt) client.Call {
 		return client.Call{To: w.Contract, Selector: keccak.Selector(function), Calldata: data}
@@ -126,12 +126,16 @@ func (s *settler) heavy(ctx context.Context, w *attacker.World) error {
 	for i := range wide {
 		wide[i] = number(uint64(i))
 	}
-	for _, call := range []client.Call{
-		on("call_bomb", number(20_000), number(50), w.Contract, keccak.Selector("no such entry point")),
-		on("emit", number(290), number(100)),
-		on("echo", append([]felt.Felt{number(uint64(len(wide)))}, wide...)...),
+	transfers := make([]client.Call, 200)
+	for i := range transfers {
+		transfers[i] = client.Transfer(w.Token, w.Accounts[i%len(w.Accounts)], 1)
+	}
+	for _, calls := range [][]client.Call{
+		{on("call_bomb", number(20_000), number(50), w.Contract, keccak.Selector("no such entry point"))},
+		transfers,
+		{on("sink", append([]felt.Felt{number(uint64(len(wide)))}, wide...)...)},
 	} {
-		hash, err := s.invoke(ctx, call)
+		hash, err := s.invoke(ctx, calls...)
 		if err != nil {
 			return err
 		}
