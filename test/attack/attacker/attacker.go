@@ -169,6 +169,9 @@ func (t *Tally) Summary() string {
 	return strings.Join(list, ", ")
 }
 
+// left is the outcome of a request whose answer did not come within the turn: the node was at work on it.
+const left = "left at the end of the turn"
+
 // happened is the judgement that all attacks share: it ran, the node was reached, and no answer was one of those that a node may
 // not give. reached are the outcomes that prove it.
 func (t *Tally) happened(reached ...string) error {

@@ -2,7 +2,6 @@ package attacker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,11 +17,21 @@ type damagedJSON struct{}
 func (damagedJSON) Name() string { return "damaged JSON" }
 
 func (damagedJSON) Run(ctx context.Context, c *Client) {
-	corpus, err := Corpus(ctx, c)
+	nonce, err := c.Node.Nonce(ctx, "latest", c.Account.Address)
+	if err != nil {
+		c.got("no nonce")
+		return
+	}
+	corpus, err := Corpus(ctx, c.Node, Subject{
+		Account: c.Account.Address, Token: c.Token, Class: c.Classes[0], Hash: c.Hash, Nonce: nonce,
+		Invoke: func(nonce uint64) any { return c.invoke(nonce, nil) },
+	})
 	if err != nil {
 		c.got("no corpus")
 		return
 	}
+	delete(corpus, "devnet_setTime")
+	delete(corpus, "devnet_increaseTime")
 	methods := make([]string, 0, len(corpus))
 	for method := range corpus {
 		methods = append(methods, method)
@@ -56,68 +65,6 @@ func (damagedJSON) Judge(t *Tally) error {
 		return fmt.Errorf("no body of %d had a result: the damage reaches no method", t.Sent)
 	}
 	return t.happened("error")
-}
-
-// Corpus are valid requests of each method that the attackers may use, about a chain that has some of everything.
-func Corpus(ctx context.Context, c *Client) (map[string][][]byte, error) {
-	var latest struct {
-		Hash string `json:"block_hash"`
-	}
-	if err := c.Node.Call(ctx, "starknet_blockHashAndNumber", []any{}, &latest); err != nil {
-		return nil, err
-	}
-	nonce, err := c.Node.Nonce(ctx, "latest", c.Account.Address)
-	if err != nil {
-		return nil, err
-	}
-	text := func(v any) string {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			panic(err)
-		}
-		return string(raw)
-	}
-	all := map[string][][]byte{}
-	add := func(method string, params ...any) {
-		list := make([]string, len(params))
-		for i, p := range params {
-			list[i] = text(p)
-		}
-		all[method] = append(all[method], mutate.Request(method, "["+strings.Join(list, ",")+"]"))
-	}
-	account, token, class := c.Account.Address.Hex(), c.Token.Hex(), c.Classes[0].Hex()
-	call := functionCall(c.Token, "balance_of", c.Account.Address)
-	transfer := func(n uint64) any { return c.invoke(n, nil) }
-	message := map[string]any{"from_address": "0x8888888888888888888888888888888888888888", "to_address": token, "entry_point_selector": "0x1", "payload": []string{"0x1"}}
-	for _, id := range []any{"latest", "pre_confirmed", block(1), map[string]string{"block_hash": latest.Hash}} {
-		for _, method := range []string{"getBlockWithTxHashes", "getBlockWithTxs", "getBlockWithReceipts", "getBlockTransactionCount", "getStateUpdate", "traceBlockTransactions"} {
-			add("starknet_"+method, id)
-		}
-		add("starknet_getTransactionByBlockIdAndIndex", id, 0)
-		add("starknet_getNonce", id, account)
-		add("starknet_getClassHashAt", id, account)
-		add("starknet_getClassAt", id, account)
-		add("starknet_getClass", id, class)
-		add("starknet_getStorageAt", token, "0x1", id)
-		add("starknet_call", call, id)
-		add("starknet_estimateFee", []any{transfer(nonce)}, []string{"SKIP_VALIDATE"}, id)
-		add("starknet_estimateMessageFee", message, id)
-		add("starknet_simulateTransactions", id, []any{transfer(nonce), transfer(nonce + 1)}, []string{"SKIP_VALIDATE", "SKIP_FEE_CHARGE"})
-		add("starknet_getEvents", map[string]any{"from_block": id, "to_block": "pre_confirmed", "address": token, "keys": [][]string{{}, {"0x1"}}, "chunk_size": 5})
-		add("devnet_getAccountBalance", account, "FRI", id)
-	}
-	for _, method := range []string{"getTransactionStatus", "getTransactionByHash", "getTransactionReceipt", "traceTransaction"} {
-		add("starknet_"+method, c.Hash)
-	}
-	for _, method := range []string{"starknet_specVersion", "starknet_chainId", "starknet_syncing", "starknet_blockNumber", "starknet_blockHashAndNumber", "devnet_getConfig", "ordo_plugins"} {
-		add(method)
-	}
-	add("starknet_getCompiledCasm", class)
-	add("starknet_addInvokeTransaction", transfer(nonce))
-	add("starknet_addInvokeTransaction", transfer(nonce+9))
-	add("devnet_getPredeployedAccounts", true)
-	add("devnet_mint", account, 1000, "WEI")
-	return all, nil
 }
 
 // damagedHTTP sends heads that are no HTTP, or more than one.

@@ -81,7 +81,7 @@ func (batchFlood) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (batchFlood) Judge(t *Tally) error { return t.happened("result", "error") }
+func (batchFlood) Judge(t *Tally) error { return t.happened("result", "error", left) }
 
 // callFlood is ordinary test code that calls 600 views at once.
 type callFlood struct{}
@@ -126,7 +126,7 @@ func (simulateFlood) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (simulateFlood) Judge(t *Tally) error { return t.happened("result", "error -32005") }
+func (simulateFlood) Judge(t *Tally) error { return t.happened("result", "error -32005", left) }
 
 // connectionFlood opens 1,200 connections, asks once on each, and keeps them open.
 type connectionFlood struct{}

@@ -35,7 +35,7 @@ func (c *Client) refusedByName(e *client.Error) {
 	}
 }
 
-func (bombView) Judge(t *Tally) error { return t.happened("result", "error 40", "error -32005") }
+func (bombView) Judge(t *Tally) error { return t.happened("result", "error 40", "error -32005", left) }
 
 // bombTransaction is the same in a transaction, which a block would hold for ever, and which everybody could have traced.
 type bombTransaction struct{}
@@ -43,14 +43,11 @@ type bombTransaction struct{}
 func (bombTransaction) Name() string { return "memory of transactions" }
 
 func (bombTransaction) Run(ctx context.Context, c *Client) {
-	for ctx.Err() == nil {
-		calls := []uint64{500, 2000}[c.Random.IntN(2)]
-		c.send(ctx, nil, c.on("call_bomb", number(100_000), number(calls), c.Contract, nothing))
-		pause(ctx, 4*time.Second)
-	}
+	calls := []uint64{500, 2000}[c.Random.IntN(2)]
+	c.send(ctx, nil, c.on("call_bomb", number(100_000), number(calls), c.Contract, nothing)) // one a turn, as recurseTransaction
 }
 
-func (bombTransaction) Judge(t *Tally) error { return t.happened("acknowledged", "error") }
+func (bombTransaction) Judge(t *Tally) error { return t.happened("acknowledged", "error", left) }
 
 // infoEstimate estimates a transaction of 4,000 felts of signature that asks for itself 80,000 times: machine code kept 125 KB each
 // time. Validation is skipped, so it may be in the name of any account.
@@ -83,7 +80,9 @@ func (infoEstimate) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (infoEstimate) Judge(t *Tally) error { return t.happened("result", "error 41", "error -32005") }
+func (infoEstimate) Judge(t *Tally) error {
+	return t.happened("result", "error 41", "error -32005", left)
+}
 
 // heavyTrace has blocks traced whose trace is large: what each call was given is in it.
 type heavyTrace struct{}
@@ -101,6 +100,6 @@ func (heavyTrace) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (heavyTrace) Judge(t *Tally) error { return t.happened("result", "error") }
+func (heavyTrace) Judge(t *Tally) error { return t.happened("result", "error", left) }
 
 func block(n uint64) map[string]any { return map[string]any{"block_number": n} }

@@ -46,7 +46,7 @@ func (recurseView) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (recurseView) Judge(t *Tally) error { return t.happened("result") }
+func (recurseView) Judge(t *Tally) error { return t.happened("result", left) }
 
 // recurseValidate sends transactions whose validation recurses, which costs their account nothing when they are refused.
 type recurseValidate struct{}
@@ -60,26 +60,24 @@ func (recurseValidate) Run(ctx context.Context, c *Client) {
 			signature = []felt.Felt{number(1), number(60_000)}
 		}
 		c.send(ctx, signature)
-		pause(ctx, time.Second)
+		pause(ctx, 3*time.Second) // what is taken is paid for, and time in blocks is what gas buys
 	}
 }
 
-func (recurseValidate) Judge(t *Tally) error { return t.happened("result", "error 55") }
+func (recurseValidate) Judge(t *Tally) error { return t.happened("result", "error 55", left) }
 
-// recurseTransaction has deep recursions in a block: they are paid for.
+// recurseTransaction has deep recursions in a block. They are paid for and take the blocks' time, so it is one a turn: what is
+// tried is whether they end the node.
 type recurseTransaction struct{}
 
 func (recurseTransaction) Name() string { return "recursion in transactions" }
 
 func (recurseTransaction) Run(ctx context.Context, c *Client) {
-	for ctx.Err() == nil {
-		if c.Random.IntN(2) == 0 {
-			c.send(ctx, nil, c.on("recurse", number(pick(c.Random, depths[2:]))))
-		} else {
-			c.send(ctx, nil, c.on("recurse_big", number(pick(c.Random, bigDepths[1:]))))
-		}
-		pause(ctx, 4*time.Second)
+	if c.Random.IntN(2) == 0 {
+		c.send(ctx, nil, c.on("recurse", number(pick(c.Random, depths[2:]))))
+	} else {
+		c.send(ctx, nil, c.on("recurse_big", number(pick(c.Random, bigDepths[1:]))))
 	}
 }
 
-func (recurseTransaction) Judge(t *Tally) error { return t.happened("acknowledged") }
+func (recurseTransaction) Judge(t *Tally) error { return t.happened("acknowledged", left) }

@@ -85,7 +85,7 @@ func noAnswer(ctx context.Context, err error) string {
 	var timeout net.Error
 	switch {
 	case ctx.Err() != nil:
-		return "left at the end of the turn"
+		return left
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no answer: connection refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -66,7 +66,7 @@ func main() {
 	flag.IntVar(&o.clients, "clients", 12, "attacking clients")
 	flag.Float64Var(&o.rate, "rate", 200, "honest transactions a second")
 	flag.IntVar(&o.accounts, "accounts", 50, "honest accounts")
-	flag.Float64Var(&o.factor, "factor", 3, "how many times the unattacked p99 until PRE_CONFIRMED the attacked one may be")
+	flag.Float64Var(&o.factor, "factor", 3, "how many times the unattacked p99 until PRE_CONFIRMED the attacked one may be; 0: told, not judged")
 	flag.IntVar(&o.ceilingMiB, "ceiling-mib", 2048, "memory that all processes of the node may take together")
 	flag.StringVar(&only, "only", "", "attacks to run, by parts of their names, with commas between; empty: all")
 	flag.StringVar(&nodeArgs, "node-args", "", "more flags for the node, with blanks between")

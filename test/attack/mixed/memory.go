@@ -55,6 +55,9 @@ func (m *memory) sample() {
 	var sum, own float64
 	at := map[string]float64{}
 	for _, u := range now {
+		if u.RSS == 0 {
+			continue // it begins, or has ended
+		}
 		sum += u.RSS
 		own += u.RSS - u.Files
 		at[u.Name] += u.RSS

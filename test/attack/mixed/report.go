@@ -66,7 +66,11 @@ func (p *Part) print(out io.Writer) {
 	row("answered, p50 / p99 ms", func(r *load.Report) string { return fmt.Sprintf("%.1f / %.1f", r.Answer.P50, r.Answer.P99) })
 	row("PRE_CONFIRMED, p50 / p99 ms", func(r *load.Report) string { return fmt.Sprintf("%.1f / %.1f", r.PreConfirmed.P50, r.PreConfirmed.P99) })
 	row("ACCEPTED_ON_L2, p50 / p99 ms", func(r *load.Report) string { return fmt.Sprintf("%.1f / %.1f", r.Accept.P50, r.Accept.P99) })
-	fmt.Fprintf(w, "  p99 until PRE_CONFIRMED\t\t%.1f times, at most %.1f\n", p.Ratio, p.Factor)
+	allowed := "not judged"
+	if p.Factor > 0 {
+		allowed = fmt.Sprintf("at most %.1f", p.Factor)
+	}
+	fmt.Fprintf(w, "  p99 until PRE_CONFIRMED\t\t%.1f times, %s\n", p.Ratio, allowed)
 	fmt.Fprintln(w, "\nmemory\tat the peak of all, MiB\tpeak of each, MiB")
 	for _, name := range p.Memory.names() {
 		fmt.Fprintf(w, "  %s\t%.0f\t%.0f\n", name, p.Memory.At[name], p.Memory.Peaks[name])
