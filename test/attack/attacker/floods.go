@@ -67,11 +67,9 @@ func (batchFlood) Run(ctx context.Context, c *Client) {
 		batch(1001, request(1, "starknet_chainId", []any{})),
 	}
 	for ctx.Err() == nil {
-		c.sent(1)
-		status, raw, err := c.Node.Post(ctx, asks[c.Random.IntN(len(asks))])
+		status, raw, err := c.raw(ctx, asks[c.Random.IntN(len(asks))])
 		switch {
 		case err != nil:
-			c.got(noAnswer(ctx, err))
 		case status == http.StatusNoContent:
 			c.got("http 204")
 		default:

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,10 +49,8 @@ func (c *Client) call(ctx context.Context, method string, params any) (json.RawM
 
 // post sends a body of one request and counts its outcome.
 func (c *Client) post(ctx context.Context, method string, body []byte) (json.RawMessage, *client.Error) {
-	c.sent(1)
-	status, raw, err := c.Node.Post(ctx, body)
+	status, raw, err := c.raw(ctx, body)
 	if err != nil {
-		c.got(noAnswer(ctx, err))
 		return nil, nil
 	}
 	var a answer
@@ -61,6 +61,22 @@ func (c *Client) post(ctx context.Context, method string, body []byte) (json.Raw
 	c.got(outcome(status, a))
 	c.named(method, a.Error)
 	return a.Result, a.Error
+}
+
+// raw sends a body and counts it, and the outcome when there is no answer. A request that the end of the turn kept from being
+// written was not sent.
+func (c *Client) raw(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+	var wrote atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(info httptrace.WroteRequestInfo) { wrote.Store(info.Err == nil) }})
+	status, answer, err = c.Node.Post(traced, body)
+	if err != nil && ctx.Err() != nil && !wrote.Load() {
+		return 0, nil, err
+	}
+	c.sent(1)
+	if err != nil {
+		c.got(noAnswer(ctx, err))
+	}
+	return status, answer, err
 }
 
 // named: an internal error is a fault of the node, whatever the question was.
