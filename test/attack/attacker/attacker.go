@@ -62,14 +62,16 @@ type Client struct {
 	Random  *rand.Rand
 	dialer  *net.Dialer
 	http    *http.Transport
+	whole   context.Context // of all turns
+	held    *sync.WaitGroup // what goes on behind a turn
 }
 
 // requestTimeout is beyond what the node may take for a body: limits.work_timeout and the time to send.
 const requestTimeout = 4 * time.Minute
 
-// NewClient is the client of a number; two of the same seed and number do the same.
-func NewClient(w *World, number int, seed uint64) *Client {
-	c := &Client{World: w, Random: rand.New(rand.NewPCG(seed, uint64(number)))}
+// NewClient is the client of a number; two of the same seed and number do the same. The context is that of all its turns.
+func NewClient(whole context.Context, w *World, number int, seed uint64) *Client {
+	c := &Client{World: w, Random: rand.New(rand.NewPCG(seed, uint64(number))), whole: whole, held: new(sync.WaitGroup)}
 	// 127.0.0.2 and up: limits by address then see a dozen clients, and the honest one at 127.0.0.1 is none of them.
 	c.dialer = &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+number%250))}, Timeout: 20 * time.Second}
 	c.http = &http.Transport{DialContext: c.dialer.DialContext, MaxIdleConnsPerHost: 16, MaxConnsPerHost: 700}
@@ -87,8 +89,11 @@ func (c *Client) For(t *Tally) *Client {
 	return &d
 }
 
-// Close ends its connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close waits for what goes on behind the turns, which ends with the context of all, and ends its connections.
+func (c *Client) Close() {
+	c.held.Wait()
+	c.http.CloseIdleConnections()
+}
 
 // Tally counts what one attack sent and what came back. Safe for concurrent use.
 type Tally struct {

@@ -27,11 +27,11 @@ func once(t *testing.T, a Attacker, w *World) *Tally {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	c := NewClient(w, 0, 1)
-	defer c.Close()
+	c := NewClient(ctx, w, 0, 1)
 	tally := NewTally(a.Name())
 	tally.Turn()
 	a.Run(ctx, c.For(tally)) // one that does not end fails by the test's own limit
+	c.Close()
 	return tally
 }
 

@@ -2,6 +2,7 @@ package attacker
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -23,12 +24,17 @@ func (deafClasses) Judge(t *Tally) error {
 	return t.happened("held to the end", "no answer: ", "http 503", "http 200")
 }
 
-// deaf opens up to n sockets, sends a request on each, reads nothing until the turn ends, and then looks what is there.
+// holdFor is how long sockets are held that are not read: longer than a turn, and than a node may wait for a reader of such an
+// answer (limits.send_timeout and its size by limits.send_rate).
+const holdFor = 100 * time.Second
+
+// deaf opens up to n sockets, sends a request on each, reads nothing, and looks a good while later what is there. The client goes
+// on with other attacks meanwhile.
 func (c *Client) deaf(ctx context.Context, n int, body func(i int) []byte) {
+	holding, enough := context.WithTimeout(c.whole, holdFor)
 	var open []*socket
 	for i := 0; i < n && ctx.Err() == nil; i++ {
-		// A context of its own: the end of the turn must not close them before they were looked at.
-		s, err := c.dial(context.WithoutCancel(ctx), window)
+		s, err := c.dial(context.WithoutCancel(ctx), window) // the end of the turn must not close it before it was looked at
 		if err != nil {
 			c.got(noAnswer(ctx, err))
 			pause(ctx, 100*time.Millisecond)
@@ -42,19 +48,28 @@ func (c *Client) deaf(ctx context.Context, n int, body func(i int) []byte) {
 		open = append(open, s)
 		pause(ctx, 50*time.Millisecond)
 	}
-	<-ctx.Done()
-	for _, s := range open {
-		one := make([]byte, 12)
-		_ = s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		switch read, err := s.in.Read(one); {
-		case read == 12:
-			c.got("http " + string(one[9:12]))
-		case err != nil && noAnswer(context.Background(), err) == "no answer: timeout":
-			c.got("held to the end")
-		default:
-			c.got(noAnswer(context.Background(), err))
+	c.held.Go(func() {
+		defer enough()
+		<-holding.Done()
+		for _, s := range open {
+			c.look(s)
+			s.close()
 		}
-		s.close()
+	})
+	<-ctx.Done()
+}
+
+// look counts what is there on a socket that was not read.
+func (c *Client) look(s *socket) {
+	one := make([]byte, 12)
+	_ = s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	switch n, err := io.ReadFull(s.in, one); {
+	case n == 12:
+		c.got("http " + string(one[9:12]))
+	case err != nil && noAnswer(context.Background(), err) == "no answer: timeout":
+		c.got("held to the end")
+	default:
+		c.got(noAnswer(context.Background(), err))
 	}
 }
 

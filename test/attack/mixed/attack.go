@@ -115,7 +115,7 @@ func attack(in io.Reader, out io.Writer) error {
 	turns := deal(attacks, p.Seed)
 	var all sync.WaitGroup
 	for i := range p.Clients {
-		c := attacker.NewClient(p.World, i, p.Seed)
+		c := attacker.NewClient(ctx, p.World, i, p.Seed)
 		all.Go(func() {
 			defer c.Close()
 			for ctx.Err() == nil {
