@@ -122,4 +122,4 @@ func (slowReader) Run(ctx context.Context, c *Client) {
 	}
 }
 
-func (slowReader) Judge(t *Tally) error { return t.happened("bytes were read") }
+func (slowReader) Judge(t *Tally) error { return t.happened("bytes were read", left) }

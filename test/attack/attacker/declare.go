@@ -42,5 +42,5 @@ func (declareFlood) Judge(t *Tally) error {
 	if n := t.count("result"); n > 0 {
 		return fmt.Errorf("%d classes were taken from strangers", n)
 	}
-	return t.happened("error")
+	return t.happened("error", left)
 }

@@ -52,5 +52,5 @@ func (mintNumbers) Judge(t *Tally) error {
 	if n := t.count("result"); n > 0 {
 		return fmt.Errorf("%d amounts that are no amounts were minted", n)
 	}
-	return t.happened("error -32602", "error 63")
+	return t.happened("error -32602", "error 63", left)
 }
