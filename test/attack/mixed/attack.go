@@ -24,8 +24,6 @@ import (
 // machine, where attackers are, they take no processor time from the node, nor from the client that measures.
 const attackRole = "attack"
 
-const niceness = 19
-
 // plan is what the attacking process is told.
 type plan struct {
 	World   *attacker.World `json:"world"`
@@ -43,7 +41,7 @@ type attacking struct {
 	done chan error
 }
 
-func startAttack(p plan) (*attacking, error) {
+func startAttack(p plan, niceness int) (*attacking, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

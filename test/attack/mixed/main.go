@@ -32,6 +32,7 @@ type options struct {
 	limitMiB        int
 	turn            time.Duration
 	clients         int
+	niceness        int // of the attackers
 	rate            float64
 	accounts        int
 	factor          float64
@@ -64,6 +65,7 @@ func main() {
 	flag.IntVar(&o.limitMiB, "limit-mib", 2048, "memory of that cgroup")
 	flag.DurationVar(&o.turn, "turn", 15*time.Second, "how long a client stays with one attack")
 	flag.IntVar(&o.clients, "clients", 12, "attacking clients")
+	flag.IntVar(&o.niceness, "nice", 19, "niceness of the attackers' process")
 	flag.Float64Var(&o.rate, "rate", 200, "honest transactions a second")
 	flag.IntVar(&o.accounts, "accounts", 50, "honest accounts")
 	flag.Float64Var(&o.factor, "factor", 3, "how many times the unattacked p99 until PRE_CONFIRMED the attacked one may be; 0: told, not judged")

@@ -122,7 +122,7 @@ func (r *round) attacked(ctx context.Context, name string, world *attacker.World
 	fmt.Printf("%s: %v of the same load beside %d attackers\n", name, r.takes, r.clients)
 	// Three times the ceiling has failed already; more would only harm the machine.
 	watch := watchMemory(r.node.pid, 3*float64(r.ceilingMiB), func() { _ = r.node.cmd.Process.Kill() })
-	attacking, err := startAttack(plan{World: world, Seed: r.seed, Clients: r.clients, Only: r.only, Turn: r.turn, Takes: r.takes})
+	attacking, err := startAttack(plan{World: world, Seed: r.seed, Clients: r.clients, Only: r.only, Turn: r.turn, Takes: r.takes}, r.niceness)
 	if err != nil {
 		return err
 	}
