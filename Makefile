@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack hostile metamorphic bench-page
+.PHONY: build dev test lint proto bench chaos fuzz attack damage hostile metamorphic bench-page
 
 build: ## bin/ordo, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -24,7 +24,11 @@ FUZZTIME ?= 60s
 fuzz: ## every fuzz test for FUZZTIME each
 	@go run ./test/attack/fuzz -time $(FUZZTIME)
 
-attack: build ## 10,000 damaged requests per method, 2,000 sockets
+attack: ## a node under every attack at once beside an honest load, and again in 2 GB (ten minutes); ARGS="--duration 1m --limited 0"
+	@scripts/setup.sh --tests
+	@scripts/attack.sh $(ARGS)
+
+damage: build ## 10,000 damaged requests per method, 2,000 sockets
 	@ORDO_ATTACK=full go test -count=1 -timeout 1h -run 'Mutated|SocketAttack|RealNode' -v ./core/rpc ./test/attack
 
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"

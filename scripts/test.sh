@@ -36,4 +36,8 @@ go test -count=1 -timeout 20m ./test/e2e/... "$@"
 
 say "every engine beside the others"
 go test -count=1 -timeout 10m ./test/metamorphic
+
+# A minute of attack. Times are told and not judged here (-factor 0): the machine has other work while it tests.
+say "attack, briefly"
+scripts/attack.sh -duration 30s -limited 30s -turn 5s -factor 0
 done_in

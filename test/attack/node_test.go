@@ -11,7 +11,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -33,7 +32,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 
@@ -172,75 +171,18 @@ func corpus(t *testing.T, n client.Node) map[string][][]byte {
 	if _, err := n.Wait(t.Context(), hash, "ACCEPTED_ON_L2"); err != nil {
 		t.Fatal(err)
 	}
-	var class, block string
+	var class felt.Felt
 	if err := n.Call(t.Context(), "starknet_getClassHashAt", []any{"latest", account[0].Address.Hex()}, &class); err != nil {
 		t.Fatal(err)
 	}
-	var latest struct {
-		Hash string `json:"block_hash"`
-	}
-	if err := n.Call(t.Context(), "starknet_blockHashAndNumber", []any{}, &latest); err != nil {
+	deploy := client.NewAccountAt(sender, class, felt.FromUint64(7), felt.FromUint64(7)).DeployAccount(class, felt.FromUint64(7))
+	all, err := attacker.Corpus(t.Context(), n, attacker.Subject{
+		Account: account[0].Address, Token: token, Class: class, Hash: hash, Nonce: 3,
+		Invoke: func(nonce uint64) any { return transfer(nonce).JSON() }, Deploy: deploy.JSON(),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	block = latest.Hash
-	text := func(v any) string {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(raw)
-	}
-	address, call := account[0].Address.Hex(), map[string]any{
-		"contract_address": token.Hex(), "entry_point_selector": keccak.Selector("balanceOf").Hex(), "calldata": []string{account[0].Address.Hex()},
-	}
-	deploy := client.NewAccountAt(sender, felt.MustHex(class), felt.FromUint64(7), felt.FromUint64(7)).DeployAccount(felt.MustHex(class), felt.FromUint64(7))
-	var declare map[string]any
-	if err := json.Unmarshal([]byte(text(transfer(5).JSON())), &declare); err != nil {
-		t.Fatal(err)
-	}
-	delete(declare, "calldata")
-	declare["type"], declare["compiled_class_hash"] = "DECLARE", "0x1"
-	declare["contract_class"] = json.RawMessage(`{"sierra_program":["0x1","0x7","0x0","0x2","0x1","0x0","0x5","0x6","0x7"],"contract_class_version":"0.1.0","entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","function_idx":0}],"L1_HANDLER":[]},"abi":"[]"}`)
-	message := map[string]any{"from_address": "0x8888888888888888888888888888888888888888", "to_address": token.Hex(), "entry_point_selector": "0x1", "payload": []string{"0x1"}}
-	ids := []string{`"latest"`, `"pre_confirmed"`, `{"block_number":1}`, text(map[string]string{"block_hash": block})}
-	all := map[string][][]byte{}
-	add := func(method string, params ...string) {
-		all[method] = append(all[method], mutate.Request(method, "["+strings.Join(params, ",")+"]"))
-	}
-	for _, id := range ids {
-		for _, method := range []string{"getBlockWithTxHashes", "getBlockWithTxs", "getBlockWithReceipts", "getBlockTransactionCount", "getStateUpdate", "traceBlockTransactions"} {
-			add("starknet_"+method, id)
-		}
-		add("starknet_getTransactionByBlockIdAndIndex", id, "0")
-		add("starknet_getNonce", id, text(address))
-		add("starknet_getClassHashAt", id, text(address))
-		add("starknet_getClassAt", id, text(address))
-		add("starknet_getClass", id, text(class))
-		add("starknet_getStorageAt", text(token.Hex()), `"0x1"`, id)
-		add("starknet_getStorageAt", text(token.Hex()), `"0x1"`, id, `["INCLUDE_LAST_UPDATE_BLOCK"]`)
-		add("starknet_call", text(call), id)
-		add("starknet_estimateFee", "["+text(transfer(3).JSON())+"]", `["SKIP_VALIDATE"]`, id)
-		add("starknet_estimateMessageFee", text(message), id)
-		add("starknet_simulateTransactions", id, "["+text(transfer(3).JSON())+","+text(transfer(4).JSON())+"]", `["SKIP_VALIDATE","SKIP_FEE_CHARGE"]`)
-		add("starknet_getEvents", `{"from_block":`+id+`,"to_block":"pre_confirmed","address":`+text(token.Hex())+`,"keys":[[],["0x1"]],"chunk_size":5}`)
-		add("devnet_getAccountBalance", text(address), `"FRI"`, id)
-	}
-	for _, method := range []string{"getTransactionStatus", "getTransactionByHash", "getTransactionReceipt", "traceTransaction"} {
-		add("starknet_"+method, text(hash))
-	}
-	for _, method := range []string{"starknet_specVersion", "starknet_chainId", "starknet_syncing", "starknet_blockNumber", "starknet_blockHashAndNumber",
-		"devnet_getConfig", "devnet_createBlock", "ordo_plugins"} {
-		add(method)
-	}
-	add("starknet_getCompiledCasm", text(class))
-	add("starknet_addInvokeTransaction", text(transfer(3).JSON()))
-	add("starknet_addInvokeTransaction", text(transfer(9).JSON()))
-	add("starknet_addDeployAccountTransaction", text(deploy.JSON()))
-	add("starknet_addDeclareTransaction", text(declare))
-	add("devnet_getPredeployedAccounts", "true")
-	add("devnet_mint", text(address), "1000", `"WEI"`)
-	add("devnet_setTime", "3000000000", "false")
-	add("devnet_increaseTime", "1")
 	return all
 }
 

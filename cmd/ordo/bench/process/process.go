@@ -79,23 +79,36 @@ func (w *Watcher) Stop() []Usage {
 }
 
 func (w *Watcher) sample() error {
-	tree, err := descendants(w.root, w.pid)
+	now, err := usages(w.root, w.pid)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for pid, s := range tree {
-		u := w.last[pid]
-		if u == nil {
-			u = &Usage{}
-			w.last[pid] = u
+	for pid, u := range now {
+		if before := w.last[pid]; before != nil {
+			u.PeakRSS = max(u.PeakRSS, before.PeakRSS)
 		}
-		u.Name = name(w.root, pid, s.name)
-		u.CPU, u.RSS, u.Files = s.cpu, megabytes(s.pages), megabytes(filePages(w.root, pid))
-		u.PeakRSS = max(u.PeakRSS, u.RSS)
+		w.last[pid] = &u
 	}
 	return nil
+}
+
+// Now is what a process and its descendants use at this moment, by process id: for a sum of all of them at one time, which the
+// peaks of each are not.
+func Now(pid int) (map[int]Usage, error) { return usages("/proc", pid) }
+
+func usages(root string, pid int) (map[int]Usage, error) {
+	tree, err := descendants(root, pid)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[int]Usage, len(tree))
+	for pid, s := range tree {
+		rss := megabytes(s.pages)
+		all[pid] = Usage{Name: name(root, pid, s.name), CPU: s.cpu, RSS: rss, Files: megabytes(filePages(root, pid)), PeakRSS: rss}
+	}
+	return all, nil
 }
 
 func megabytes(pages uint64) float64 { return float64(pages*uint64(os.Getpagesize())) / (1 << 20) }
