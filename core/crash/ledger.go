@@ -10,10 +10,8 @@
 package crash
 
 import (
-	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -126,31 +124,6 @@ type Question struct {
 	Quarantine bool
 }
 
-// Trial is a question over all its runs. End it with Close.
-type Trial struct {
-	ledger *Ledger
-	Question
-	pending bool // counted in quarantine
-	crashes int  // in quarantine, beside something else
-	blocks  int  // of those, beside a block: they count when the block was looked at and nothing found
-	broken  *Run // whose connection ended, and not known yet whether its process did
-}
-
-// Trial begins with a question. Its error is a Refused or a Paused.
-func (l *Ledger) Trial(q Question) (*Trial, error) {
-	t := &Trial{ledger: l, Question: q}
-	level, err := l.Check(q)
-	if err != nil {
-		return nil, err
-	}
-	if level == suspected || q.Quarantine {
-		l.mu.Lock()
-		t.quarantine()
-		l.mu.Unlock()
-	}
-	return t, nil
-}
-
 // Clean: nothing is remembered, and no kind is paused, so that any question may be put.
 func (l *Ledger) Clean() bool {
 	l.mu.Lock()
@@ -181,91 +154,6 @@ func (l *Ledger) Check(q Question) (Level, error) {
 	return level, nil
 }
 
-// Close ends a trial.
-func (t *Trial) Close() {
-	l := t.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t.release()
-	if r := t.broken; r != nil {
-		if _, there := l.runs[r]; there {
-			r.abandoned = true
-			l.left++
-		}
-		l.removeAfter(r, notice)
-	}
-}
-
-// quarantine puts a question among those that run one at a time. Under mu.
-func (t *Trial) quarantine() {
-	if !t.pending {
-		t.pending = true
-		t.ledger.trials[t] = struct{}{}
-		t.ledger.kinds[t.Kind].pending++
-	}
-}
-
-// release takes it from there. Under mu.
-func (t *Trial) release() {
-	if t.pending {
-		t.pending = false
-		delete(t.ledger.trials, t)
-		t.ledger.kinds[t.Kind].pending--
-		t.ledger.wake()
-	}
-}
-
-// Enter waits until the question may run, but not beyond the end that is given. The error is a Refused or a Paused, that its time is
-// over (ErrTurn), or the context's.
-func (t *Trial) Enter(ctx context.Context, end time.Time) (*Run, error) {
-	l := t.ledger
-	l.mu.Lock()
-	for l.blocked(t) {
-		now := time.Now()
-		wait := end.Sub(now)
-		if l.held {
-			wait = min(wait, max(time.Millisecond, l.heldTo.Sub(now)))
-		}
-		if !now.Before(end) {
-			l.mu.Unlock()
-			return nil, ErrTurn
-		}
-		change := l.change
-		l.waiting++
-		l.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-change:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-		l.mu.Lock()
-		l.waiting--
-		if ctx.Err() != nil {
-			l.mu.Unlock()
-			return nil, ctx.Err()
-		}
-	}
-	defer l.mu.Unlock()
-	if r := t.broken; r != nil && r.verdict != innocent {
-		t.broken = nil
-		if err := r.told(); err != nil {
-			return nil, err
-		}
-	}
-	if t.crashes >= mostTrials {
-		return nil, l.blame(t, "it ended again beside a block in which nothing was found")
-	}
-	if k := &l.kinds[t.Kind]; time.Now().Before(k.paused) {
-		return nil, &Paused{Kind: t.Kind, Crashes: l.options.Crashes + 1, Window: l.options.Window, Until: k.paused}
-	}
-	r := &Run{trial: t, counted: true, tried: t.pending, ended: make(chan struct{})}
-	l.runs[r] = struct{}{}
-	l.kinds[t.Kind].running++
-	return r, nil
-}
-
 // blocked: not now. Under mu.
 func (l *Ledger) blocked(t *Trial) bool {
 	k := &l.kinds[t.Kind]
@@ -286,155 +174,6 @@ func (l *Ledger) wake() {
 		close(l.change)
 		l.change = make(chan struct{})
 	}
-}
-
-// Run is one try of a question.
-type Run struct {
-	trial *Trial
-	sent  atomic.Bool
-	// of mu
-	counted   bool // among those that run
-	tried     bool // in quarantine
-	abandoned bool // its caller does not wait for it, and the process may work on it still
-	verdict   verdict
-	ended     chan struct{} // closed when the process has ended while it was in flight
-}
-
-type verdict int
-
-const (
-	innocent verdict = iota
-	again
-	guilty
-)
-
-type runKey struct{}
-
-// Context marks the calls of a run.
-func (r *Run) Context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, runKey{}, r)
-}
-
-// Sent says that the call of a context has reached the process.
-func Sent(ctx context.Context) {
-	if r, ok := ctx.Value(runKey{}).(*Run); ok {
-		r.sent.Store(true)
-	}
-}
-
-// Answered: the process answered, whatever it was.
-func (r *Run) Answered() {
-	t, l := r.trial, r.trial.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.remove(r)
-	t.whole()
-	if t.pending {
-		l.marks.forget(t.Names())
-		t.release()
-	}
-	l.wake()
-}
-
-// whole: the process lives, so that the connection that ended before was another matter. Under mu.
-func (t *Trial) whole() {
-	if t.broken != nil {
-		t.ledger.remove(t.broken)
-		t.broken = nil
-	}
-}
-
-// Abandoned: the answer is not waited for. The process may work on it for so long still, and end of it.
-func (r *Run) Abandoned(deadline time.Duration) {
-	l := r.trial.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.wake()
-	l.uncount(r)
-	if !r.sent.Load() {
-		l.remove(r)
-		return
-	}
-	if l.left == mostAbandoned {
-		l.remove(r)
-		l.untold = time.Now().Add(deadline)
-		return
-	}
-	// What it asked is let go, its names are enough.
-	names := r.trial.Names()
-	r.trial = &Trial{ledger: l, Question: Question{Kind: r.trial.Kind, Several: r.trial.Several, Names: func() []Name { return names }}}
-	r.abandoned = true
-	l.left++
-	l.removeAfter(r, deadline)
-}
-
-// Broken: the connection ended under the call, or there was none. crashed: the process ended, and this question was in flight; the
-// error is a Refused, or ErrSeveral for one that stands for several. When the word of the process's end is late, the next
-// Enter has it: no other process begins before.
-func (r *Run) Broken(ctx context.Context) (crashed bool, err error) {
-	t, l := r.trial, r.trial.ledger
-	if r.sent.Load() {
-		timer := time.NewTimer(moment)
-		defer timer.Stop()
-		select {
-		case <-r.ended:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.wake()
-	switch {
-	case r.verdict != innocent:
-		return true, r.told()
-	case r.sent.Load():
-		t.whole()
-		l.uncount(r)
-		t.broken = r
-	default:
-		l.remove(r)
-	}
-	return false, nil
-}
-
-// told is what the caller of a run in which the process ended is told; nil: to put it again. Under mu.
-func (r *Run) told() error {
-	switch {
-	case r.verdict == guilty:
-		if _, refused := r.trial.ledger.marks.find(time.Now(), r.trial.Names()); refused != nil {
-			return refused
-		}
-		return &Refused{What: r.trial.Names()[0].What, Until: time.Now()}
-	case r.trial.Several:
-		return ErrSeveral
-	}
-	return nil
-}
-
-// remove ends a run. Under mu.
-func (l *Ledger) remove(r *Run) {
-	if _, there := l.runs[r]; there && r.abandoned {
-		l.left--
-	}
-	delete(l.runs, r)
-	l.uncount(r)
-}
-
-// uncount takes a run from those that others wait for. Under mu.
-func (l *Ledger) uncount(r *Run) {
-	if r.counted {
-		r.counted = false
-		l.kinds[r.trial.Kind].running--
-	}
-}
-
-func (l *Ledger) removeAfter(r *Run, d time.Duration) {
-	time.AfterFunc(d, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.remove(r)
-	})
 }
 
 // End is what is known of the end of a process.
