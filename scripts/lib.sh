@@ -188,13 +188,23 @@ age_hashes() {
   fi
 }
 
+# Cargo takes a file for unchanged when it is older than what was built, and clones share the target folder: what another clone
+# has built since, from other content, would pass for this one's. So the files are given the present time.
+sources_of_rust() { fingerprint sdk/rust sdk/proto plugins/execution/blockifier; }
+renew_sources() {
+  [ "$(cat "$cache/sources" 2>/dev/null)" = "$(sources_of_rust)" ] && return
+  find sdk/rust sdk/proto plugins/execution/blockifier -path "$hashes" -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.json' -o -name '*.patch' \) -exec touch {} +
+}
+
 build_rust() {
   local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')-${cargo_options[*]-}"
   if fresh rust "$key" && [ -x bin/plugins/ordo-execution-blockifier ]; then return; fi
   say "building the execution plugin (Rust; the first time takes about ten minutes on 2 cores)"
   age_hashes
+  renew_sources
   cargo build --release --locked --workspace "${cargo_options[@]}"
   fingerprint "$hashes" >"$cache/hashes"
+  sources_of_rust >"$cache/sources"
   place "$CARGO_TARGET_DIR/release/ordo-execution-blockifier" bin/plugins/ordo-execution-blockifier
   stamp rust "$key"
 }
