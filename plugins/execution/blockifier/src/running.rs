@@ -23,6 +23,7 @@ use crate::diff;
 use crate::felts::Malformed;
 use crate::native::{self, Engine, Wait};
 use crate::run::memory::Ceiling;
+use crate::run::stack;
 use crate::state::{Limits, Overlay, Remote, Snapshot, Tip};
 use crate::stop::Stop;
 use crate::stream::{self, Ended};
@@ -126,6 +127,7 @@ impl Running {
         let engine = Arc::new(engine(&config, program, &mut notes)?);
         let ceiling = Ceiling::of(config.memory_mib);
         ceiling.tell_kernel();
+        stack::share(ceiling.bytes());
         let limits = Limits { cells: config.cached_cells, classes: config.cached_classes };
         Ok((
             Self {

@@ -8,7 +8,7 @@ use ordo_sdk::logging;
 
 /// Stack of a thread that runs contract code. Reserved, not used: only touched pages cost memory. Machine code that needs more
 /// runs on the virtual machine instead (`run::stack`).
-pub const STACK: usize = 64 << 20;
+pub const STACK: usize = 256 << 20;
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -22,15 +22,23 @@ pub struct Panicked(pub String);
 
 impl Threads {
     pub fn start(name: &str, count: usize) -> std::io::Result<Self> {
+        Self::start_nice(name, count, 0)
+    }
+
+    /// Threads that step back behind others of this machine, by so much niceness.
+    pub fn start_nice(name: &str, count: usize, nice: i32) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel::<Task>();
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..count.max(1) {
             let receiver = receiver.clone();
-            std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || loop {
-                let task = receiver.lock().expect("no task runs under this lock").recv();
-                match task {
-                    Ok(task) => task(),
-                    Err(_) => return,
+            std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+                step_back(nice);
+                loop {
+                    let task = receiver.lock().expect("no task runs under this lock").recv();
+                    match task {
+                        Ok(task) => task(),
+                        Err(_) => return,
+                    }
                 }
             })?;
         }
@@ -57,15 +65,25 @@ impl Threads {
     }
 }
 
+fn step_back(nice: i32) {
+    if nice > 0 {
+        // SAFETY: no preconditions. On Linux the priority of 0 is that of the calling thread.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    }
+}
+
 pub fn caught<T>(task: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(task)).map_err(|payload| Panicked(logging::panic_text(&*payload)))
 }
+
+/// Stack of a thread that compiles, or runs for a measurement: the address space of a compilation is limited.
+const SMALLER_STACK: usize = 64 << 20;
 
 /// Runs `task` on a thread of its own and waits for it.
 pub fn on_big_stack<T: Send>(task: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
-            .stack_size(STACK)
+            .stack_size(SMALLER_STACK)
             .spawn_scoped(scope, task)
             .map_err(|error| format!("thread: {error}"))?
             .join()

@@ -14,6 +14,8 @@ use crate::threads::{Panicked, Threads};
 
 /// Views that wait, for each that may run.
 const WAITING: usize = 64;
+/// Niceness of views: blocks and admission come first, and what is left of the processors is theirs.
+const NICE: i32 = 15;
 /// How long a view waits for those that were given up.
 const EASE: Duration = Duration::from_millis(500);
 
@@ -41,7 +43,7 @@ impl Views {
         let count = count.max(1);
         Ok(Self {
             // Half of them for views that were given up.
-            threads: Threads::start("view", count * 2)?,
+            threads: Threads::start_nice("view", count * 2, NICE)?,
             running: Semaphore::new(count),
             most_running: count,
             entered: AtomicUsize::new(0),

@@ -139,7 +139,7 @@ fn resident() -> Option<u64> {
 }
 
 /// Stacks of threads that start later: reserved, and counted by the kernel like memory that is used.
-const STACKS: u64 = 4 << 30;
+const STACKS: u64 = 16 << 30;
 
 /// Bytes of private memory that the process has reserved, as `RLIMIT_DATA` counts them.
 fn data() -> Option<u64> {
@@ -194,6 +194,10 @@ impl Ceiling {
             0 => Self((available() / 2).max(Self::LEAST_MIB << 20)),
             _ => Self(mib << 20),
         }
+    }
+
+    pub fn bytes(self) -> u64 {
+        self.0
     }
 
     /// Tells the kernel, as a backstop for what no run is counted for: memory of this process beyond what it has reserved now, and

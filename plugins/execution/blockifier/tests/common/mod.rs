@@ -14,6 +14,7 @@ use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::run;
 use ordo_execution_blockifier::state::{Limits as Cache, Loaded, Snapshot, Tip};
 use ordo_execution_blockifier::stream::{self, Ended};
+use ordo_execution_blockifier::threads::STACK;
 use ordo_execution_blockifier::transactions::{executable, ClassInfos, Flags};
 use ordo_execution_blockifier::{classes, diff};
 use ordo_sdk::v1;
@@ -57,7 +58,7 @@ fn compiled(text: Vec<u8>) -> v1::Class {
 
 pub fn big_stack<T: Send>(task: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, task).unwrap().join().unwrap()
+        std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, task).unwrap().join().unwrap()
     })
 }
 
@@ -172,7 +173,7 @@ fn drive(attempt: Attempt, chunks: Vec<Add>, n: Option<u64>) -> Built {
     let (feed, mut steps) = mpsc::channel(16);
     let (out, mut outward) = mpsc::channel(4);
     let driver = std::thread::Builder::new()
-        .stack_size(64 << 20)
+        .stack_size(STACK)
         .spawn(move || stream::drive(attempt, &mut steps, &out, 128, |_| {}))
         .unwrap();
     let mut built = Built::default();
