@@ -246,10 +246,18 @@ func (l *Ledger) Ended(e End) (asked bool) {
 // blame refuses a question from now on. Under mu.
 func (l *Ledger) blame(t *Trial, why string) *Refused {
 	names, until := t.Names(), time.Now().Add(l.options.Memory)
-	l.marks.refuse(until, names)
+	l.marks.refuse(until, crashedIt, names)
 	l.options.Log.Error("a question ended the plugin and is refused from now on", "kind", t.Kind.String(), "why", why,
 		"name", fmt.Sprintf("%x", names[0].Key[:8]), "for", l.options.Memory)
-	return &Refused{What: names[0].What, Until: until}
+	return &Refused{What: names[0].What, Did: crashedIt, Until: until}
+}
+
+// Costly refuses an account whose transaction was thrown out of a block for its memory: it cost the block its time, and the
+// account nothing.
+func (l *Ledger) Costly(account []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.marks.refuse(time.Now().Add(l.options.Memory), costIt, []Name{Account(account)})
 }
 
 // count notes a crash of a kind, and pauses the kind when there are too many. Under mu.

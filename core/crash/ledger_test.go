@@ -402,7 +402,7 @@ func TestBounded(t *testing.T) {
 	m := newMarks(3)
 	until := time.Now().Add(time.Hour)
 	for _, name := range []string{"a", "b", "c", "d", "d"} {
-		m.refuse(until, named(name).Names())
+		m.refuse(until, crashedIt, named(name).Names())
 	}
 	if len(m.of) != 3 || len(m.order) != 3 {
 		t.Errorf("%d names", len(m.of))
@@ -416,5 +416,21 @@ func TestBounded(t *testing.T) {
 	m.find(until, named("d").Names())
 	if len(m.of) != 2 || len(m.order) != 2 {
 		t.Errorf("%d names, one is over", len(m.of))
+	}
+}
+
+// TestCostly: an account whose transaction was thrown out of a block for its memory is refused for a while, and no other.
+func TestCostly(t *testing.T) {
+	l := New(Options{Memory: time.Hour})
+	l.Costly([]byte{7})
+	ask := func(account byte) error {
+		_, err := l.Check(Question{Kind: Validation, Names: func() []Name { return []Name{Account([]byte{account})} }})
+		return err
+	}
+	if err := ask(7); err == nil || !strings.Contains(err.Error(), "limits.transaction_mib") {
+		t.Errorf("the account is told %v", err)
+	}
+	if err := ask(8); err != nil {
+		t.Errorf("another account is told %v", err)
 	}
 }

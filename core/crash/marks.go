@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,11 @@ type Name struct {
 	Causes int
 }
 
+// Account names all transactions of an account.
+func Account(address []byte) Name {
+	return Name{Key: sha256.Sum256(append([]byte("account "), address...)), What: "a transaction of this account"}
+}
+
 // Level is what is remembered of a name.
 type Level int
 
@@ -31,13 +37,20 @@ func (l Level) Suspected() bool { return l == suspected }
 
 // Refused is the answer to a question that ended the process, or that shares a name with one.
 type Refused struct {
-	What  string
+	What  string // "this call"
+	Did   string // what is held against it
 	Until time.Time
 }
 
 func (r *Refused) Error() string {
-	return fmt.Sprintf("%s ended the execution plugin: refused until %s (supervision.question_memory)", r.What, r.Until.UTC().Format(time.TimeOnly+" MST"))
+	return fmt.Sprintf("%s %s: refused until %s (supervision.question_memory)", r.What, r.Did, r.Until.UTC().Format(time.TimeOnly+" MST"))
 }
+
+// What is held against a question.
+const (
+	crashedIt = "ended the execution plugin"
+	costIt    = "needed more memory than a transaction may hold (limits.transaction_mib)"
+)
 
 // Paused is the answer to all questions of a kind that ended the process too often.
 type Paused struct {
@@ -69,6 +82,7 @@ type mark struct {
 	level  Level
 	causes int
 	what   string
+	did    string
 	until  time.Time
 }
 
@@ -84,7 +98,7 @@ func (m *marks) find(now time.Time, names []Name) (Level, *Refused) {
 		case !now.Before(k.until):
 			m.drop(n.Key)
 		case k.level == refused:
-			return refused, &Refused{What: k.what, Until: k.until}
+			return refused, &Refused{What: k.what, Did: k.did, Until: k.until}
 		default:
 			level = max(level, k.level)
 		}
@@ -93,10 +107,10 @@ func (m *marks) find(now time.Time, names []Name) (Level, *Refused) {
 }
 
 // refuse remembers all names of a question.
-func (m *marks) refuse(until time.Time, names []Name) {
+func (m *marks) refuse(until time.Time, did string, names []Name) {
 	for _, n := range names {
 		k := m.add(n)
-		k.until = until
+		k.until, k.did = until, did
 		if k.causes++; k.causes >= max(1, n.Causes) {
 			k.level = refused
 		}

@@ -123,7 +123,7 @@ func (r *Run) told() error {
 		if _, refused := r.trial.ledger.marks.find(time.Now(), r.trial.Names()); refused != nil {
 			return refused
 		}
-		return &Refused{What: r.trial.Names()[0].What, Until: time.Now()}
+		return &Refused{What: r.trial.Names()[0].What, Did: crashedIt, Until: time.Now()}
 	case r.trial.Several:
 		return ErrSeveral
 	}

@@ -187,7 +187,7 @@ func (v *validator) allowed(batch []*waiting) (rest, alone []*waiting) {
 func names(tx *ordov1.Transaction) []crash.Name {
 	all := []crash.Name{{Key: sha256.Sum256(append([]byte("transaction "), tx.Hash...)), What: "this transaction"}}
 	if len(tx.Sender) > 0 {
-		all = append(all, crash.Name{Key: sha256.Sum256(append([]byte("account "), tx.Sender...)), What: "a transaction of this account"})
+		all = append(all, crash.Account(tx.Sender))
 	}
 	if tx.Type == ordov1.TransactionType_DEPLOY_ACCOUNT {
 		all = append(all, crash.Name{Key: sha256.Sum256(append([]byte("class "), tx.ClassHash...)), What: "the deployment of an account of this class", Causes: 2})

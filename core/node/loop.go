@@ -79,6 +79,9 @@ func (n *Node) logLeft(dropped []pool.Dropped) {
 	for _, d := range dropped {
 		if rejection := (*pipeline.Rejection)(nil); errors.As(d.Why, &rejection) {
 			n.log.Warn("transaction rejected", "hash", pool.Hex(d.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
+			if rejection.Refusal == ordov1.Refusal_MEMORY_EXCEEDED && n.options.Questions != nil {
+				n.options.Questions.Costly(d.Sender)
+			}
 		} else {
 			n.log.Debug("transaction dropped", "hash", pool.Hex(d.Hash), "why", d.Why)
 		}

@@ -80,6 +80,8 @@ type Questions interface {
 	Hold(on bool)
 	// Found: a transaction of a block had ended it.
 	Found()
+	// Costly: a transaction of this account was thrown out of a block, for which nobody pays.
+	Costly(account []byte)
 }
 
 // Journal makes promises durable before they are given.

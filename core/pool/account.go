@@ -117,7 +117,7 @@ func (p *Pool) advance(a *account, nonce uint64) (stale []*Entry) {
 }
 
 func tooOld(e *Entry) Dropped {
-	return Dropped{e.Hash, fmt.Errorf("%w: account nonce is %d", ErrNonceTooOld, e.account.committed)}
+	return Dropped{Hash: e.Hash, Why: fmt.Errorf("%w: account nonce is %d", ErrNonceTooOld, e.account.committed)}
 }
 
 // forget drops an account that holds nothing, unless a recent block moved its nonce: a stale nonce from the caller could
@@ -204,7 +204,7 @@ func (p *Pool) evict(need int, spare *account) (dropped []Dropped) {
 			e := a.chain[len(a.chain)-1]
 			p.remove(e)
 			need -= e.Size
-			dropped = append(dropped, Dropped{e.Hash, ErrEvicted})
+			dropped = append(dropped, Dropped{Hash: e.Hash, Why: ErrEvicted})
 		}
 		g = next
 	}

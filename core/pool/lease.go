@@ -130,7 +130,7 @@ func (p *Pool) Refuse(refused []Refused) (dropped []Dropped) {
 			continue // its predecessor was refused: now it waits behind a gap
 		}
 		p.remove(e)
-		dropped = append(dropped, Dropped{r.Hash, r.Why})
+		dropped = append(dropped, Dropped{Hash: r.Hash, Why: r.Why, Sender: e.Tx.Sender})
 	}
 	return dropped
 }

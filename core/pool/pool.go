@@ -79,8 +79,9 @@ type Entry struct {
 
 // Dropped tells that a transaction left the pool without a block.
 type Dropped struct {
-	Hash Key
-	Why  error
+	Hash   Key
+	Why    error
+	Sender []byte // of one that execution refused
 }
 
 // Pool is the pool. Make one with New.
@@ -166,7 +167,7 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 	}
 	if old != nil {
 		p.remove(old)
-		dropped = append(dropped, Dropped{old.Hash, ErrReplaced})
+		dropped = append(dropped, Dropped{Hash: old.Hash, Why: ErrReplaced})
 	}
 	if !known || old != nil { // what left may have been all that the account had
 		p.accounts[e.Sender] = a
@@ -326,7 +327,7 @@ func (p *Pool) Expire(now time.Time) (dropped []Dropped) {
 		next := e.next
 		if e.lease == 0 {
 			p.remove(e)
-			dropped = append(dropped, Dropped{e.Hash, ErrExpired})
+			dropped = append(dropped, Dropped{Hash: e.Hash, Why: ErrExpired})
 		}
 		e = next
 	}

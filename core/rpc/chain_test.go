@@ -148,7 +148,7 @@ var refusedSenders = map[uint64]ordov1.Refusal{
 	0x1004: ordov1.Refusal_VALIDATION_FAILURE, 0x1005: ordov1.Refusal_CLASS_ALREADY_DECLARED, 0x1006: ordov1.Refusal_CLASS_NOT_DECLARED,
 	0x1007: ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, 0x1008: ordov1.Refusal_COMPILATION_FAILED, 0x1009: ordov1.Refusal_CLASS_TOO_LARGE,
 	0x100a: ordov1.Refusal_NON_ACCOUNT, 0x100b: ordov1.Refusal_FEE_BELOW_MINIMUM, 0x100c: ordov1.Refusal_UNSUPPORTED_CLASS_VERSION,
-	0x100d: ordov1.Refusal_TRANSACTION_TOO_LARGE, 0x100e: ordov1.Refusal_INVALID_PROOF, 0x100f: ordov1.Refusal_OTHER,
+	0x100d: ordov1.Refusal_TRANSACTION_TOO_LARGE, 0x100e: ordov1.Refusal_INVALID_PROOF, 0x100f: ordov1.Refusal_OTHER, 0x1010: ordov1.Refusal_MEMORY_EXCEEDED,
 }
 
 var poolSenders = map[uint64]error{

@@ -83,6 +83,7 @@ var refusals = map[ordov1.Refusal]*jrpc2.Error{
 	ordov1.Refusal_TRANSACTION_TOO_LARGE:        errUnexpected,
 	ordov1.Refusal_INVALID_PROOF:                errInvalidProof,
 	ordov1.Refusal_OTHER:                        errUnexpected,
+	ordov1.Refusal_MEMORY_EXCEEDED:              errUnexpected,
 }
 
 // outcomes maps what ingress and the pool say.

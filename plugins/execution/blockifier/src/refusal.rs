@@ -45,7 +45,7 @@ impl From<&Unusable> for Refused {
 impl From<&TransactionExecutionError> for Refused {
     fn from(error: &TransactionExecutionError) -> Self {
         match over_limit(error) {
-            Some(reason) => Self::new(Refusal::Other, format!("execution: {reason}")),
+            Some(reason) => Self::new(Refusal::MemoryExceeded, format!("execution: {reason}")),
             None => Self::new(of_execution(error), error),
         }
     }

@@ -117,7 +117,7 @@ fn run<S: StateReader + Clone>(
         Ok(Ok(checked)) => checked.err(),
         Ok(Err(panicked)) => Some(Refused::panicked(&panicked.0)),
         Err(Interrupted::Stopped) => return Err("given up".into()),
-        Err(over) => Some(Refused::new(Refusal::Other, format!("validation: {over}"))),
+        Err(over) => Some(Refused::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
     })
 }
 

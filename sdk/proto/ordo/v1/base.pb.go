@@ -159,6 +159,7 @@ const (
 	Refusal_TRANSACTION_TOO_LARGE        Refusal = 13 // does not fit an empty block
 	Refusal_INVALID_PROOF                Refusal = 14
 	Refusal_OTHER                        Refusal = 15
+	Refusal_MEMORY_EXCEEDED              Refusal = 16 // its run needs more memory than it may hold
 )
 
 // Enum value maps for Refusal.
@@ -180,6 +181,7 @@ var (
 		13: "TRANSACTION_TOO_LARGE",
 		14: "INVALID_PROOF",
 		15: "OTHER",
+		16: "MEMORY_EXCEEDED",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_UNSPECIFIED":          0,
@@ -198,6 +200,7 @@ var (
 		"TRANSACTION_TOO_LARGE":        13,
 		"INVALID_PROOF":                14,
 		"OTHER":                        15,
+		"MEMORY_EXCEEDED":              16,
 	}
 )
 
@@ -2168,7 +2171,7 @@ const file_ordo_v1_base_proto_rawDesc = "" +
 	"\aDECLARE\x10\x02\x12\x12\n" +
 	"\x0eDEPLOY_ACCOUNT\x10\x03\x12\x0e\n" +
 	"\n" +
-	"L1_HANDLER\x10\x04*\x86\x03\n" +
+	"L1_HANDLER\x10\x04*\x9b\x03\n" +
 	"\aRefusal\x12\x17\n" +
 	"\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_NONCE\x10\x01\x12\x1a\n" +
@@ -2186,7 +2189,8 @@ const file_ordo_v1_base_proto_rawDesc = "" +
 	"\x19UNSUPPORTED_CLASS_VERSION\x10\f\x12\x19\n" +
 	"\x15TRANSACTION_TOO_LARGE\x10\r\x12\x11\n" +
 	"\rINVALID_PROOF\x10\x0e\x12\t\n" +
-	"\x05OTHER\x10\x0f2\xc5\x01\n" +
+	"\x05OTHER\x10\x0f\x12\x13\n" +
+	"\x0fMEMORY_EXCEEDED\x10\x102\xc5\x01\n" +
 	"\x06Plugin\x12?\n" +
 	"\bDescribe\x12\x18.ordo.v1.DescribeRequest\x1a\x19.ordo.v1.DescribeResponse\x12B\n" +
 	"\tConfigure\x12\x19.ordo.v1.ConfigureRequest\x1a\x1a.ordo.v1.ConfigureResponse\x126\n" +

@@ -220,9 +220,10 @@ impl Ceiling {
         Limits { memory: at_most(mib, self.0 / 2), process: self.0 / 4 * 3 }
     }
 
-    /// Limits of a transaction in a block that may hold `mib`; 0: as much as there is. Two run at a time, or more.
+    /// Limits of a transaction in a block that may hold `mib`; 0: as much as there is. On the virtual machine a transaction of all
+    /// gas takes less than 384 MiB.
     pub fn block(self, mib: u64) -> Limits {
-        Limits { memory: at_most(mib, self.0 / 4), process: self.0 }
+        Limits { memory: at_most(mib, self.0 / 2), process: self.0 }
     }
 }
 
