@@ -337,8 +337,8 @@ func TestViewMemory(t *testing.T) {
 	}{
 		{"starknet_call", `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`, 77, `{"code":40,"message":"Contract error","data":{"revert_error":"it needs more memory than the 77 MiB that this node gives to a view (limits.view_mib)"}}`},
 		{"starknet_simulateTransactions", simulated, 77, `"execution_error":"it needs more memory than the 77 MiB that this node gives to a view (limits.view_mib)"`},
-		{"starknet_traceTransaction", `["0x101"]`, 0, ``},
-		{"starknet_traceBlockTransactions", `[{"block_number":1}]`, 0, ``},
+		{"starknet_traceTransaction", `["0x101"]`, 0, `"code":-32005,"message":"busy: the trace needs more memory than the execution plugin has left`},
+		{"starknet_traceBlockTransactions", `[{"block_number":1}]`, 0, `"code":-32005,"message":"busy: the trace needs more memory than the execution plugin has left`},
 	} {
 		got := call(t, w, c.method, c.params)
 		if seen.memory.Load() != c.memory || !strings.Contains(got, c.want) {

@@ -54,9 +54,23 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 		return nil, fmt.Errorf("view: %w", err)
 	}
 	if e := r.GetError(); e != nil {
+		if why := tooDear(e); why != "" && q.GetSimulate().GetReplay() {
+			return nil, specError(codeBusy, "busy: "+why+": try again later")
+		}
 		return nil, &failedView{e, s.Limits.ViewMemory}
 	}
 	return r, nil
+}
+
+// tooDear is why a replay of transactions that a chain holds does not fit this node; "" when that is not the reason.
+func tooDear(e *ordov1.ViewError) string {
+	switch e.Code {
+	case ordov1.ViewError_MEMORY:
+		return "the trace needs more memory than the execution plugin has left (memory_mib of its configuration)"
+	case ordov1.ViewError_TIMEOUT:
+		return "the trace takes longer than this node allows (limits.view_timeout)"
+	}
+	return ""
 }
 
 // questionOf names a view by what it runs: the block's number and time say nothing of it.
