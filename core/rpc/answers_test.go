@@ -357,3 +357,41 @@ func (e *seenViews) View(_ context.Context, q *ordov1.ViewRequest) (*ordov1.View
 	e.memory.Store(q.MemoryMib)
 	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: &ordov1.ViewError{Code: ordov1.ViewError_MEMORY}}}, nil
 }
+
+// TestAnAnswerLargerThanTheBudgetArrives: it has the memory for itself, and so the room for its pieces too. It waited for
+// those, which it kept from itself, and the client got an empty answer.
+func TestAnAnswerLargerThanTheBudgetArrives(t *testing.T) {
+	w := newWorld(t)
+	method, params := largeClass(w, 4<<20)
+	s := limited(t, w, func(l *Limits) { l.Answers, l.Turn = 1<<20, time.Second })
+	request := call1(method, params)
+	for name, body := range map[string]string{
+		"alone": request, "in a batch": "[" + request + "]",
+		"in a batch that has a piece already": "[" + strings.Repeat(chainIDRequest+",", fewAnswers) + request + "]",
+	} {
+		r := httptest.NewRecorder()
+		s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+		if r.Code != http.StatusOK || r.Body.Len() < 4<<20 || !json.Valid(r.Body.Bytes()) {
+			t.Errorf("%s: %d, %d bytes: %.300s", name, r.Code, r.Body.Len(), r.Body)
+		}
+	}
+	if used, _ := s.answers.Used(); used != 0 {
+		t.Errorf("%d bytes are left", used)
+	}
+}
+
+// TestAnAnswerThatCannotBeBegunIsRefused, where it holds too little to be counted before and its text is larger than a piece.
+func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
+	w := newWorld(t)
+	method, params := largeClass(w, piece+1<<10)
+	s := limited(t, w, func(l *Limits) { l.Answers, l.Turn = 4<<20, 50*time.Millisecond })
+	other := s.output(t.Context(), nil, &client{})
+	if err := other.share.Take(t.Context(), 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRecorder()
+	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(call1(method, params))))
+	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.answers_mib") {
+		t.Errorf("%d %.300s", r.Code, r.Body)
+	}
+}
