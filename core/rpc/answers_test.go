@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -394,4 +396,37 @@ func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
 	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.answers_mib") {
 		t.Errorf("%d %.300s", r.Code, r.Body)
 	}
+}
+
+// TestAViewThatExecutionCannotAnswer now, or at all, is told so, and is no internal error with the words of gRPC.
+func TestAViewThatExecutionCannotAnswer(t *testing.T) {
+	w := newWorld(t)
+	o := w.server.Options
+	refusing := &refusingViews{fakeExecution: w.execution}
+	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, refusing) }))
+	w.server = New(o)
+	for _, c := range []struct {
+		code codes.Code
+		want string
+	}{
+		{codes.ResourceExhausted, `"code":-32005,"message":"busy: execution: so"`},
+		{codes.OutOfRange, `the answer is larger than the 256 MiB`},
+	} {
+		refusing.why = status.Error(c.code, "so")
+		for method, params := range map[string]string{"starknet_traceBlockTransactions": `[{"block_number":1}]`, "starknet_call": `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`} {
+			if got := call(t, w, method, params); !strings.Contains(got, c.want) || strings.Contains(got, "rpc error") {
+				t.Errorf("%s: %s", method, got)
+			}
+		}
+	}
+}
+
+// refusingViews answers no view.
+type refusingViews struct {
+	*fakeExecution
+	why error
+}
+
+func (e *refusingViews) View(context.Context, *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	return nil, e.why
 }
