@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -356,4 +358,75 @@ type seenViews struct {
 func (e *seenViews) View(_ context.Context, q *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
 	e.memory.Store(q.MemoryMib)
 	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: &ordov1.ViewError{Code: ordov1.ViewError_MEMORY}}}, nil
+}
+
+// TestAnAnswerLargerThanTheBudgetArrives: it has the memory for itself, and so the room for its pieces too. It waited for
+// those, which it kept from itself, and the client got an empty answer.
+func TestAnAnswerLargerThanTheBudgetArrives(t *testing.T) {
+	w := newWorld(t)
+	method, params := largeClass(w, 4<<20)
+	s := limited(t, w, func(l *Limits) { l.Answers, l.Turn = 1<<20, time.Second })
+	request := call1(method, params)
+	for name, body := range map[string]string{
+		"alone": request, "in a batch": "[" + request + "]",
+		"in a batch that has a piece already": "[" + strings.Repeat(chainIDRequest+",", fewAnswers) + request + "]",
+	} {
+		r := httptest.NewRecorder()
+		s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+		if r.Code != http.StatusOK || r.Body.Len() < 4<<20 || !json.Valid(r.Body.Bytes()) {
+			t.Errorf("%s: %d, %d bytes: %.300s", name, r.Code, r.Body.Len(), r.Body)
+		}
+	}
+	if used, _ := s.answers.Used(); used != 0 {
+		t.Errorf("%d bytes are left", used)
+	}
+}
+
+// TestAnAnswerThatCannotBeBegunIsRefused, where it holds too little to be counted before and its text is larger than a piece.
+func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
+	w := newWorld(t)
+	method, params := largeClass(w, piece+1<<10)
+	s := limited(t, w, func(l *Limits) { l.Answers, l.Turn = 4<<20, 50*time.Millisecond })
+	other := s.output(t.Context(), nil, &client{})
+	if err := other.share.Take(t.Context(), 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRecorder()
+	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(call1(method, params))))
+	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.answers_mib") {
+		t.Errorf("%d %.300s", r.Code, r.Body)
+	}
+}
+
+// TestAViewThatExecutionCannotAnswer now, or at all, is told so, and is no internal error with the words of gRPC.
+func TestAViewThatExecutionCannotAnswer(t *testing.T) {
+	w := newWorld(t)
+	o := w.server.Options
+	refusing := &refusingViews{fakeExecution: w.execution}
+	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, refusing) }))
+	w.server = New(o)
+	for _, c := range []struct {
+		code codes.Code
+		want string
+	}{
+		{codes.ResourceExhausted, `"code":-32005,"message":"busy: execution: so"`},
+		{codes.OutOfRange, `the answer is larger than the 256 MiB`},
+	} {
+		refusing.why = status.Error(c.code, "so")
+		for method, params := range map[string]string{"starknet_traceBlockTransactions": `[{"block_number":1}]`, "starknet_call": `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`} {
+			if got := call(t, w, method, params); !strings.Contains(got, c.want) || strings.Contains(got, "rpc error") {
+				t.Errorf("%s: %s", method, got)
+			}
+		}
+	}
+}
+
+// refusingViews answers no view.
+type refusingViews struct {
+	*fakeExecution
+	why error
+}
+
+func (e *refusingViews) View(context.Context, *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	return nil, e.why
 }

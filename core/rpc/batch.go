@@ -65,9 +65,12 @@ func (s *Server) answer(ctx context.Context, out *output, list []request, batch 
 	if r.any && batch {
 		out.json.raw([]byte{']'})
 	}
-	if !r.left() {
+	switch {
+	case out.json.err != nil: // it is told when nothing is sent yet: an empty answer would pass for one
+		out.abort(out.json.err)
+	case !r.left():
 		out.end()
-	} else if out.began {
+	case out.began:
 		out.abort(r.ctx.Err())
 	}
 }
@@ -143,7 +146,7 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 		}
 		held = weight(result)
 		free := held <= small || q.silent() || !m.again // what sends or changes something has a small answer
-		room := free || r.out.share.Try(int64(held))
+		room := free || r.out.try(int64(held))
 		leave()
 		switch {
 		case free:
@@ -152,7 +155,7 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 			return result, held, nil
 		}
 		result = nil
-		if err := r.out.share.Take(r.ctx, int64(held)); err != nil {
+		if err := r.out.take(int64(held)); err != nil {
 			return nil, 0, internal(err)
 		}
 	}

@@ -38,11 +38,31 @@ func (o *output) reserve() error {
 	if o.piece {
 		return nil
 	}
-	if err := o.share.Take(o.ctx, piece); err != nil {
+	return o.take(0)
+}
+
+// take waits for room for what an answer holds, together with that for the pieces that it is sent in: one that held the first
+// and waited for the second would keep both from all others, and wait for them.
+func (o *output) take(held int64) error {
+	if err := o.share.Take(o.ctx, held+o.missing()); err != nil {
 		return err
 	}
 	o.piece = true
 	return nil
+}
+
+// try is take when there is room at once.
+func (o *output) try(held int64) bool {
+	room := o.share.Try(held + o.missing())
+	o.piece = o.piece || room
+	return room
+}
+
+func (o *output) missing() int64 {
+	if o.piece {
+		return 0
+	}
+	return piece
 }
 
 // spill sends a piece of a large answer.

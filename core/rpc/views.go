@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
 
+	"github.com/creachadair/jrpc2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/crash"
@@ -15,6 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -51,7 +56,7 @@ func (s *Server) view(ctx context.Context, q *ordov1.ViewRequest) (r *ordov1.Vie
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("view: %w", err)
+		return nil, notViewed(err)
 	}
 	if e := r.GetError(); e != nil {
 		if why := tooDear(e); why != "" && q.GetSimulate().GetReplay() {
@@ -71,6 +76,20 @@ func tooDear(e *ordov1.ViewError) string {
 		return "the trace takes longer than this node allows (limits.view_timeout)"
 	}
 	return ""
+}
+
+// notViewed names what is no fault of the node's: execution is busy with what was given up, or the answer is larger than a
+// message of the contract may be, which what is in blocks can be in any number of transactions.
+func notViewed(err error) error {
+	var said interface{ GRPCStatus() *status.Status }
+	switch status.Code(err) {
+	case codes.ResourceExhausted:
+		errors.As(err, &said) // without the words that were put around it
+		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
+	case codes.OutOfRange:
+		return jrpc2.Errorf(jrpc2.InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+	}
+	return fmt.Errorf("view: %w", err)
 }
 
 // questionOf names a view by what it runs: the block's number and time say nothing of it.

@@ -78,7 +78,7 @@ func (s *Share) Try(n int64) bool {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.queue.count > 0 || !b.fits(n) {
+	if b.queue.count > 0 || !b.fits(n, s.held) {
 		return false
 	}
 	b.take(s, n)
@@ -91,7 +91,7 @@ func (s *Share) Take(ctx context.Context, n int64) error {
 		return nil
 	}
 	b := s.budget
-	w := &waiter{need: n, ready: make(chan error, 1)}
+	w := &waiter{need: n, held: s.held, ready: make(chan error, 1)}
 	b.mu.Lock()
 	b.queue.push(s.holder.From, w)
 	b.grant()
@@ -149,8 +149,8 @@ func (s *Share) Close() { s.Give(s.held) }
 // Held is what the share holds.
 func (s *Share) Held() int64 { return s.held }
 
-// fits: what is larger than the whole budget fits when nothing else is there.
-func (b *Budget) fits(n int64) bool { return b.used+n <= b.most || b.used == 0 }
+// fits: what is larger than the whole budget fits when nothing is there but what its own share holds.
+func (b *Budget) fits(n, own int64) bool { return b.used+n <= b.most || b.used == own }
 
 func (b *Budget) take(s *Share, n int64) {
 	b.used += n
@@ -165,7 +165,7 @@ func (b *Budget) own(s *Share, n int64) {
 }
 
 func (b *Budget) grant() {
-	for w := b.queue.front(); w != nil && b.fits(w.need); w = b.queue.front() {
+	for w := b.queue.front(); w != nil && b.fits(w.need, w.held); w = b.queue.front() {
 		b.used += w.need
 		b.queue.pop()
 	}

@@ -26,6 +26,7 @@ type line struct {
 // waiter is one that waits. The lock of the queue's owner is held wherever it is touched.
 type waiter struct {
 	need  int64      // what it waits for, where that is a size
+	held  int64      // what its share has of that already
 	bytes int        // what it holds while it waits
 	ready chan error // has room for the one answer: nil for a turn
 	place *list.Element
