@@ -430,3 +430,32 @@ type refusingViews struct {
 func (e *refusingViews) View(context.Context, *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
 	return nil, e.why
 }
+
+// TestLateViews: a view that ends for its time names the setting, whatever the plugin says of it, and a trace of what is in a
+// block is then no internal error.
+func TestLateViews(t *testing.T) {
+	w := newWorld(t)
+	o := w.server.Options
+	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) {
+		ordov1.RegisterExecutionServer(s, lateViews{w.execution})
+	}))
+	w.server = New(o)
+	for _, c := range []struct{ method, params, want string }{
+		{"starknet_call", `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`, `"code":40`},
+		{"starknet_simulateTransactions", `["latest",` + invoke + `,[]]`, `"code":41`},
+		{"starknet_traceTransaction", `["0x101"]`, `"code":-32005`},
+		{"starknet_traceBlockTransactions", `[{"block_number":1}]`, `"code":-32005`},
+	} {
+		if got := call(t, w, c.method, c.params); !strings.Contains(got, c.want) || !strings.Contains(got, "limits.view_timeout") {
+			t.Errorf("%s: %s", c.method, got)
+		}
+	}
+}
+
+// lateViews finds no view ready in time.
+type lateViews struct{ *fakeExecution }
+
+func (lateViews) View(context.Context, *ordov1.ViewRequest) (*ordov1.ViewResponse, error) {
+	late := &ordov1.ViewError{Code: ordov1.ViewError_TIMEOUT, Error: &ordov1.ContractError{Message: "no answer within 20000 ms"}}
+	return &ordov1.ViewResponse{Result: &ordov1.ViewResponse_Error{Error: late}}, nil
+}

@@ -129,8 +129,8 @@ func (f *failedView) ofTransaction(missing bool) *failedView {
 	switch {
 	case e.Code == ordov1.ViewError_MEMORY:
 		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooMuchMemory(f.memory)}
-	case e.Code == ordov1.ViewError_TIMEOUT && message == nil:
-		message = &ordov1.ContractError{Message: tooLong}
+	case e.Code == ordov1.ViewError_TIMEOUT: // the plugin's words do not name the setting
+		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooLong}
 	case message == nil:
 		message = &ordov1.ContractError{Message: e.Code.String()}
 	}
