@@ -192,8 +192,13 @@ func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
 
 const tooLong = "it ran longer than this node allows for a view (limits.view_timeout)"
 
-func tooMuchMemory(mib int) string {
-	return fmt.Sprintf("it needs more memory than the %d MiB that this node gives to a view (limits.view_mib)", mib)
+// tooMuchMemory is why a view was ended; said is what the plugin says of it.
+func tooMuchMemory(mib int, said string) string {
+	why := fmt.Sprintf("it needs more memory than the %d MiB that this node gives to a view (limits.view_mib)", mib)
+	if said != "" {
+		why += ": " + said
+	}
+	return why
 }
 
 // viewError maps a failed call, estimate or simulation, which could have so many MiB.
@@ -212,7 +217,7 @@ func viewError(e *ordov1.ViewError, memory int) *jrpc2.Error {
 	case ordov1.ViewError_TIMEOUT:
 		return withData(errContract, map[string]any{"revert_error": tooLong})
 	case ordov1.ViewError_MEMORY:
-		return withData(errContract, map[string]any{"revert_error": contractError(&ordov1.ContractError{Frames: e.Error.GetFrames(), Message: tooMuchMemory(memory)})})
+		return withData(errContract, map[string]any{"revert_error": contractError(&ordov1.ContractError{Frames: e.Error.GetFrames(), Message: tooMuchMemory(memory, e.Error.GetMessage())})})
 	}
 	return withData(errContract, map[string]any{"revert_error": contractError(e.Error)})
 }

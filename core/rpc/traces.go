@@ -30,7 +30,7 @@ func (s *Server) traceTransaction(ctx context.Context, p *input.Object) (any, er
 	if at.index >= len(txs) {
 		return nil, errTransactionNotFound
 	}
-	out, err := s.replay(ctx, at.ref, txs[:at.index+1], false)
+	out, err := s.replay(ctx, at.ref, txs[:at.index+1], at.index, false)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (s *Server) traceBlock(ctx context.Context, p *input.Object) (any, error) {
 	}
 	out := &ordov1.SimulationResults{}
 	if len(txs) > 0 {
-		if out, err = s.replay(ctx, ref, txs, reads); err != nil {
+		if out, err = s.replay(ctx, ref, txs, 0, reads); err != nil {
 			return nil, err
 		}
 	}
@@ -74,12 +74,12 @@ func (s *Server) traceBlock(ctx context.Context, p *input.Object) (any, error) {
 }
 
 // replay runs the first transactions of a block again, on the state before the block.
-func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transaction, reads bool) (*ordov1.SimulationResults, error) {
+func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
 	at := &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number - 1}}
 	if ref.rooted == nil && ref.tip {
 		at = &ordov1.StateAt{At: &ordov1.StateAt_Tip{Tip: true}} // the open block stands on it
 	}
-	q := &ordov1.Simulation{Transactions: txs, Trace: true, Replay: true, InitialReads: reads}
+	q := &ordov1.Simulation{Transactions: txs, Trace: true, TraceFrom: uint32(from), Replay: true, InitialReads: reads}
 	for _, tx := range txs {
 		if tx.Type != ordov1.TransactionType_DECLARE {
 			continue

@@ -128,7 +128,7 @@ func (f *failedView) ofTransaction(missing bool) *failedView {
 	message := e.Error
 	switch {
 	case e.Code == ordov1.ViewError_MEMORY:
-		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooMuchMemory(f.memory)}
+		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooMuchMemory(f.memory, message.GetMessage())}
 	case e.Code == ordov1.ViewError_TIMEOUT: // the plugin's words do not name the setting
 		message = &ordov1.ContractError{Frames: message.GetFrames(), Message: tooLong}
 	case message == nil:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -99,6 +100,7 @@ func launchWith(t *testing.T, change func(*exec.Cmd), args ...string) *node {
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	n.cmd.Env = environment()
 	change(n.cmd)
+	heard(t)
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +113,18 @@ func launchWith(t *testing.T, change func(*exec.Cmd), args ...string) *node {
 		}
 	})
 	return n
+}
+
+// heard has signals that are ignored here handled for the time of the test: what a process starts inherits that it ignores them, and
+// a test that runs in the background of a shell ignores some.
+func heard(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			c := make(chan os.Signal, 1)
+			signal.Notify(c, sig)
+			t.Cleanup(func() { signal.Reset(sig); signal.Ignore(sig) })
+		}
+	}
 }
 
 // environment is ours without what would configure a node.

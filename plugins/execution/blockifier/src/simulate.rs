@@ -59,7 +59,8 @@ pub fn run<S: StateReader>(
         simulation.raise_nonce(state, transaction, &mut reads, &written);
         let (ran, estimated) = simulation.one(state, index, transaction)?;
         diff::merge_reads(&mut reads, &ran.reads, &written);
-        results.push(simulation.result(transaction, &ran, estimated));
+        let traced = wanted.trace && index >= wanted.trace_from as usize;
+        results.push(simulation.result(transaction, &ran, estimated, traced));
         written.extend(&ran.changes);
     }
     Ok(v1::SimulationResults {
@@ -252,15 +253,19 @@ impl Simulation<'_> {
         Ok((ran, gas))
     }
 
-    fn result(&self, wire: &v1::Transaction, ran: &Ran, estimated: Option<GasVector>) -> v1::SimulatedTransaction {
+    fn result(
+        &self,
+        wire: &v1::Transaction,
+        ran: &Ran,
+        estimated: Option<GasVector>,
+        traced: bool,
+    ) -> v1::SimulatedTransaction {
         let constants = self.block.context.versioned_constants();
         let was_deployed =
             |address: &_| ran.reads.class_hashes.get(address).is_some_and(|class| *class != ClassHash::default());
         v1::SimulatedTransaction {
             fee: Some(self.fee(wire, ran, estimated)),
-            trace: self
-                .wanted
-                .trace
+            trace: traced
                 .then(|| trace(wire.r#type(), &ran.info, constants, diff::to_wire(&ran.changes, was_deployed))),
             result: Some(results::included(wire.hash.clone(), &ran.info)),
         }

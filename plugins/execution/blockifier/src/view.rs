@@ -19,6 +19,7 @@ use blockifier::state::cached_state::{CachedState, TransactionalState};
 use blockifier::state::state_api::State;
 use blockifier::transaction::errors::TransactionExecutionError;
 use blockifier::transaction::objects::TransactionInfo;
+use ordo_sdk::prost::Message;
 use ordo_sdk::v1;
 use ordo_sdk::v1::state_at;
 use ordo_sdk::v1::view_error::Code;
@@ -37,6 +38,9 @@ use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source, Watched};
 use crate::stop::Stop;
+
+/// Bytes of an answer. The caller holds it several times, and eight at a time: what is larger is refused where it is made.
+const LARGEST: usize = 64 << 20;
 
 /// What one call may use, beyond the protocol's limits.
 #[derive(Clone, Copy)]
@@ -82,6 +86,11 @@ fn respond(answer: Answer) -> v1::ViewResponse {
 pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
     let (limits, stop) = (at.limits, at.stop.clone());
     match bounded(limits, Some(&stop), || unbounded(chain, at, request)) {
+        Ok(Ok(answer)) if answer.encoded_len() > LARGEST => Ok(respond(Answer::Error(error(
+            Code::Memory,
+            0,
+            format!("its answer is larger than {} MiB", LARGEST >> 20),
+        )))),
         Ok(answer) => answer,
         Err(Interrupted::Stopped) => Ok(timed_out(request.timeout_ms)),
         Err(over) => Ok(respond(Answer::Error(error(Code::Memory, 0, over.to_string())))),

@@ -188,3 +188,26 @@ fn a_transaction_of_an_own_block_is_rejected_over_its_memory_and_one_of_a_decide
         }
     }
 }
+
+#[test]
+fn no_transaction_is_rejected_for_what_others_hold() {
+    let Some(class) = class() else { return };
+    let _building = building();
+    let world = world(native(), &class);
+    let list: Vec<_> = (0..4)
+        .map(|index| {
+            let arguments = [50_000_u64, 20, CONTRACT, 7].map(Felt::from);
+            let mut heavy = account(index).invoke(ContractAddress::from(CONTRACT), "call_bomb", &arguments);
+            heavy.resource_bounds = bounds(1_190_000_000);
+            account(index).sign(heavy, &ClassInfos::new())
+        })
+        .collect();
+    // The process holds more than this before the first one begins.
+    let full = Limits { memory: 512 << 20, process: 1 << 20 };
+    for executor in [Executor::Sequential, Executor::Concurrent] {
+        let built = world.build_within(full, true, executor, chunks(&list, list.len()));
+        for result in &built.results {
+            assert_eq!(result.status(), Status::Succeeded, "{executor:?}: {}", result.reason);
+        }
+    }
+}

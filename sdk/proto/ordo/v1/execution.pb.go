@@ -945,6 +945,7 @@ type Simulation struct {
 	Trace         bool                   `protobuf:"varint,6,opt,name=trace,proto3" json:"trace,omitempty"`                                   // return traces
 	InitialReads  bool                   `protobuf:"varint,7,opt,name=initial_reads,json=initialReads,proto3" json:"initial_reads,omitempty"` // return what was read
 	Replay        bool                   `protobuf:"varint,8,opt,name=replay,proto3" json:"replay,omitempty"`                                 // transactions of a real block: run exactly as then (bounds, fees, nonce checks)
+	TraceFrom     uint32                 `protobuf:"varint,9,opt,name=trace_from,json=traceFrom,proto3" json:"trace_from,omitempty"`          // traces are returned from this transaction on; those before it only run
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1033,6 +1034,13 @@ func (x *Simulation) GetReplay() bool {
 		return x.Replay
 	}
 	return false
+}
+
+func (x *Simulation) GetTraceFrom() uint32 {
+	if x != nil {
+		return x.TraceFrom
+	}
+	return 0
 }
 
 type ViewResponse struct {
@@ -2674,7 +2682,7 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\bCallView\x12\x1a\n" +
 	"\bcontract\x18\x01 \x01(\fR\bcontract\x12\x1a\n" +
 	"\bselector\x18\x02 \x01(\fR\bselector\x12\x1a\n" +
-	"\bcalldata\x18\x03 \x01(\fR\bcalldata\"\xac\x02\n" +
+	"\bcalldata\x18\x03 \x01(\fR\bcalldata\"\xcb\x02\n" +
 	"\n" +
 	"Simulation\x128\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x14.ordo.v1.TransactionR\ftransactions\x12(\n" +
@@ -2684,7 +2692,9 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\bestimate\x18\x05 \x01(\bR\bestimate\x12\x14\n" +
 	"\x05trace\x18\x06 \x01(\bR\x05trace\x12#\n" +
 	"\rinitial_reads\x18\a \x01(\bR\finitialReads\x12\x16\n" +
-	"\x06replay\x18\b \x01(\bR\x06replay\"\x98\x01\n" +
+	"\x06replay\x18\b \x01(\bR\x06replay\x12\x1d\n" +
+	"\n" +
+	"trace_from\x18\t \x01(\rR\ttraceFrom\"\x98\x01\n" +
 	"\fViewResponse\x12\x14\n" +
 	"\x04call\x18\x01 \x01(\fH\x00R\x04call\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.ordo.v1.ViewErrorH\x00R\x05error\x12<\n" +

@@ -7,7 +7,7 @@ use cairo_native::executor::AotContractExecutor;
 use ordo_stark_curve::{shared, Point, Slot, State};
 
 use crate::arithmetic;
-use crate::run::stack;
+use crate::run::{check, stack};
 
 /// Connects what a class does when its stack is used up. A class that does not look at its stack ends the process by a deep
 /// recursion, so it is refused.
@@ -42,7 +42,11 @@ pub fn install(class: &AotContractExecutor) {
     }
 }
 
-extern "C" fn point_from_x(point: &mut Point) -> bool {
+// Each of these takes microseconds and little gas, and a loop around it calls no function of machine code that would look at its
+// stack: they are where a run that is given up, or over its limit, ends in such a loop.
+
+extern "C-unwind" fn point_from_x(point: &mut Point) -> bool {
+    check();
     match shared().y_of(&point[0]) {
         Some(y) => {
             point[1] = y;
@@ -52,21 +56,25 @@ extern "C" fn point_from_x(point: &mut Point) -> bool {
     }
 }
 
-extern "C" fn state_add_mul(state: &mut State, scalar: &Slot, point: &Point) {
+extern "C-unwind" fn state_add_mul(state: &mut State, scalar: &Slot, point: &Point) {
+    check();
     shared().add_multiple(state, scalar, point);
 }
 
-extern "C" fn state_add(state: &mut State, point: &Point) {
+extern "C-unwind" fn state_add(state: &mut State, point: &Point) {
+    check();
     shared().add(state, point);
 }
 
-extern "C" fn state_finalize(point: &mut Point, state: &State) -> bool {
+extern "C-unwind" fn state_finalize(point: &mut Point, state: &State) -> bool {
+    check();
     let sum = shared().finish(state);
     // The caller reads the point in any case.
     *point = sum.unwrap_or_default();
     sum.is_some()
 }
 
-extern "C" fn pedersen(hash: &mut Slot, left: &Slot, right: &Slot) {
+extern "C-unwind" fn pedersen(hash: &mut Slot, left: &Slot, right: &Slot) {
+    check();
     *hash = shared().pedersen_slots(left, right);
 }

@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ordo_sdk::logging;
 
@@ -188,6 +189,9 @@ pub fn limit_block(limits: Limits) {
     BLOCK_PROCESS.store(limits.process, Ordering::Relaxed);
 }
 
+/// Held by a transaction that runs again because the process held too much.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// How a reason of [`ordo__transaction`] begins.
 pub const REFUSED: &str = "ordo: ";
 
@@ -197,7 +201,14 @@ pub const REFUSED: &str = "ordo: ";
 fn ordo__transaction(run: &mut dyn FnMut()) -> Option<String> {
     let limits =
         Limits { memory: BLOCK_MEMORY.load(Ordering::Relaxed), process: BLOCK_PROCESS.load(Ordering::Relaxed) };
-    match bounded(limits, None, || caught(&mut *run)) {
+    let mut ended = bounded(limits, None, || caught(&mut *run));
+    if let Err(Interrupted::Process(_)) = ended {
+        // Others may hold what is missing, and no transaction is rejected for them: those that grow go one by one from here.
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = if limits.memory == u64::MAX { limits.process } else { u64::MAX };
+        ended = bounded(Limits { process, ..limits }, None, || caught(&mut *run));
+    }
+    match ended {
         Ok(Ok(())) => None,
         // As without these limits: the attempt finds out which transaction it was.
         Ok(Err(Panicked(text))) => resume_unwind(Box::new(text)),
