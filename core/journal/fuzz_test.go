@@ -20,7 +20,7 @@ func seeds(f *testing.F) [][]byte {
 		encodeRelease(nil), encodeRelease([]uint64{0, 300, 1 << 63}),
 		encodeStep(Step{Kind: Decided, Height: 7, Block: []byte("id"), Note: []byte("note")}), encodeStep(Step{Kind: Rooted, Height: 1 << 40}),
 		encodePersist(9, []byte("vote")), encodeHeight(&Height{Number: 3, Proposed: []byte("a"), Decided: []byte("b"), Log: []byte("log")}),
-		encodeForget(12), []byte{kindAdmit, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0}, nil)
+		encodeOrigin(origin{genesis: []byte("genesis"), height: 5}), encodeForget(12), []byte{kindAdmit, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0}, nil)
 }
 
 // FuzzRecord: what decodes says the same after encoding it again.
@@ -51,6 +51,8 @@ func FuzzRecord(f *testing.F) {
 			again = encodeHeight(&b)
 		case forget:
 			again = encodeForget(b.below)
+		case origin:
+			again = encodeOrigin(b)
 		default:
 			t.Fatalf("%T", b)
 		}
