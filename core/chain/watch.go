@@ -43,7 +43,7 @@ func (c *Chain) watch(hash Key, holds func(Record) bool) (r Record, w *watch) {
 	return r, w
 }
 
-// unwatch ends the watch of one who did not see a move.
+// unwatch ends the watch of a caller that did not see a move.
 func (c *Chain) unwatch(hash Key, w *watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestAwaitTransaction: each waits for its own transaction, and nothing is left of those who gave up.
+// TestAwaitTransaction: each call waits for its own transaction, and nothing is left of calls that gave up.
 func TestAwaitTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := fresh()

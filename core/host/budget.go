@@ -32,7 +32,7 @@ func (b *budget) forgive() {
 
 // spend records a death. The pause before the next start doubles with each death in the window, with jitter, so that
 // plugins that fail for one reason do not come back in step. Not ok: the budget is spent. One by questions of clients is not
-// counted, but by those who count questions.
+// counted here; the ledger of questions counts it.
 func (b *budget) spend(d Death) (pause time.Duration, ok bool) {
 	if d.Blame == Questions && b.restarts > 0 {
 		return b.first/2 + rand.N(b.first/2+1), true

@@ -47,7 +47,7 @@ func outside(why string) bool {
 	return false
 }
 
-// sent tells whoever counts questions which of them reached the process.
+// sent tells the ledger of questions which of them reached the process.
 type sent struct{}
 
 func (sent) HandleRPC(ctx context.Context, s stats.RPCStats) {

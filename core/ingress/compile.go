@@ -154,14 +154,14 @@ func (c *compiler) busy(waited time.Duration) *gate.Busy {
 	return &gate.Busy{What: "compilations", Running: c.most, Waiting: c.turns.most, Waited: waited}
 }
 
-// leave: a client does not wait any more. What nobody waits for is not compiled, or not to its end.
+// leave: a client does not wait any more. A class without a waiting client is not compiled, or not to its end.
 func (c *compiler) leave(f *flow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.clients--; f.clients > 0 || c.flows[f.hash] != f {
 		return
 	}
-	delete(c.flows, f.hash) // whoever comes now begins anew
+	delete(c.flows, f.hash) // the next request for this class begins anew
 	if f.waits {
 		c.turns.remove(f)
 	} else {

@@ -57,7 +57,7 @@ func mismatch(tx *ordov1.Transaction, compiled []byte) error {
 type clientKey struct{}
 
 // FromClient names the place that a client calls from. Estimates of declarations take turns by it: what they claim to be the
-// sender is checked by nobody.
+// sender is not checked.
 func FromClient(ctx context.Context, place string) context.Context {
 	return context.WithValue(ctx, clientKey{}, place)
 }

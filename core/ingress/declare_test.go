@@ -168,9 +168,9 @@ func waitFor(t *testing.T, c *compiler, waiting int) {
 	}
 }
 
-// TestWhoLeavesCompilesNothing: a compilation that nobody waits for ends, one that waits for its turn never begins, and one
+// TestNoCompilationWithoutAClient: a compilation without a waiting client ends, one that waits for its turn never begins, and one
 // that another client waits for goes on.
-func TestWhoLeavesCompilesNothing(t *testing.T) {
+func TestNoCompilationWithoutAClient(t *testing.T) {
 	begun, ended := make(chan struct{}, 9), make(chan struct{}, 9)
 	finish := make(chan struct{})
 	g := startWithin(t, Limits{}, &engine{compileIn: func(ctx context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {

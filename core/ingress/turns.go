@@ -2,7 +2,7 @@ package ingress
 
 import "slices"
 
-// lane is who a compilation is for. An account that signed a declaration is proven; who asks for an estimate can claim any
+// lane is the account or the network that a compilation is for. An account that signed a declaration is proven; an estimate can claim any
 // account, so it is told apart by where it calls from.
 type lane struct {
 	proven bool

@@ -163,7 +163,7 @@ func (v *validator) call(batch []*waiting) {
 	}
 }
 
-// allowed leaves out what ended execution before, and says who may have and has to be asked about alone.
+// allowed leaves out what ended execution before, and returns apart what may have ended it and is validated alone.
 func (v *validator) allowed(batch []*waiting) (rest, alone []*waiting) {
 	if v.asker.Crashes == nil || v.asker.Crashes.Clean() {
 		return batch, nil
@@ -182,7 +182,7 @@ func (v *validator) allowed(batch []*waiting) (rest, alone []*waiting) {
 	return rest, alone
 }
 
-// names of a transaction: whoever it comes from is refused with it. A class is refused when two of its accounts were, for one
+// names of a transaction: its account is refused with it. A class is refused when two of its accounts were, for one
 // deployment may be refused for what ran beside it.
 func names(tx *ordov1.Transaction) []crash.Name {
 	all := []crash.Name{{Key: sha256.Sum256(append([]byte("transaction "), tx.Hash...)), What: "this transaction"}}

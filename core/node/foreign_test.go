@@ -76,7 +76,7 @@ func (l *liar) next() []*ordov1.Action {
 }
 
 // TestALyingProposer: whatever another node claims falsely makes its proposal invalid, takes nothing out of the pool, and
-// leaves no trace of transactions that nobody sent to this node.
+// leaves no trace of transactions that were not sent to this node.
 func TestALyingProposer(t *testing.T) {
 	w := newWorld(t)
 	stranger := w.tx(9, 0, plain, 0)

@@ -80,7 +80,7 @@ type Questions interface {
 	Hold(on bool)
 	// Found: a transaction of a block had ended it.
 	Found()
-	// Costly: a transaction of this account was thrown out of a block, for which nobody pays.
+	// Costly: a transaction of this account was rejected in a block, for which no fee is paid.
 	Costly(account []byte)
 }
 

@@ -30,7 +30,7 @@ type attempt struct {
 	round uint32
 	stage stage
 
-	foreign bool // somebody else's proposal
+	foreign bool // another node's proposal
 	// Its transactions are those of another node's proposal, which this node proposes again or had decided before a restart.
 	// The pool may hold other ones with the same hashes, for a hash does not cover the signature: it is not touched.
 	theirs bool

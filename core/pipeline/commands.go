@@ -37,7 +37,7 @@ type (
 		Resumes  uint64 // the build that this one carries on: what was shown of that still holds; 0: none
 		Order    []Item // what will be handed over first, known from a life before a restart
 		Own      bool   // takes from the pool: its order is worth keeping
-		Hidden   bool   // of another node's proposal: nobody is shown what is not verified
+		Hidden   bool   // of another node's proposal: not shown, because it is not verified
 		Degraded bool   // some of Order were not ranked by the policy
 	}
 	Add struct {

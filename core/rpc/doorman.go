@@ -191,7 +191,7 @@ func (d *doorman) home(from netip.Prefix) *home {
 	return h
 }
 
-// admit lets in who waits and finds room, the first first. The lock is held.
+// admit lets in waiting connections that find room, in their order. The lock is held.
 func (d *doorman) admit(hurry *netip.Prefix) (in []*guest) {
 	if d.waiting.Len() == 0 {
 		return nil

@@ -25,7 +25,7 @@ func (s *Spent) Error() string {
 	return fmt.Sprintf("busy: %s hold the %d MiB for them, no room within %s%s: try again later", s.What, s.Most>>20, s.Waited, key)
 }
 
-// Budget is memory that all callers share. One who needs more than is free waits; meanwhile, holders who do not take what is
+// Budget is memory that all callers share. A caller that needs more than is free waits; meanwhile, holders that do not take what is
 // sent to them, or do not send what they began, are cut off.
 type Budget struct {
 	what, key      string
@@ -35,7 +35,7 @@ type Budget struct {
 	mu    sync.Mutex
 	used  int64
 	queue queue
-	held  map[*Share]struct{} // by those who hold something
+	held  map[*Share]struct{} // by holders of something
 	cut   int                 // how many were cut off
 }
 

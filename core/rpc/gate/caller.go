@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// Caller says who asks for a turn: turns and places are shared fairly between the addresses that clients come from.
+// Caller is the client that asks for a turn: turns and places are shared fairly between the addresses that clients come from.
 type Caller struct {
 	From  netip.Prefix // an IPv4 address or an IPv6 network; the zero value is the node itself
 	Bytes int          // of the request, which it holds while it waits
@@ -28,7 +28,7 @@ func CallerOf(ctx context.Context) Caller {
 
 type heldKey struct{}
 
-// Holding lets whoever works for a caller give back, before the end, something that the caller holds for the work.
+// Holding lets the work for a caller give back, before the end, something that the caller holds for the work.
 func Holding(ctx context.Context, giveBack func()) context.Context {
 	return context.WithValue(ctx, heldKey{}, giveBack)
 }

@@ -134,7 +134,7 @@ func (g *Gate) leave() {
 	g.running--
 }
 
-// Inside counts those who run and those who wait.
+// Inside counts the callers that run and those that wait.
 func (g *Gate) Inside() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
