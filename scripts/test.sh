@@ -21,7 +21,7 @@ say "go test"
 go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic)(/|$)")
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
-go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
+go test -tags purego ./starknet/felt ./starknet/pedersen ./starknet/poseidon ./starknet/internal/...
 
 (cd docs/benchmarks/page && go vet ./... && go test ./...)
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
 	"github.com/ordo-sequencer/ordo/core/config"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func replayCommand() *cobra.Command {

@@ -5,8 +5,8 @@ import (
 
 	starkcurve "github.com/consensys/gnark-crypto/ecc/stark-curve"
 
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Account is a predeployed account: wallets and test suites know the ones of seed 0 by heart.

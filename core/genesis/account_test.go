@@ -3,7 +3,7 @@ package genesis
 import (
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func TestAccountsAreDevnets(t *testing.T) {

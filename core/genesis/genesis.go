@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // MaxAccounts is devnet's limit, kept since clients read the number as a byte.

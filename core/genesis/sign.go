@@ -8,7 +8,7 @@ import (
 	starkcurve "github.com/consensys/gnark-crypto/ecc/stark-curve"
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fr"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Sign is ECDSA on the Stark curve. The secret number comes from key and message, so the same message always gets the

@@ -7,7 +7,7 @@ import (
 	starkcurve "github.com/consensys/gnark-crypto/ecc/stark-curve"
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fr"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestSign checks signatures by the definition: the point z/s G + r/s Q has x = r.

@@ -3,10 +3,10 @@ package genesis
 import (
 	"math/big"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/pedersen"
-	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/pedersen"
+	"github.com/ordo-sequencer/ordo/starknet/poseidon"
 )
 
 // variable is the storage address of a contract's variable; with keys, of an entry of a map.

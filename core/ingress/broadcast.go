@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // Broadcast is a transaction as a client sent it. Class is set for DECLARE.

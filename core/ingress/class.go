@@ -5,8 +5,8 @@ import (
 	"strconv"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // SierraClass is a class that a client declares.

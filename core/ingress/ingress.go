@@ -14,8 +14,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 var errStopped = errors.New("ingress: the node is stopping")

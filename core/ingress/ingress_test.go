@@ -22,9 +22,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 var sepolia = felt.MustShortString("SN_SEPOLIA")

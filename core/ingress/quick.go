@@ -2,8 +2,8 @@ package ingress
 
 import (
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // The fields of an invoke, in any order: all of these once and no others, or it is for the careful reader.

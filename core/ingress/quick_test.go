@@ -12,8 +12,8 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // agree holds the quick reader beside the careful one: the same transaction, or none. read says whether there was one.

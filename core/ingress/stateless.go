@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Limits bound what a transaction may be, as the public network's gateway does, and what its admission may cost. A zero

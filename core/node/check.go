@@ -10,9 +10,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // startCheck begins the check of a proposal. The one before is given up: a machine waits for one at a time, and a proposer

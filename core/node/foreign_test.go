@@ -13,9 +13,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // lie changes an honest proposal of two transactions; want is a part of the reason of the verdict.

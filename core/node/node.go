@@ -24,8 +24,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Stages are the connections to the plugins.

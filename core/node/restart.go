@@ -13,8 +13,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // restart brings journal, storage and pool together again: what storage has is settled, what waits is in the pool in order

@@ -10,11 +10,11 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	"github.com/ordo-sequencer/ordo/sdk/grammar"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 type world struct {

@@ -8,8 +8,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // world is a small chain that has one of everything:

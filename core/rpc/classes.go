@@ -9,8 +9,8 @@ import (
 	"io"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) classMethods() map[string]method {

@@ -5,9 +5,9 @@ import (
 	"math/big"
 
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // Devnet is what a dev node adds: the methods that starknet-devnet's clients know.

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // faucet signs with the hash itself, so that a test can check what was signed.

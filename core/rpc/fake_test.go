@@ -12,8 +12,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // dial serves gRPC in memory and connects to it.

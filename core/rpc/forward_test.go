@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // counterNode is a node with one contract, 0x77, whose nonce, slot 1 and answer to any call count its transactions. It takes the

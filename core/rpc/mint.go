@@ -13,10 +13,10 @@ import (
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // minter keeps the faucet's transactions apart: each needs the nonce after the one before.

@@ -19,8 +19,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/rpc/gate"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // SpecVersion is the version of the Starknet JSON-RPC served.

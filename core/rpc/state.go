@@ -8,8 +8,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
 	"github.com/ordo-sequencer/ordo/core/rpc/stage"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) stateMethods() map[string]method {

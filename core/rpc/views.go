@@ -17,10 +17,10 @@ import (
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/ingress"
 	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 func (s *Server) viewMethods() map[string]method {

@@ -31,7 +31,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 	"github.com/ordo-sequencer/ordo/test/client"
 )

@@ -6,10 +6,10 @@ import (
 	"encoding/binary"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // Account signs transactions. Nothing is looked up: nonce, bounds and tip are what the caller says.

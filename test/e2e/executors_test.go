@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

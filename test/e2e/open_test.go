@@ -12,8 +12,8 @@ import (
 	"github.com/ordo-sequencer/ordo/contracts"
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

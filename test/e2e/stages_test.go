@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

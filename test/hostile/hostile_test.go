@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 func selector(name string) string { return keccak.Selector(name).Hex() }

@@ -32,19 +32,19 @@ func root(t *testing.T) string {
 }
 
 // mayImport is the rule of the house: plugins -> sdk <- core. sdk imports neither; core and plugins never import each
-// other, except that plugins may use the pure arithmetic of core/starknet, which is a leaf.
+// other, except that plugins may use the pure arithmetic of starknet, which is a leaf.
 func mayImport(from, to string) bool {
 	in := func(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
 	switch {
-	case in(from, "core/starknet"):
-		return in(to, "core/starknet") || in(to, "sdk/proto")
+	case in(from, "starknet"):
+		return in(to, "starknet") || in(to, "sdk/proto")
 	case in(from, "sdk"):
 		return in(to, "sdk")
 	case in(from, "core"):
 		return in(to, "core") || in(to, "sdk") || in(to, "contracts")
 	case in(from, "plugins"):
 		own := strings.Join(strings.SplitN(from, "/", 4)[:min(3, strings.Count(from, "/")+1)], "/")
-		return in(to, "sdk") || in(to, "core/starknet") || in(to, own)
+		return in(to, "sdk") || in(to, "starknet") || in(to, own)
 	case in(from, "examples"):
 		return in(to, "sdk") // an example is what an author elsewhere could write
 	}
@@ -57,11 +57,11 @@ func TestImportRule(t *testing.T) {
 		want     bool
 	}{
 		{"sdk", "sdk/schema", true}, {"sdk", "core/host", false}, {"sdk/conformance", "plugins/ordering/fee", false},
-		{"core/host", "sdk", true}, {"core/host", "plugins/ordering/fee", false}, {"core/node", "core/starknet/felt", true},
-		{"plugins/storage/badger", "core/starknet/trie", true}, {"plugins/storage/badger", "core/host", false},
+		{"core/host", "sdk", true}, {"core/host", "plugins/ordering/fee", false}, {"core/node", "starknet/felt", true},
+		{"plugins/storage/badger", "starknet/trie", true}, {"plugins/storage/badger", "core/host", false},
 		{"plugins/storage/badger/cmd/ordo-storage-badger", "plugins/storage/badger", true},
-		{"plugins/ordering/fee", "plugins/ordering/fifo", false}, {"core/starknet/felt", "core/host", false},
-		{"core/starknet/wire", "sdk/proto/ordo/v1", true}, {"core/starknet/wire", "sdk", false},
+		{"plugins/ordering/fee", "plugins/ordering/fifo", false}, {"starknet/felt", "core/host", false},
+		{"starknet/wire", "sdk/proto/ordo/v1", true}, {"starknet/wire", "sdk", false},
 		{"cmd/ordo", "core/host", true}, {"examples/ordering-go", "core/host", false},
 	} {
 		if got := mayImport(c.from, c.to); got != c.want {
@@ -97,7 +97,7 @@ func TestImportRule(t *testing.T) {
 		for _, spec := range parsed.Imports {
 			imported, _ := strconv.Unquote(spec.Path.Value)
 			if to, ours := strings.CutPrefix(imported, module); ours && !mayImport(filepath.ToSlash(from), to) {
-				t.Errorf("%s imports %s: plugins -> sdk <- core, and core/starknet is a leaf", path.Join(from, filepath.Base(file)), to)
+				t.Errorf("%s imports %s: plugins -> sdk <- core, and starknet is a leaf", path.Join(from, filepath.Base(file)), to)
 			}
 		}
 		return nil

@@ -11,10 +11,10 @@ import (
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

@@ -16,9 +16,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/pedersen"
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/pedersen"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
 )
 
 const commitLong = `Compute the state root after a block of transfers, on a state of --leaves balances and as many contracts, all in memory.

@@ -8,7 +8,7 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 	pedersenhash "github.com/consensys/gnark-crypto/ecc/stark-curve/pedersen-hash"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func TestGnarkIsGnark(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	starkcurve "github.com/consensys/gnark-crypto/ecc/stark-curve"
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fp"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // gnark hashes as gnark-crypto's pedersen-hash package does: its Jacobian additions, with its windows of four bits. The

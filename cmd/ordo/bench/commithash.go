@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/pedersen"
-	"github.com/ordo-sequencer/ordo/core/starknet/poseidon"
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/pedersen"
+	"github.com/ordo-sequencer/ordo/starknet/poseidon"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
 )
 
 // HashCost is one hash of two felts by one implementation, on one processor.

@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
 )
 
 // ledger makes a state with as many balances of one token as contracts, and blocks of transfers over it.

@@ -5,7 +5,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestHolders: ascending over all blocks, without repeats, felts that a key may be.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ordo-sequencer/ordo/core/config"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Banner prints what a developer needs to begin: tokens, deployers, accounts, chain id and address. Keys are for nodes of

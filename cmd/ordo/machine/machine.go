@@ -27,9 +27,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/node"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Machine is a node with its plugins and its JSON-RPC.

@@ -8,8 +8,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/node"
 	"github.com/ordo-sequencer/ordo/core/rpc"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // door hands admitted transactions to the node, with the nonce that validation saw.

@@ -12,9 +12,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/genesis"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/host/memory"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // StarknetVersion is the protocol version of new blocks.

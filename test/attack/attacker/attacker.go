@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

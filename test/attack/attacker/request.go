@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // TestInvoke: what is written by hand is read by the node as the transaction that was signed.

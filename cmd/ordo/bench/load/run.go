@@ -19,7 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/latency"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/process"
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

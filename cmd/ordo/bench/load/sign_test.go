@@ -9,8 +9,8 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/stark-curve/fr"
 
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

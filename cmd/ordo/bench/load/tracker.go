@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/latency"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 

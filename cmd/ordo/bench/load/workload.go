@@ -11,9 +11,9 @@ import (
 	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load/contract"
 	"github.com/ordo-sequencer/ordo/contracts"
 	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/test/client"
 )
 
