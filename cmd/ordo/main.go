@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 	"github.com/ordo-sequencer/ordo/core/host"

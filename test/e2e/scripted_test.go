@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 // TestScriptedConsensus drives the chain with a consensus that loses rounds, proposes again, refuses a forged proposal and

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 func world(url string) *World {
