@@ -13,7 +13,7 @@ ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 
 say "gofmt, go vet"
-unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
+unformatted="$(gofmt -l client cmd contracts core devnet examples node plugins sdk starknet test 2>/dev/null || true)"
 [ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
 go vet ./...
 

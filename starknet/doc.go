@@ -3,6 +3,9 @@
 //
 // New blocks have a version from 0.13.2 to 0.14.x; what differs between them is chosen by Version. The forms that blocks
 // before 0.13.2 have are in old.go, for verifiers.
+//
+// It imports nothing of ordo (wire alone knows the messages of the plugin protocol), so that plugins, core and tools share
+// it. There is no promise of compatibility before 1.0, see docs/adr/0008.
 package starknet
 
 import "github.com/ordo-sequencer/ordo/starknet/felt"

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func allCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.out == "" {
-				return errors.New("bench: all: --out FOLDER is missing: docs/benchmarks/raw is where the page looks")
+				return errors.New("all: --out FOLDER is missing: docs/benchmarks/raw is where the page looks")
 			}
 			return runAll(cmd, o)
 		},

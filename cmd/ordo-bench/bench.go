@@ -1,5 +1,4 @@
-// Package bench is the command `ordo bench`: what the process boundary costs and what a node carries, measured, not claimed.
-package bench
+package main
 
 import (
 	"context"
@@ -68,8 +67,8 @@ type options struct {
 	quiet        bool
 }
 
-// NewCommand is `ordo bench`.
-func NewCommand() *cobra.Command {
+// execCommand is `ordo-bench exec`.
+func execCommand() *cobra.Command {
 	var o options
 	run := &cobra.Command{
 		Use:   "exec",
@@ -78,11 +77,11 @@ func NewCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.transactions < 1 || o.rounds < 1 || o.workers < 1 {
-				return fmt.Errorf("bench: --transactions, --rounds and --workers must be at least 1")
+				return fmt.Errorf("--transactions, --rounds and --workers must be at least 1")
 			}
 			report, err := measure(cmd.Context(), o)
 			if err != nil {
-				return fmt.Errorf("bench: %w", err)
+				return fmt.Errorf("%w", err)
 			}
 			return report.print(cmd.OutOrStdout(), o.json)
 		},
@@ -94,9 +93,7 @@ func NewCommand() *cobra.Command {
 	f.IntVar(&o.rounds, "rounds", 7, "rounds that count, of each side")
 	f.BoolVar(&o.native, "native", false, "Cairo Native on both sides; without it the virtual machine")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
-	cmd := &cobra.Command{Use: "bench", Short: "Measure"}
-	cmd.AddCommand(run, commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), allCommand(), profiledCommand())
-	return cmd
+	return run
 }
 
 func measure(ctx context.Context, o options) (*Report, error) {

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -72,14 +72,14 @@ func commitCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.transfers < 1 || o.rounds < 1 || o.cores < 1 {
-				return fmt.Errorf("bench: commit: --transfers, --rounds and --cores must be at least 1")
+				return fmt.Errorf("commit: --transfers, --rounds and --cores must be at least 1")
 			}
 			if o.leaves < 2*o.transfers+1 {
-				return fmt.Errorf("bench: commit: %d transfers touch %d balances: --leaves must be at least that", o.transfers, 2*o.transfers+1)
+				return fmt.Errorf("commit: %d transfers touch %d balances: --leaves must be at least that", o.transfers, 2*o.transfers+1)
 			}
 			report, err := measureCommit(cmd.Context(), o)
 			if err != nil {
-				return fmt.Errorf("bench: commit: %w", err)
+				return fmt.Errorf("commit: %w", err)
 			}
 			return report.print(cmd.OutOrStdout(), o.json)
 		},

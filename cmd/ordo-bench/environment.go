@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"os"
@@ -26,7 +26,7 @@ type Environment struct {
 // environment is to be asked before the run begins, and watches the machine for half a second.
 func environment() Environment {
 	e := Environment{
-		When: time.Now().UTC().Format(time.RFC3339), Command: "ordo " + strings.Join(os.Args[1:], " "),
+		When: time.Now().UTC().Format(time.RFC3339), Command: "ordo bench " + strings.Join(os.Args[1:], " "),
 		Processors: runtime.NumCPU(), Go: runtime.Version(), Processor: "unknown", Kernel: "unknown",
 	}
 	read := func(file string) string { raw, _ := os.ReadFile(file); return string(raw) }

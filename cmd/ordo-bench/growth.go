@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -87,7 +87,7 @@ func growthCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := runGrowth(cmd.Context(), o)
 			if err != nil {
-				return fmt.Errorf("bench: growth: %w", err)
+				return fmt.Errorf("growth: %w", err)
 			}
 			report.Print(cmd.OutOrStdout())
 			return writeJSON(o.json, report)

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func hopCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := runHop(cmd.Context(), o)
 			if err != nil {
-				return fmt.Errorf("bench: hop: %w", err)
+				return fmt.Errorf("hop: %w", err)
 			}
 			report.Print(cmd.OutOrStdout())
 			return writeJSON(o.json, report)

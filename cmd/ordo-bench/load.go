@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -68,7 +68,7 @@ func loadCommand() *cobra.Command {
 				err = errors.Join(writeJSON(o.json, report), err)
 			}
 			if err != nil {
-				return fmt.Errorf("bench: load: %w", err)
+				return fmt.Errorf("load: %w", err)
 			}
 			return nil
 		},

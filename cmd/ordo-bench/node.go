@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bufio"
@@ -31,7 +31,7 @@ type devNode struct {
 // readyTimeout is for the start; a store of many millions of keys takes its time.
 const readyTimeout = 5 * time.Minute
 
-// startNode runs `ordo dev` from this binary, with its chain, and what has to survive a crash, in dir, and waits until it
+// startNode runs `ordo dev` of the binary beside this one, with its chain, and what has to survive a crash, in dir, and waits until it
 // is ready.
 func startNode(ctx context.Context, dir, profile string, args ...string) (*devNode, error) {
 	n, err := launch(dir, profile, nil, append([]string{"--port", "0"}, args...)...)
@@ -57,11 +57,11 @@ func launch(dir, profile string, env []string, args ...string) (*devNode, error)
 		return nil, err
 	}
 	n := &devNode{Data: dir, errors: &tail{}, done: make(chan struct{}), ready: make(chan string, 1)}
-	command := []string{"dev", "--data-dir", dir}
+	binary, command := filepath.Join(filepath.Dir(self), "ordo"), []string{"dev", "--data-dir", dir}
 	if profile != "" {
-		command = append([]string{"bench"}, append(command, "--cpuprofile", profile)...)
+		binary, command = self, append(command, "--cpuprofile", profile)
 	}
-	n.cmd = exec.Command(self, append(command, args...)...)
+	n.cmd = exec.Command(binary, append(command, args...)...)
 	n.cmd.Env = append(os.Environ(), env...)
 	n.cmd.Stderr = n.errors
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctrl-C is for us: we stop it in order

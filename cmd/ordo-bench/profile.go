@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"github.com/ordo-sequencer/ordo/node/config"
 )
 
-// profiledCommand is `ordo dev` that writes a CPU profile of the core when it ends: `bench load --profile` runs it. A
+// profiledCommand is `ordo dev` that writes a CPU profile of the core when it ends: `ordo-bench load --profile` runs it. A
 // profile goes to a file, not to a port: nobody can leave one open.
 func profiledCommand() *cobra.Command {
 	var file string
@@ -23,6 +23,8 @@ func profiledCommand() *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			c := config.Default()
+			c.Devnet = true
+			c.AnswerWhen = config.AnswerRun
 			if err := config.FromFlags(&c, cmd.Flags()); err != nil {
 				return err
 			}

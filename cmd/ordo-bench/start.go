@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func startCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := runStart(cmd.Context(), o)
 			if err != nil {
-				return fmt.Errorf("bench: start: %w", err)
+				return fmt.Errorf("start: %w", err)
 			}
 			report.Print(cmd.OutOrStdout())
 			return writeJSON(o.json, report)

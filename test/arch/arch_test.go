@@ -1,4 +1,4 @@
-// Package arch holds the rules of the house that a compiler does not know.
+// Package arch holds the rules of the repository that a compiler does not know.
 package arch
 
 import (
@@ -31,24 +31,54 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// mayImport is the rule of the house: plugins -> sdk <- core. sdk imports neither; core and plugins never import each
-// other, except that plugins may use the pure arithmetic of starknet, which is a leaf.
-func mayImport(from, to string) bool {
-	in := func(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
-	switch {
-	case in(from, "starknet"):
-		return in(to, "starknet") || in(to, "sdk/proto")
-	case in(from, "sdk"):
-		return in(to, "sdk")
-	case in(from, "core"):
-		return in(to, "core") || in(to, "sdk") || in(to, "contracts")
-	case in(from, "plugins"):
-		own := strings.Join(strings.SplitN(from, "/", 4)[:min(3, strings.Count(from, "/")+1)], "/")
-		return in(to, "sdk") || in(to, "starknet") || in(to, own)
-	case in(from, "examples"):
-		return in(to, "sdk") // an example is what an author elsewhere could write
+// floors says which of our folders each folder may import beside itself. What is not listed (cmd, test) puts everything
+// together and may import all.
+var floors = map[string][]string{
+	"sdk":           {},
+	"starknet":      {},
+	"starknet/wire": {"starknet", "sdk/proto"}, // the one package there that knows the messages of the plugin protocol
+	"contracts":     {"sdk", "starknet"},
+	"plugins":       {"sdk", "starknet"}, // and its own tree
+	"core":          {"sdk", "starknet", "contracts"},
+	"devnet":        {"core", "sdk", "starknet", "contracts"},
+	"client":        {"devnet/genesis", "sdk", "starknet", "contracts"},
+	"node":          {"client", "devnet", "core", "sdk", "starknet", "contracts"},
+	"examples":      {"sdk"}, // an example is what an author elsewhere could write
+	"cmd/ordo":      {"client", "node", "devnet", "core", "sdk", "starknet", "contracts"},
+}
+
+// helpers are the folders below test that tests of any folder may import; they import nothing of ours themselves.
+var helpers = []string{"test/facts", "test/grammar", "test/mutate"}
+
+func in(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
+
+// mayImport is the rule of the folders: plugins -> sdk <- core, and each floor imports only floors below it.
+func mayImport(from, to string, test bool) bool {
+	for _, helper := range helpers {
+		if in(from, helper) {
+			return in(to, helper)
+		}
+		if test && in(to, helper) {
+			return true
+		}
 	}
-	return true // cmd and tests of the whole wire everything
+	floor := ""
+	for name := range floors {
+		if in(from, name) && len(name) > len(floor) {
+			floor = name
+		}
+	}
+	if test && floor == "node" && in(to, "plugins") {
+		return true // they compare what node divides between the plugins with what those take
+	}
+	own := floor
+	switch floor {
+	case "":
+		return true
+	case "plugins":
+		own = strings.Join(strings.SplitN(from, "/", 4)[:min(3, strings.Count(from, "/")+1)], "/")
+	}
+	return in(to, own) || slices.ContainsFunc(floors[floor], func(tree string) bool { return in(to, tree) })
 }
 
 func TestImportRule(t *testing.T) {
@@ -56,17 +86,25 @@ func TestImportRule(t *testing.T) {
 		from, to string
 		want     bool
 	}{
-		{"sdk", "sdk/schema", true}, {"sdk", "core/host", false}, {"sdk/conformance", "plugins/ordering/fee", false},
+		{"sdk", "sdk/schema", true}, {"sdk", "core/host", false}, {"sdk", "starknet/felt", false}, {"sdk/conformance", "plugins/ordering/fee", false},
 		{"core/host", "sdk", true}, {"core/host", "plugins/ordering/fee", false}, {"core/driver", "starknet/felt", true},
+		{"core/rpc", "devnet/genesis", false}, {"core/rpc", "node/config", false}, {"core/rpc", "client", false}, {"core/rpc", "test/mutate", false},
 		{"plugins/storage/badger", "starknet/trie", true}, {"plugins/storage/badger", "core/host", false},
 		{"plugins/storage/badger/cmd/ordo-storage-badger", "plugins/storage/badger", true},
-		{"plugins/ordering/fee", "plugins/ordering/fifo", false}, {"starknet/felt", "core/host", false},
+		{"plugins/ordering/fee", "plugins/ordering/fifo", false},
+		{"starknet/felt", "core/host", false}, {"starknet/felt", "sdk/proto/ordo/v1", false}, {"starknet/felt", "starknet/wire", true},
 		{"starknet/wire", "sdk/proto/ordo/v1", true}, {"starknet/wire", "sdk", false},
-		{"cmd/ordo", "core/host", true}, {"examples/ordering-go", "core/host", false},
+		{"contracts", "core/driver", false}, {"client", "core/rpc", false}, {"client", "devnet/genesis", true},
+		{"devnet/genesis", "node", false}, {"node", "core/host", true}, {"node", "cmd/ordo", false}, {"node", "plugins/ordering/fee", false},
+		{"cmd/ordo", "core/host", true}, {"cmd/ordo", "cmd/ordo-bench/load", false}, {"cmd/ordo-bench", "core/host", true},
+		{"examples/ordering-go", "core/host", false}, {"test/facts", "core/host", false},
 	} {
-		if got := mayImport(c.from, c.to); got != c.want {
+		if got := mayImport(c.from, c.to, false); got != c.want {
 			t.Errorf("%s -> %s: %v, want %v", c.from, c.to, got, c.want)
 		}
+	}
+	if !mayImport("core/rpc", "test/mutate", true) || mayImport("core/rpc", "test/attack/attacker", true) {
+		t.Error("tests import the helpers below test, and nothing else there")
 	}
 
 	dir := root(t)
@@ -96,8 +134,8 @@ func TestImportRule(t *testing.T) {
 		}
 		for _, spec := range parsed.Imports {
 			imported, _ := strconv.Unquote(spec.Path.Value)
-			if to, ours := strings.CutPrefix(imported, module); ours && !mayImport(filepath.ToSlash(from), to) {
-				t.Errorf("%s imports %s: plugins -> sdk <- core, and starknet is a leaf", path.Join(from, filepath.Base(file)), to)
+			if to, ours := strings.CutPrefix(imported, module); ours && !mayImport(filepath.ToSlash(from), to, strings.HasSuffix(file, "_test.go")) {
+				t.Errorf("%s imports %s: a floor imports only the floors below it, see floors", path.Join(from, filepath.Base(file)), to)
 			}
 		}
 		return nil
