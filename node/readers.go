@@ -75,7 +75,7 @@ func (m *Node) devnet() *rpc.Devnet {
 		STRK: g.STRK.Address, ETH: g.ETH.Address,
 		Faucet: genesis.Faucet{Account: g.Chargeable},
 		CreateBlock: func(ctx context.Context) ([]byte, error) {
-			_, hash, err := m.node.Demand(ctx)
+			_, hash, err := m.node.CreateBlock(ctx)
 			return hash, err
 		},
 		Clock:   m.node,

@@ -25,7 +25,7 @@ func (s *Server) instant() bool { return s.Devnet != nil && s.Devnet.Instant }
 // makes a block for every transaction its block is accepted by then; on one with open blocks it is in the pre-confirmed one.
 type settling struct {
 	s      *Server
-	enough chainview.Stage // Unknown: nothing is waited for
+	enough chainview.Status // Unknown: nothing is waited for
 	// until is when a transaction that cannot run yet is not waited for any more. Of many that were sent together all have
 	// the same moment: it is put off by each that does run.
 	until time.Time
@@ -58,14 +58,14 @@ func (w *settling) wait(ctx context.Context, hash []byte) error {
 		defer cancel()
 		return w.s.Chain.AwaitTransaction(limited, Key(hash), holds)
 	}
-	r, err := at(w.until, func(r chainview.Record) bool { return r.Stage >= chainview.Candidate })
-	for err == nil && r.Stage < w.enough && r.Rejected == nil {
+	r, err := at(w.until, func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
+	for err == nil && r.Status < w.enough && r.Rejected == nil {
 		// The executor has it, but may give it back when the block is full.
 		r, err = at(last, func(r chainview.Record) bool {
-			return r.Stage >= w.enough || r.Stage < chainview.Candidate || r.Rejected != nil
+			return r.Status >= w.enough || r.Status < chainview.Candidate || r.Rejected != nil
 		})
-		if err == nil && r.Stage < chainview.Candidate {
-			r, err = at(time.Now().Add(settlePatience), func(r chainview.Record) bool { return r.Stage >= chainview.Candidate })
+		if err == nil && r.Status < chainview.Candidate {
+			r, err = at(time.Now().Add(settlePatience), func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
 		}
 	}
 	if now := time.Now(); err == nil && now.Sub(begun) > time.Millisecond {
@@ -79,7 +79,7 @@ func unsettled(r chainview.Record) error {
 	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
 		return &gateway.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
 	}
-	if r.Stage != chainview.Dropped {
+	if r.Status != chainview.Dropped {
 		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection

@@ -252,14 +252,14 @@ func (s *Server) chainMethods() map[string]method {
 		// The node makes the blocks itself: there is nobody to catch up with.
 		"starknet_syncing": {call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},
 		"starknet_blockNumber": {call: func(context.Context, *jsonin.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}
 			return latest.Context.Number, nil
 		}},
 		"starknet_blockHashAndNumber": {call: func(context.Context, *jsonin.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}
