@@ -14,11 +14,9 @@ import (
 	"github.com/ordo-sequencer/ordo/node/memory"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
-
-// StarknetVersion is the protocol version of new blocks.
-const StarknetVersion = "0.14.4"
 
 // Installation is where the parts that ship with the binary lie.
 type Installation struct {
@@ -76,7 +74,7 @@ func (i Installation) shipped(stage string) string {
 // specs says how each stage is started. shares are nil when the memory of the processes is not limited.
 func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec, error) {
 	chain := &ordov1.Chain{
-		ChainId: c.ChainID, StarknetVersion: StarknetVersion,
+		ChainId: c.ChainID, StarknetVersion: starknet.LatestVersion,
 		StrkFeeToken: packed(genesis.STRKAddress()), EthFeeToken: packed(genesis.ETHAddress()),
 	}
 	data := func(stage string) string {

@@ -29,6 +29,7 @@ import (
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -145,7 +146,7 @@ func (m *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 			ConsensusCapabilities: plugin(ordov1.Stage_STAGE_CONSENSUS).Info().GetCapabilities(),
 		},
 		ChainID: m.config.ChainID,
-		Block: driver.Block{StarknetVersion: StarknetVersion, Prices: driver.Prices{
+		Block: driver.Block{StarknetVersion: starknet.LatestVersion, Prices: driver.Prices{
 			L1Wei: gas.L1Wei, L1Fri: gas.L1Fri, L1DataWei: gas.L1DataWei, L1DataFri: gas.L1DataFri, L2Wei: gas.L2Wei, L2Fri: gas.L2Fri,
 		}},
 		Genesis:         &driver.Genesis{Diff: m.Genesis.Diff, Classes: m.Genesis.Classes},
@@ -230,7 +231,7 @@ func (m *Node) startServer() error {
 	serving, admission := limits(m.config)
 	chainID := felt.MustShortString(m.config.ChainID)
 	m.ingress = gateway.New(gateway.Options{
-		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2, Limits: admission,
+		ChainID: chainID, Execution: execution, Storage: read, Pool: m.node, Chain: m.node.Chain(), Validators: 2, Limits: admission,
 		Crashes: m.crashes,
 	})
 	m.server = rpc.New(rpc.Options{

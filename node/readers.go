@@ -4,22 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
-
-// door hands admitted transactions to the node, with the nonce that validation saw.
-type door struct{ node *driver.Driver }
-
-func (d door) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
-	return d.node.SubmitAt(tx, class, packed(felt.FromUint64(accountNonce)))
-}
-
-func (d door) Deploying(account []byte) bool { return d.node.Deploying(account) }
 
 // Plugins describes the running plugins for `ordo plugin list`.
 func (m *Node) Plugins(context.Context) []rpc.PluginInfo {

@@ -11,13 +11,12 @@ import (
 	"sync"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// Key is a hash, an address or a storage key: a felt, 32 bytes big-endian.
-type Key = [32]byte
-
-// hashLag is the protocol's: block N names the hash of N-hashLag.
-const hashLag = 10
+// Key is a hash, an address or a storage key.
+type Key = felt.Key
 
 // Block is a decided block without a root, or the open one.
 type Block struct {
@@ -180,8 +179,8 @@ func (c *Chain) next() *ordov1.BlockContext {
 		next.Number = c.head.Number + 1
 		next.Timestamp = max(next.Timestamp, c.head.Timestamp)
 	}
-	if next.Number >= hashLag {
-		next.OldBlockHash = c.hashes[next.Number-hashLag]
+	if next.Number >= starknet.BlockHashLag {
+		next.OldBlockHash = c.hashes[next.Number-starknet.BlockHashLag]
 	}
 	return next
 }
@@ -352,7 +351,7 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	c.decided = c.decided[1:]
 	c.latest = header
 	c.hashes[header.Context.Number] = header.Hash
-	delete(c.hashes, header.Context.Number-2*hashLag)
+	delete(c.hashes, header.Context.Number-2*starknet.BlockHashLag)
 	for i, tx := range block.Transactions {
 		c.set(tx, Record{Status: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
 	}

@@ -12,14 +12,16 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
 
 // BenchmarkNode is submit to acceptance with stages that cost next to nothing: what the core itself takes per transaction,
 // gRPC, statuses, commitments and block hashes included.
 func BenchmarkNode(b *testing.B) {
 	w := newWorld(b)
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	w.execution.limit = 1000
 	n := w.start()
 	txs := make([]*ordov1.Transaction, b.N)
@@ -32,7 +34,7 @@ func BenchmarkNode(b *testing.B) {
 		for i-w.accepted() > 50_000 { // nonce bound and memory: stay in sight of the chain
 			time.Sleep(time.Millisecond)
 		}
-		if err := n.SubmitAt(tx, nil, nil); err != nil {
+		if err := n.SubmitAt(b.Context(), tx, nil, 0); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -54,7 +56,7 @@ func BenchmarkSubmit(b *testing.B) {
 		for _, callers := range []int{1, 64, 256} {
 			b.Run(fmt.Sprintf("%s/%d", kind, callers), func(b *testing.B) {
 				w := newWorld(b)
-				w.options.Stages.OrderingCapabilities = []string{"arrival"}
+				w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 				w.execution.limit = 1000
 				var written func() journal.Stats
 				if kind != "none" {
@@ -85,7 +87,7 @@ func BenchmarkSubmit(b *testing.B) {
 				for c := range callers {
 					clients.Go(func() {
 						for i := c; i < len(txs); i += callers {
-							for err := n.SubmitAt(txs[i], nil, nil); err != nil; err = n.SubmitAt(txs[i], nil, nil) {
+							for err := n.SubmitAt(b.Context(), txs[i], nil, 0); err != nil; err = n.SubmitAt(b.Context(), txs[i], nil, 0) {
 								if !errors.Is(err, mempool.ErrNonceTooFar) {
 									b.Error(err)
 									return
@@ -147,7 +149,7 @@ func BenchmarkSeal(b *testing.B) {
 					diff.Storage[0].Entries = append(append(diff.Storage[0].Entries, num(uint64(1000+2*i+k))...), num(uint64(i))...)
 				}
 			}
-			draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 1, StarknetVersion: "0.14.4", Sequencer: num(1),
+			draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 1, StarknetVersion: starknet.LatestVersion, Sequencer: num(1),
 				L1Gas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}, L1DataGas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}, L2Gas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}}}
 			b.ReportAllocs()
 			before := cpu()
@@ -174,22 +176,22 @@ func BenchmarkWaiting(b *testing.B) {
 	for _, waiting := range []int{100, 100_000} {
 		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
 			w := newWorld(b)
-			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+			w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 			n := w.start()
 			defer func() { n.stop(nil); n.work.Wait() }()
 			ranked := func() {
 				for {
-					n.mu.Lock()
+					n.pool.mu.Lock()
 					more := n.pool.Unscored(1)
 					n.pool.RankByArrival(more)
-					n.mu.Unlock()
+					n.pool.mu.Unlock()
 					if len(more) == 0 {
 						return
 					}
 				}
 			}
 			submit := func(tx *ordov1.Transaction) {
-				if err := n.SubmitAt(tx, nil, nil); err != nil {
+				if err := n.SubmitAt(b.Context(), tx, nil, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -240,7 +242,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 			m.servers = append(m.servers, s)
 			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
 		}),
-		OrderingCapabilities: []string{"arrival"}}
+		OrderingCapabilities: []string{sdk.CapArrival}}
 	if w.node, err = New(w.options); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +274,7 @@ func (m *machine) live(txs [][]*ordov1.Transaction) {
 	for _, own := range txs {
 		clients.Go(func() {
 			for _, tx := range own {
-				err := m.node.Submit(context.Background(), tx, nil)
+				err := m.submitOne(tx)
 				if err != nil && !errors.Is(err, mempool.ErrDuplicate) && !errors.Is(err, mempool.ErrNonceTooOld) {
 					return
 				}
@@ -285,6 +287,9 @@ func (m *machine) live(txs [][]*ordov1.Transaction) {
 	}
 	clients.Wait()
 }
+
+// crashSeed chooses which third of the crash points TestEveryCrashPoint takes; negative: by the clock.
+var crashSeed = flag.Int("crash.seed", -1, "the first crash point of TestEveryCrashPoint, from 0; negative: by the clock")
 
 // A crash at every write, sync and rename of the journal, and on both sides of every Commit and Apply: the next start has all
 // that was promised, each once, in nonce order, and goes on with what clients were shown, in the same order.
@@ -309,8 +314,13 @@ func TestEveryCrashPoint(t *testing.T) {
 	if os.Getenv("ORDO_CRASH_POINTS") == "" {
 		stride = 3
 	}
+	seed := *crashSeed
+	if seed < 0 {
+		seed = int(time.Now().UnixNano() % int64(stride))
+	}
+	t.Logf("every %d. crash point from %d on: repeat with -crash.seed=%d", stride, 1+seed%stride, seed)
 	points := 0
-	for at := 1 + int(time.Now().UnixNano())%stride; ; at += stride {
+	for at := 1 + seed%stride; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
 		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())

@@ -15,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
@@ -43,7 +44,7 @@ func TestChainGrows(t *testing.T) {
 		w := newWorld(t)
 		w.execution.limit = 7
 		if arrival {
-			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+			w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 		}
 		n := w.start()
 		var all []*ordov1.Transaction
@@ -56,7 +57,7 @@ func TestChainGrows(t *testing.T) {
 		for i := range 10 {
 			clients.Go(func() {
 				for _, tx := range all[i*10:][:10] {
-					if err := n.Submit(ctx(t), tx, nil); err != nil {
+					if err := w.submitOne(tx); err != nil {
 						t.Error(err)
 					}
 				}
@@ -115,10 +116,13 @@ func TestStatuses(t *testing.T) {
 			t.Fatalf("stages %v, want %v", path, want)
 		}
 	}
-	if err := n.Submit(ctx(t), good, nil); !errors.Is(err, mempool.ErrNonceTooOld) {
+	if err := n.Chain().CatchUp(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.submitOne(good); !errors.Is(err, mempool.ErrNonceTooOld) {
 		t.Errorf("the same again: %v", err)
 	}
-	if err := n.Submit(ctx(t), w.tx(0xacc0, 2, plain, 0), nil); !errors.Is(err, mempool.ErrNonceTooOld) {
+	if err := w.submitOne(w.tx(0xacc0, 2, plain, 0)); !errors.Is(err, mempool.ErrNonceTooOld) {
 		t.Errorf("a nonce used in genesis: %v", err)
 	}
 }
@@ -178,7 +182,7 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 		}
 		return nil
 	}
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	n := w.start()
 	a, b := w.tx(1, 0, plain, 0), w.tx(1, 1, plain, 0)
 	w.submit(a)
@@ -388,7 +392,7 @@ func TestJournal(t *testing.T) {
 	w := newWorld(t)
 	j := &ledger{}
 	w.options.Journal = j
-	n := w.start()
+	w.start()
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
 	if j.txs != 1 {
@@ -397,7 +401,7 @@ func TestJournal(t *testing.T) {
 	j.mu.Lock()
 	j.full = true
 	j.mu.Unlock()
-	if err := n.Submit(ctx(t), w.tx(1, 1, plain, 0), nil); err == nil || !strings.Contains(err.Error(), "disk full") {
+	if err := w.submitOne(w.tx(1, 1, plain, 0)); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("promised without a journal: %v", err)
 	}
 	w.await(chainview.Accepted, a)

@@ -224,6 +224,22 @@ func diffOf(nonces map[mempool.Key]uint64) *ordov1.StateDiff {
 	return chainview.Merge([]*ordov1.StateDiff{d, counters}) // sorted
 }
 
+// Validate tells the nonces at the tip.
+func (f *fakeExecution) Validate(ctx context.Context, r *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	out := &ordov1.ValidateResponse{}
+	for _, item := range r.Items {
+		var nonce uint64
+		if tx := item.Transaction; tx.Type != ordov1.TransactionType_L1_HANDLER {
+			var err error
+			if nonce, err = f.nonce(ctx, nil, mempool.Key(tx.Sender)); err != nil {
+				return nil, err
+			}
+		}
+		out.Verdicts = append(out.Verdicts, &ordov1.ValidateResponse_Verdict{AccountNonce: num(nonce)})
+	}
+	return out, nil
+}
+
 func (f *fakeExecution) Apply(_ context.Context, r *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -35,7 +35,7 @@ func (m *mortal) load(accounts, nonces uint64, pause time.Duration) (txs []*ordo
 // insist submits until there is a promise.
 func (m *mortal) insist(tx *ordov1.Transaction) {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		err := m.node.Submit(ctx(m.t), tx, nil)
+		err := m.submitOne(tx)
 		if err == nil || errors.Is(err, mempool.ErrDuplicate) || errors.Is(err, mempool.ErrNonceTooOld) {
 			return
 		}

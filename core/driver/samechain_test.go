@@ -47,7 +47,7 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 	defer m.off()
 
 	// A journal of before knows no block 0, and learns it; one of another block 0 is refused.
-	at, err := m.node.storage.Head(t.Context(), &ordov1.HeadRequest{})
+	at, err := m.node.storage.client.Head(t.Context(), &ordov1.HeadRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

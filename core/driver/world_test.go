@@ -85,8 +85,27 @@ func (w *world) tx(account, nonce, what, tip uint64) *ordov1.Transaction {
 func (w *world) submit(txs ...*ordov1.Transaction) {
 	w.t.Helper()
 	for _, tx := range txs {
-		if err := w.node.Submit(ctx(w.t), tx, nil); err != nil {
+		if err := w.submitOne(tx); err != nil {
 			w.t.Fatal(err)
+		}
+	}
+}
+
+// submitOne submits a transaction as admission does: with the nonce that execution tells, asked again while that restarts.
+func (w *world) submitOne(tx *ordov1.Transaction) error {
+	c := ctx(w.t)
+	for {
+		verdicts, err := ordov1.NewExecutionClient(w.options.Stages.Execution).Validate(c, &ordov1.ValidateRequest{Items: []*ordov1.ValidateRequest_Item{{Transaction: tx}}})
+		if err == nil {
+			nonce, _ := mempool.Nonce(verdicts.Verdicts[0].AccountNonce)
+			return w.node.SubmitAt(c, tx, nil, nonce)
+		}
+		select {
+		case <-w.node.Done():
+			return ErrStopped
+		case <-c.Done():
+			return err
+		case <-time.After(time.Millisecond):
 		}
 	}
 }

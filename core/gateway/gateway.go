@@ -20,10 +20,10 @@ import (
 
 var errStopped = errors.New("ingress: the node is stopping")
 
-// Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
+// Pool takes admitted transactions; *driver.Driver is one. Its sentinel errors reach the caller of Submit wrapped, not changed.
 type Pool interface {
-	// Submit owns the transaction when it returns nil. class is set for DECLARE; accountNonce is the sender's at the tip.
-	Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error
+	// SubmitAt owns the transaction when it returns nil. class is set for DECLARE; accountNonce is the sender's at the tip.
+	SubmitAt(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error
 	// Deploying reports whether a DEPLOY_ACCOUNT of this account waits or runs.
 	Deploying(account []byte) bool
 }
@@ -133,7 +133,7 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 	if !ok {
 		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
 	}
-	return g.pool.Submit(ctx, tx, class, nonce)
+	return g.pool.SubmitAt(ctx, tx, class, nonce)
 }
 
 // accepted is the verdict of execution where that is good, else a Refused.

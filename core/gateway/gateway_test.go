@@ -75,7 +75,7 @@ type basket struct {
 	deploying bool
 }
 
-func (b *basket) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1.Class, nonce uint64) error {
+func (b *basket) SubmitAt(_ context.Context, tx *ordov1.Transaction, class *ordov1.Class, nonce uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken, b.classes, b.nonces = append(b.taken, tx), append(b.classes, class), append(b.nonces, nonce)

@@ -5,10 +5,11 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
 
 // hashLag is the protocol's: block N writes the hash of N-hashLag into its state.
-const hashLag = 10
+const hashLag = starknet.BlockHashLag
 
 // Machine is the state of the pipeline. Make one with New.
 type Machine struct {

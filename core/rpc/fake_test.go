@@ -239,7 +239,7 @@ type fakePool struct {
 	deploying map[Key]bool
 }
 
-func (p *fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
+func (p *fakePool) SubmitAt(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
 	if err := p.errors[Key(tx.Sender)]; err != nil {
 		return err
 	}
