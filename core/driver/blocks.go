@@ -7,6 +7,7 @@ import (
 	"io"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // blockReader reads the stored chain.
@@ -50,11 +51,7 @@ func readBlock(ctx context.Context, read ordov1.StorageReadClient, height uint64
 
 // classes reads the classes that a diff declares, compiled.
 func (r blockReader) classes(ctx context.Context, diff *ordov1.StateDiff) ([]*ordov1.Class, error) {
-	var hashes []byte
-	for b := diff.GetDeclared(); len(b) >= 64; b = b[64:] {
-		hashes = append(hashes, b[:32]...)
-	}
-	return readClasses(ctx, r.client, append(hashes, diff.GetDeprecatedDeclared()...))
+	return readClasses(ctx, r.client, declaredClasses(diff))
 }
 
 func readClasses(ctx context.Context, read ordov1.StorageReadClient, hashes []byte) (classes []*ordov1.Class, err error) {
@@ -74,4 +71,12 @@ func readClasses(ctx context.Context, read ordov1.StorageReadClient, hashes []by
 		return nil, fmt.Errorf("storage: classes: %w", err)
 	}
 	return classes, nil
+}
+
+// declaredClasses are the hashes of the classes that a diff declares, packed.
+func declaredClasses(diff *ordov1.StateDiff) (hashes []byte) {
+	for hash := range felt.Pairs(diff.GetDeclared()) {
+		hashes = append(hashes, hash...)
+	}
+	return append(hashes, diff.GetDeprecatedDeclared()...)
 }

@@ -120,12 +120,13 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 		if len(state.Nonces) != len(ask) {
 			return fmt.Errorf("storage: %d bytes of nonces for %d accounts", len(state.Nonces), len(ask)/felt.Size)
 		}
-		for i := 0; i < len(ask); i += felt.Size {
-			nonce, ok := mempool.Nonce(state.Nonces[i:][:felt.Size])
+		answers := state.Nonces
+		for sender := range felt.Rows(ask) {
+			nonce, ok := mempool.Nonce(answers[:felt.Size])
 			if !ok {
-				return fmt.Errorf("storage: the nonce of 0x%x is out of range", ask[i:][:felt.Size])
+				return fmt.Errorf("storage: the nonce of 0x%x is out of range", sender)
 			}
-			nonces[mempool.Key(ask[i:][:felt.Size])] = nonce
+			nonces[mempool.Key(sender)], answers = nonce, answers[felt.Size:]
 		}
 		ask = ask[:0]
 		return nil

@@ -31,11 +31,7 @@ func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, 
 	if err != nil {
 		return nil, fmt.Errorf("reexecute: source: block 0: %w", err)
 	}
-	var declared []byte
-	for b := zero.StateDiff.Declared; len(b) >= 64; b = b[64:] {
-		declared = append(declared, b[:32]...)
-	}
-	classes, err := readClasses(ctx, source, append(declared, zero.StateDiff.DeprecatedDeclared...))
+	classes, err := readClasses(ctx, source, declaredClasses(zero.StateDiff))
 	if err != nil {
 		return nil, fmt.Errorf("reexecute: source: genesis: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 const (
@@ -193,7 +194,9 @@ func (s *Server) stateUpdate(ctx context.Context, p *jsonin.Object) (any, error)
 	var only map[Key]bool
 	if p.Has("contract_addresses") {
 		only = map[Key]bool{}
-		each(p.Felts("contract_addresses"), 1, func(row [][]byte) { only[Key(row[0])] = true })
+		for address := range felt.Rows(p.Felts("contract_addresses")) {
+			only[Key(address)] = true
+		}
 		if len(only) > s.Limits.Addresses {
 			p.Fail("contract_addresses", jsonin.Errorf("%d addresses, at most %d are allowed", len(only), s.Limits.Addresses))
 		}

@@ -110,7 +110,9 @@ func readAddresses(o *jsonin.Object) map[Key]bool {
 	set := map[Key]bool{}
 	raw := o.Raw("address")
 	if len(raw) > 0 && raw[0] == '[' {
-		each(o.Felts("address"), 1, func(row [][]byte) { set[Key(row[0])] = true })
+		for address := range felt.Rows(o.Felts("address")) {
+			set[Key(address)] = true
+		}
 	} else if one := o.Felt("address"); len(one) == felt.Size {
 		set[Key(one)] = true
 	}
@@ -126,7 +128,9 @@ func readKeys(o *jsonin.Object) [][]Key {
 			return nil
 		}
 		var allowed []Key
-		each(packed, 1, func(row [][]byte) { allowed = append(allowed, Key(row[0])) })
+		for key := range felt.Rows(packed) {
+			allowed = append(allowed, Key(key))
+		}
 		positions = append(positions, allowed)
 	}
 	for len(positions) > 0 && len(positions[len(positions)-1]) == 0 {

@@ -55,25 +55,34 @@ func (f *fakeStorage) State(_ context.Context, q *ordov1.StateRequest) (*ordov1.
 		d = append(d, b.StateDiff)
 	}
 	add := func(dst *[]byte, v Key, _ bool) { *dst = append(*dst, v[:]...) }
-	each(q.Storage, 2, func(row [][]byte) { v, ok := d.Storage(Key(row[0]), Key(row[1])); add(&out.Storage, v, ok) })
-	each(q.Nonces, 1, func(row [][]byte) { v, ok := d.Nonce(Key(row[0])); add(&out.Nonces, v, ok) })
-	each(q.ClassHashes, 1, func(row [][]byte) { v, ok := d.ClassHash(Key(row[0])); add(&out.ClassHashes, v, ok) })
-	each(q.CompiledClassHashes, 1, func(row [][]byte) {
-		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row[0])
+	for first, second := range felt.Pairs(q.Storage) {
+		v, ok := d.Storage(Key(first), Key(second))
+		add(&out.Storage, v, ok)
+	}
+	for row := range felt.Rows(q.Nonces) {
+		v, ok := d.Nonce(Key(row))
+		add(&out.Nonces, v, ok)
+	}
+	for row := range felt.Rows(q.ClassHashes) {
+		v, ok := d.ClassHash(Key(row))
+		add(&out.ClassHashes, v, ok)
+	}
+	for row := range felt.Rows(q.CompiledClassHashes) {
+		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row)
 		add(&out.CompiledClassHashes, v, ok)
-	})
+	}
 	return out, nil
 }
 
 func (f *fakeStorage) Classes(q *ordov1.ClassesRequest, out grpc.ServerStreamingServer[ordov1.Class]) error {
 	var failed error
-	each(q.Hashes, 1, func(row [][]byte) {
+	for row := range felt.Rows(q.Hashes) {
 		for _, c := range f.classes {
-			if string(c.Hash) == string(row[0]) && failed == nil {
+			if string(c.Hash) == string(row) && failed == nil {
 				failed = out.Send(c)
 			}
 		}
-	})
+	}
 	return failed
 }
 
@@ -123,11 +132,11 @@ type diffs []*ordov1.StateDiff
 
 func lookup(d diffs, table func(*ordov1.StateDiff) []byte, key []byte) (v Key, ok bool) {
 	for i := len(d) - 1; i >= 0 && !ok; i-- {
-		each(table(d[i]), 2, func(row [][]byte) {
-			if string(row[0]) == string(key) {
-				v, ok = Key(row[1]), true
+		for first, second := range felt.Pairs(table(d[i])) {
+			if string(first) == string(key) {
+				v, ok = Key(second), true
 			}
-		})
+		}
 	}
 	return v, ok
 }

@@ -79,23 +79,23 @@ func lay(changes *chainview.Snapshot, q *ordov1.StateRequest, to *ordov1.StateRe
 		}
 	}
 	at := 0
-	each(q.Storage, 2, func(row [][]byte) {
-		v, ok := changes.Storage(Key(row[0]), Key(row[1]))
+	for contract, key := range felt.Pairs(q.Storage) {
+		v, ok := changes.Storage(Key(contract), Key(key))
 		put(to.Storage, at, v, ok)
 		at++
-	})
+	}
 	at = 0
-	each(q.Nonces, 1, func(row [][]byte) {
-		v, ok := changes.Nonce(Key(row[0]))
+	for address := range felt.Rows(q.Nonces) {
+		v, ok := changes.Nonce(Key(address))
 		put(to.Nonces, at, v, ok)
 		at++
-	})
+	}
 	at = 0
-	each(q.ClassHashes, 1, func(row [][]byte) {
-		v, ok := changes.ClassHash(Key(row[0]))
+	for address := range felt.Rows(q.ClassHashes) {
+		v, ok := changes.ClassHash(Key(address))
 		put(to.ClassHashes, at, v, ok)
 		at++
-	})
+	}
 	return to
 }
 
@@ -220,7 +220,9 @@ func (s *Server) lastUpdate(ctx context.Context, ref *blockRef, contract, key []
 func writes(d *ordov1.StateDiff, contract, key []byte) (found bool) {
 	for _, c := range d.GetStorage() {
 		if string(c.Address) == string(contract) {
-			each(c.Entries, 2, func(row [][]byte) { found = found || string(row[0]) == string(key) })
+			for k := range felt.Pairs(c.Entries) {
+				found = found || string(k) == string(key)
+			}
 		}
 	}
 	return found

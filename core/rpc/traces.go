@@ -6,6 +6,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) traceMethods() map[string]method {
@@ -253,10 +254,18 @@ type readDeclared struct {
 func newInitialReads(r *ordov1.InitialReads) initialReads {
 	out := initialReads{Storage: []readSlot{}, Nonces: []nonceUpdate{}, Classes: []replaced{}, Declared: []readDeclared{}}
 	for _, c := range r.GetStorage() {
-		each(c.Entries, 2, func(row [][]byte) { out.Storage = append(out.Storage, readSlot{c.Address, row[0], row[1]}) })
+		for key, value := range felt.Pairs(c.Entries) {
+			out.Storage = append(out.Storage, readSlot{c.Address, key, value})
+		}
 	}
-	each(r.GetNonces(), 2, func(row [][]byte) { out.Nonces = append(out.Nonces, nonceUpdate{row[0], row[1]}) })
-	each(r.GetClassHashes(), 2, func(row [][]byte) { out.Classes = append(out.Classes, replaced{row[0], row[1]}) })
-	each(r.GetDeclared(), 2, func(row [][]byte) { out.Declared = append(out.Declared, readDeclared{row[0], !isZero(row[1])}) })
+	for key, value := range felt.Pairs(r.GetNonces()) {
+		out.Nonces = append(out.Nonces, nonceUpdate{key, value})
+	}
+	for key, value := range felt.Pairs(r.GetClassHashes()) {
+		out.Classes = append(out.Classes, replaced{key, value})
+	}
+	for key, value := range felt.Pairs(r.GetDeclared()) {
+		out.Declared = append(out.Declared, readDeclared{key, !isZero(value)})
+	}
 	return out
 }
