@@ -88,13 +88,13 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 		var path string
 		if chosen.Attach == "" {
 			var err error
-			if path, err = i.plugin(host.StageName(stage), chosen.Plugin); err != nil {
+			if path, err = i.plugin(sdk.StageName(stage), chosen.Plugin); err != nil {
 				return err
 			}
 		}
 		settings, err := chosen.JSON(defaults)
 		if err != nil {
-			return fmt.Errorf("%s.config: %w", host.StageName(stage), err)
+			return fmt.Errorf("%s.config: %w", sdk.StageName(stage), err)
 		}
 		spec := host.Spec{
 			Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir, Env: []string{"ORDO_LOG_LEVEL=" + c.LogLevel},

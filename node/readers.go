@@ -7,6 +7,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -20,7 +21,7 @@ func (m *Node) Plugins(context.Context) []rpc.PluginInfo {
 	for _, standing := range m.sup.Standings() {
 		p := standing.Plugin
 		info := rpc.PluginInfo{
-			Stage: host.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
+			Stage: sdk.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
 			Generation: p.Generation(), Capabilities: p.Info().GetCapabilities(),
 			State: string(standing.State), Restarts: standing.Restarts,
 		}

@@ -12,7 +12,7 @@ import (
 // TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
 // make a node, although storage has more blocks than the journal knows.
 func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
-	chain := func(account uint64, blocks int) *machine {
+	chain := func(account uint64, blocks int) *computer {
 		calm := newFuse(0)
 		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, solo())
 		if err != nil {

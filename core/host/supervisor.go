@@ -88,7 +88,6 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 		if err := s.attach(p); err != nil {
 			return nil, err
 		}
-		s.ready(stage)
 	}
 	return s, nil
 }
@@ -173,7 +172,6 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 				}
 			}
 			if err == nil {
-				s.ready(stage)
 				s.mu.Lock()
 				s.stages[stage].restarts++
 				s.mu.Unlock()
@@ -271,14 +269,6 @@ func (s *Supervisor) lose(stage ordov1.Stage, death Death) {
 		w.read = nil
 	}
 	s.changed()
-}
-
-// ready opens the links to those who only ask.
-func (s *Supervisor) ready(stage ordov1.Stage) {
-	s.links[stage].Ready()
-	if stage == ordov1.Stage_STAGE_STORAGE {
-		s.read.Ready()
-	}
 }
 
 // changed tells those who wait for a stage. Under mu.
