@@ -110,7 +110,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, s := range g.m.sup.Standings() {
+	for _, s := range g.m.sup.StageStatuses() {
 		stage, name := host.StageName(s.Stage), s.Plugin.Info().GetName()
 		up := 0.0
 		if s.State == host.Up {
@@ -127,8 +127,8 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 			gauge(g.p99, c.P99.Seconds(), stage, name, c.Method, "0.99")
 		}
 	}
-	gauge(g.height, float64(g.m.node.Chain().Latest().GetContext().GetNumber()))
-	gauge(g.waiting, float64(g.m.node.Pending()))
+	gauge(g.height, float64(g.m.driver.Chain().Latest().GetContext().GetNumber()))
+	gauge(g.waiting, float64(g.m.driver.Pending()))
 	if g.m.journal != nil {
 		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
 	}

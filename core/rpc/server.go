@@ -32,7 +32,7 @@ type Options struct {
 	Chain     *chainview.Chain // what the node knows and storage does not
 	Storage   ordov1.StorageReadClient
 	Execution ordov1.ExecutionClient
-	Ingress   Ingress
+	Gateway   Gateway
 	Log       *slog.Logger // default: slog.Default()
 
 	// AnswerRun: the answer to a transaction that is sent waits until it has run; else it comes when the node has promised to
@@ -180,16 +180,16 @@ func (s *Server) guarded(ctx context.Context, name string, work func() (any, err
 
 // bind names positional parameters, and checks that a method without parameters gets none.
 func (m method) bind(raw json.RawMessage) (*jsonin.Object, error) {
-	if fields := m.bindQuickly(raw); fields != nil {
+	if fields := m.bindFast(raw); fields != nil {
 		return jsonin.NewObject(fields), nil
 	}
 	return m.bindCarefully(raw)
 }
 
-// bindQuickly returns nil for what is unusual or wrong.
-func (m method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
+// bindFast returns nil for what is unusual or wrong.
+func (m method) bindFast(raw json.RawMessage) map[string]json.RawMessage {
 	fields := make(map[string]json.RawMessage, len(m.params))
-	q := jsonin.NewQuick(raw)
+	q := jsonin.NewFast(raw)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {
