@@ -224,7 +224,7 @@ func (e supervisorEvents) StageUp(stage ordov1.Stage, p *host.Plugin) error {
 }
 
 func (n *Node) startServer() error {
-	// They wait for a stage that is being started again themselves, see limits.grace.
+	// They wait for a stage that is being started again themselves, see limits.restart_wait.
 	execution := ordov1.NewExecutionClient(n.sup.Link(ordov1.Stage_STAGE_EXECUTION))
 	read := ordov1.NewStorageReadClient(n.sup.ReadLink())
 	serving, admission := limits(n.config)

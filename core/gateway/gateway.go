@@ -18,7 +18,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-var errStopped = errors.New("ingress: the node is stopping")
+var errStopped = errors.New("gateway: the node is stopping")
 
 // Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
 type Pool interface {

@@ -185,9 +185,9 @@ func (r *run) begin() {
 func (r *run) notRun() *jrpc2.Error {
 	switch err := r.ctx.Err(); {
 	case err != nil:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.work_timeout): send smaller batches", r.s.Limits.Work)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
 	case int(r.size.Load()) >= r.s.Limits.Answer:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.answer_mib): send smaller batches", r.s.Limits.Answer)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
 	}
 	return nil
 }

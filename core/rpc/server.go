@@ -99,7 +99,7 @@ func New(o Options) *Server {
 		Options: o, methods: map[string]method{},
 		bodyBytes: limiter.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
 		large:     limiter.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
-		answers:   limiter.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
+		answers:   limiter.NewBudget("answers that wait to be sent", "limits.responses_mib", int64(l.Answers), l.Stall, l.Turn),
 		helpers:   semaphore.NewWeighted(helping),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),

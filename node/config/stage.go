@@ -52,7 +52,7 @@ func supervisionOptions() []Option {
 			Get: func(c *Config) string { return strconv.Itoa(c.Supervision.Restarts) }},
 		duration("window", "plugin-restart-window", "1m0s", "over which the restarts of a stage are counted", time.Second, false,
 			func(c *Config) *time.Duration { return &c.Supervision.Window }),
-		duration("silence", "plugin-silence", "5s", "a plugin that leaves its health check unanswered for so long is killed and started again; 0: never (for a debugger)",
+		duration("health_timeout", "plugin-health-timeout", "5s", "a plugin that leaves its health check unanswered for so long is killed and started again; 0: never (for a debugger)",
 			500*time.Millisecond, true, func(c *Config) *time.Duration { return &c.Supervision.HealthTimeout }),
 		duration("call_timeout", "plugin-call-timeout", "30s", "a plugin that does not answer a call for so long is killed and started again; 0: never (for a debugger)",
 			time.Second, true, func(c *Config) *time.Duration { return &c.Supervision.CallTimeout }),
