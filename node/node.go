@@ -247,7 +247,7 @@ func (n *Node) startServer() error {
 // killed for what the client asked.
 func limits(c config.Config) (rpc.Limits, gateway.Limits) {
 	serving, admission := c.Limits, c.Admission
-	admission.Turn, admission.Grace = serving.Turn, serving.Grace
+	admission.Turn, admission.Grace, admission.TransactionMemory = serving.Turn, serving.Grace, c.TransactionMiB
 	if most := c.Supervision.CallTimeout * 4 / 5; most > 0 {
 		serving.View, serving.Read = min(serving.View, most), min(serving.Read, most)
 		admission.Validate, admission.Compile = min(admission.Validate, most), min(admission.Compile, 2*most)

@@ -62,6 +62,7 @@ type Gateway struct {
 	chain    Chain
 	limits   Limits
 	validate *validator
+	trials   *trials
 	compile  *compiler
 }
 
@@ -76,6 +77,7 @@ func New(o Options) *Gateway {
 		chain:    o.Chain,
 		limits:   o.Limits,
 		validate: newValidator(o.Execution, o.Chain, newHasher(o.ChainID), o.Limits, o.Crashes, or(o.Validators, 2), or(o.Batch, 128)),
+		trials:   newTrials(o),
 		compile:  newCompiler(o.Execution, o.Limits, o.Crashes),
 	}
 }
@@ -144,6 +146,8 @@ func (g *Gateway) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 		return nil, mempool.ErrDuplicate // the same one, sent at the same time, has run meanwhile
 	case verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
 		return nil, &Rejection{Code: verdict.Refusal, Reason: verdict.Reason}
+	case verdict.Heavy:
+		return verdict, g.trials.run(ctx, tx)
 	}
 	return verdict, nil
 }

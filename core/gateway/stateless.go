@@ -19,12 +19,15 @@ type Limits struct {
 
 	Compiles        int // classes compiled at a time
 	CompilesWaiting int
-	CompilesEach    int           // of those, for one sender, or for estimates from one address
-	ValidateMemory  int           // MiB that the validation of one transaction may hold
-	Compile         time.Duration // of one class
-	Validate        time.Duration // of a batch of transactions
-	Turn            time.Duration // how long a transaction waits for its turn
-	Grace           time.Duration // how long it waits for a stage that is being restarted
+	CompilesEach    int // of those, for one sender, or for estimates from one address
+	ValidateMemory  int // MiB that the validation of one transaction may hold
+	// TransactionMemory is the MiB that the run of one transaction may hold in a block. With 0 heavy transactions are not tried
+	// before they are taken.
+	TransactionMemory int
+	Compile           time.Duration // of one class
+	Validate          time.Duration // of a batch of transactions
+	Turn              time.Duration // how long a transaction waits for its turn
+	Grace             time.Duration // how long it waits for a stage that is being restarted
 	// FreeOfCharge takes transactions whose bounds are all zero: the chain charges no fees.
 	FreeOfCharge bool
 }

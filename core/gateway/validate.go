@@ -27,6 +27,7 @@ type validator struct {
 	asker     retry.Asker
 	turn      time.Duration
 	memory    uint64 // MiB that the run of one may hold
+	trial     bool   // heavy transactions are found
 	stop      chan struct{}
 	done      sync.WaitGroup
 }
@@ -44,7 +45,7 @@ type answer struct {
 
 func newValidator(execution ordov1.ExecutionClient, present Chain, hash *hasher, l Limits, crashes *crash.Ledger, workers, most int) *validator {
 	v := &validator{
-		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn, memory: uint64(l.ValidateMemory),
+		execution: execution, chain: present, hash: hash, queue: make(chan *waiting, 4*most), most: most, stop: make(chan struct{}), turn: l.Turn, memory: uint64(l.ValidateMemory), trial: l.TransactionMemory > 0,
 		asker: retry.Asker{Stage: "execution", Deadline: l.Validate, Grace: l.Grace, Crashes: crashes},
 	}
 	for range workers {
@@ -199,7 +200,7 @@ func names(tx *ordov1.Transaction) []crash.Name {
 func (v *validator) ask(q crash.Question, batch []*waiting) error {
 	// Clients see what has run in the open block, and build on it: the funds of a mint, an account that was deployed.
 	open := &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
-	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory}
+	request := &ordov1.ValidateRequest{Context: v.chain.Next(), At: open, Items: make([]*ordov1.ValidateRequest_Item, len(batch)), MemoryMib: v.memory, Trial: v.trial}
 	for i, w := range batch {
 		request.Items[i] = w.item
 	}
