@@ -34,7 +34,7 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
 	@go run ./test/chaos $(ARGS)
 
-byzantine: build ## a whole node with one plugin that lies, every deed
+byzantine: build ## a whole node with one plugin that lies, every fault
 	@ORDO_BYZANTINE=all go test -count=1 -timeout 40m ./test/byzantine
 
 metamorphic: build ## generated programs on every engine of the executor; ARGS="-programs 400 -seed 0"

@@ -29,7 +29,7 @@ type trial struct {
 
 // Each call of each stage is left unanswered once, by the first life of the plugin: the node finds that out, and goes on
 // with the next life.
-func TestHangs(t *testing.T) {
+func TestNodeGoesOnAfterAnUnansweredCall(t *testing.T) {
 	methods := map[string][]string{
 		"ordering":  {"Score"},
 		"execution": {"Build", "Apply", "Validate", "View"},
@@ -60,7 +60,7 @@ func TestHangs(t *testing.T) {
 }
 
 // Deaths and errors in the middle of each call: the same.
-func TestDies(t *testing.T) {
+func TestNodeGoesOnAfterACrashInACall(t *testing.T) {
 	var all []trial
 	for _, c := range []struct{ stage, method string }{
 		{"ordering", "Score"}, {"execution", "Build"}, {"execution", "Apply"}, {"execution", "Validate"}, {"storage", "Commit"}, {"storage", "Roots"},
@@ -72,7 +72,7 @@ func TestDies(t *testing.T) {
 }
 
 // What a plugin does in every life of it.
-func TestAlways(t *testing.T) {
+func TestNodeWithAPluginThatAlwaysFails(t *testing.T) {
 	try(t, false, []trial{
 		{stage: "ordering", method: "Score", do: "hang", want: serves},
 		{stage: "ordering", method: "Score", do: "error", want: serves, brief: true},
@@ -100,7 +100,7 @@ func TestAlways(t *testing.T) {
 }
 
 // Answers that break the contract.
-func TestLies(t *testing.T) {
+func TestNodeStandsWrongAnswers(t *testing.T) {
 	var all []trial
 	for _, c := range []struct{ stage, method, lies string }{
 		{"execution", "Build", "results swapped, results repeated, result invented, result of no kind, results from elsewhere, results from the end, fee too wide, " +
@@ -142,14 +142,14 @@ func TestLies(t *testing.T) {
 // try runs each trial against a node of its own, two at a time.
 func try(t *testing.T, once bool, trials []trial) {
 	binaries(t)
-	program := liar(t)
+	program := buildProxy(t)
 	for _, c := range trials {
 		if !c.brief && os.Getenv("ORDO_BYZANTINE") != "all" {
 			continue
 		}
 		t.Run(c.stage+"/"+c.method+"/"+strings.ReplaceAll(c.do, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			n := begin(t, program, c.stage, deed{Method: c.method, After: c.after, Do: c.do}, once)
+			n := begin(t, program, c.stage, fault{Method: c.method, After: c.after, Do: c.do}, once)
 			said := n.outcome(t, time.Minute)
 			switch {
 			case strings.HasPrefix(said, "refuses: ") && c.want == refuses:

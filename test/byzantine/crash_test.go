@@ -31,7 +31,7 @@ func crasher(t *testing.T, method string, args ...string) *node {
 
 func crasherOver(t *testing.T, marks map[string][]byte, args ...string) *node {
 	t.Helper()
-	n := begin(t, liar(t), "execution", deed{Crash: marks}, false,
+	n := begin(t, buildProxy(t), "execution", fault{Crash: marks}, false,
 		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error",
 			"--limit-restart-wait", "1m", "--limit-queue-timeout", "1m", "--answer-when", "admitted"}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

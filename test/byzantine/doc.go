@@ -5,5 +5,5 @@
 // by a panic, and never says that something is accepted on a wrong root. What a plugin may do to its own process, its
 // sockets and its output is tested in core/host; this is about what it answers.
 //
-// `go test` runs a few of the deeds, ORDO_BYZANTINE=all runs all of them (ten minutes).
+// `go test` runs a few of the faults, ORDO_BYZANTINE=all runs all of them (ten minutes).
 package byzantine

@@ -40,8 +40,8 @@ func binaries(t *testing.T) string {
 	return dir
 }
 
-// liar builds the misbehaving plugin once for all tests.
-func liar(t *testing.T) string {
+// buildProxy builds the misbehaving plugin once for all tests.
+func buildProxy(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "liar")
 	if out, err := exec.Command("go", "build", "-o", path, "./plugin").CombinedOutput(); err != nil {
@@ -50,8 +50,8 @@ func liar(t *testing.T) string {
 	return path
 }
 
-// deed is what to do wrong; see plugin/main.go.
-type deed struct {
+// fault is what to do wrong; see plugin/main.go.
+type fault struct {
 	Real, Method string
 	After        int
 	Do, Once     string
@@ -68,7 +68,7 @@ type node struct {
 }
 
 // begin starts the node. It may end at once, where the deed is done at the start.
-func begin(t *testing.T, program, stage string, d deed, once bool, args ...string) *node {
+func begin(t *testing.T, program, stage string, d fault, once bool, args ...string) *node {
 	t.Helper()
 	n := &node{out: new(transcript), exited: make(chan error, 1), dir: t.TempDir()}
 	plugin := filepath.Join(n.dir, "plugin")

@@ -31,8 +31,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Deed is what to do wrong.
-type Deed struct {
+// Fault is what to do wrong.
+type Fault struct {
 	Real   string // path of the honest plugin
 	Method string // whose answers are changed: "Score"
 	After  int    // answers of the method that stay honest
@@ -79,7 +79,7 @@ func fail(err error) {
 }
 
 type proxy struct {
-	deed  Deed
+	deed  Fault
 	real  *grpc.ClientConn
 	read  *grpc.ClientConn // its socket for reads, once it is configured
 	done  atomic.Int64     // answers of the method
@@ -233,7 +233,7 @@ func (p *proxy) change(ctx context.Context, method string, m *frame) (times int,
 	case "large":
 		*m = make(frame, 65<<20)
 	default:
-		lie, ok := lies[p.deed.Do]
+		lie, ok := mutations[p.deed.Do]
 		if !ok {
 			fail(fmt.Errorf("no such lie: %s", p.deed.Do))
 		}
