@@ -11,7 +11,7 @@ test: ## set up, then all tests
 	@scripts/setup.sh --tests
 	@scripts/test.sh
 
-lint: ## gofmt, go vet, staticcheck, rustfmt, clippy
+lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shellcheck, rustfmt, clippy; make test runs it first
 	@scripts/lint.sh
 
 proto: ## regenerate the Go code of sdk/proto (needs no protoc)
