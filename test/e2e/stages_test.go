@@ -18,8 +18,8 @@ func TestFiveProcesses(t *testing.T) {
 	n := start(t)
 	n.accepted(t, n.submit(t, accounts(0, 1)[0].Invoke(0, client.Transfer(strk(), felt.FromUint64(7), 1))))
 	var names []string
-	for _, p := range n.children() {
-		names = append(names, p.name)
+	for _, p := range n.Children() {
+		names = append(names, p.Name)
 	}
 	slices.Sort(names)
 	want := []string{"ordo-consensus-solo", "ordo-execution-blockifier", "ordo-ordering-fifo", "ordo-storage-badger"}

@@ -158,17 +158,23 @@ func (p *Process) Err() error {
 // PID is the number of the core's process.
 func (p *Process) PID() int { return p.Cmd.Process.Pid }
 
-// Stop asks the node to end and tells when it does not end well. A node that hangs prints its goroutines before it is killed. For one
+// Stop asks the node to end and tells when it does not end well, or when a process below it outlives it. A node that hangs prints its goroutines before it is killed. For one
 // that has ended before it does nothing.
 func (p *Process) Stop(limit time.Duration) error {
 	if p.Ended() {
 		return nil
 	}
+	children := p.Children()
 	_ = p.Cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 		if p.err != nil {
 			return fmt.Errorf("the node ended with %w", p.err)
+		}
+		for _, c := range children {
+			if c.Alive() {
+				return fmt.Errorf("%s (pid %d) outlives the node", c.Name, c.PID)
+			}
 		}
 		return nil
 	case <-time.After(limit):
