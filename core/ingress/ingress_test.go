@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -238,13 +239,17 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 
 // TestAClassIsCompiledOnce: an estimate and many declarations of one class share a compilation.
 func TestAClassIsCompiledOnce(t *testing.T) {
+	synctest.Test(t, aClassIsCompiledOnce)
+}
+
+func aClassIsCompiledOnce(t *testing.T) {
 	var calls int
 	var mu sync.Mutex
 	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		mu.Lock()
 		calls++
 		mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // until all others wait for it
 		c, err := DecodeClass(q.Sierra)
 		if err != nil {
 			return nil, err
