@@ -20,7 +20,7 @@ mapfile -t packages <<<"$packages"
 go test "${packages[@]}"
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
-go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
+go test -tags purego ./starknet/felt ./starknet/pedersen ./starknet/poseidon ./starknet/internal/...
 
 (cd docs/benchmarks/page && go test ./...)
 

@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -228,8 +228,8 @@ func (m *Machine) checked(in Checked) error {
 		return nil
 	}
 	for i := range a.source {
-		if tx := a.source[i].Tx; tx.Type == ordov1.TransactionType_DECLARE && len(tx.ClassHash) == len(pool.Key{}) {
-			a.source[i].Class = in.Classes[pool.Key(tx.ClassHash)]
+		if tx := a.source[i].Tx; tx.Type == ordov1.TransactionType_DECLARE && len(tx.ClassHash) == len(mempool.Key{}) {
+			a.source[i].Class = in.Classes[mempool.Key(tx.ClassHash)]
 		}
 	}
 	a.stage = held

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -104,13 +104,13 @@ func (a *attempt) all() []Item {
 func (a *attempt) count() int { return len(a.all()) }
 
 // refused are those of the pool that execution rejected.
-func (a *attempt) refused() (refused []pool.Refused) {
+func (a *attempt) refused() (refused []mempool.Refused) {
 	if a.borrowed() {
 		return nil
 	}
 	for _, r := range a.results {
 		if r.Status == ordov1.TransactionResult_REJECTED {
-			refused = append(refused, pool.Refused{Hash: pool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
+			refused = append(refused, mempool.Refused{Hash: mempool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
 		}
 	}
 	return refused

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -89,10 +89,10 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 		return nil
 	}
 	killer := a.given()[at].Tx
-	refused := pool.Refused{Hash: pool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
+	refused := mempool.Refused{Hash: mempool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
 	delete(m.suspects, refused.Hash)
 	m.remember(killer)
-	if dropped := m.pool.Refuse([]pool.Refused{refused}); len(dropped) > 0 {
+	if dropped := m.pool.Refuse([]mempool.Refused{refused}); len(dropped) > 0 {
 		m.emit(Leave{dropped})
 	}
 	if !a.pooled {

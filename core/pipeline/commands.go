@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -120,7 +120,7 @@ type (
 	// Found: what ended a stage is found, and is out of the way. The ends that it took say nothing against the stage's process.
 	Found struct{ Stage ordov1.Stage }
 	// Leave tells of transactions that left the pool without a block.
-	Leave struct{ Dropped []pool.Dropped }
+	Leave struct{ Dropped []mempool.Dropped }
 	// Accept: the block of the root is accepted.
 	Accept struct{ Root *ordov1.Root }
 	// SetTimer (again: replace) and CancelTimer.

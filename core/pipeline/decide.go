@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -26,9 +26,9 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	if m.open != nil {
 		m.drop(m.open)
 	}
-	var included []pool.Key
+	var included []mempool.Key
 	for _, item := range a.inside {
-		included = append(included, pool.Key(item.Tx.Hash))
+		included = append(included, mempool.Key(item.Tx.Hash))
 	}
 	nonces, err := nonces(a.diff)
 	if err != nil {
@@ -58,18 +58,18 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 }
 
 // nonces reads the (address, nonce) pairs of a diff.
-func nonces(diff *ordov1.StateDiff) (map[pool.Key]uint64, error) {
+func nonces(diff *ordov1.StateDiff) (map[mempool.Key]uint64, error) {
 	const pair = 64
 	if len(diff.GetNonces())%pair != 0 {
 		return nil, fmt.Errorf("pipeline: execution: state diff: nonces: %d bytes are not pairs of felts", len(diff.GetNonces()))
 	}
-	moved := make(map[pool.Key]uint64, len(diff.GetNonces())/pair)
+	moved := make(map[mempool.Key]uint64, len(diff.GetNonces())/pair)
 	for b := diff.GetNonces(); len(b) > 0; b = b[pair:] {
-		n, ok := pool.Nonce(b[32:pair])
+		n, ok := mempool.Nonce(b[32:pair])
 		if !ok {
 			return nil, fmt.Errorf("pipeline: execution: state diff: nonce of %x is out of range", b[:32])
 		}
-		moved[pool.Key(b[:32])] = n
+		moved[mempool.Key(b[:32])] = n
 	}
 	return moved, nil
 }

@@ -22,18 +22,18 @@
 package pipeline
 
 import (
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // Pool is what the machine needs of the pool; package pool documents each method.
 type Pool interface {
-	Take(lease uint64, n int) (taken []*pool.Entry, degraded bool)
-	Lease(lease uint64, hashes []pool.Key) []pool.Key
+	Take(lease uint64, n int) (taken []*mempool.Entry, degraded bool)
+	Lease(lease uint64, hashes []mempool.Key) []mempool.Key
 	Rewind(lease uint64, keep int)
-	Settle(height uint64, included []pool.Key, refused []pool.Refused, nonces map[pool.Key]uint64) []pool.Dropped
-	Refuse(refused []pool.Refused) []pool.Dropped
-	Get(hash pool.Key) *pool.Entry
+	Settle(height uint64, included []mempool.Key, refused []mempool.Refused, nonces map[mempool.Key]uint64) []mempool.Dropped
+	Refuse(refused []mempool.Refused) []mempool.Dropped
+	Get(hash mempool.Key) *mempool.Entry
 	Ready() int
 	Waiting() int
 }

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -34,7 +34,7 @@ func (m *Machine) sound(p *ordov1.Proposal) string {
 	}
 	seen := map[string]bool{}
 	for _, tx := range p.Transactions {
-		if len(tx.Hash) != len(pool.Key{}) || seen[string(tx.Hash)] {
+		if len(tx.Hash) != len(mempool.Key{}) || seen[string(tx.Hash)] {
 			return fmt.Sprintf("transaction %x is in the proposal twice, or its hash is not one", tx.Hash)
 		}
 		seen[string(tx.Hash)] = true
@@ -69,6 +69,6 @@ func differs(c, own *ordov1.BlockContext) string {
 // holds says whether the pool has this very transaction. A message from L1 has no signature that could be checked: only what
 // this node has seen itself may be in a block.
 func (m *Machine) holds(tx *ordov1.Transaction) bool {
-	e := m.pool.Get(pool.Key(tx.Hash))
+	e := m.pool.Get(mempool.Key(tx.Hash))
 	return e != nil && proto.Equal(e.Tx, tx)
 }

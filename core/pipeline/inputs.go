@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -45,7 +45,7 @@ type (
 	// Checked answers Check: the proposal's classes, compiled here, or why it is invalid.
 	Checked struct {
 		Build   uint64
-		Classes map[pool.Key]*ordov1.Class // by class hash
+		Classes map[mempool.Key]*ordov1.Class // by class hash
 		Invalid string
 	}
 	// Sealed answers Seal: the header with commitments and partial hash.

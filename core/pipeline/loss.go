@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -202,10 +202,10 @@ func (m *Machine) inherit(b *ordov1.Action_Build) (taken bool, err error) {
 	return true, nil
 }
 
-func keys(items []Item) []pool.Key {
-	all := make([]pool.Key, len(items))
+func keys(items []Item) []mempool.Key {
+	all := make([]mempool.Key, len(items))
 	for i, item := range items {
-		all[i] = pool.Key(item.Tx.Hash)
+		all[i] = mempool.Key(item.Tx.Hash)
 	}
 	return all
 }
@@ -213,14 +213,14 @@ func keys(items []Item) []pool.Key {
 // releases leases the order of an attempt from the pool anew; what cannot be had is passed over.
 func (m *Machine) releases(a *attempt) bool {
 	m.pool.Rewind(a.lease, 0)
-	had := map[pool.Key]bool{}
+	had := map[mempool.Key]bool{}
 	for _, hash := range m.pool.Lease(a.lease, keys(a.order)) {
 		had[hash] = true
 	}
 	order := a.order
 	a.order = nil
 	for _, item := range order {
-		if had[pool.Key(item.Tx.Hash)] {
+		if had[mempool.Key(item.Tx.Hash)] {
 			a.order = append(a.order, item)
 		}
 	}

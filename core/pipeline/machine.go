@@ -3,7 +3,7 @@ package pipeline
 import (
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -46,8 +46,8 @@ type Machine struct {
 	adopt    bool // its tip is to be taken from storage
 	adopting bool
 
-	suspects map[pool.Key]*suspicion // transactions, by hash
-	parties  map[pool.Key]party
+	suspects map[mempool.Key]*suspicion // transactions, by hash
+	parties  map[mempool.Key]party
 
 	noRoom  string   // why storage takes no block for now
 	pending []Commit // decided, not committed

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -23,7 +23,7 @@ func TestProperties(t *testing.T) {
 			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
 			foreign: map[uint64]bool{}, stripped: map[uint64]bool{}}
 		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
-		c.env = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+		c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
 		var out []Command
 		c.m, out = New(Options{Arrival: seed%2 == 0, Proposals: true, Chunk: 3, Window: 2, MaxCommits: 2, Template: template}, c.pool, c.now,
 			Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}})
@@ -191,7 +191,7 @@ func (c *chaos) commit(b Commit) {
 			c.fatal("a rejected transaction is in block %d", b.Height)
 		}
 		sender := name(item.Tx.Sender)
-		nonce, _ := pool.Nonce(item.Tx.Nonce)
+		nonce, _ := mempool.Nonce(item.Tx.Nonce)
 		if nonce != c.chained[sender] {
 			c.fatal("block %d: %s out of nonce order", b.Height, name(item.Tx.Hash))
 		}
@@ -324,7 +324,7 @@ func (c *chaos) closed(id uint64) {
 	diff := &ordov1.StateDiff{}
 	last := map[string][]byte{}
 	for i := range b.ran[:b.n] {
-		n, _ := pool.Nonce(b.items[i].Tx.Nonce)
+		n, _ := mempool.Nonce(b.items[i].Tx.Nonce)
 		last[name(b.items[i].Tx.Sender)] = word(n + 1)
 	}
 	for sender, nonce := range last {
@@ -511,7 +511,7 @@ func (c *chaos) finish() {
 }
 
 func (c *chaos) where(tx string) string {
-	if e := c.pool.Get(pool.Key(key(tx))); e != nil {
+	if e := c.pool.Get(mempool.Key(key(tx))); e != nil {
 		return c.pool.State(e)
 	}
 	return "gone"

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -19,7 +19,7 @@ import (
 // when they are named in `auto`.
 type env struct {
 	t       *testing.T
-	pool    *pool.Pool
+	pool    *mempool.Pool
 	m       *Machine
 	now     uint64
 	auto    map[string]bool
@@ -81,7 +81,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	e.now = number("at", e.now)
 	switch d.Cmd {
 	case "start":
-		*e = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+		*e = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
 		for _, stage := range list("auto") {
 			e.auto[stage] = true
 		}
@@ -204,8 +204,8 @@ func (e *env) before(head *Head, fields []string) {
 			head.Log = []byte(f)
 		case fields[0] == "theirs":
 			items = append(items, Item{Tx: transaction(e.t, f, "")})
-		case e.pool.Get(pool.Key(key(f))) != nil:
-			items = append(items, Item{Tx: e.pool.Get(pool.Key(key(f))).Tx})
+		case e.pool.Get(mempool.Key(key(f))) != nil:
+			items = append(items, Item{Tx: e.pool.Get(mempool.Key(key(f))).Tx})
 		}
 	}
 	switch fields[0] {
@@ -255,9 +255,9 @@ func (e *env) submit(tx, tip string, bare bool) {
 		e.pool.RankByArrival(e.pool.Unscored(100))
 		return
 	}
-	var scores []pool.Score
+	var scores []mempool.Score
 	for _, entry := range e.pool.Unscored(100) {
-		scores = append(scores, pool.Score{Entry: entry, Hi: entry.Tx.Tip})
+		scores = append(scores, mempool.Score{Entry: entry, Hi: entry.Tx.Tip})
 	}
 	e.pool.Rank(scores, 0)
 }
@@ -421,7 +421,7 @@ func (e *env) closed(id uint64) {
 	nonces := map[string]uint64{}
 	for i, r := range b.ran[:b.n] {
 		if r.Status != ordov1.TransactionResult_REJECTED {
-			n, _ := pool.Nonce(b.items[i].Tx.Nonce)
+			n, _ := mempool.Nonce(b.items[i].Tx.Nonce)
 			nonces[name(b.items[i].Tx.Sender)] = n + 1
 		}
 	}

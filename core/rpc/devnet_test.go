@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // faucet signs with the hash itself, so that a test can check what was signed.
@@ -123,7 +123,7 @@ func TestMintWaitsOnAnInstantNode(t *testing.T) {
 			hash = Key(w.server.mint.last)
 		}
 		done()
-		if w.chain.Status(hash).Stage == chain.Received {
+		if w.chain.Status(hash).Stage == chainview.Received {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 	"github.com/ordo-sequencer/ordo/test/openrpc"
 )
 

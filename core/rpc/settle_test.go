@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -121,18 +121,18 @@ func TestAnswersOfAFullBlock(t *testing.T) {
 func TestAnswersOfAPromise(t *testing.T) {
 	w := openWorld(t)
 	w.server.AnswerRun = false
-	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Stage != chain.Received {
+	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Stage != chainview.Received {
 		t.Error(err)
 	}
 }
 
 // admitting is an ingress that takes everything, and an executor that runs it when told.
 type admitting struct {
-	chain *chain.Chain
+	chain *chainview.Chain
 	sent  chan *ordov1.Transaction
 }
 
-func (a *admitting) Admit(_ context.Context, b *ingress.Broadcast) error {
+func (a *admitting) Admit(_ context.Context, b *gateway.Broadcast) error {
 	tx := b.Transaction
 	tx.Hash = append(append(make([]byte, 0, 32), tx.Sender[16:]...), tx.Nonce[16:]...)
 	a.chain.Received(tx)

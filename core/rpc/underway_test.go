@@ -6,12 +6,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // blocks counts the blocks that are asked for, and notes how far a transaction was at that time.
-func blocks(w *world, hash *Key, stages *[]chain.Stage) {
+func blocks(w *world, hash *Key, stages *[]chainview.Stage) {
 	o := w.server.Options
 	o.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
 		*stages = append(*stages, w.chain.Status(*hash).Stage)
@@ -26,7 +26,7 @@ func TestABlockHasWhatWasSentBefore(t *testing.T) { synctest.Test(t, blockHasWha
 func blockHasWhatWasSentBefore(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chain.Stage
+	var stages []chainview.Stage
 	blocks(w, &hash, &stages)
 	if got := call(t, w, "starknet_addInvokeTransaction", invoke); len(got) < 60 {
 		t.Fatal(got)
@@ -42,7 +42,7 @@ func blockHasWhatWasSentBefore(t *testing.T) {
 	if got := call(t, w, "devnet_createBlock", `[]`); got != `{"block_hash":"0xb10c2"}` {
 		t.Fatal(got)
 	}
-	if len(stages) != 1 || stages[0] != chain.PreConfirmed {
+	if len(stages) != 1 || stages[0] != chainview.PreConfirmed {
 		t.Errorf("the block was asked for when the transaction was %v", stages)
 	}
 }
@@ -53,7 +53,7 @@ func TestABlockDoesNotWaitForWhatCannotRun(t *testing.T) { synctest.Test(t, bloc
 func blockDoesNotWait(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chain.Stage
+	var stages []chainview.Stage
 	blocks(w, &hash, &stages)
 	call(t, w, "starknet_addInvokeTransaction", invoke)
 	hash = w.server.underway.sent[0]
@@ -64,7 +64,7 @@ func blockDoesNotWait(t *testing.T) {
 	if took := time.Since(began); took != runPatience {
 		t.Errorf("20 blocks took %v", took)
 	}
-	if len(stages) != 20 || stages[0] != chain.Received {
+	if len(stages) != 20 || stages[0] != chainview.Received {
 		t.Errorf("stages %v", stages)
 	}
 	// What fills the gap is waited for, and then what was behind it too.

@@ -26,11 +26,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/test/mutate"
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
@@ -52,7 +53,7 @@ func size(t *testing.T) (bodies, sockets int) {
 // start runs the node and waits until it serves.
 func start(t *testing.T) (url string, pid int) {
 	t.Helper()
-	n := nodetest.Run(t, exec.Command(filepath.Join(nodetest.Binaries(t), "ordo"), "dev", "--port", "0"), time.Minute)
+	n := nodetest.Run(t, exec.Command(filepath.Join(need.Binaries(t), "ordo"), "dev", "--port", "0"), time.Minute)
 	n.Serve(t, time.Minute)
 	t.Cleanup(func() {
 		if n.Ended() {

@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 var timeOfDay = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`)
 
 // TestChaos is the short form of `make chaos`: one chain and some strikes. ORDO_CHAOS_SEED repeats a run.
 func TestChaos(t *testing.T) {
-	bin := nodetest.Binaries(t, "plugins/ordo-execution-blockifier", "plugins/ordo-storage-badger")
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier", "plugins/ordo-storage-badger")
 	if testing.Short() {
 		t.Skip("starts and kills real processes for half a minute")
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
@@ -102,7 +103,7 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	nodetest.Absent(t, "no chromium", "install it (apt-get install chromium), or name one in ORDO_E2E_CHROMIUM")
+	need.Absent(t, "no chromium", "install it (apt-get install chromium), or name one in ORDO_E2E_CHROMIUM")
 	return ""
 }
 

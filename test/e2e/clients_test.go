@@ -8,20 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // testData is the folder of compiled contracts in the crate that the execution plugin depends on.
 func testData(t *testing.T) string {
 	t.Helper()
-	return nodetest.Env(t, "ORDO_E2E_CONTRACTS")
+	return need.Env(t, "ORDO_E2E_CONTRACTS")
 }
 
 // TestStarknetJS is item 1 for starknet.js.
 func TestStarknetJS(t *testing.T) {
-	nodetest.Env(t, "ORDO_E2E_JS")
+	need.Env(t, "ORDO_E2E_JS")
 	n := start(t)
 	script(t, n, "node", "js/flow.mjs")
 	conforms(t, n)
@@ -30,7 +31,7 @@ func TestStarknetJS(t *testing.T) {
 // TestNoncesAhead: starknet.js with its defaults sends several transactions with explicit nonces on a node that makes blocks on
 // demand. It estimates each at a block in which those before it have not run.
 func TestNoncesAhead(t *testing.T) {
-	nodetest.Env(t, "ORDO_E2E_JS")
+	need.Env(t, "ORDO_E2E_JS")
 	n := start(t, "--block-generation-on", "demand")
 	cmd := exec.CommandContext(within(t, patient), "node", "js/nonces.mjs", n.URL)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), `{"sent":3}`) {
@@ -40,7 +41,7 @@ func TestNoncesAhead(t *testing.T) {
 
 // TestStarknetPy is item 1 for starknet.py.
 func TestStarknetPy(t *testing.T) {
-	python := nodetest.Env(t, "ORDO_E2E_PYTHON")
+	python := need.Env(t, "ORDO_E2E_PYTHON")
 	n := start(t)
 	script(t, n, python, "python/flow.py")
 	conforms(t, n)
@@ -63,7 +64,7 @@ func conforms(t *testing.T, n *node) {
 // script runs a client's whole flow against a node.
 func script(t *testing.T, n *node, interpreter, file string) {
 	t.Helper()
-	account, err := contracts.Read(filepath.Join(nodetest.Binaries(t), "contracts"), contracts.OpenZeppelinAccount)
+	account, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.OpenZeppelinAccount)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 const (
@@ -186,7 +186,7 @@ func mixture(t *testing.T) (setup, list []*client.Tx) {
 		senders: accounts(0, mixedSender),
 		authors: accounts(0, mixedSender+declarers)[mixedSender:],
 		nonces:  make([]uint64, mixedSender),
-		dir:     filepath.Join(nodetest.Binaries(t), "contracts"),
+		dir:     filepath.Join(need.Binaries(t), "contracts"),
 	}
 	m.token = m.class(t, contracts.ERC20)
 	m.account = m.class(t, contracts.NativeAccount)

@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
@@ -19,7 +20,7 @@ const (
 	patient = 90 * time.Second // for what takes milliseconds on a free machine
 )
 
-func ordo(t *testing.T) string { return filepath.Join(nodetest.Binaries(t), "ordo") }
+func ordo(t *testing.T) string { return filepath.Join(need.Binaries(t), "ordo") }
 
 // node is a running `ordo`.
 type node struct{ *nodetest.Process }

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // TestOpenBlocks: with open blocks too, what a transaction did can be read when it is answered for. A script that reads the
@@ -58,11 +58,11 @@ func TestOpenBlocks(t *testing.T) {
 // the block closes.
 func TestAdmissionSeesTheOpenBlock(t *testing.T) {
 	n := start(t, "--block-generation-on", "600")
-	class, err := contracts.Read(filepath.Join(nodetest.Binaries(t), "contracts"), contracts.OpenZeppelinAccount)
+	class, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.OpenZeppelinAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello, err := contracts.Read(filepath.Join(nodetest.Binaries(t), "contracts"), contracts.Hello)
+	hello, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestAdmissionSeesTheOpenBlock(t *testing.T) {
 func TestStrangersCompileNothing(t *testing.T) {
 	n := start(t, "--limit-compiles-waiting", "1")
 	a := accounts(0, 1)[0]
-	hello, err := contracts.Read(filepath.Join(nodetest.Binaries(t), "contracts"), contracts.Hello)
+	hello, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		class, err := ingress.DecodeClass(raw)
+		class, err := gateway.DecodeClass(raw)
 		if err != nil {
 			t.Fatal(err)
 		}

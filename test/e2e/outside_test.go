@@ -14,9 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // mint makes blocks and checks that each is made: its balance is the number of mints.
@@ -120,7 +120,7 @@ func TestTerminal(t *testing.T) {
 		"the device is full": func(t *testing.T, c *exec.Cmd) {
 			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			if err != nil {
-				nodetest.Absent(t, err.Error(), "run it on Linux")
+				need.Absent(t, err.Error(), "run it on Linux")
 			}
 			t.Cleanup(func() { full.Close() })
 			c.Stdout, c.Stderr = full, full
@@ -171,7 +171,7 @@ func TestHangup(t *testing.T) {
 
 	nohup, err := exec.LookPath("nohup")
 	if err != nil {
-		nodetest.Absent(t, err.Error(), "install coreutils")
+		need.Absent(t, err.Error(), "install coreutils")
 	}
 	kept := served(t, launchWith(t, func(c *exec.Cmd) {
 		c.Path, c.Args = nohup, append([]string{"nohup", c.Path}, c.Args[1:]...)

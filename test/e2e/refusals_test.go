@@ -13,14 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
@@ -157,7 +158,7 @@ func wantCode(t *testing.T, err error, code int) {
 }
 
 func refusedClasses(t *testing.T, n *node, a *client.Account) {
-	dir := filepath.Join(nodetest.Binaries(t), "contracts")
+	dir := filepath.Join(need.Binaries(t), "contracts")
 	hello, err := contracts.Read(dir, contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +201,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 			}
 			// Signed well: a class is looked at when its account has nothing against it.
 			class := &ordov1.Class{Hash: hello.Hash, Definition: raw, CompiledClassHash: hello.CompiledClassHash}
-			if read, err := ingress.DecodeClass(raw); err == nil {
+			if read, err := gateway.DecodeClass(raw); err == nil {
 				class.Hash = read.Hash
 			}
 			_, err = n.Submit(within(t, patient), a.Declare(0, class))
@@ -230,7 +231,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 
 // outOfGas sends a contract that never ends by itself: as a transaction, as a call, and as an estimate.
 func outOfGas(t *testing.T, n *node, a *client.Account) {
-	class, err := client.CairoClass(nodetest.Binaries(t), nodetest.Env(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
+	class, err := client.CairoClass(need.Binaries(t), need.Env(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +273,7 @@ func TestBadStart(t *testing.T) {
 		}
 		return path
 	}
-	fee := filepath.Join(nodetest.Binaries(t), "plugins", "ordo-ordering-fee")
+	fee := filepath.Join(need.Binaries(t), "plugins", "ordo-ordering-fee")
 	plain := write("plain", "no program\n")
 	if err := os.Chmod(plain, 0o644); err != nil {
 		t.Fatal(err)

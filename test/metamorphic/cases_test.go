@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // How contracts/cairo/attack_account.cairo validates, by the first felt of a signature.
@@ -31,8 +31,8 @@ const (
 // equal and no process ends. Each of these was one request: a plain recursion as a view, frames of 14 KB in a transaction,
 // and the same in __validate__, where nothing is charged.
 func TestSmallestCases(t *testing.T) {
-	bin := nodetest.Binaries(t, "plugins/ordo-execution-blockifier")
-	artifacts := nodetest.Env(t, "ORDO_E2E_CAIRO")
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier")
+	artifacts := need.Env(t, "ORDO_E2E_CAIRO")
 	work := t.TempDir()
 	var classes []*ordov1.Class
 	for _, name := range []string{"attack", "attack_account"} {

@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
-	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 var (
@@ -53,8 +53,8 @@ func (s setting) String() string {
 // TestEnginesAgree runs the same programs on nodes that differ in nothing but engine and workers. Answers of views and
 // simulations, receipts, traces, changes of the state and roots are the same, and no process ends on the way.
 func TestEnginesAgree(t *testing.T) {
-	bin := nodetest.Binaries(t, "plugins/ordo-execution-blockifier")
-	artifacts := nodetest.Env(t, "ORDO_E2E_CAIRO")
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier")
+	artifacts := need.Env(t, "ORDO_E2E_CAIRO")
 	long := *programs > 100
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // Process is a running `ordo` and the client of its JSON-RPC, which has an address once it serves.
