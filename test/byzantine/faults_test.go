@@ -162,7 +162,7 @@ func TestTrialsAreDetermined(t *testing.T) {
 		if c.want == stops && c.says == "" {
 			t.Errorf("%s: the error is not looked at", c.name())
 		}
-		if name := fmt.Sprint(c.name(), c.after); names[name] {
+		if name := c.name(); names[name] {
 			t.Errorf("%s is there twice", name)
 		} else {
 			names[name] = true

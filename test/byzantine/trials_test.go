@@ -1,6 +1,9 @@
 package byzantine
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // What must follow a fault.
 const (
@@ -25,6 +28,9 @@ func (c trial) name() string {
 	name := c.stage + "/" + c.method + "/" + strings.ReplaceAll(c.do, " ", "_")
 	if c.once {
 		name += "/once"
+	}
+	if c.after > 0 {
+		name += fmt.Sprintf("/after_%d", c.after)
 	}
 	return name
 }
