@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -158,14 +160,18 @@ func (n *node) work(ctx context.Context) error {
 	strk := genesis.STRKAddress()
 	var hashes []string
 	for nonce := range uint64(3) {
-		for _, a := range genesis.Accounts(0, 3) {
-			tx := client.NewAccount(a, "SN_SEPOLIA").Invoke(nonce, client.Transfer(strk, felt.FromUint64(77), 1))
-			var hash string
-			if err := insist(ctx, func() (err error) { hash, err = n.Submit(ctx, tx); return err }); err != nil {
-				return err
-			}
-			hashes = append(hashes, hash)
+		var sent errgroup.Group
+		round := make([]string, 3)
+		for i, a := range genesis.Accounts(0, len(round)) {
+			sent.Go(func() error {
+				tx := client.NewAccount(a, "SN_SEPOLIA").Invoke(nonce, client.Transfer(strk, felt.FromUint64(77), 1))
+				return insist(ctx, func() (err error) { round[i], err = n.Submit(ctx, tx); return err })
+			})
 		}
+		if err := sent.Wait(); err != nil {
+			return err
+		}
+		hashes = append(hashes, round...)
 		// Reads: a call, past and present state, a class, a block and a transaction by their hashes. Their answers may be
 		// errors; the node has to go on.
 		for _, q := range [][2]any{

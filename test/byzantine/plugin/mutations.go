@@ -21,13 +21,6 @@ var mutations = map[string]func(frame) (frame, bool){
 	"generations jump":   mutation(func(m *ordov1.ScoreResponse) bool { m.Generation = math.MaxUint64 - m.Generation; return true }),
 
 	// execution: results
-	"results swapped": results(func(r *ordov1.BuildResponse_Results) bool {
-		if len(r.Results) < 2 {
-			return false
-		}
-		r.Results[0], r.Results[1] = r.Results[1], r.Results[0]
-		return true
-	}),
 	"results repeated": results(func(r *ordov1.BuildResponse_Results) bool { r.Results = append(r.Results, r.Results[0]); return true }),
 	"result invented": results(func(r *ordov1.BuildResponse_Results) bool {
 		r.Results[0].Hash = bytes.Repeat([]byte{3}, 32)
