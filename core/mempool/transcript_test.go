@@ -96,13 +96,13 @@ func TestTranscripts(t *testing.T) {
 				p.Rewind(arg("lease", 1), int(arg("keep", 0)))
 			case "expire":
 				describe(&out, p.Expire(at()))
-			case "settle", "refuse":
-				var refused []Refused
-				for _, k := range keys(d, "refused") {
-					refused = append(refused, Refused{k, ordov1.Refusal_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
+			case "commit-block", "reject":
+				var refused []Rejected
+				for _, k := range keys(d, "rejected") {
+					refused = append(refused, Rejected{k, ordov1.Refusal_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
 				}
 				for _, k := range keys(d, "bad-nonce") {
-					refused = append(refused, Refused{k, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("invalid nonce")})
+					refused = append(refused, Rejected{k, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("invalid nonce")})
 				}
 				nonces := map[Key]uint64{}
 				for _, a := range d.CmdArgs {
@@ -110,10 +110,10 @@ func TestTranscripts(t *testing.T) {
 						nonces[key(who)] = arg(a.Key, 0)
 					}
 				}
-				if d.Cmd == "refuse" {
-					describe(&out, p.Refuse(refused))
+				if d.Cmd == "reject" {
+					describe(&out, p.Reject(refused))
 				} else {
-					describe(&out, p.Settle(arg("height", 1), keys(d, "included"), refused, nonces))
+					describe(&out, p.CommitBlock(arg("height", 1), keys(d, "included"), refused, nonces))
 				}
 			case "deploying":
 				fmt.Fprintln(&out, p.Deploying(key(text("from", ""))))

@@ -55,14 +55,14 @@ func (e *env) carryOut(out []Command) {
 			line = fmt.Sprintf("close build=%d n=%d", c.Build, c.N)
 		case Abort:
 			line = fmt.Sprintf("abort build=%d", c.Build)
-		case Progress:
-			line = fmt.Sprintf("progress build=%d first=%d: %s", c.Build, c.First, names(c.Items))
+		case Preconfirm:
+			line = fmt.Sprintf("preconfirm build=%d first=%d: %s", c.Build, c.First, names(c.Items))
 		case Check:
 			stage, line = "execution", fmt.Sprintf("check build=%d", c.Build)
-		case Seal:
+		case HashHeader:
 			stage = "execution"
 			e.builds[c.Build].seal = c
-			line = fmt.Sprintf("seal build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
+			line = fmt.Sprintf("hash header build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
 			if c.Draft.Degraded {
 				line += " (degraded)"
 			}
@@ -81,19 +81,19 @@ func (e *env) carryOut(out []Command) {
 			}
 		case Adopt:
 			stage, line = "apply", fmt.Sprintf("adopt height=%d", c.Height)
-		case Follow:
+		case FollowRoots:
 			line = fmt.Sprintf("follow roots from=%d", c.From)
 		case Stored:
 			line = fmt.Sprintf("stored height=%d: %s", c.Height, names(c.Items))
-		case Retract:
-			line = fmt.Sprintf("retract build=%d: %s", c.Build, names(c.Items))
-		case Withdraw:
-			line = fmt.Sprintf("withdraw build=%d: %s", c.Build, names(c.Items))
-		case Doubt:
-			line = fmt.Sprintf("doubt %v: %s", c.Stage, c.Why)
-		case Found:
-			line = fmt.Sprintf("found %v", c.Stage)
-		case Leave:
+		case ResetPreconfirmed:
+			line = fmt.Sprintf("reset preconfirmed build=%d: %s", c.Build, names(c.Items))
+		case DropCandidates:
+			line = fmt.Sprintf("drop candidates build=%d: %s", c.Build, names(c.Items))
+		case SuspectStage:
+			line = fmt.Sprintf("suspect %v: %s", c.Stage, c.Why)
+		case CulpritFound:
+			line = fmt.Sprintf("culprit found %v", c.Stage)
+		case ReportDropped:
 			for _, d := range c.Dropped {
 				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)
 			}

@@ -82,7 +82,7 @@ func TestBodiesAreReadOnce(t *testing.T) {
 // TestReceiptsFromMemory: once one receipt of a block was read, the others need no storage.
 func TestReceiptsFromMemory(t *testing.T) {
 	w, storage, _ := flakyWorld(t, 30*time.Millisecond)
-	decided := w.chain.Unrooted(3)
+	decided := w.chain.Unaccepted(3)
 	block := rooted(3, decided.Transactions, decided.Results, nil)
 	w.chain.Accept(block.Header)
 	storage.away.Store(1 << 30)
@@ -95,7 +95,7 @@ func TestReceiptsFromMemory(t *testing.T) {
 		t.Fatal("the block that could not be read is kept")
 	}
 	read.block = block
-	w.server.bodies.settle(read)
+	w.server.bodies.done(read)
 	close(read.done)
 	if got := receipt(); !strings.Contains(got, `"finality_status":"ACCEPTED_ON_L2"`) || !strings.Contains(got, `"block_hash":"0xb10c3"`) {
 		t.Errorf("got %s", got)

@@ -21,7 +21,7 @@ type world struct {
 	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
-	ingress   *gateway.Ingress
+	ingress   *gateway.Gateway
 
 	reads, runs grpc.ClientConnInterface // to storage and execution
 }
@@ -115,7 +115,7 @@ func newWorld(t testing.TB) *world {
 	present.Open(1, blockContext(4))
 	present.Candidates(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x401, 4), account(ordov1.TransactionType_INVOKE, 0x402, 9), late,
 		account(ordov1.TransactionType_INVOKE, 0x404, 6)}, []*ordov1.Class{{Hash: fe(0xc4), Definition: storage.classes[0].Definition, Casm: storage.classes[0].Casm}})
-	present.Progress(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
+	present.Preconfirm(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
 	present.Received(account(ordov1.TransactionType_INVOKE, 0x501, 7))
 	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{
@@ -138,7 +138,7 @@ func newWorld(t testing.TB) *world {
 	id := felt.MustShortString("SN_SEPOLIA")
 	in := gateway.New(gateway.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
-	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Ingress: in})
+	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Gateway: in})
 	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
 }
 

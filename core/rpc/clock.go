@@ -105,7 +105,7 @@ func tooFar(n, most uint64) error {
 
 // newestTime is the time of the newest block, be it open: no later one has a smaller time.
 func (s *Server) newestTime() (t uint64) {
-	view := s.Chain.View()
+	view := s.Chain.Snapshot()
 	if latest := view.Latest(); latest != nil {
 		t = latest.Context.Timestamp
 	}
@@ -121,7 +121,7 @@ func (s *Server) blockSince(ctx context.Context, at uint64) (hash []byte, timest
 		if hash, err = s.makeBlock(ctx); err != nil {
 			return nil, 0, err
 		}
-		ref, err := s.resolve(ctx, s.Chain.View(), blockID{hash: hash})
+		ref, err := s.resolve(ctx, s.Chain.Snapshot(), blockID{hash: hash})
 		if err != nil {
 			return nil, 0, err
 		}

@@ -127,7 +127,7 @@ func (s *Server) predeployed(ctx context.Context, p *jsonin.Object) (any, error)
 		Balance *balances `json:"balance,omitempty"`
 	}
 	list := make([]account, len(s.Devnet.Accounts))
-	at := preConfirmed(s.Chain.View())
+	at := preConfirmed(s.Chain.Snapshot())
 	for i, a := range s.Devnet.Accounts {
 		list[i].DevnetAccount = a
 		if !with {
@@ -176,7 +176,7 @@ func (s *Server) accountBalance(ctx context.Context, p *jsonin.Object) (any, err
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	ref, err := s.resolve(ctx, s.Chain.View(), id)
+	ref, err := s.resolve(ctx, s.Chain.Snapshot(), id)
 	if err != nil {
 		return nil, err
 	}

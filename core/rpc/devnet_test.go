@@ -123,7 +123,7 @@ func TestMintWaitsOnAnInstantNode(t *testing.T) {
 			hash = Key(w.server.mint.last)
 		}
 		done()
-		if w.chain.Status(hash).Stage == chainview.Received {
+		if w.chain.Status(hash).Status == chainview.Received {
 			break
 		}
 		if time.Now().After(deadline) {

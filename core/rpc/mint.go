@@ -51,7 +51,7 @@ func (s *Server) devnetMint(ctx context.Context, p *jsonin.Object) (any, error) 
 	if err := s.awaitMint(ctx, hash); err != nil {
 		return nil, err
 	}
-	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.View()), address, unit)
+	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.Snapshot()), address, unit)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Ingress.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
+	if err := s.Gateway.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
 		return nil, err
 	}
 	s.mint.next, s.mint.last = nonce+1, tx.Hash
@@ -134,12 +134,12 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 // faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
 func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
 	if s.mint.last != nil {
-		if stage := s.Chain.Status(Key(s.mint.last)).Stage; stage == chainview.Received || stage == chainview.Candidate {
+		if stage := s.Chain.Status(Key(s.mint.last)).Status; stage == chainview.Received || stage == chainview.Candidate {
 			return s.mint.next, nil
 		}
 	}
 	address := s.Devnet.Faucet.Address().Append(nil)
-	state, err := s.read(ctx, preConfirmed(s.Chain.View()), &ordov1.StateRequest{Nonces: address})
+	state, err := s.read(ctx, preConfirmed(s.Chain.Snapshot()), &ordov1.StateRequest{Nonces: address})
 	if err != nil {
 		return 0, fmt.Errorf("mint: nonce of the faucet: %w", err)
 	}
@@ -162,7 +162,7 @@ func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 	if err != nil {
 		return nil, err
 	}
-	next := s.Chain.View().Next()
+	next := s.Chain.Snapshot().Next()
 	tx := &ordov1.Transaction{
 		Type:   ordov1.TransactionType_INVOKE,
 		Sender: s.Devnet.Faucet.Address().Append(nil),
@@ -205,10 +205,10 @@ func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
 	var r chainview.Record
 	err := s.Chain.Await(waiting, func() bool {
 		r = s.Chain.Status(Key(hash))
-		return r.Stage >= enough
+		return r.Status >= enough
 	})
 	switch {
-	case r.Stage == chainview.Dropped:
+	case r.Status == chainview.Dropped:
 		return withData(errUnexpected, fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
 		return withData(errUnexpected, "the mint reverted: "+r.Result.Reason)

@@ -21,7 +21,7 @@ import (
 func waits(t *testing.T, w *world, hash uint64) <-chan error {
 	w.chain.Received(account(ordov1.TransactionType_INVOKE, hash, 9))
 	done := make(chan error, 1)
-	go func() { done <- w.server.settling().wait(t.Context(), fe(hash)) }()
+	go func() { done <- w.server.newBlockWait().wait(t.Context(), fe(hash)) }()
 	return done
 }
 
@@ -42,9 +42,9 @@ func openWorld(t *testing.T) *world {
 // TestAnswersWaitForTheBlock on an instant node: not the result but the block with its root ends the wait.
 func TestAnswersWaitForTheBlock(t *testing.T) {
 	w := instantWorld(t)
-	decided := w.chain.View().Blocks()[0]
+	decided := w.chain.Snapshot().Blocks()[0]
 	done := make(chan error, 1)
-	go func() { done <- w.server.settling().wait(t.Context(), decided.Transactions[0].Hash) }()
+	go func() { done <- w.server.newBlockWait().wait(t.Context(), decided.Transactions[0].Hash) }()
 	select {
 	case err := <-done:
 		t.Fatal("it did not wait for the root:", err)
@@ -81,7 +81,7 @@ func TestAnswersTellARejection(t *testing.T) {
 	w = openWorld(t)
 	done = waits(t, w, 0xabc3)
 	w.chain.Candidates(50, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0xabc3, 9)}, nil)
-	w.chain.Progress(50, []*ordov1.TransactionResult{{Hash: fe(0xabc3), Status: ordov1.TransactionResult_REJECTED,
+	w.chain.Preconfirm(50, []*ordov1.TransactionResult{{Hash: fe(0xabc3), Status: ordov1.TransactionResult_REJECTED,
 		Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}}, nil)
 	told(<-done)
 }
@@ -92,7 +92,7 @@ func TestAnswersComeWhenItHasRun(t *testing.T) {
 	done := waits(t, w, 0xabc4)
 	tx := []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0xabc4, 9)}
 	w.chain.Candidates(50, tx, nil)
-	w.chain.Reset(50)
+	w.chain.ResetPreconfirmed(50)
 	w.chain.Open(51, &ordov1.BlockContext{Number: 6})
 	w.chain.Candidates(51, tx, nil)
 	select {
@@ -100,7 +100,7 @@ func TestAnswersComeWhenItHasRun(t *testing.T) {
 		t.Fatal("it has not run:", err)
 	case <-time.After(2 * settlePatience):
 	}
-	w.chain.Progress(51, []*ordov1.TransactionResult{{Hash: fe(0xabc4), Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
+	w.chain.Preconfirm(51, []*ordov1.TransactionResult{{Hash: fe(0xabc4), Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -121,7 +121,7 @@ func TestAnswersOfAFullBlock(t *testing.T) {
 func TestAnswersOfAPromise(t *testing.T) {
 	w := openWorld(t)
 	w.server.AnswerRun = false
-	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Stage != chainview.Received {
+	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Status != chainview.Received {
 		t.Error(err)
 	}
 }
@@ -152,7 +152,7 @@ func (a *admitting) Read(context.Context, json.RawMessage) (*ordov1.Transaction,
 func TestABatchIsSentBeforeItIsWaitedFor(t *testing.T) {
 	w := openWorld(t)
 	a := &admitting{chain: w.chain, sent: make(chan *ordov1.Transaction, 40)}
-	w.server.Ingress = a
+	w.server.Gateway = a
 	const invoke = `{"jsonrpc":"2.0","id":%d,"method":"starknet_addInvokeTransaction","params":[{"type":"INVOKE","sender_address":"%#x","calldata":["0x1"],` +
 		`"version":"0x3","signature":["0x1"],"nonce":"%#x","resource_bounds":{"l1_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"},` +
 		`"l2_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"},"l1_data_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"}},"tip":"0x0",` +
@@ -183,7 +183,7 @@ func TestABatchIsSentBeforeItIsWaitedFor(t *testing.T) {
 	}
 	results[7].Status, results[7].Refusal, results[7].Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INSUFFICIENT_BALANCE, "too poor"
 	w.chain.Candidates(50, txs, nil)
-	w.chain.Progress(50, results, nil)
+	w.chain.Preconfirm(50, results, nil)
 	<-done
 	var got []struct {
 		ID     int

@@ -44,7 +44,7 @@ func (u *underway) left(c *chainview.Chain) []Key {
 
 func hasRun(c *chainview.Chain, hash Key) bool {
 	r := c.Status(hash)
-	return r.Stage != chainview.Received && (r.Stage != chainview.Candidate || r.Rejected != nil)
+	return r.Status != chainview.Received && (r.Status != chainview.Candidate || r.Rejected != nil)
 }
 
 // await waits until what was sent has run, as long as it makes progress.

@@ -11,10 +11,10 @@ import (
 )
 
 // blocks counts the blocks that are asked for, and notes how far a transaction was at that time.
-func blocks(w *world, hash *Key, stages *[]chainview.Stage) {
+func blocks(w *world, hash *Key, stages *[]chainview.Status) {
 	o := w.server.Options
 	o.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
-		*stages = append(*stages, w.chain.Status(*hash).Stage)
+		*stages = append(*stages, w.chain.Status(*hash).Status)
 		return fe(0xb10c2), nil
 	}
 	w.server = New(o)
@@ -26,7 +26,7 @@ func TestABlockHasWhatWasSentBefore(t *testing.T) { synctest.Test(t, blockHasWha
 func blockHasWhatWasSentBefore(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chainview.Stage
+	var stages []chainview.Status
 	blocks(w, &hash, &stages)
 	if got := call(t, w, "starknet_addInvokeTransaction", invoke); len(got) < 60 {
 		t.Fatal(got)
@@ -37,7 +37,7 @@ func blockHasWhatWasSentBefore(t *testing.T) {
 		w.chain.Open(2, blockContext(4))
 		w.chain.Candidates(2, []*ordov1.Transaction{tx}, nil)
 		time.Sleep(50 * time.Millisecond)
-		w.chain.Progress(2, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
+		w.chain.Preconfirm(2, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
 	})
 	if got := call(t, w, "devnet_createBlock", `[]`); got != `{"block_hash":"0xb10c2"}` {
 		t.Fatal(got)
@@ -53,7 +53,7 @@ func TestABlockDoesNotWaitForWhatCannotRun(t *testing.T) { synctest.Test(t, bloc
 func blockDoesNotWait(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chainview.Stage
+	var stages []chainview.Status
 	blocks(w, &hash, &stages)
 	call(t, w, "starknet_addInvokeTransaction", invoke)
 	hash = w.server.underway.sent[0]

@@ -67,7 +67,7 @@ var tooLong = map[string]int{
 	"core/pipeline/transcript_test.go":                492,
 	"core/rpc/answers_test.go":                        461,
 	"plugins/execution/blockifier/src/attempt/mod.rs": 459,
-	"core/rpc/doorman.go":                             457,
+	"core/rpc/connlimit.go":                           457,
 }
 
 // TestNoFileIsTooLong: a file has at most maxLines lines.

@@ -74,7 +74,7 @@ func begin(t *testing.T, program, stage string, f fault, args ...string) *node {
 		t.Fatal(err)
 	}
 	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--data-dir", filepath.Join(dir, "data"), "--" + stage, plugin,
-		"--plugin-call-timeout", "2s", "--plugin-silence", "3s", "--plugin-restarts", "3"}, args...)
+		"--plugin-call-timeout", "2s", "--plugin-health-timeout", "3s", "--plugin-restarts", "3"}, args...)
 	if stage == "consensus" { // its settings have defaults only for the shipped name; solo's own default is the same mode
 		all = append(all, "--block-generation-on", "transaction")
 	}

@@ -16,8 +16,8 @@ const (
 // trial is one fault of one plugin, and what the node must do.
 type trial struct {
 	stage, method, do string
-	after             int    // answers of the method before the fault
-	once              bool   // by one instance of the plugin only; else by every one
+	after             int  // answers of the method before the fault
+	once              bool // by one instance of the plugin only; else by every one
 	want              string
 	says              string // in the error, when the node refuses or stops
 	why               string // the reason of either
