@@ -1,4 +1,4 @@
-// Package host starts the plugins of a node, watches over them and stops them.
+// Package host starts the plugin processes of a node, supervises them and stops them.
 //
 // go-plugin launches the process and shakes hands; the rest is done here, because a node has to survive its plugins:
 //

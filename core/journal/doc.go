@@ -1,5 +1,6 @@
-// Package journal makes promises durable: an admitted transaction before its hash is returned, the step that each height
-// has reached, and what consensus wants kept. It is an append-only log on disk, read back by Open.
+// Package journal makes promises durable in an append-only log: admitted transactions, the step of each height, what consensus
+// persists.
+// Open reads it back.
 //
 // # Files
 //
