@@ -1,6 +1,5 @@
-// Command plugin stands before a real plugin of any stage, passes every call on, and changes the answers that a file names.
-// The file lies beside it: its own path and ".deed".
-// For tests.
+// Command plugin is an honest plugin with a liar before it: it starts a real plugin of any stage, passes every call on, and
+// changes what the file beside it (its own path and ".deed") says. For tests.
 package main
 
 import (
