@@ -2,10 +2,9 @@ package driver
 
 import (
 	"bytes"
-	"errors"
-	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,10 +12,19 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-var errCrash = errors.New("the machine is off")
-
-// crashSeed chooses which third of the crash points TestEveryCrashPoint takes; negative: by the clock.
-var crashSeed = flag.Int("crash.seed", -1, "the first crash point of TestEveryCrashPoint, from 0; negative: by the clock")
+// crashOffset is where a run that tries a part of the points begins: another one each time, or that of ORDO_CRASH_SEED.
+func crashOffset(t *testing.T, stride int) int {
+	seed := time.Now().UnixNano()
+	if text := os.Getenv("ORDO_CRASH_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseInt(text, 10, 64); err != nil || seed < 0 {
+			t.Fatalf("ORDO_CRASH_SEED: %q is no seed", text)
+		}
+	}
+	offset := int(seed % int64(stride))
+	t.Logf("every %d. point; again: ORDO_CRASH_SEED=%d, all of them: ORDO_CRASH_POINTS=all", stride, offset)
+	return offset
+}
 
 // A crash at every write, sync and rename of the journal, and on both sides of every Commit and Apply: the next start has all
 // that was promised, each once, in nonce order, and goes on with what clients were shown, in the same order.
@@ -37,17 +45,12 @@ func TestEveryCrashPoint(t *testing.T) {
 		handlers = append(handlers, &ordov1.Transaction{Type: ordov1.TransactionType_L1_HANDLER, Hash: num(0xabc00 + i), Sender: num(0x100)})
 	}
 	kinds := map[string]int{}
-	stride := 1
+	stride, offset := 1, 0
 	if os.Getenv("ORDO_CRASH_POINTS") == "" {
-		stride = 3
+		stride, offset = 3, crashOffset(t, 3)
 	}
-	seed := *crashSeed
-	if seed < 0 {
-		seed = int(time.Now().UnixNano() % int64(stride))
-	}
-	t.Logf("every %d. crash point from %d on: repeat with -crash.seed=%d", stride, 1+seed%stride, seed)
 	points := 0
-	for at := 1 + seed%stride; ; at += stride {
+	for at := 1 + offset; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
 		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())

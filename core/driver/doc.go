@@ -1,5 +1,5 @@
-// Package driver drives the pipeline: it gives the machine of core/pipeline its inputs, carries out its commands with the four stages
-// over gRPC, and keeps core/chainview, what readers see, up to date.
+// Package driver drives the pipeline: it feeds the machine, carries out its commands over gRPC, and keeps pool, journal and chain
+// view in step.
 //
 // Driver has the loop, the pool and the machine. Each stage is a type of its own (ordering, execution, storage, consensus) with its
 // queue, its reply watchdog and its stream; it knows the driver by a port of four methods. openBlock is a block that execution

@@ -25,7 +25,7 @@ type diary struct {
 	blame  func(*host.Ended) host.Blame // nil: the process
 }
 
-func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
+func (d *diary) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("lost %s: %v", sdk.StageName(stage), why))
@@ -35,7 +35,7 @@ func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 	return host.Process
 }
 
-func (d *diary) Back(stage ordov1.Stage, p *host.Plugin) error {
+func (d *diary) StageUp(stage ordov1.Stage, p *host.Plugin) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("back %s, generation %d", p.Name(), p.Generation()))
@@ -123,13 +123,15 @@ func TestRestart(t *testing.T) {
 	if _, err := ordering.Score(context.Background(), &ordov1.ScoreRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(10 * time.Millisecond) // the count follows Back
-	for _, s := range sup.Standings() {
-		restarts := map[ordov1.Stage]uint64{ordov1.Stage_STAGE_STORAGE: 2, ordov1.Stage_STAGE_ORDERING: 1}[s.Stage]
-		if s.State != host.Up || s.Restarts != restarts || (s.Last != nil) != (restarts > 0) {
-			t.Errorf("%s: %+v", sdk.StageName(s.Stage), s)
+	patiently(t, func() error { // the count follows Back
+		for _, s := range sup.StageStatuses() {
+			restarts := map[ordov1.Stage]uint64{ordov1.Stage_STAGE_STORAGE: 2, ordov1.Stage_STAGE_ORDERING: 1}[s.Stage]
+			if s.State != host.Up || s.Restarts != restarts || (s.Last != nil) != (restarts > 0) {
+				return fmt.Errorf("%s: %+v", sdk.StageName(s.Stage), s)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // TestTwoAtOnce: execution, which reads from storage while it starts, waits for it.
@@ -138,7 +140,7 @@ func TestTwoAtOnce(t *testing.T) {
 	_, set, d := supervised(t, host.Options{}, quick)
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGSTOP) // still there, and answers nobody
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_EXECUTION).Pid(), syscall.SIGKILL)
-	time.Sleep(50 * time.Millisecond)
+	d.await(t, 1) // execution is lost, and its next instance is started
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGKILL)
 	lines := strings.Join(d.await(t, 4), "\n")
 	if !strings.Contains(lines, "back storage/store, generation 2") || !strings.Contains(lines, "back execution/machine") {
@@ -149,7 +151,7 @@ func TestTwoAtOnce(t *testing.T) {
 // TestStopped: a process that is stopped is found, killed and replaced, whichever stage it serves.
 func TestStopped(t *testing.T) {
 	t.Parallel()
-	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, Silence: time.Second}, quick)
+	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, HealthTimeout: time.Second}, quick)
 	for _, p := range set.Plugins() {
 		_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
 	}
@@ -207,9 +209,10 @@ func TestSuspect(t *testing.T) {
 	for range 10 {
 		sup.Suspect(ordering, errors.New("late"))
 	}
-	time.Sleep(500 * time.Millisecond)
-	state := func() host.State { return sup.Standings()[0].State }
-	if lines := d.await(t, 4); len(lines) != 4 || sup.Err() != nil || state() != host.Degraded {
+	// What another stage does comes behind all that these have caused.
+	sup.Suspect(ordov1.Stage_STAGE_CONSENSUS, errors.New("says nothing"))
+	state := func() host.State { return sup.StageStatuses()[0].State }
+	if lines := d.await(t, 6); len(lines) != 6 || !strings.Contains(lines[5], "back consensus") || sup.Err() != nil || state() != host.Degraded {
 		t.Fatal(lines, sup.Err(), state())
 	}
 	if _, err := score(set.Plugin(ordering), ""); err != nil || state() != host.Up {

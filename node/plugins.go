@@ -12,13 +12,13 @@ import (
 )
 
 // Plugins describes the running plugins for `ordo plugin list`.
-func (m *Node) Plugins(context.Context) []rpc.PluginInfo {
+func (n *Node) Plugins(context.Context) []rpc.PluginInfo {
 	var list []rpc.PluginInfo
 	trouble := make(map[ordov1.Stage]string)
-	for _, h := range m.node.Health() {
+	for _, h := range n.driver.Health() {
 		trouble[h.Stage] = h.Why
 	}
-	for _, standing := range m.sup.Standings() {
+	for _, standing := range n.sup.StageStatuses() {
 		p := standing.Plugin
 		info := rpc.PluginInfo{
 			Stage: sdk.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
@@ -28,11 +28,11 @@ func (m *Node) Plugins(context.Context) []rpc.PluginInfo {
 		if standing.State == host.Away {
 			info.PID = 0
 		}
-		if info.Trouble = trouble[standing.Stage]; info.Trouble != "" && standing.State == host.Up {
+		if info.Problem = trouble[standing.Stage]; info.Problem != "" && standing.State == host.Up {
 			info.State = string(host.Degraded)
 		}
 		if d := standing.Last; d != nil {
-			info.LastDeath = d.At.Format(time.DateTime) + " " + d.Why
+			info.LastExit = d.At.Format(time.DateTime) + " " + d.Why
 		}
 		// A stage has one method that matters for its speed; the others would only blur the times.
 		var busiest uint64
@@ -51,24 +51,24 @@ func (m *Node) Plugins(context.Context) []rpc.PluginInfo {
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // devnet is what the devnet methods answer from.
-func (m *Node) devnet() *rpc.Devnet {
-	c, g := m.config, m.Genesis
+func (n *Node) devnet() *rpc.Devnet {
+	c, g := n.config, n.Genesis
 	balance := c.InitialBalance.String()
 	d := &rpc.Devnet{
 		Config: rpc.DevnetConfig{
 			Seed: c.Seed, TotalAccounts: uint8(c.Accounts), AccountClassHash: g.Class, InitialBalance: balance,
 			L1GasPriceWei: c.Gas.L1Wei, L1GasPriceFri: c.Gas.L1Fri, DataGasPriceWei: c.Gas.L1DataWei, DataGasPriceFri: c.Gas.L1DataFri,
 			L2GasPriceWei: c.Gas.L2Wei, L2GasPriceFri: c.Gas.L2Fri, ChainID: c.ChainID, StateArchive: c.StateArchive,
-			Server: rpc.DevnetServer{Host: c.Host, Port: m.port()}, BlockGeneration: c.BlockGeneration.Mode,
+			Server: rpc.DevnetServer{Host: c.Host, Port: n.port()}, BlockGeneration: c.BlockGeneration.Mode,
 		},
 		Hidden: !c.Devnet, Forbidden: c.Forbidden,
 		STRK: g.STRK.Address, ETH: g.ETH.Address,
 		Faucet: genesis.Faucet{Account: g.Chargeable},
 		CreateBlock: func(ctx context.Context) ([]byte, error) {
-			_, hash, err := m.node.CreateBlock(ctx)
+			_, hash, err := n.driver.CreateBlock(ctx)
 			return hash, err
 		},
-		Clock:   m.node,
+		Clock:   n.driver,
 		Instant: c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction",
 	}
 	if c.StartTime != 0 {

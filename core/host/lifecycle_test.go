@@ -16,22 +16,22 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestSilent: a stopped process is noticed, and so is its return.
-func TestSilent(t *testing.T) {
+// TestUnresponsivePluginIsKilled: a stopped process is noticed, and so is its return.
+func TestUnresponsivePluginIsKilled(t *testing.T) {
 	book := &logBook{}
 	p := start(t, host.Options{Logger: book.logger(), HealthInterval: 50 * time.Millisecond}, spec(t, "good"))
 	if err := syscall.Kill(p.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	book.eventually(t, "does not answer its health check")
-	if p.Silent() == 0 {
+	if p.Unresponsive() == 0 {
 		t.Fatal("not called silent")
 	}
 	if err := syscall.Kill(p.Pid(), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	book.eventually(t, "answers again")
-	if p.Silent() != 0 {
+	if p.Unresponsive() != 0 {
 		t.Fatal("still called silent")
 	}
 	// Stopped again: nothing is answered, and the kill works all the same.
