@@ -1,5 +1,5 @@
-// Package node puts a node together: it starts the four plugins, the core between them, and the JSON-RPC, and stops them
-// in the opposite order.
+// Package node assembles a node: it starts the four plugins, the core between them and the JSON-RPC, and stops them in the
+// opposite order.
 package node
 
 import (

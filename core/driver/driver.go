@@ -1,5 +1,5 @@
-// Package driver drives the pipeline: it holds the pool and the machine, carries out the machine's commands against the four
-// stages over gRPC, and keeps core/chainview, what readers see, up to date.
+// Package driver drives the pipeline: it feeds the machine, carries out its commands over gRPC, and keeps pool, journal and chain
+// view in step.
 //
 // One goroutine, the loop, feeds the machine. Everything that waits for a stage runs beside it and comes back as an input:
 // one goroutine for consensus in each direction, two for the build, one each for Apply, Commit, the roots and scoring. They

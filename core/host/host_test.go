@@ -86,7 +86,7 @@ func score(p *host.Plugin, command string) (uint64, error) {
 	return resp.GetHi()[0], nil
 }
 
-func TestLife(t *testing.T) {
+func TestStartConfigureDrainStop(t *testing.T) {
 	book := &logBook{}
 	s := spec(t, "good")
 	s.Config, s.Generation = []byte(`{"greeting":"hello"}`), 4
@@ -210,8 +210,8 @@ func role(name string) func(*host.Spec) {
 	return func(s *host.Spec) { s.Env = []string{roleEnv + "=" + name} }
 }
 
-// TestNoise: lines that take go-plugin's own reader down or stop it are logged, and the plugin goes on.
-func TestNoise(t *testing.T) {
+// TestOutputOfAPluginIsBounded: lines that take go-plugin's own reader down or stop it are logged, and the plugin goes on.
+func TestOutputOfAPluginIsBounded(t *testing.T) {
 	for noise, logged := range map[string][]string{
 		"malformed": {"1", "x"},
 		"long":      {"after the long line", "after the long line on stdout"},
@@ -235,7 +235,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-func TestDeath(t *testing.T) {
+func TestExitOfAPluginIsReportedWithItsOutput(t *testing.T) {
 	p := start(t, host.Options{}, spec(t, "good"))
 	_, err := score(p, "die")
 	if status.Code(err) != codes.Unavailable {

@@ -197,8 +197,8 @@ func (c *rawConn) misbehave(stream uint32) {
 	}
 }
 
-// TestRaw: whatever comes over the socket, the call ends with an error in time, and the memory of the node is bounded.
-func TestRaw(t *testing.T) {
+// TestRawGRPCServersAreHandled: whatever comes over the socket, the call ends with an error in time, and the memory of the node is bounded.
+func TestRawGRPCServersAreHandled(t *testing.T) {
 	for misdeed, want := range map[string]string{
 		"a gigabyte announced":                   "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",
 		"a gigabyte sent":                        "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",

@@ -1,4 +1,4 @@
-// Package orderingpython tests the plugin in Python.
+// Package orderingpython tests an ordering policy in Python that is written from the plugin protocol alone, without an SDK.
 package orderingpython
 
 import (

@@ -1,5 +1,5 @@
-// Package attack sends a real node what nobody should: `bin/ordo dev` with its four plugins, damaged requests of every method,
-// and sockets in crowds. The same attack on the server alone is part of core/rpc's tests.
+// Package attack sends damaged requests and crowds of sockets to a real node with its four plugins.
+// The same attack on the server alone is part of core/rpc's tests.
 //
 //	ORDO_ATTACK=short go test ./test/attack                 200 bodies per method, 200 sockets
 //	ORDO_ATTACK=full  go test ./test/attack -timeout 1h     10,000 and 2,000
