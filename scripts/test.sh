@@ -18,7 +18,7 @@ unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null
 go vet ./...
 
 say "go test"
-go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic)(/|$)")
+go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic|rustcrate)(/|$)")
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
 go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
@@ -30,6 +30,9 @@ go run ./test/attack/fuzz -time 1s -total 60s
 
 say "cargo test"
 cargo test --release --locked --workspace "${cargo_options[@]}"
+
+say "the Rust SDK in a crate outside of the workspace"
+go test -count=1 ./test/rustcrate
 
 say "end to end"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"
