@@ -218,3 +218,42 @@ func BenchmarkScore(b *testing.B) {
 		})
 	}
 }
+
+// settings keeps the configuration that it was given.
+type settings struct {
+	ordov1.UnimplementedOrderingServer
+	config string
+}
+
+func (s *settings) Configure(_ context.Context, setup *sdk.Setup) error {
+	s.config = string(setup.Config)
+	return nil
+}
+
+// TestDefaultsApply: a plugin is configured with what the operator wrote and the defaults of its schema for the rest.
+func TestDefaultsApply(t *testing.T) {
+	s := &settings{}
+	running := sdk.Ordering(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"max_run":{"type":"integer","default":2},"vip":{"type":"string"}}}`}, s).
+		Run(hclog.NewNullLogger())
+	resp, err := running.Configure(context.Background(), &ordov1.ConfigureRequest{Config: []byte(`{"vip":"x"}`)})
+	if want := `{"max_run":2,"vip":"x"}`; err != nil || len(resp.GetDiagnostics()) > 0 || s.config != want {
+		t.Fatalf("%s, want %s: %v %v", s.config, want, resp, err)
+	}
+}
+
+// TestSchemaIsReadWhenTheServiceIsMade: the author of a broken schema is told at the first run, and not the operator.
+func TestSchemaIsReadWhenTheServiceIsMade(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":`:                             `sdk: plugin "test": config schema: unexpected end of JSON input`,
+		`{"properties":{"a":{"pattern":"x"}}}`: `sdk: plugin "test": config schema: a: the keyword "pattern" is not supported`,
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.HasPrefix(text, want) {
+					t.Errorf("%s: %s, want %s", schema, text, want)
+				}
+			}()
+			sdk.Ordering(sdk.Description{Name: "test", ConfigSchema: schema}, &settings{})
+		}()
+	}
+}

@@ -101,7 +101,10 @@ func runCommand(screen *terminal) *cobra.Command {
 func meant(cmd *cobra.Command, err error) error {
 	var none *pflag.NotExistError
 	if errors.As(err, &none) && none.GetSpecifiedShortnames() == "" {
-		return fmt.Errorf("%w: did you mean --%s?", err, config.NearestFlag(none.GetSpecifiedName(), cmd.Flags()))
+		if near := config.NearestFlag(none.GetSpecifiedName(), cmd.Flags()); near != "" {
+			return fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+		return fmt.Errorf("%w: %s --help-all lists all", err, cmd.CommandPath())
 	}
 	return err
 }

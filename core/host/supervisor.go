@@ -17,6 +17,8 @@ type Supervision struct {
 	Window   time.Duration // 60 s
 	Backoff  time.Duration // the pause before the first restart; 100 ms
 	MaxPause time.Duration // 5 s
+	// LeaveLate: an ordering plugin that does not rank in time is never ended for it: a debugger may hold it.
+	LeaveLate bool
 }
 
 func (s Supervision) withDefaults() Supervision {
@@ -321,7 +323,7 @@ func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
 	if stage == ordov1.Stage_STAGE_ORDERING {
 		w.late, w.answered = true, p.meter.received()
 		gap := s.options.Window / time.Duration(max(1, s.options.Restarts-1))
-		if s.options.Restarts == 0 || time.Since(w.spared) < gap {
+		if s.options.LeaveLate || s.options.Restarts == 0 || time.Since(w.spared) < gap {
 			s.mu.Unlock()
 			p.log.Warn("is late and left alone: the node goes by arrival", "why", why)
 			return

@@ -216,6 +216,28 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
+// TestHeldPlugin: with LeaveLate an ordering plugin that a debugger holds is suspected again and again, is degraded, and runs on.
+func TestHeldPlugin(t *testing.T) {
+	t.Parallel()
+	book := &logBook{}
+	sup, set, _ := supervised(t, host.Options{Logger: book.logger()}, host.Supervision{Restarts: 3, Backoff: 10 * time.Millisecond, LeaveLate: true})
+	ordering := ordov1.Stage_STAGE_ORDERING
+	pid := set.Plugin(ordering).Pid()
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	sup.Suspect(ordering, errors.New("3 batches were not ranked in time"))
+	book.eventually(t, "is late and left alone") // at the first time already: without LeaveLate that one ends it
+	if state := sup.Standings()[0].State; state != host.Degraded {
+		t.Fatal(state)
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	if _, err := score(set.Plugin(ordering), ""); err != nil {
+		t.Fatal(err)
+	}
+	if p := set.Plugin(ordering); p.Pid() != pid || p.Generation() != 1 || p.ExitReason() != "" {
+		t.Fatalf("generation %d, %q", p.Generation(), p.ExitReason())
+	}
+}
+
 // TestPatient: a question waits for the new life; the plain link says at once that there is none.
 func TestPatient(t *testing.T) {
 	t.Parallel()

@@ -106,7 +106,8 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log, Silence: v.Silence, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
-	if m.sup, err = host.Supervise(m.set, host.Supervision{Restarts: v.Restarts, Window: v.Window}); err != nil {
+	if m.sup, err = host.Supervise(m.set, host.Supervision{Restarts: v.Restarts, Window: v.Window,
+		LeaveLate: v.Silence == 0 || v.CallTimeout == 0}); err != nil {
 		return err
 	}
 	if err := m.startNode(ctx, recovery); err != nil {
