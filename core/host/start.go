@@ -58,7 +58,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	if err := verifyChecksums(spec.Checksums); err != nil {
 		return nil, err
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: filepath.Base(path)})
 	p.log = options.Logger.Named(StageName(spec.Stage))
 	if err := p.makeRunDir(); err != nil {

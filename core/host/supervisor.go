@@ -349,7 +349,9 @@ type State string
 
 const (
 	Up       State = "up"
-	Degraded State = "degraded" // there, and does not answer, or too late
+	Late     State = "late"     // there, and its answers come too late
+	Failing  State = "failing"  // there, and its answers are errors
+	Degraded State = "degraded" // there, and does not answer its health checks, or is kept from its work
 	Away     State = "away"     // ended, being started again
 )
 
@@ -360,6 +362,7 @@ type Standing struct {
 	State    State
 	Restarts uint64
 	Last     *Death // nil: none
+	Trouble  string // what is wrong with its answers
 }
 
 // Standings tells how the stages do, in the order in which a block passes them.
@@ -373,8 +376,17 @@ func (s *Supervisor) Standings() []Standing {
 		switch {
 		case !w.up || p.ExitReason() != "":
 			standing.State = Away
-		case p.Silent() > 0 || w.late && p.meter.received() == w.answered:
-			standing.State = Degraded
+		case p.Silent() > 0:
+			standing.State, standing.Trouble = Degraded, "it does not answer its health checks"
+		case w.late && p.meter.received() == w.answered:
+			standing.State, standing.Trouble = Late, "it does not rank in time"
+		default:
+			if why, late, failing := p.meter.failing(); failing {
+				standing.State, standing.Trouble = Failing, why
+				if late {
+					standing.State = Late
+				}
+			}
 		}
 		s.mu.Unlock()
 		all = append(all, standing)

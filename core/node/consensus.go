@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -39,6 +40,7 @@ func (n *Node) hear(l *life, stream ordov1.Consensus_RunClient) {
 			return
 		}
 		l.owes.less(1)
+		n.talk.hear(time.Now(), actions.GetActions())
 		n.input(pipeline.Answered{Actions: actions})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -129,8 +130,8 @@ func TestALyingProposer(t *testing.T) {
 		}},
 	}}
 	w.consensus = l.step
-	w.options.Stages.ConsensusCapabilities = []string{"network"}
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.ConsensusCapabilities = []string{sdk.CapNetwork}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	n := w.start()
 	var waiting int
 	var trace chain.Stage

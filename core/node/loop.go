@@ -170,7 +170,7 @@ func (n *Node) carryOut(commands []pipeline.Command) {
 		case pipeline.Persist:
 			n.persist(n.machine.Height(), c.Data)
 		case pipeline.Send:
-			n.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
+			n.unsendable(c)
 		}
 	}
 }

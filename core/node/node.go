@@ -25,6 +25,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/pool"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -65,6 +66,7 @@ type Options struct {
 	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
 	CallLimit  time.Duration // how long any other call may take, and consensus about an event; 30 s
 	RootStall  time.Duration // how long storage may owe the next root; 2 min
+	StallAfter time.Duration // how long no block may be made although transactions wait before the log says so; 0: for ever
 
 	Journal  Journal           // nil: what was admitted does not outlive the process
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
@@ -146,6 +148,11 @@ type Node struct {
 	livesMu sync.Mutex
 	lives   [stages]*life // the newest, at work or lost
 	noRoom  string        // why storage takes no block
+	noRanks string        // why ordering ranks nothing
+	late    bool          // it was late with the last batch
+
+	talk   talk
+	unsent atomic.Bool // consensus sent a message
 
 	demanding chan struct{} // holds one when somebody demands a block
 
@@ -273,14 +280,14 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(n.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(n.options.Stages.ConsensusCapabilities, "network"),
+		Arrival: has(n.options.Stages.OrderingCapabilities, sdk.CapArrival), Proposals: has(n.options.Stages.ConsensusCapabilities, sdk.CapNetwork),
 		Chunk: n.options.Chunk, Window: n.options.Window, MaxCommits: n.options.MaxCommits, Replay: n.replay, Template: n.template,
 		Journaled: n.options.Journal != nil,
 	}, n.pool, uint64(n.now().UnixMilli()), *head)
 	n.machine = machine
 	n.mu.Unlock()
 
-	for _, work := range []func(){n.score, n.expire, n.watch, n.writeOrders} {
+	for _, work := range []func(){n.score, n.expire, n.watch, n.watchStalls, n.writeOrders} {
 		n.beside(work)
 	}
 	run()

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/ordo-sequencer/ordo/core/pool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -79,6 +82,7 @@ func (n *Node) score() {
 			if n.ctx.Err() != nil {
 				return
 			}
+			n.ranked(err)
 			if (err != nil) != away {
 				if away = err != nil; away {
 					n.log.Error("ordering: no ranks: transactions go by arrival and their blocks are marked degraded", "error", err)
@@ -87,6 +91,22 @@ func (n *Node) score() {
 				}
 			}
 		}
+	}
+}
+
+// ranked keeps what came of a batch for Health. That it was not asked for a moment says nothing new.
+func (n *Node) ranked(err error) {
+	if errors.Is(err, errAway) {
+		return
+	}
+	n.livesMu.Lock()
+	defer n.livesMu.Unlock()
+	n.noRanks, n.late = "", status.Code(err) == codes.DeadlineExceeded
+	switch {
+	case n.late:
+		n.noRanks = fmt.Sprintf("no ranks within %s: transactions go by arrival", n.options.ScoreTimeout)
+	case err != nil:
+		n.noRanks = "no ranks: transactions go by arrival: " + err.Error()
 	}
 }
 
@@ -106,7 +126,7 @@ func (n *Node) rank(l *life, views []*ordov1.TransactionView) (*ordov1.ScoreResp
 		return nil, err
 	}
 	if len(response.Hi) != len(views) || len(response.Lo) != 0 && len(response.Lo) != len(views) {
-		return nil, fmt.Errorf("%d and %d scores for %d transactions", len(response.Hi), len(response.Lo), len(views))
+		return nil, fmt.Errorf("it gave %d scores (hi) and %d second ones (lo) for %d transactions", len(response.Hi), len(response.Lo), len(views))
 	}
 	return response, nil
 }

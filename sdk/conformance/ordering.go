@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -164,7 +165,7 @@ func scoreArrival(t *testing.T, s Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Contains(d.GetCapabilities(), "arrival") {
+	if !slices.Contains(d.GetCapabilities(), sdk.CapArrival) {
 		t.Skip("does not claim the capability")
 	}
 	all := ranks(t, i, views(6, 500))

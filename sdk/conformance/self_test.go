@@ -57,7 +57,7 @@ func (b *broken) Score(_ context.Context, req *ordov1.ScoreRequest) (*ordov1.Sco
 // TestFaultsAreFound runs single tests over a broken policy in a process of its own, where they are expected to fail.
 func TestFaultsAreFound(t *testing.T) {
 	subject := conformance.InProcess(func() *sdk.Service {
-		return sdk.Ordering(sdk.Description{Name: "broken", Capabilities: []string{"arrival"}}, &broken{})
+		return sdk.Ordering(sdk.Description{Name: "broken", Capabilities: []string{sdk.CapArrival}}, &broken{})
 	})
 	for _, name := range []string{"one score each", "generation does not go back"} {
 		if os.Getenv("ORDO_TEST_FAULT") == name {

@@ -172,7 +172,7 @@ func (s *Storage) head(t *testing.T) *ordov1.HeadResponse {
 // roots reads the roots of the blocks in order, starting at the first of them.
 func (s *Storage) mustHaveRoots(t *testing.T, all []*storageBlock, from int) {
 	t.Helper()
-	if !s.can("roots") {
+	if !s.can(sdk.CapRoots) {
 		return
 	}
 	ctx, cancel := context.WithCancel(timeout(t))

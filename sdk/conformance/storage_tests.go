@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -92,7 +93,7 @@ func storageRefused(t *testing.T, s *Storage) {
 	s.mustCommit(t, c.blocks[last-1:]...)
 	_, err = s.commit(t, c.other.commit)
 	mustBe(t, "another block at a taken height", err, codes.FailedPrecondition)
-	if s.can("revert") {
+	if s.can(sdk.CapRevert) {
 		if _, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: uint64(last)}); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func storageRefused(t *testing.T, s *Storage) {
 }
 
 func storageRoots(t *testing.T, s *Storage) {
-	if !s.can("roots") {
+	if !s.can(sdk.CapRoots) {
 		t.Skip("no capability roots")
 	}
 	c := loadStorageChain(t)
@@ -180,7 +181,7 @@ func storageState(t *testing.T, s *Storage) {
 func storageHistory(t *testing.T, s *Storage) {
 	c := loadStorageChain(t)
 	s.mustCommit(t, c.blocks...)
-	if !s.can("history") {
+	if !s.can(sdk.CapHistory) {
 		r, err := s.Read.State(timeout(t), &ordov1.StateRequest{AtHeight: true, Nonces: make([]byte, 32)})
 		if err != nil || !r.NotFound {
 			t.Fatalf("state of a height that is not kept: %v, %v", r, err)
@@ -225,7 +226,7 @@ func storageBlocks(t *testing.T, s *Storage) {
 		if len(byNumber) != 1 || byNumber[0].Header.GetContext().GetNumber() != b.num() || len(byNumber[0].Transactions)+len(byNumber[0].Results) != 0 || byNumber[0].StateDiff != nil {
 			t.Errorf("header of block %d alone: %v", i, byNumber)
 		}
-		if s.can("roots") {
+		if s.can(sdk.CapRoots) {
 			byHash := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: b.hash}})
 			if len(byHash) != 1 || byHash[0].Header.GetContext().GetNumber() != b.num() {
 				t.Errorf("block %d by hash: %v", i, byHash)
@@ -359,7 +360,7 @@ func storageRestart(t *testing.T, s *Storage) {
 }
 
 func storageRevert(t *testing.T, s *Storage) {
-	if !s.can("revert") {
+	if !s.can(sdk.CapRevert) {
 		_, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{})
 		mustBe(t, "revert without the capability", err, codes.Unimplemented)
 		return
@@ -395,7 +396,7 @@ func storageRevert(t *testing.T, s *Storage) {
 // storageRevertAgain takes 1, 2, 4.. blocks back and commits the same ones again, then others: roots, state, history
 // and indexes are those of the chain that is there now, also after a restart, and nothing is left of what was taken back.
 func storageRevertAgain(t *testing.T, s *Storage) {
-	if !s.can("revert") {
+	if !s.can(sdk.CapRevert) {
 		t.Skip("no capability revert")
 	}
 	c := loadStorageChain(t)
@@ -441,7 +442,7 @@ func (s *Storage) mustHaveChain(t *testing.T, c *storageChain, blocks []*storage
 	s.mustHaveBlocks(t, blocks)
 	every := modelAfter(append(slices.Clone(c.blocks), c.other))
 	for n := 1; n <= len(blocks); n++ {
-		if n < len(blocks) && !s.can("history") {
+		if n < len(blocks) && !s.can(sdk.CapHistory) {
 			continue
 		}
 		r, want := modelAfter(blocks[:n]).ask(every)
@@ -470,7 +471,7 @@ func (s *Storage) mustNotFind(t *testing.T, gone, there *storageBlock) {
 			t.Fatalf("transaction of a block that was reverted: %v, %v", at, err)
 		}
 	}
-	if s.can("roots") {
+	if s.can(sdk.CapRoots) {
 		if got := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: gone.hash}}); len(got) != 0 {
 			t.Fatalf("a block that was reverted is found by its hash: %v", got)
 		}

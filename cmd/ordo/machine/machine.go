@@ -106,6 +106,16 @@ func (m *Machine) start(ctx context.Context, installed Installation) (err error)
 	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log, Silence: v.Silence, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
+	var plugins []described
+	for _, p := range m.set.Plugins() {
+		plugins = append(plugins, describedBy(p))
+		if err := lacking(describedBy(p)); err != nil {
+			return err
+		}
+	}
+	for _, note := range notes(m.config, plugins) {
+		m.log.Warn(note)
+	}
 	if m.sup, err = host.Supervise(m.set, host.Supervision{Restarts: v.Restarts, Window: v.Window,
 		LeaveLate: v.Silence == 0 || v.CallTimeout == 0}); err != nil {
 		return err
@@ -160,6 +170,7 @@ func (m *Machine) startNode(ctx context.Context, recovery *journal.Recovery) (er
 		BuildStall:     stall(m.config.Supervision.CallTimeout),
 		CallLimit:      stall(m.config.Supervision.CallTimeout),
 		RootStall:      4 * stall(m.config.Supervision.CallTimeout),
+		StallAfter:     stallAfter(m.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
 		Recovery:       recovery,
 		Log:            m.log,
 	}
@@ -239,7 +250,7 @@ func (m *Machine) startServer() error {
 		Log:    newSlog(m.config.LogLevel, m.errs),
 		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(), Crashes: m.crashes,
 		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
+		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival),
 	})
 	return nil
 }

@@ -113,7 +113,7 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 	}
 	var consensus map[string]any
 	execution := map[string]any{}
-	if c.Execution.Plugin == "blockifier" {
+	if c.Execution.Plugin == blockifier {
 		if c.Workers > 0 {
 			execution["workers"] = c.Workers
 		}
@@ -121,7 +121,7 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 			execution["native"] = c.Native
 		}
 	}
-	if c.Consensus.Plugin == "solo" {
+	if c.Consensus.Plugin == solo {
 		consensus = c.SoloDefaults()
 	}
 	for _, err := range []error{

@@ -126,9 +126,9 @@ var (
 // Capabilities are those of docs/spec/storage.md.
 func (p *part) Capabilities() []string {
 	if p.noHistory.Load() {
-		return []string{"roots", "revert"}
+		return []string{sdk.CapRoots, sdk.CapRevert}
 	}
-	return []string{"roots", "history", "revert"}
+	return []string{sdk.CapRoots, sdk.CapHistory, sdk.CapRevert}
 }
 
 // Configure opens the store.
