@@ -266,7 +266,7 @@ func endTable(out *strings.Builder, table string, c Config) {
 		return
 	}
 	if len(stage.Settings) == 0 {
-		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list` shows what it takes\n")
+		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list --config` shows what the plugins of a running node take\n")
 		return
 	}
 	body, err := toml.Marshal(stage.Settings)
