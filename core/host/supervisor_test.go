@@ -225,7 +225,7 @@ func TestHeldPlugin(t *testing.T) {
 	pid := set.Plugin(ordering).Pid()
 	_ = syscall.Kill(pid, syscall.SIGSTOP)
 	sup.Suspect(ordering, errors.New("3 batches were not ranked in time"))
-	book.eventually(t, "is late and left alone") // at the first time already: without LeaveLate that one ends it
+	book.eventually(t, "is late and left alone")                                         // at the first time already: without LeaveLate that one ends it
 	if state := sup.Standings()[0].State; state != host.Late && state != host.Degraded { // held, its health check is silent too
 		t.Fatal(state)
 	}

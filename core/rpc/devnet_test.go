@@ -12,9 +12,9 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chain"
 	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/sdk"
 )
 
 // faucet signs with the hash itself, so that a test can check what was signed.
