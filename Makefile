@@ -1,7 +1,7 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack damage hostile metamorphic bench-page
+.PHONY: build dev test lint proto bench chaos fuzz attack damage byzantine metamorphic bench-page
 
-build: ## bin/ordo, bin/plugins/, bin/contracts/
+build: ## bin/ordo, bin/ordo-bench, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
 
 dev: build ## set up, build, run a dev node; ARGS="--ordering fee"
@@ -19,7 +19,7 @@ proto: ## regenerate the Go code of sdk/proto (needs no protoc), and the copies 
 	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/ordering.proto examples/ordering-python/proto/ordo/v1/
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
-	@bin/ordo bench exec $(ARGS)
+	@bin/ordo-bench exec $(ARGS)
 
 FUZZTIME ?= 60s
 fuzz: ## every fuzz test for FUZZTIME each
@@ -35,12 +35,12 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
 	@go run ./test/chaos $(ARGS)
 
-hostile: build ## a whole node with one plugin that lies, every deed
-	@ORDO_HOSTILE=all go test -count=1 -timeout 40m ./test/hostile
+byzantine: build ## a whole node with one plugin that lies, every deed
+	@ORDO_BYZANTINE=all go test -count=1 -timeout 40m ./test/byzantine
 
 metamorphic: build ## generated programs on every engine of the executor; ARGS="-programs 400 -seed 0"
 	@scripts/metamorphic.sh $(ARGS)
 
 bench-page: build ## measures everything and makes docs/benchmarks
-	@bin/ordo bench all --out docs/benchmarks/raw $(ARGS)
+	@bin/ordo-bench all --out docs/benchmarks/raw $(ARGS)
 	@cd docs/benchmarks/page && go run . ..

@@ -210,11 +210,11 @@ build_rust() {
 }
 
 build_go() {
-  local key; key="$(fingerprint go.mod go.sum cmd core sdk plugins/ordering plugins/storage plugins/consensus contracts)"
-  if fresh go "$key" && [ -x bin/ordo ]; then return; fi
+  local key; key="$(fingerprint go.mod go.sum cmd node core devnet starknet client sdk plugins/ordering plugins/storage plugins/consensus contracts)"
+  if fresh go "$key" && [ -x bin/ordo ] && [ -x bin/ordo-bench ]; then return; fi
   say "building the core and the Go plugins"
   local version; version="$(git describe --always --dirty 2>/dev/null || echo unknown)"
-  go build -trimpath -ldflags "-X main.commit=$version" -o bin/ ./cmd/ordo
+  go build -trimpath -ldflags "-X main.commit=$version" -o bin/ ./cmd/ordo ./cmd/ordo-bench
   local main
   for main in plugins/*/*/cmd/*/; do
     [ -d "$main" ] && go build -trimpath -o bin/plugins/ "./$main"

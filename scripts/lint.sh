@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 check_native
-unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
+unformatted="$(gofmt -l client cmd contracts core devnet examples node plugins sdk starknet test 2>/dev/null || true)"
 [ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
 go vet ./...
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...

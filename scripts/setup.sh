@@ -2,7 +2,7 @@
 # Sets up and builds everything that `ordo dev` needs, and with --tests what the tests need too.
 # Idempotent: each step leaves a stamp that names the content it was done for; a second run takes seconds.
 #
-#   scripts/setup.sh            bin/ordo, bin/plugins/, bin/contracts/
+#   scripts/setup.sh            bin/ordo, bin/ordo-bench, bin/plugins/, bin/contracts/
 #   scripts/setup.sh --tests    the same, and the client libraries that the end-to-end tests drive
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

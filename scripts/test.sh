@@ -13,7 +13,7 @@ ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 
 say "gofmt, go vet"
-unformatted="$(gofmt -l cmd contracts core examples plugins sdk test 2>/dev/null || true)"
+unformatted="$(gofmt -l client cmd contracts core devnet examples node plugins sdk starknet test 2>/dev/null || true)"
 [ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
 go vet ./...
 
@@ -21,7 +21,7 @@ say "go test"
 go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic|rustcrate)(/|$)")
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
-go test -tags purego ./core/starknet/felt ./core/starknet/pedersen ./core/starknet/poseidon ./core/starknet/internal/...
+go test -tags purego ./starknet/felt ./starknet/pedersen ./starknet/poseidon ./starknet/internal/...
 
 (cd docs/benchmarks/page && go vet ./... && go test ./...)
 

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
-	"github.com/ordo-sequencer/ordo/core/config"
+	"github.com/ordo-sequencer/ordo/node"
+	"github.com/ordo-sequencer/ordo/node/config"
 )
 
 const devLong = `Start a development node: four plugins, funded accounts, the JSON-RPC on one port.
@@ -142,17 +142,17 @@ func overFile(c *config.Config, cmd *cobra.Command, lookup func(string) (string,
 // serve runs a node until the context ends or the node fails.
 func serve(ctx context.Context, c config.Config, screen *terminal) error {
 	screen.serveOn()
-	installed, err := machine.Installed()
+	installed, err := node.Installed()
 	if err != nil {
 		return err
 	}
-	m, err := machine.Start(ctx, c, installed, screen.errs)
+	m, err := node.Start(ctx, c, installed, screen.errs)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting
 		}
 		return err
 	}
-	machine.Banner(screen.out, c, m)
+	node.Banner(screen.out, c, m)
 	return m.Wait(ctx)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 	"github.com/ordo-sequencer/ordo/core/host"
@@ -48,7 +47,7 @@ func root(screen *terminal) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), bench.NewCommand(), db.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(), versionCommand())
 	return cmd
 }
 

@@ -15,9 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
-	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 func pluginCommand() *cobra.Command {

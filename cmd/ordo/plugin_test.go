@@ -20,8 +20,8 @@ var someList = []rpc.PluginInfo{
 	{Stage: "storage", Name: "mine", Version: "dev", State: "up", Attached: "unix:///tmp/s", Capabilities: []string{"roots", "history"}, Restarts: 1, LastDeath: "2026-01-02 03:04:00 signal: killed"},
 }
 
-// node answers ordo_plugins.
-func node(t *testing.T) string {
+// listing answers ordo_plugins.
+func listing(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var request struct {
 			ID any `json:"id"`
@@ -49,7 +49,7 @@ func output(t *testing.T, cmd *cobra.Command, args ...string) string {
 
 // TestPluginList: a late plugin is late at a glance, with its errors, where it is and what it takes.
 func TestPluginList(t *testing.T) {
-	url := node(t)
+	url := listing(t)
 	for _, address := range []string{url, strings.TrimPrefix(url, "http://")} {
 		table := output(t, pluginListCommand(), "--url", address)
 		var rows [][]string

@@ -7,9 +7,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
-	"github.com/ordo-sequencer/ordo/core/config"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/node"
+	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func replayCommand() *cobra.Command {
@@ -24,13 +24,13 @@ hash, the state root and the block hash of every block. The folder must not be i
 			if err := overFile(&c, cmd, os.LookupEnv); err != nil {
 				return err
 			}
-			installed, err := machine.Installed()
+			installed, err := node.Installed()
 			if err != nil {
 				return err
 			}
-			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(machine.Progress()), progressbar.OptionSetDescription("blocks"),
+			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(node.Progress()), progressbar.OptionSetDescription("blocks"),
 				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-			result, err := machine.Replay(cmd.Context(), c, installed,
+			result, err := node.Replay(cmd.Context(), c, installed,
 				func(blocks uint64) { bar.ChangeMax64(int64(blocks)) },
 				func(height uint64) { _ = bar.Set64(int64(height)) })
 			_ = bar.Finish()

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/host"
-	"github.com/ordo-sequencer/ordo/core/rpc/stage"
+	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -25,14 +25,14 @@ type asking struct {
 	set    *host.Set
 	diary  *diary
 	ledger *crash.Ledger
-	asker  stage.Asker
+	asker  retry.Asker
 	dir    string // of execution
 }
 
 func newAsking(t *testing.T, restarts int, o crash.Options) *asking {
 	t.Helper()
 	a := &asking{t: t, ledger: crash.New(o), diary: &diary{}}
-	a.asker = stage.Asker{Stage: "execution", Deadline: 20 * time.Second, Grace: 20 * time.Second, Crashes: a.ledger}
+	a.asker = retry.Asker{Stage: "execution", Deadline: 20 * time.Second, Grace: 20 * time.Second, Crashes: a.ledger}
 	specs := fourSpecs(t)
 	for _, s := range specs {
 		if s.Stage == ordov1.Stage_STAGE_EXECUTION {

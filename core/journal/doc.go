@@ -43,7 +43,7 @@
 //   - Submit: Admit, then pool.Add. When pool.Add refuses, Drop; ErrDuplicate too: each Admit is one holder, so whoever is
 //     refused takes only their own away. To spare the disk, ask the pool under its lock first whether it would refuse.
 //     A disk that is full refuses Submit; ErrPoisoned must stop the node.
-//   - pool.Dropped, from Add, Expire, Settle or Refuse: Drop. A block's own transactions: Settle, but only after storage
+//   - mempool.Dropped, from Add, Expire, Settle or Refuse: Drop. A block's own transactions: Settle, but only after storage
 //     answered Commit; then Mark Committed. Neither waits for the disk, and a crash before they are durable is healed by
 //     the first rule.
 //   - Mark Proposed and Decided before the block leaves the core, Applied and Rooted as told. They block for one fsync, so

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -26,18 +26,18 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	if m.open != nil {
 		m.drop(m.open)
 	}
-	var included []pool.Key
+	var included []mempool.Key
 	for _, item := range a.inside {
-		included = append(included, pool.Key(item.Tx.Hash))
+		included = append(included, mempool.Key(item.Tx.Hash))
 	}
 	nonces, err := nonces(a.diff)
 	if err != nil {
 		return err
 	}
-	if dropped := m.pool.Settle(m.height, included, a.refused(), nonces); len(dropped) > 0 {
-		m.emit(Leave{dropped})
+	if dropped := m.pool.CommitBlock(m.height, included, a.rejected(), nonces); len(dropped) > 0 {
+		m.emit(ReportDropped{dropped})
 	}
-	if a.life == m.life && !m.isAway(ordov1.Stage_STAGE_EXECUTION) {
+	if a.life == m.life && !m.isDown(ordov1.Stage_STAGE_EXECUTION) {
 		m.emit(Apply{m.height, a.build})
 	} else {
 		m.adopt = true // the execution that closed it is gone: the next one takes the block from storage
@@ -48,8 +48,8 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}
 	m.timestamp = a.context.Timestamp
 	m.height++
-	m.attempts, m.open, m.heir = map[uint64]*attempt{}, nil, nil
-	m.log, m.demanded = nil, false
+	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
+	m.log, m.blockRequested = nil, false
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
 	m.emit(commit)
@@ -58,18 +58,18 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 }
 
 // nonces reads the (address, nonce) pairs of a diff.
-func nonces(diff *ordov1.StateDiff) (map[pool.Key]uint64, error) {
+func nonces(diff *ordov1.StateDiff) (map[mempool.Key]uint64, error) {
 	const pair = 64
 	if len(diff.GetNonces())%pair != 0 {
 		return nil, fmt.Errorf("pipeline: execution: state diff: nonces: %d bytes are not pairs of felts", len(diff.GetNonces()))
 	}
-	moved := make(map[pool.Key]uint64, len(diff.GetNonces())/pair)
+	moved := make(map[mempool.Key]uint64, len(diff.GetNonces())/pair)
 	for b := diff.GetNonces(); len(b) > 0; b = b[pair:] {
-		n, ok := pool.Nonce(b[32:pair])
+		n, ok := mempool.Nonce(b[32:pair])
 		if !ok {
 			return nil, fmt.Errorf("pipeline: execution: state diff: nonce of %x is out of range", b[:32])
 		}
-		moved[pool.Key(b[:32])] = n
+		moved[mempool.Key(b[:32])] = n
 	}
 	return moved, nil
 }

@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -16,7 +16,7 @@ func FuzzProposal(f *testing.F) {
 	f.Add(good)
 	f.Add([]byte("\xff\xff"))
 	f.Fuzz(func(t *testing.T, proposal []byte) {
-		m, _ := New(Options{Template: template}, pool.New(pool.Options{}), 1000, Head{})
+		m, _ := New(Options{Template: template}, mempool.New(mempool.Options{}), 1000, Head{})
 		out, err := m.Step(1000, Answered{&ordov1.Actions{Seq: 1, Actions: []*ordov1.Action{{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: 1, Proposal: proposal}}}}}})
 		if err != nil {
 			t.Fatal(err)

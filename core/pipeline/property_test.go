@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -23,7 +23,7 @@ func TestProperties(t *testing.T) {
 			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
 			foreign: map[uint64]bool{}, stripped: map[uint64]bool{}}
 		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
-		c.env = env{t: t, now: 1000, pool: pool.New(pool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+		c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
 		var out []Command
 		c.m, out = New(Options{Arrival: seed%2 == 0, Proposals: true, Chunk: 3, Window: 2, MaxCommits: 2, Template: template}, c.pool, c.now,
 			Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}})
@@ -82,7 +82,7 @@ func (c *chaos) give(in Input) {
 	for len(c.roots) > 0 {
 		h := c.roots[0]
 		c.roots = c.roots[1:]
-		c.give(Rooted{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
+		c.give(RootComputed{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	}
 }
 
@@ -127,22 +127,22 @@ func (c *chaos) perform(out []Command) {
 				c.open = 0
 			}
 			c.retracted(command.Build)
-		case Progress:
+		case Preconfirm:
 			c.progress(command)
-		case Retract:
+		case ResetPreconfirmed:
 			c.retracted(command.Build)
 		case SetTimer:
 			if command.ID.Kind == RetryTimer {
 				c.retry = command.ID.ID
 			}
-		case Follow:
+		case FollowRoots:
 			c.follow(command.From)
 		case Add:
 			if c.full[command.Build] {
 				c.fatal("build %d is full and gets more", command.Build)
 			}
 			c.work = append(c.work, command)
-		case Seal:
+		case HashHeader:
 			if command.Build == c.viewed && names(c.view) != names(command.Items) {
 				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
 			}
@@ -160,7 +160,7 @@ func (c *chaos) perform(out []Command) {
 			if !c.down[ordov1.Stage_STAGE_STORAGE] {
 				c.work = append(c.work, command)
 			}
-		case Leave:
+		case ReportDropped:
 			for _, d := range command.Dropped {
 				if strings.Contains(d.Why.Error(), stripped) {
 					c.fatal("%s left the pool because of another node's copy of it", name(d.Hash[:]))
@@ -191,7 +191,7 @@ func (c *chaos) commit(b Commit) {
 			c.fatal("a rejected transaction is in block %d", b.Height)
 		}
 		sender := name(item.Tx.Sender)
-		nonce, _ := pool.Nonce(item.Tx.Nonce)
+		nonce, _ := mempool.Nonce(item.Tx.Nonce)
 		if nonce != c.chained[sender] {
 			c.fatal("block %d: %s out of nonce order", b.Height, name(item.Tx.Hash))
 		}
@@ -273,7 +273,7 @@ func (c *chaos) stage() {
 			}
 			c.closed(command.Build)
 		}
-	case Seal:
+	case HashHeader:
 		c.sealed(command.Build)
 	case Check:
 		c.give(Checked{Build: command.Build})
@@ -292,13 +292,13 @@ func (c *chaos) stage() {
 		}
 		c.stored = command.Height
 		c.give(Committed{command.Height})
-		c.give(Rooted{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
+		c.give(RootComputed{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
 	}
 }
 
 func stream(c Command) bool {
 	switch c.(type) {
-	case Open, Add, Close, Seal:
+	case Open, Add, Close, HashHeader:
 		return true
 	}
 	return false
@@ -324,7 +324,7 @@ func (c *chaos) closed(id uint64) {
 	diff := &ordov1.StateDiff{}
 	last := map[string][]byte{}
 	for i := range b.ran[:b.n] {
-		n, _ := pool.Nonce(b.items[i].Tx.Nonce)
+		n, _ := mempool.Nonce(b.items[i].Tx.Nonce)
 		last[name(b.items[i].Tx.Sender)] = word(n + 1)
 	}
 	for sender, nonce := range last {
@@ -343,7 +343,7 @@ func word(n uint64) []byte {
 
 func (c *chaos) sealed(id uint64) {
 	s := c.builds[id].seal
-	c.give(Sealed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
+	c.give(HeaderHashed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
 }
 
 // consensus answers the oldest event with something lawful.
@@ -511,7 +511,7 @@ func (c *chaos) finish() {
 }
 
 func (c *chaos) where(tx string) string {
-	if e := c.pool.Get(pool.Key(key(tx))); e != nil {
+	if e := c.pool.Get(mempool.Key(key(tx))); e != nil {
 		return c.pool.State(e)
 	}
 	return "gone"

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/ordo-sequencer/ordo/core/pool"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -35,10 +35,10 @@ type party struct {
 	account bool   // else it is forgotten as soon as a transaction that names it has run
 }
 
-// accuse notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
+// recordCrash notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
 // the cause. The first end finds those in question; they are handed over one by one then, in whatever attempt they come
 // again, so that the next end has one of them alone.
-func (m *Machine) accuse(a *attempt, c cause) error {
+func (m *Machine) recordCrash(a *attempt, c cause) error {
 	a.suspect = false
 	given := a.given()
 	low, up := a.suspects[0], min(a.suspects[1], len(given))
@@ -50,15 +50,15 @@ func (m *Machine) accuse(a *attempt, c cause) error {
 		clear(m.suspects)
 	}
 	for _, item := range given[low:up] {
-		hash := pool.Key(item.Tx.Hash)
+		hash := mempool.Key(item.Tx.Hash)
 		s := m.suspects[hash]
 		if s == nil {
 			s = &suspicion{}
 			if m.suspects == nil {
-				m.suspects = map[pool.Key]*suspicion{}
+				m.suspects = map[mempool.Key]*suspicion{}
 			}
 			m.suspects[hash] = s
-			if alone && m.named(item.Tx) {
+			if alone && m.namesSuspectParty(item.Tx) {
 				s.score = failedWeight
 			}
 		}
@@ -70,14 +70,14 @@ func (m *Machine) accuse(a *attempt, c cause) error {
 		}
 	}
 	if c.weight < failedWeight { // whoever ends it from outside hits another each time: nothing is left against those before
-		in := map[pool.Key]bool{}
+		in := map[mempool.Key]bool{}
 		for _, item := range given[low:up] {
-			in[pool.Key(item.Tx.Hash)] = true
+			in[mempool.Key(item.Tx.Hash)] = true
 		}
-		maps.DeleteFunc(m.suspects, func(hash pool.Key, _ *suspicion) bool { return !in[hash] })
+		maps.DeleteFunc(m.suspects, func(hash mempool.Key, _ *suspicion) bool { return !in[hash] })
 	}
-	if s := m.suspects[pool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
-		return m.convict(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
+	if s := m.suspects[mempool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
+		return m.dropCulprit(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
 	}
 	return nil
 }
@@ -97,8 +97,8 @@ func (a *attempt) given() []Item {
 	return a.all()
 }
 
-// apart cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
-func (m *Machine) apart(a *attempt, chunk []Item) []Item {
+// isolate cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
+func (m *Machine) isolate(a *attempt, chunk []Item) []Item {
 	if len(m.suspects) == 0 && len(m.parties) == 0 {
 		return chunk
 	}
@@ -121,12 +121,12 @@ func (m *Machine) apart(a *attempt, chunk []Item) []Item {
 }
 
 func (m *Machine) questionable(tx *ordov1.Transaction) bool {
-	return m.suspects[pool.Key(tx.Hash)] != nil || m.named(tx)
+	return m.suspects[mempool.Key(tx.Hash)] != nil || m.namesSuspectParty(tx)
 }
 
-// cleared: a transaction ran, and execution with it is still there.
-func (m *Machine) cleared(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
-	delete(m.suspects, pool.Key(tx.Hash))
+// clearSuspect: a transaction ran, and execution with it is still there.
+func (m *Machine) clearSuspect(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
+	delete(m.suspects, mempool.Key(tx.Hash))
 	if len(m.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
 		return
 	}
@@ -140,21 +140,21 @@ func (m *Machine) cleared(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
 // remember keeps what a transaction that ended execution names.
 func (m *Machine) remember(tx *ordov1.Transaction) {
 	if len(m.parties) >= maxParties {
-		maps.DeleteFunc(m.parties, func(_ pool.Key, p party) bool { return p.until <= m.now })
+		maps.DeleteFunc(m.parties, func(_ mempool.Key, p party) bool { return p.until <= m.now })
 	}
 	if len(m.parties) >= maxParties {
 		clear(m.parties)
 	}
 	if m.parties == nil {
-		m.parties = map[pool.Key]party{}
+		m.parties = map[mempool.Key]party{}
 	}
 	for i, key := range parties(tx) {
 		m.parties[key] = party{m.now + rememberMs, i == 0}
 	}
 }
 
-// named: the transaction names a party of one that ended execution.
-func (m *Machine) named(tx *ordov1.Transaction) bool {
+// namesSuspectParty: the transaction names a party of one that ended execution.
+func (m *Machine) namesSuspectParty(tx *ordov1.Transaction) bool {
 	if len(m.parties) == 0 {
 		return false
 	}
@@ -173,12 +173,12 @@ func (m *Machine) named(tx *ordov1.Transaction) bool {
 const mostCalls = 8
 
 // parties of a transaction: the account, or the contract of a message from L1, first, then what it calls, or the class that it deploys.
-func parties(tx *ordov1.Transaction) []pool.Key {
-	keys := []pool.Key{keyOf(tx.Sender)}
+func parties(tx *ordov1.Transaction) []mempool.Key {
+	keys := []mempool.Key{keyOf(tx.Sender)}
 	if tx.Type == ordov1.TransactionType_DEPLOY_ACCOUNT {
 		return append(keys, keyOf(tx.ClassHash))
 	}
-	for _, call := range pool.Calls(tx) {
+	for _, call := range mempool.Calls(tx) {
 		if keys = append(keys, keyOf(call.To)); len(keys) > mostCalls {
 			break
 		}
@@ -186,7 +186,7 @@ func parties(tx *ordov1.Transaction) []pool.Key {
 	return keys
 }
 
-func keyOf(felt []byte) (key pool.Key) {
+func keyOf(felt []byte) (key mempool.Key) {
 	copy(key[:], felt)
 	return key
 }
@@ -205,7 +205,7 @@ func (m *Machine) Searching() bool {
 		return false
 	}
 	for _, item := range a.given()[min(len(a.results), len(a.given())):] {
-		if m.suspects[pool.Key(item.Tx.Hash)] != nil {
+		if m.suspects[mempool.Key(item.Tx.Hash)] != nil {
 			return true
 		}
 	}

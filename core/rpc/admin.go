@@ -3,7 +3,7 @@ package rpc
 import (
 	"context"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 )
 
 // PluginInfo is one running plugin, for `ordo plugin list`. What is counted is counted since the newest start of the plugin.
@@ -45,7 +45,7 @@ type MethodInfo struct {
 
 func (s *Server) adminMethods() map[string]method {
 	return map[string]method{
-		"ordo_plugins": {call: func(ctx context.Context, _ *input.Object) (any, error) {
+		"ordo_plugins": {call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
 			list := s.Plugins(ctx)
 			if list == nil {
 				list = []PluginInfo{}

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -130,7 +130,7 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 }
 
 func method2(do func()) method {
-	return method{call: func(context.Context, *input.Object) (any, error) { do(); return 7, nil }}
+	return method{call: func(context.Context, *jsonin.Object) (any, error) { do(); return 7, nil }}
 }
 
 // TestLargeRequestsAreLetGo: what a request held is given back when its answer is there, so that those who do not read their

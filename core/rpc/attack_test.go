@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 // The attack in its short form is a part of every test run; ORDO_ATTACK=full is 10,000 bodies per method and 2,000 sockets.

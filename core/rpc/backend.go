@@ -4,18 +4,18 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // Key is a hash, an address or a storage key: a felt, 32 bytes big-endian.
-type Key = chain.Key
+type Key = chainview.Key
 
 // Ingress admits transactions and reads those of estimates.
 type Ingress interface {
 	Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error)
 	// Admit takes a transaction that is built already: the faucet's.
-	Admit(ctx context.Context, b *ingress.Broadcast) error
+	Admit(ctx context.Context, b *gateway.Broadcast) error
 	Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error)
 }

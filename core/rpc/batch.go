@@ -9,7 +9,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 )
 
 // abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
@@ -265,7 +265,7 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 
 // settle waits for what a request has sent, so that what comes after it, and its client, can read what it did.
 func (r *run) settle(waiting *settling, q *request) *jrpc2.Error {
-	if q.sent == nil || waiting.enough == chain.Unknown {
+	if q.sent == nil || waiting.enough == chainview.Unknown {
 		return nil
 	}
 	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.sent) })

@@ -14,7 +14,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -129,7 +129,7 @@ func BenchmarkDecode(b *testing.B) {
 	raw := []byte(body[strings.Index(body, `{"type"`) : len(body)-2])
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := ingress.Decode(raw, w.server.ChainID); err != nil {
+		if _, err := gateway.Decode(raw, w.server.ChainID); err != nil {
 			b.Fatal(err)
 		}
 	}

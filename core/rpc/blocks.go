@@ -3,8 +3,8 @@ package rpc
 import (
 	"context"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -97,7 +97,7 @@ func blockAnswer[T any](ref *blockRef, transactions []T) any {
 	}{newPreConfirmedHeader(ref.block.Context), transactions}
 }
 
-func (s *Server) blockWithHashes(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) blockWithHashes(ctx context.Context, p *jsonin.Object) (any, error) {
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (s *Server) blockWithHashes(ctx context.Context, p *input.Object) (any, err
 	return blockAnswer(ref, hashes), nil
 }
 
-func (s *Server) blockWithTransactions(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) blockWithTransactions(ctx context.Context, p *jsonin.Object) (any, error) {
 	facts := proofFacts(p)
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) blockWithTransactions(ctx context.Context, p *input.Object) (an
 	return blockAnswer(ref, list), nil
 }
 
-func (s *Server) blockWithReceipts(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) blockWithReceipts(ctx context.Context, p *jsonin.Object) (any, error) {
 	facts := proofFacts(p)
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *Server) blockWithReceipts(ctx context.Context, p *input.Object) (any, e
 	return blockAnswer(ref, list), nil
 }
 
-func (s *Server) blockTransactionCount(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) blockTransactionCount(ctx context.Context, p *jsonin.Object) (any, error) {
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *input.Object) (an
 }
 
 // preConfirmedUpdate is all that the blocks without a root change over the latest root, so that the two fit together.
-func preConfirmedUpdate(view *chain.View, only map[Key]bool) any {
+func preConfirmedUpdate(view *chainview.Snapshot, only map[Key]bool) any {
 	var diffs []*ordov1.StateDiff
 	for _, b := range view.Blocks() {
 		diffs = append(diffs, changes(b))
@@ -171,11 +171,11 @@ func preConfirmedUpdate(view *chain.View, only map[Key]bool) any {
 	return struct {
 		OldRoot hexFelt    `json:"old_root"`
 		Diff    *stateDiff `json:"state_diff"`
-	}{view.Latest().GetStateRoot(), newStateDiff(chain.Merge(diffs), only)}
+	}{view.Latest().GetStateRoot(), newStateDiff(chainview.Merge(diffs), only)}
 }
 
 // changes is the diff of a block of the view; the one that stands in between two blocks changed nothing.
-func changes(b *chain.Block) *ordov1.StateDiff {
+func changes(b *chainview.Block) *ordov1.StateDiff {
 	if len(b.Transactions) == 0 && b.Header == nil {
 		return nil
 	}
@@ -189,13 +189,13 @@ func finality(ref *blockRef) string {
 	return preConfirmedOnL2
 }
 
-func (s *Server) stateUpdate(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) stateUpdate(ctx context.Context, p *jsonin.Object) (any, error) {
 	var only map[Key]bool
 	if p.Has("contract_addresses") {
 		only = map[Key]bool{}
 		each(p.Felts("contract_addresses"), 1, func(row [][]byte) { only[Key(row[0])] = true })
 		if len(only) > s.Limits.Addresses {
-			p.Fail("contract_addresses", input.Errorf("%d addresses, at most %d are allowed", len(only), s.Limits.Addresses))
+			p.Fail("contract_addresses", jsonin.Errorf("%d addresses, at most %d are allowed", len(only), s.Limits.Addresses))
 		}
 	}
 	ref, err := s.blockParam(ctx, p, "block_id")

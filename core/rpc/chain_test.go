@@ -5,11 +5,11 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // world is a small chain that has one of everything:
@@ -17,11 +17,11 @@ import (
 // an account and handles a message; block 3 is decided and not rooted; block 4 is open; two transactions wait.
 type world struct {
 	server    *Server
-	chain     *chain.Chain
+	chain     *chainview.Chain
 	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
-	ingress   *ingress.Ingress
+	ingress   *gateway.Ingress
 
 	reads, runs grpc.ClientConnInterface // to storage and execution
 }
@@ -102,10 +102,10 @@ func newWorld(t testing.TB) *world {
 			{Hash: fe(0xc0), Kind: ordov1.Class_CAIRO0, Definition: []byte(`{"program":"H4sI","entry_points_by_type":{"EXTERNAL":[]},"abi":[]}`)},
 		},
 	}
-	decided := chain.NewBlock(&ordov1.BlockHeader{Context: blockContext(3)}, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x301, 3)},
+	decided := chainview.NewBlock(&ordov1.BlockHeader{Context: blockContext(3)}, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x301, 3)},
 		[]*ordov1.TransactionResult{result(0x301, emitted(0x99, fes(0xe1, 0x77), fes(4)))},
 		&ordov1.StateDiff{Nonces: fes(0x77, 4), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 103)}}}, nil)
-	present := chain.New(func() *ordov1.BlockContext { return blockContext(0) })
+	present := chainview.New(func() *ordov1.BlockContext { return blockContext(0) })
 	present.Start(storage.blocks[2].Header, nil, nil)
 	present.Decide(decided)
 	rejected := result(0x402)
@@ -115,9 +115,9 @@ func newWorld(t testing.TB) *world {
 	present.Open(1, blockContext(4))
 	present.Candidates(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x401, 4), account(ordov1.TransactionType_INVOKE, 0x402, 9), late,
 		account(ordov1.TransactionType_INVOKE, 0x404, 6)}, []*ordov1.Class{{Hash: fe(0xc4), Definition: storage.classes[0].Definition, Casm: storage.classes[0].Casm}})
-	present.Progress(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
+	present.Preconfirm(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
 	present.Received(account(ordov1.TransactionType_INVOKE, 0x501, 7))
-	present.Drop(Key(fe(0x502)), pool.ErrExpired)
+	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{
 		Key(fe(0xdead)): {Code: ordov1.ViewError_CONTRACT_NOT_FOUND},
 		Key(fe(0xe21)):  {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
@@ -136,7 +136,7 @@ func newWorld(t testing.TB) *world {
 	toExecution := dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, execution) })
 	reads, runs := ordov1.NewStorageReadClient(toStorage), ordov1.NewExecutionClient(toExecution)
 	id := felt.MustShortString("SN_SEPOLIA")
-	in := ingress.New(ingress.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
+	in := gateway.New(gateway.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
 	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Ingress: in})
 	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
@@ -152,6 +152,6 @@ var refusedSenders = map[uint64]ordov1.Refusal{
 }
 
 var poolSenders = map[uint64]error{
-	0x2001: pool.ErrDuplicate, 0x2002: pool.ErrUnderpriced, 0x2003: pool.ErrExecuting, 0x2004: pool.ErrNonceTooOld,
-	0x2005: pool.ErrNonceTooFar, 0x2006: pool.ErrFull,
+	0x2001: mempool.ErrDuplicate, 0x2002: mempool.ErrUnderpriced, 0x2003: mempool.ErrExecuting, 0x2004: mempool.ErrNonceTooOld,
+	0x2005: mempool.ErrNonceTooFar, 0x2006: mempool.ErrFull,
 }

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) classMethods() map[string]method {
@@ -55,7 +55,7 @@ func (s *Server) storedClass(ctx context.Context, q *ordov1.ClassesRequest) (fou
 	return found, nil
 }
 
-func (s *Server) class(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) class(ctx context.Context, p *jsonin.Object) (any, error) {
 	hash := p.Felt("class_hash")
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Server) definition(ctx context.Context, ref *blockRef, hash []byte) (an
 	return json.RawMessage(class.Definition), nil
 }
 
-func (s *Server) classAt(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) classAt(ctx context.Context, p *jsonin.Object) (any, error) {
 	class, ref, err := s.classOf(ctx, p)
 	if err != nil {
 		return nil, err
@@ -83,12 +83,12 @@ func (s *Server) classAt(ctx context.Context, p *input.Object) (any, error) {
 	return s.definition(ctx, ref, class)
 }
 
-func (s *Server) compiledCasm(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) compiledCasm(ctx context.Context, p *jsonin.Object) (any, error) {
 	hash := p.Felt("class_hash")
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	class, ok := s.Chain.View().Class(Key(hash))
+	class, ok := s.Chain.Snapshot().Class(Key(hash))
 	if !ok {
 		var err error
 		if class, err = s.storedClass(ctx, &ordov1.ClassesRequest{Hashes: hash, Casm: true}); err != nil {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 )
 
-// Clock moves the time of blocks against the clock, in seconds; *node.Node is one.
+// Clock moves the time of blocks against the clock, in seconds; *driver.Node is one.
 type Clock interface {
 	TimeOffset() int64
 	SetTimeOffset(seconds int64)
@@ -23,10 +23,10 @@ const (
 
 // setTime makes the given time that of the next block. Block time never goes back: for a time before the newest block's it goes
 // on from there, and the answer tells the block's own.
-func (s *Server) setTime(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) setTime(ctx context.Context, p *jsonin.Object) (any, error) {
 	to, generate := p.Number("time"), true
 	if p.Has("generate_block") {
-		v, err := input.Bool(p.Raw("generate_block"))
+		v, err := jsonin.Bool(p.Raw("generate_block"))
 		p.Fail("generate_block", err)
 		generate = v
 	}
@@ -58,7 +58,7 @@ func (s *Server) setTime(ctx context.Context, p *input.Object) (any, error) {
 	return answer, err
 }
 
-func (s *Server) increaseTime(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) increaseTime(ctx context.Context, p *jsonin.Object) (any, error) {
 	by := p.Number("time")
 	if err := p.Err(); err != nil {
 		return nil, err
@@ -100,12 +100,12 @@ func (s *Server) reachable(to uint64) error {
 }
 
 func tooFar(n, most uint64) error {
-	return input.In("time", input.Errorf("%d is over a hundred years ahead, and block time never goes back: want seconds, at most %d", n, most))
+	return jsonin.In("time", jsonin.Errorf("%d is over a hundred years ahead, and block time never goes back: want seconds, at most %d", n, most))
 }
 
 // newestTime is the time of the newest block, be it open: no later one has a smaller time.
 func (s *Server) newestTime() (t uint64) {
-	view := s.Chain.View()
+	view := s.Chain.Snapshot()
 	if latest := view.Latest(); latest != nil {
 		t = latest.Context.Timestamp
 	}
@@ -121,7 +121,7 @@ func (s *Server) blockSince(ctx context.Context, at uint64) (hash []byte, timest
 		if hash, err = s.makeBlock(ctx); err != nil {
 			return nil, 0, err
 		}
-		ref, err := s.resolve(ctx, s.Chain.View(), blockID{hash: hash})
+		ref, err := s.resolve(ctx, s.Chain.Snapshot(), blockID{hash: hash})
 		if err != nil {
 			return nil, 0, err
 		}

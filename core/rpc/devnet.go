@@ -4,10 +4,10 @@ import (
 	"context"
 	"math/big"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // Devnet is what a dev node adds: the methods that starknet-devnet's clients know.
@@ -80,7 +80,7 @@ type DevnetAccount struct {
 
 func (s *Server) devnetMethods() map[string]method {
 	methods := map[string]method{
-		"devnet_getConfig":              {call: func(context.Context, *input.Object) (any, error) { return s.Devnet.Config, nil }},
+		"devnet_getConfig":              {call: func(context.Context, *jsonin.Object) (any, error) { return s.Devnet.Config, nil }},
 		"devnet_getPredeployedAccounts": {params: []string{"with_balance"}, call: s.predeployed},
 		"devnet_getAccountBalance":      {params: []string{"address", "unit", "block_id", "block_tag"}, call: s.accountBalance},
 	}
@@ -96,7 +96,7 @@ func (s *Server) devnetMethods() map[string]method {
 	}
 	for _, name := range s.Devnet.Forbidden {
 		if m, ok := methods[name]; ok {
-			m.call = func(context.Context, *input.Object) (any, error) { return nil, errForbidden }
+			m.call = func(context.Context, *jsonin.Object) (any, error) { return nil, errForbidden }
 			methods[name] = m
 		}
 	}
@@ -108,10 +108,10 @@ type balance struct {
 	Unit   string `json:"unit"`
 }
 
-func (s *Server) predeployed(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) predeployed(ctx context.Context, p *jsonin.Object) (any, error) {
 	var with bool
 	if p.Has("with_balance") {
-		v, err := input.Bool(p.Raw("with_balance"))
+		v, err := jsonin.Bool(p.Raw("with_balance"))
 		p.Fail("with_balance", err)
 		with = v
 	}
@@ -127,7 +127,7 @@ func (s *Server) predeployed(ctx context.Context, p *input.Object) (any, error) 
 		Balance *balances `json:"balance,omitempty"`
 	}
 	list := make([]account, len(s.Devnet.Accounts))
-	at := preConfirmed(s.Chain.View())
+	at := preConfirmed(s.Chain.Snapshot())
 	for i, a := range s.Devnet.Accounts {
 		list[i].DevnetAccount = a
 		if !with {
@@ -149,7 +149,7 @@ func (s *Server) predeployed(ctx context.Context, p *input.Object) (any, error) 
 var units = []string{"FRI", "WEI"}
 
 // unitParam reads the optional unit; FRI without.
-func unitParam(p *input.Object) string {
+func unitParam(p *jsonin.Object) string {
 	if !p.Has("unit") {
 		return units[0]
 	}
@@ -163,7 +163,7 @@ func (s *Server) token(unit string) felt.Felt {
 	return s.Devnet.STRK
 }
 
-func (s *Server) accountBalance(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) accountBalance(ctx context.Context, p *jsonin.Object) (any, error) {
 	packed, unit := p.Felt("address"), unitParam(p)
 	id := blockID{tag: tagLatest}
 	for _, name := range []string{"block_id", "block_tag"} { // the second is what older clients send
@@ -176,7 +176,7 @@ func (s *Server) accountBalance(ctx context.Context, p *input.Object) (any, erro
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	ref, err := s.resolve(ctx, s.Chain.View(), id)
+	ref, err := s.resolve(ctx, s.Chain.Snapshot(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (s *Server) balanceOf(ctx context.Context, at *blockRef, account felt.Felt,
 	return low.Add(low, high.Lsh(high, 128)), nil
 }
 
-func (s *Server) createBlock(ctx context.Context, _ *input.Object) (any, error) {
+func (s *Server) createBlock(ctx context.Context, _ *jsonin.Object) (any, error) {
 	hash, err := s.makeBlock(ctx)
 	if err != nil {
 		return nil, err

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/sdk"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // faucet signs with the hash itself, so that a test can check what was signed.
@@ -124,7 +124,7 @@ func TestMintWaitsOnAnInstantNode(t *testing.T) {
 			hash = Key(w.server.mint.last)
 		}
 		done()
-		if w.chain.Status(hash).Stage == chain.Received {
+		if w.chain.Status(hash).Status == chainview.Received {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 )
 
 // request is one of a body.
@@ -16,7 +16,7 @@ type request struct {
 	method string
 	params json.RawMessage
 	failed *jrpc2.Error       // what is wrong with the envelope
-	invoke *ingress.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
+	invoke *gateway.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
 	sent   []byte             // hash of what was sent with it, while its answer waits for that
 }
 
@@ -62,7 +62,7 @@ func carefulRequests(body []byte, most int) (list []request, batch bool, failed 
 
 // quickRequests reads, in one pass, what programs write; nil for anything else.
 func quickRequests(body []byte, most int) (list []request, batch bool) {
-	q := input.NewQuick(body)
+	q := jsonin.NewQuick(body)
 	if batch = q.Peek() == '['; batch {
 		for range q.Items {
 			if len(list) == most {
@@ -80,7 +80,7 @@ func quickRequests(body []byte, most int) (list []request, batch bool) {
 	return list, batch
 }
 
-func quickRequest(q *input.Quick) (r request) {
+func quickRequest(q *jsonin.Quick) (r request) {
 	const version, id, method, params = 1, 2, 4, 8
 	seen := 0
 	for name := range q.Fields {

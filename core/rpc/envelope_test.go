@@ -16,10 +16,10 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 const mostTogether = 4
@@ -134,7 +134,7 @@ func TestInvokesOfABatchRunSideBySide(t *testing.T) {
 	g := &gathering{fakeExecution: w.execution, all: make(chan struct{}), nonces: map[Key][]byte{}}
 	o := w.server.Options
 	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, g) }))
-	in := ingress.New(ingress.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Validators: 32})
+	in := gateway.New(gateway.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Validators: 32})
 	t.Cleanup(in.Close)
 	o.Ingress = in
 	w.server = New(o)
@@ -201,7 +201,7 @@ func bound(t *testing.T, raw []byte) {
 		return // the server looks at the whole body first
 	}
 	careful, err := m.bindCarefully(raw)
-	if err != nil || !reflect.DeepEqual(input.NewObject(quick), careful) {
+	if err != nil || !reflect.DeepEqual(jsonin.NewObject(quick), careful) {
 		t.Fatalf("%q is bound to %s, the careful reader has %+v, %v", raw, quick, careful, err)
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/creachadair/jrpc2"
 
 	"github.com/ordo-sequencer/ordo/core/crash"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/rpc/stage"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
+	"github.com/ordo-sequencer/ordo/core/internal/retry"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 
 	"google.golang.org/grpc/codes"
@@ -94,14 +94,14 @@ var outcomes = []struct {
 	is error
 	as *jrpc2.Error
 }{
-	{ingress.ErrUnsupportedVersion, errTransactionVersion},
-	{pool.ErrDuplicate, errDuplicate},
-	{pool.ErrUnderpriced, errUnderpriced},
-	{pool.ErrExecuting, errInvalidNonce},
-	{pool.ErrNonceTooOld, errInvalidNonce},
-	{pool.ErrNonceTooFar, errInvalidNonce},
-	{pool.ErrFull, errUnexpected},
-	{pool.ErrShare, errUnexpected},
+	{gateway.ErrUnsupportedVersion, errTransactionVersion},
+	{mempool.ErrDuplicate, errDuplicate},
+	{mempool.ErrUnderpriced, errUnderpriced},
+	{mempool.ErrExecuting, errInvalidNonce},
+	{mempool.ErrNonceTooOld, errInvalidNonce},
+	{mempool.ErrNonceTooFar, errInvalidNonce},
+	{mempool.ErrFull, errUnexpected},
+	{mempool.ErrShare, errUnexpected},
 }
 
 // clientError turns an error of a method into what the client reads. ok is false for a fault of the node.
@@ -109,11 +109,11 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &e) {
 		return e, true
 	}
-	var shape *input.Error
+	var shape *jsonin.Error
 	if errors.As(err, &shape) {
 		return jrpc2.Errorf(jrpc2.InvalidParams, "invalid params: %s", shape.Error()), true
 	}
-	var refused *ingress.Refused
+	var refused *gateway.Refused
 	if errors.As(err, &refused) {
 		e, known := refusals[refused.Code]
 		if !known {
@@ -121,11 +121,11 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 		}
 		return withReason(e, refused.Reason), true
 	}
-	var full *gate.Busy
+	var full *limiter.Busy
 	if errors.As(err, &full) {
 		return specError(codeBusy, full.Error()), true
 	}
-	var spent *gate.Spent
+	var spent *limiter.Spent
 	if errors.As(err, &spent) {
 		return specError(codeBusy, spent.Error()), true
 	}
@@ -137,11 +137,11 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &crashed) {
 		return specError(codeCrash, crashed.Error()), true
 	}
-	var away *stage.Away
+	var away *retry.Away
 	if errors.As(err, &away) {
 		return specError(codeAway, away.Error()), true
 	}
-	var late *stage.Late
+	var late *retry.Late
 	if errors.As(err, &late) {
 		return specError(codeAway, late.Error()), true
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) eventMethods() map[string]method {
@@ -54,7 +54,7 @@ func parseToken(text string) (t eventToken, err error) {
 	return t, nil
 }
 
-func decodeEventQuery(p *input.Object, l Limits) (q eventQuery, err error) {
+func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
@@ -74,7 +74,7 @@ func decodeEventQuery(p *input.Object, l Limits) (q eventQuery, err error) {
 	}
 	size := o.Number("chunk_size")
 	if o.Err() == nil && size == 0 {
-		o.Fail("chunk_size", input.Errorf("must be at least 1"))
+		o.Fail("chunk_size", jsonin.Errorf("must be at least 1"))
 	}
 	if o.Has("continuation_token") {
 		text := o.String("continuation_token")
@@ -106,7 +106,7 @@ func decodeEventQuery(p *input.Object, l Limits) (q eventQuery, err error) {
 	return q, nil
 }
 
-func readAddresses(o *input.Object) map[Key]bool {
+func readAddresses(o *jsonin.Object) map[Key]bool {
 	set := map[Key]bool{}
 	raw := o.Raw("address")
 	if len(raw) > 0 && raw[0] == '[' {
@@ -117,12 +117,12 @@ func readAddresses(o *input.Object) map[Key]bool {
 	return set
 }
 
-func readKeys(o *input.Object) [][]Key {
+func readKeys(o *jsonin.Object) [][]Key {
 	var positions [][]Key
 	for i, item := range o.List("keys") {
-		packed, err := input.Felts(item)
+		packed, err := jsonin.Felts(item)
 		if err != nil {
-			o.Fail("keys", input.At(i, err))
+			o.Fail("keys", jsonin.At(i, err))
 			return nil
 		}
 		var allowed []Key
@@ -154,12 +154,12 @@ func (q *eventQuery) matches(e *ordov1.Event) bool {
 	return true
 }
 
-func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
 	q, err := decodeEventQuery(p, s.Limits)
 	if err != nil {
 		return nil, err
 	}
-	view := s.Chain.View()
+	view := s.Chain.Snapshot()
 	from, to, err := s.eventRange(ctx, view, &q)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (s *Server) events(ctx context.Context, p *input.Object) (any, error) {
 }
 
 // eventRange: without bounds, from genesis to the latest block.
-func (s *Server) eventRange(ctx context.Context, view *chain.View, q *eventQuery) (from, to uint64, err error) {
+func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *eventQuery) (from, to uint64, err error) {
 	bound := func(id *blockID) (uint64, error) {
 		ref, err := s.resolve(ctx, view, *id)
 		if err != nil {
@@ -225,7 +225,7 @@ type eventPage struct {
 const pageFelts = 4 << 20
 
 // scan reads blocks from storage and then from the view, until the page is full.
-func (s *Server) scan(ctx context.Context, view *chain.View, page *eventPage, from, to uint64) error {
+func (s *Server) scan(ctx context.Context, view *chainview.Snapshot, page *eventPage, from, to uint64) error {
 	next := from
 	enough := time.Now().Add(s.Limits.Read / 2)
 	if latest := view.Latest(); latest != nil && from <= latest.Context.Number && from <= to {

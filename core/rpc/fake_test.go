@@ -9,11 +9,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // dial serves gRPC in memory and connects to it.
@@ -225,7 +225,7 @@ func simulatedTransaction(tx *ordov1.Transaction) *ordov1.SimulatedTransaction {
 }
 
 func (f *fakeExecution) Compile(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
-	class, err := ingress.DecodeClass(q.Sierra)
+	class, err := gateway.DecodeClass(q.Sierra)
 	if err != nil {
 		return &ordov1.CompileResponse{Refusal: ordov1.Refusal_COMPILATION_FAILED, Reason: err.Error()}, nil
 	}
@@ -234,7 +234,7 @@ func (f *fakeExecution) Compile(_ context.Context, q *ordov1.CompileRequest) (*o
 
 // fakePool keeps what it is given, and refuses what it is told to.
 type fakePool struct {
-	chain     *chain.Chain
+	chain     *chainview.Chain
 	errors    map[Key]error
 	deploying map[Key]bool
 }
@@ -243,8 +243,8 @@ func (p *fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.C
 	if err := p.errors[Key(tx.Sender)]; err != nil {
 		return err
 	}
-	if p.chain.Status(Key(tx.Hash)).Stage != chain.Unknown {
-		return pool.ErrDuplicate
+	if p.chain.Status(Key(tx.Hash)).Status != chainview.Unknown {
+		return mempool.ErrDuplicate
 	}
 	p.chain.Received(tx)
 	return nil

@@ -3,7 +3,7 @@ package rpc
 import (
 	"encoding/hex"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // hexFelt is a big-endian number of any length that appears in JSON as hex without leading zeros; empty is 0x0.

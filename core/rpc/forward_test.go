@@ -11,13 +11,13 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // counterNode is a node with one contract, 0x77, whose nonce, slot 1 and answer to any call count its transactions. It takes the
-// steps of a block one by one, in the order in which core/node does.
+// steps of a block one by one, in the order in which core/driver does.
 type counterNode struct {
 	ordov1.UnimplementedExecutionServer
 
@@ -26,7 +26,7 @@ type counterNode struct {
 	run     uint64 // transactions with a result, in the newest attempt or before
 	applied uint64 // transactions in the tip of execution
 
-	chain  *chain.Chain
+	chain  *chainview.Chain
 	build  uint64
 	before func(step string) // looks at the node before the next step
 }
@@ -89,13 +89,13 @@ func (n *counterNode) block(h uint64) {
 			n.mu.Lock()
 			n.run++
 			n.mu.Unlock()
-			n.chain.Progress(n.build, results[i:i+1], n.diff(3*(h-1)+uint64(i)+1))
+			n.chain.Preconfirm(n.build, results[i:i+1], n.diff(3*(h-1)+uint64(i)+1))
 		})
 	}
 	step("closed", func() { n.chain.Closed(n.build) })
 	header := rooted(h, txs, results, n.diff(3*h))
 	step("decided", func() {
-		n.chain.Decide(chain.NewBlock(header.Header, txs, results, header.StateDiff, nil))
+		n.chain.Decide(chainview.NewBlock(header.Header, txs, results, header.StateDiff, nil))
 	})
 	step("applied", func() {
 		n.mu.Lock()
@@ -114,7 +114,7 @@ func (n *counterNode) block(h uint64) {
 // at every step of a block: between close and apply no less than at any other.
 func TestPreConfirmedNeverGoesBack(t *testing.T) {
 	genesis := rooted(0, nil, nil, &ordov1.StateDiff{Deployed: fes(0x77, 0xc1)})
-	n := &counterNode{chain: chain.New(func() *ordov1.BlockContext { return blockContext(0) })}
+	n := &counterNode{chain: chainview.New(func() *ordov1.BlockContext { return blockContext(0) })}
 	n.storage.blocks = []*ordov1.Block{genesis}
 	n.chain.Start(genesis.Header, nil, nil)
 	s := New(Options{ChainID: felt.MustShortString("SN_SEPOLIA"), Chain: n.chain,

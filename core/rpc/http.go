@@ -14,7 +14,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
 // smallBody is what any request may hold in memory, without a share of Limits.Bodies.
@@ -127,8 +127,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	defer atWork(r.Context())()
 	ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Work)
 	defer cancel()
-	c.caller = gate.Caller{From: c.holder.From, Bytes: len(body)}
-	ctx = gate.WithCaller(ctx, &c.caller)
+	c.caller = limiter.Caller{From: c.holder.From, Bytes: len(body)}
+	ctx = limiter.WithCaller(ctx, &c.caller)
 	// A read body is bytes; what it is decoded to takes many times that. Few large ones are decoded at a time.
 	c.decoded = s.large.Share(&c.holder)
 	defer c.decoded.Close()
@@ -158,16 +158,16 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	if !batch {
 		body = nil
 		free = func() { c.decoded.Close(); c.body.Close() }
-		ctx = gate.Holding(ctx, c.decoded.Close)
+		ctx = limiter.Holding(ctx, c.decoded.Close)
 	}
 	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
 }
 
 // client is where a request comes from, and what it holds.
 type client struct {
-	holder        gate.Holder
-	caller        gate.Caller
-	body, decoded gate.Share
+	holder        limiter.Holder
+	caller        limiter.Caller
+	body, decoded limiter.Share
 }
 
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {

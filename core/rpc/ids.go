@@ -9,17 +9,17 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // blockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
 type blockRef struct {
 	number uint64
-	view   *chain.View
+	view   *chainview.Snapshot
 	rooted *ordov1.BlockHeader // nil for a block of the view
-	block  *chain.Block        // nil for a rooted one
+	block  *chainview.Block    // nil for a rooted one
 	tip    bool                // the pre_confirmed block, the last of the view
 }
 
@@ -47,20 +47,20 @@ type blockID struct {
 func decodeBlockID(raw json.RawMessage) (id blockID, err error) {
 	if len(raw) > 0 && raw[0] == '"' {
 		tags := []string{tagLatest, tagPreConfirmed, tagL1Accepted}
-		at, err := input.Enum(raw, tags)
+		at, err := jsonin.Enum(raw, tags)
 		if err != nil {
 			return id, err
 		}
 		return blockID{tag: tags[at]}, nil
 	}
-	o, err := input.ParseObject(raw)
+	o, err := jsonin.ParseObject(raw)
 	if err != nil {
-		return id, input.Errorf("want \"latest\", \"pre_confirmed\", \"l1_accepted\", {\"block_number\": n} or {\"block_hash\": \"0x...\"}")
+		return id, jsonin.Errorf("want \"latest\", \"pre_confirmed\", \"l1_accepted\", {\"block_number\": n} or {\"block_hash\": \"0x...\"}")
 	}
 	hasHash, hasNumber := o.Has("block_hash"), o.Has("block_number")
 	switch {
 	case hasHash == hasNumber:
-		return id, input.Errorf("want one of block_hash and block_number")
+		return id, jsonin.Errorf("want one of block_hash and block_number")
 	case hasHash:
 		id.hash = o.Felt("block_hash")
 	default:
@@ -71,19 +71,19 @@ func decodeBlockID(raw json.RawMessage) (id blockID, err error) {
 }
 
 // blockParam reads a required BLOCK_ID parameter and finds the block.
-func (s *Server) blockParam(ctx context.Context, p *input.Object, name string) (*blockRef, error) {
+func (s *Server) blockParam(ctx context.Context, p *jsonin.Object, name string) (*blockRef, error) {
 	raw := p.Raw(name)
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	id, err := decodeBlockID(raw)
 	if err != nil {
-		return nil, input.In(name, err)
+		return nil, jsonin.In(name, err)
 	}
-	return s.resolve(ctx, s.Chain.View(), id)
+	return s.resolve(ctx, s.Chain.Snapshot(), id)
 }
 
-func (s *Server) resolve(ctx context.Context, view *chain.View, id blockID) (*blockRef, error) {
+func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id blockID) (*blockRef, error) {
 	latest := view.Latest()
 	switch {
 	case id.tag == tagL1Accepted:
@@ -109,7 +109,7 @@ func (s *Server) resolve(ctx context.Context, view *chain.View, id blockID) (*bl
 }
 
 // byNumber finds rooted blocks only: who asks by number expects a block with a hash, and strict clients fail on one without.
-func (s *Server) byNumber(ctx context.Context, view *chain.View, number uint64) (*blockRef, error) {
+func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number uint64) (*blockRef, error) {
 	latest := view.Latest()
 	switch {
 	case latest == nil || number > latest.Context.Number:
@@ -128,7 +128,7 @@ func (s *Server) byNumber(ctx context.Context, view *chain.View, number uint64) 
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
-func preConfirmed(view *chain.View) *blockRef {
+func preConfirmed(view *chainview.Snapshot) *blockRef {
 	next := view.Next()
 	if blocks := view.Blocks(); len(blocks) > 0 {
 		last := blocks[len(blocks)-1]
@@ -136,7 +136,7 @@ func preConfirmed(view *chain.View) *blockRef {
 			return &blockRef{number: last.Context.Number, view: view, block: last, tip: true}
 		}
 	}
-	return &blockRef{number: next.Number, view: view, block: &chain.Block{Context: next}, tip: true}
+	return &blockRef{number: next.Number, view: view, block: &chainview.Block{Context: next}, tip: true}
 }
 
 // storedBody is stored for what may be large.
@@ -215,6 +215,6 @@ func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordo
 }
 
 // included are the transactions with a result: those of the open block without one come last and are not in it yet.
-func included(b *chain.Block) ([]*ordov1.Transaction, []*ordov1.TransactionResult) {
+func included(b *chainview.Block) ([]*ordov1.Transaction, []*ordov1.TransactionResult) {
 	return b.Transactions[:len(b.Results)], b.Results
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -25,7 +25,7 @@ func (s *Server) instant() bool { return s.Devnet != nil && s.Devnet.Instant }
 // makes a block for every transaction its block is accepted by then; on one with open blocks it is in the pre-confirmed one.
 type settling struct {
 	s      *Server
-	enough chain.Stage // Unknown: nothing is waited for
+	enough chainview.Status // Unknown: nothing is waited for
 	// until is when a transaction that cannot run yet is not waited for any more. Of many that were sent together all have
 	// the same moment: it is put off by each that does run.
 	until time.Time
@@ -35,9 +35,9 @@ func (s *Server) settling() *settling {
 	w := &settling{s: s, until: time.Now().Add(settlePatience)}
 	switch {
 	case s.instant():
-		w.enough = chain.Accepted
+		w.enough = chainview.Accepted
 	case s.AnswerRun:
-		w.enough = chain.PreConfirmed
+		w.enough = chainview.PreConfirmed
 	}
 	return w
 }
@@ -45,12 +45,12 @@ func (s *Server) settling() *settling {
 // wait returns when a transaction is settled, when it must wait for an earlier nonce or a block with room, or with the reason
 // why it is in no block.
 func (w *settling) wait(ctx context.Context, hash []byte) error {
-	if w.enough == chain.Unknown {
+	if w.enough == chainview.Unknown {
 		return nil
 	}
 	begun := time.Now()
 	last := begun.Add(settleWait)
-	at := func(until time.Time, holds func(chain.Record) bool) (chain.Record, error) {
+	at := func(until time.Time, holds func(chainview.Record) bool) (chainview.Record, error) {
 		if until.After(last) {
 			until = last
 		}
@@ -58,14 +58,14 @@ func (w *settling) wait(ctx context.Context, hash []byte) error {
 		defer cancel()
 		return w.s.Chain.AwaitTransaction(limited, Key(hash), holds)
 	}
-	r, err := at(w.until, func(r chain.Record) bool { return r.Stage >= chain.Candidate })
-	for err == nil && r.Stage < w.enough && r.Rejected == nil {
+	r, err := at(w.until, func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
+	for err == nil && r.Status < w.enough && r.Rejected == nil {
 		// The executor has it, but may give it back when the block is full.
-		r, err = at(last, func(r chain.Record) bool {
-			return r.Stage >= w.enough || r.Stage < chain.Candidate || r.Rejected != nil
+		r, err = at(last, func(r chainview.Record) bool {
+			return r.Status >= w.enough || r.Status < chainview.Candidate || r.Rejected != nil
 		})
-		if err == nil && r.Stage < chain.Candidate {
-			r, err = at(time.Now().Add(settlePatience), func(r chain.Record) bool { return r.Stage >= chain.Candidate })
+		if err == nil && r.Status < chainview.Candidate {
+			r, err = at(time.Now().Add(settlePatience), func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
 		}
 	}
 	if now := time.Now(); err == nil && now.Sub(begun) > time.Millisecond {
@@ -75,16 +75,16 @@ func (w *settling) wait(ctx context.Context, hash []byte) error {
 }
 
 // unsettled is why a transaction is in no block, nil when it is in one, or may yet be.
-func unsettled(r chain.Record) error {
+func unsettled(r chainview.Record) error {
 	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
-		return &ingress.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
+		return &gateway.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
 	}
-	if r.Stage != chain.Dropped {
+	if r.Status != chainview.Dropped {
 		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection
 	if errors.As(r.Why, &rejected) {
-		return &ingress.Refused{Code: rejected.Refusal, Reason: rejected.Reason}
+		return &gateway.Refused{Code: rejected.Refusal, Reason: rejected.Reason}
 	}
 	return withData(errUnexpected, fmt.Sprintf("the transaction was dropped: %v", r.Why))
 }

@@ -3,7 +3,7 @@ package rpc
 import (
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
 // Limits hold clients to what the node can bear. A zero field takes the value of DefaultLimits. Whatever is beyond a limit
@@ -93,6 +93,6 @@ func (l Limits) sendTime(size int) time.Duration {
 }
 
 // gate is one with the queue that all have.
-func (l Limits) gate(what string, running, waiting int) *gate.Gate {
-	return gate.New(what, running, waiting, l.Turn).Holding(l.Waiting, "limits.waiting_mib").Patience("limits.turn")
+func (l Limits) gate(what string, running, waiting int) *limiter.Gate {
+	return limiter.New(what, running, waiting, l.Turn).Holding(l.Waiting, "limits.waiting_mib").Patience("limits.turn")
 }

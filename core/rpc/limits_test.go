@@ -21,10 +21,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/core/journal"
-	"github.com/ordo-sequencer/ordo/core/pool"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -92,7 +92,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	w := newWorld(t)
 	s := limited(t, w, func(l *Limits) { l.Connections, l.PerAddress = 20, 10 })
 	began, finish := make(chan struct{}), make(chan struct{})
-	s.methods["test_wait"] = method{call: func(context.Context, *input.Object) (any, error) {
+	s.methods["test_wait"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
 		close(began)
 		<-finish
 		return 7, nil
@@ -132,7 +132,7 @@ func TestNoConnectionIsFree(t *testing.T) {
 	var began sync.WaitGroup
 	began.Add(2)
 	finish := make(chan struct{})
-	s.methods["test_wait"] = method{call: func(context.Context, *input.Object) (any, error) {
+	s.methods["test_wait"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
 		began.Done()
 		<-finish
 		return 7, nil
@@ -159,7 +159,7 @@ func TestSlowClients(t *testing.T) {
 		l.Send, l.Rate = 200*time.Millisecond, 1<<30
 	})
 	returned := make(chan struct{})
-	s.methods["test_large"] = method{call: func(ctx context.Context, _ *input.Object) (any, error) {
+	s.methods["test_large"] = method{call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
 		context.AfterFunc(ctx, func() { close(returned) }) // the request ends
 		return strings.Repeat("a", 32<<20), nil
 	}}
@@ -355,7 +355,7 @@ func flakyWorld(t *testing.T, grace time.Duration) (w *world, storage, execution
 	o := w.server.Options
 	storage, execution = &flaky{ClientConnInterface: w.reads}, &flaky{ClientConnInterface: w.runs}
 	o.Storage, o.Execution = ordov1.NewStorageReadClient(storage), ordov1.NewExecutionClient(execution)
-	in := ingress.New(ingress.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Limits: ingress.Limits{Grace: grace}})
+	in := gateway.New(gateway.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Limits: gateway.Limits{Grace: grace}})
 	t.Cleanup(in.Close)
 	o.Ingress = in
 	o.Limits.Grace = grace
@@ -413,7 +413,7 @@ func TestWhatCannotBePromised(t *testing.T) {
 	for err, want := range map[error]string{
 		fmt.Errorf("submit: journal: write 0001.journal: %w", syscall.ENOSPC): `the disk of the node is full, so it can promise nothing: try again later`,
 		fmt.Errorf("submit: journal: %w", journal.ErrPoisoned):                `look at the disk, then start again`,
-		fmt.Errorf("submit: %w", pool.ErrShare):                               `wait until some are in a block`,
+		fmt.Errorf("submit: %w", mempool.ErrShare):                            `wait until some are in a block`,
 		errors.New("the node has stopped"):                                    `the node has stopped`,
 	} {
 		w.pool.errors[Key(fe(0x77))] = err

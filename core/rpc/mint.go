@@ -9,21 +9,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // minter keeps the faucet's transactions apart: each needs the nonce after the one before.
 type minter struct {
-	turn *gate.Gate // of one
-	next uint64     // nonce after the last one sent
-	last []byte     // hash of the last one sent
+	turn *limiter.Gate // of one
+	next uint64        // nonce after the last one sent
+	last []byte        // hash of the last one sent
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 	mintL1Gas    = 100_000
 )
 
-func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) devnetMint(ctx context.Context, p *jsonin.Object) (any, error) {
 	packed, unit := p.Felt("address"), unitParam(p)
 	amount, err := decimal(p.Raw("amount"))
 	p.Fail("amount", err)
@@ -51,7 +51,7 @@ func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
 	if err := s.awaitMint(ctx, hash); err != nil {
 		return nil, err
 	}
-	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.View()), address, unit)
+	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.Snapshot()), address, unit)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *Server) devnetMint(ctx context.Context, p *input.Object) (any, error) {
 // decimal reads a whole JSON number below 2^256; clients in JavaScript write 1e+21. Its length and its exponent are bounded
 // before anything is calculated: 1e-1000000 is ten bytes, and a number with a million digits to multiply.
 func decimal(raw json.RawMessage) (*big.Int, error) {
-	wrong := input.Errorf("want a whole number from 0 to 2^256-1")
+	wrong := jsonin.Errorf("want a whole number from 0 to 2^256-1")
 	digits, ok := wholeDigits(string(raw))
 	if !ok {
 		return nil, wrong
@@ -123,7 +123,7 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Ingress.Admit(ctx, &ingress.Broadcast{Transaction: tx}); err != nil {
+	if err := s.Ingress.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
 		return nil, err
 	}
 	s.mint.next, s.mint.last = nonce+1, tx.Hash
@@ -134,12 +134,12 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 // faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
 func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
 	if s.mint.last != nil {
-		if stage := s.Chain.Status(Key(s.mint.last)).Stage; stage == chain.Received || stage == chain.Candidate {
+		if stage := s.Chain.Status(Key(s.mint.last)).Status; stage == chainview.Received || stage == chainview.Candidate {
 			return s.mint.next, nil
 		}
 	}
 	address := s.Devnet.Faucet.Address().Append(nil)
-	state, err := s.read(ctx, preConfirmed(s.Chain.View()), &ordov1.StateRequest{Nonces: address})
+	state, err := s.read(ctx, preConfirmed(s.Chain.Snapshot()), &ordov1.StateRequest{Nonces: address})
 	if err != nil {
 		return 0, fmt.Errorf("mint: nonce of the faucet: %w", err)
 	}
@@ -162,7 +162,7 @@ func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 	if err != nil {
 		return nil, err
 	}
-	next := s.Chain.View().Next()
+	next := s.Chain.Snapshot().Next()
 	tx := &ordov1.Transaction{
 		Type:   ordov1.TransactionType_INVOKE,
 		Sender: s.Devnet.Faucet.Address().Append(nil),
@@ -196,19 +196,19 @@ func doubled(p *ordov1.GasPrice) []byte {
 // demand it may wait for a block that the client has yet to ask for, so waiting longer is no error.
 func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
 	patience := mintPatience
-	enough := chain.PreConfirmed
+	enough := chainview.PreConfirmed
 	if s.Devnet.Instant {
-		patience, enough = mintWait, chain.Accepted
+		patience, enough = mintWait, chainview.Accepted
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var r chain.Record
+	var r chainview.Record
 	err := s.Chain.Await(waiting, func() bool {
 		r = s.Chain.Status(Key(hash))
-		return r.Stage >= enough
+		return r.Status >= enough
 	})
 	switch {
-	case r.Stage == chain.Dropped:
+	case r.Status == chainview.Dropped:
 		return withData(errUnexpected, fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
 		return withData(errUnexpected, "the mint reverted: "+r.Result.Reason)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
 // output sends what one body is answered with. An answer up to a piece is held and sent whole, with its length; a larger one
@@ -17,7 +17,7 @@ type output struct {
 	s      *Server
 	w      http.ResponseWriter
 	client *client
-	share  gate.Share // of the memory for answers
+	share  limiter.Share // of the memory for answers
 	ctx    context.Context
 
 	json  jsonWriter

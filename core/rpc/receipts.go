@@ -3,8 +3,8 @@ package rpc
 import (
 	"golang.org/x/crypto/sha3"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 type feePayment struct {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 // specification holds the OpenRPC documents; nil when they are not at hand.

@@ -14,13 +14,13 @@ import (
 	"github.com/creachadair/jrpc2"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/crash"
-	"github.com/ordo-sequencer/ordo/core/rpc/gate"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/rpc/stage"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/internal/limiter"
+	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // SpecVersion is the version of the Starknet JSON-RPC served.
@@ -29,7 +29,7 @@ const SpecVersion = "0.10.2"
 // Options are the parts that the server answers from.
 type Options struct {
 	ChainID   felt.Felt
-	Chain     *chain.Chain // what the node knows and storage does not
+	Chain     *chainview.Chain // what the node knows and storage does not
 	Storage   ordov1.StorageReadClient
 	Execution ordov1.ExecutionClient
 	Ingress   Ingress
@@ -57,23 +57,23 @@ type Server struct {
 	underway underway   // of a dev node
 	moving   sync.Mutex // held while block time is moved
 
-	bodyBytes *gate.Budget        // of request bodies over smallBody
-	large     *gate.Budget        // of those that are worked on
-	answers   *gate.Budget        // of what waits to be sent
+	bodyBytes *limiter.Budget     // of request bodies over smallBody
+	large     *limiter.Budget     // of those that are worked on
+	answers   *limiter.Budget     // of what waits to be sent
 	helpers   *semaphore.Weighted // goroutines that work on batches
-	views     *gate.Gate
-	scans     *gate.Gate
-	makes     *gate.Gate // of answers that may be large, until they have their share of the memory
-	reads     *gate.Gate // of what may be large: a class, the body of a block
+	views     *limiter.Gate
+	scans     *limiter.Gate
+	makes     *limiter.Gate // of answers that may be large, until they have their share of the memory
+	reads     *limiter.Gate // of what may be large: a class, the body of a block
 	cutOff    sparse
-	storage   stage.Asker
-	execution stage.Asker
+	storage   retry.Asker
+	execution retry.Asker
 }
 
 // method is one entry of the table: params name its parameters by position.
 type method struct {
 	params     []string
-	call       func(ctx context.Context, p *input.Object) (any, error)
+	call       func(ctx context.Context, p *jsonin.Object) (any, error)
 	again      bool // it changes nothing: its answer can be made again
 	large      bool // its answer may be large by nature: few are made at a time
 	restricted bool // to pages and names that Access allows
@@ -97,17 +97,17 @@ func New(o Options) *Server {
 	l := o.Limits
 	s := &Server{
 		Options: o, methods: map[string]method{},
-		bodyBytes: gate.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
-		large:     gate.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
-		answers:   gate.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
+		bodyBytes: limiter.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
+		large:     limiter.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
+		answers:   limiter.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
 		helpers:   semaphore.NewWeighted(helping),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
 		makes:     l.gate("large answers", l.Reads, l.Connections),
 		reads:     l.gate("reads of classes and blocks", l.Reads, l.Connections),
 		mint:      minter{turn: l.gate("mints", 1, l.Connections)},
-		storage:   stage.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
-		execution: stage.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace, Crashes: o.Crashes},
+		storage:   retry.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
+		execution: retry.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace, Crashes: o.Crashes},
 	}
 	groups := []map[string]method{s.writeMethods()}
 	for _, group := range []map[string]method{
@@ -179,9 +179,9 @@ func (s *Server) guarded(ctx context.Context, name string, work func() (any, err
 }
 
 // bind names positional parameters, and checks that a method without parameters gets none.
-func (m method) bind(raw json.RawMessage) (*input.Object, error) {
+func (m method) bind(raw json.RawMessage) (*jsonin.Object, error) {
 	if fields := m.bindQuickly(raw); fields != nil {
-		return input.NewObject(fields), nil
+		return jsonin.NewObject(fields), nil
 	}
 	return m.bindCarefully(raw)
 }
@@ -189,7 +189,7 @@ func (m method) bind(raw json.RawMessage) (*input.Object, error) {
 // bindQuickly returns nil for what is unusual or wrong.
 func (m method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
 	fields := make(map[string]json.RawMessage, len(m.params))
-	q := input.NewQuick(raw)
+	q := jsonin.NewQuick(raw)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {
@@ -212,30 +212,30 @@ func (m method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-func (m method) bindCarefully(raw json.RawMessage) (*input.Object, error) {
+func (m method) bindCarefully(raw json.RawMessage) (*jsonin.Object, error) {
 	fields := map[string]json.RawMessage{}
 	if len(raw) > 0 && raw[0] == '[' {
-		list, err := input.List(raw)
+		list, err := jsonin.List(raw)
 		if err != nil {
 			return nil, err
 		}
 		if len(list) > len(m.params) {
-			return nil, input.Errorf("%d parameters, at most %d expected: %v", len(list), len(m.params), m.params)
+			return nil, jsonin.Errorf("%d parameters, at most %d expected: %v", len(list), len(m.params), m.params)
 		}
 		for i, value := range list {
 			fields[m.params[i]] = value
 		}
 	} else if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &fields); err != nil {
-			return nil, input.Errorf("not a json object: %v", err)
+			return nil, jsonin.Errorf("not a json object: %v", err)
 		}
 		for name := range fields {
 			if !slices.Contains(m.params, name) {
-				return nil, input.Errorf("unknown parameter %q: want %v", clip(name), m.params)
+				return nil, jsonin.Errorf("unknown parameter %q: want %v", clip(name), m.params)
 			}
 		}
 	}
-	return input.NewObject(fields), nil
+	return jsonin.NewObject(fields), nil
 }
 
 func clip(s string) string {
@@ -247,19 +247,19 @@ func clip(s string) string {
 
 func (s *Server) chainMethods() map[string]method {
 	return map[string]method{
-		"starknet_specVersion": {call: func(context.Context, *input.Object) (any, error) { return SpecVersion, nil }},
-		"starknet_chainId":     {call: func(context.Context, *input.Object) (any, error) { return s.ChainID, nil }},
+		"starknet_specVersion": {call: func(context.Context, *jsonin.Object) (any, error) { return SpecVersion, nil }},
+		"starknet_chainId":     {call: func(context.Context, *jsonin.Object) (any, error) { return s.ChainID, nil }},
 		// The node makes the blocks itself: there is nobody to catch up with.
-		"starknet_syncing": {call: func(context.Context, *input.Object) (any, error) { return false, nil }},
-		"starknet_blockNumber": {call: func(context.Context, *input.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+		"starknet_syncing": {call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},
+		"starknet_blockNumber": {call: func(context.Context, *jsonin.Object) (any, error) {
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}
 			return latest.Context.Number, nil
 		}},
-		"starknet_blockHashAndNumber": {call: func(context.Context, *input.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+		"starknet_blockHashAndNumber": {call: func(context.Context, *jsonin.Object) (any, error) {
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}

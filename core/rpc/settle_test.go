@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/ingress"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -42,7 +42,7 @@ func openWorld(t *testing.T) *world {
 // TestAnswersWaitForTheBlock on an instant node: not the result but the block with its root ends the wait.
 func TestAnswersWaitForTheBlock(t *testing.T) {
 	w := instantWorld(t)
-	decided := w.chain.View().Blocks()[0]
+	decided := w.chain.Snapshot().Blocks()[0]
 	done := make(chan error, 1)
 	go func() { done <- w.server.settling().wait(t.Context(), decided.Transactions[0].Hash) }()
 	select {
@@ -81,7 +81,7 @@ func TestAnswersTellARejection(t *testing.T) {
 	w = openWorld(t)
 	done = waits(t, w, 0xabc3)
 	w.chain.Candidates(50, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0xabc3, 9)}, nil)
-	w.chain.Progress(50, []*ordov1.TransactionResult{{Hash: fe(0xabc3), Status: ordov1.TransactionResult_REJECTED,
+	w.chain.Preconfirm(50, []*ordov1.TransactionResult{{Hash: fe(0xabc3), Status: ordov1.TransactionResult_REJECTED,
 		Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}}, nil)
 	told(<-done)
 }
@@ -92,7 +92,7 @@ func TestAnswersComeWhenItHasRun(t *testing.T) {
 	done := waits(t, w, 0xabc4)
 	tx := []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0xabc4, 9)}
 	w.chain.Candidates(50, tx, nil)
-	w.chain.Reset(50)
+	w.chain.ResetPreconfirmed(50)
 	w.chain.Open(51, &ordov1.BlockContext{Number: 6})
 	w.chain.Candidates(51, tx, nil)
 	select {
@@ -100,7 +100,7 @@ func TestAnswersComeWhenItHasRun(t *testing.T) {
 		t.Fatal("it has not run:", err)
 	case <-time.After(2 * settlePatience):
 	}
-	w.chain.Progress(51, []*ordov1.TransactionResult{{Hash: fe(0xabc4), Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
+	w.chain.Preconfirm(51, []*ordov1.TransactionResult{{Hash: fe(0xabc4), Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -121,18 +121,18 @@ func TestAnswersOfAFullBlock(t *testing.T) {
 func TestAnswersOfAPromise(t *testing.T) {
 	w := openWorld(t)
 	w.server.AnswerRun = false
-	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Stage != chain.Received {
+	if err := <-waits(t, w, 0xabc6); err != nil || w.chain.Status(Key(fe(0xabc6))).Status != chainview.Received {
 		t.Error(err)
 	}
 }
 
 // admitting is an ingress that takes everything, and an executor that runs it when told.
 type admitting struct {
-	chain *chain.Chain
+	chain *chainview.Chain
 	sent  chan *ordov1.Transaction
 }
 
-func (a *admitting) Admit(_ context.Context, b *ingress.Broadcast) error {
+func (a *admitting) Admit(_ context.Context, b *gateway.Broadcast) error {
 	tx := b.Transaction
 	tx.Hash = append(append(make([]byte, 0, 32), tx.Sender[16:]...), tx.Nonce[16:]...)
 	a.chain.Received(tx)
@@ -183,7 +183,7 @@ func TestABatchIsSentBeforeItIsWaitedFor(t *testing.T) {
 	}
 	results[7].Status, results[7].Refusal, results[7].Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INSUFFICIENT_BALANCE, "too poor"
 	w.chain.Candidates(50, txs, nil)
-	w.chain.Progress(50, results, nil)
+	w.chain.Preconfirm(50, results, nil)
 	<-done
 	var got []struct {
 		ID     int

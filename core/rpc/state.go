@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/rpc/stage"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func (s *Server) stateMethods() map[string]method {
@@ -72,7 +72,7 @@ func emptyState(q *ordov1.StateRequest) *ordov1.StateResponse {
 }
 
 // lay writes the changes that the view knows over an answer of storage.
-func lay(changes *chain.View, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
+func lay(changes *chainview.Snapshot, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
 	put := func(dst []byte, at int, v Key, ok bool) {
 		if ok {
 			copy(dst[at*felt.Size:], v[:])
@@ -100,13 +100,13 @@ func lay(changes *chain.View, q *ordov1.StateRequest, to *ordov1.StateResponse) 
 }
 
 // contractParam reads the address and the block of a request about a contract.
-func (s *Server) contractParam(ctx context.Context, p *input.Object) (contract []byte, ref *blockRef, err error) {
+func (s *Server) contractParam(ctx context.Context, p *jsonin.Object) (contract []byte, ref *blockRef, err error) {
 	contract = p.Felt("contract_address")
 	ref, err = s.blockParam(ctx, p, "block_id")
 	return contract, ref, err
 }
 
-func (s *Server) nonce(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) nonce(ctx context.Context, p *jsonin.Object) (any, error) {
 	contract, ref, err := s.contractParam(ctx, p)
 	if err != nil {
 		return nil, err
@@ -121,13 +121,13 @@ func (s *Server) nonce(ctx context.Context, p *input.Object) (any, error) {
 	return hexFelt(state.Nonces), nil
 }
 
-func (s *Server) classHashAt(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) classHashAt(ctx context.Context, p *jsonin.Object) (any, error) {
 	class, _, err := s.classOf(ctx, p)
 	return hexFelt(class), err
 }
 
 // classOf is the class of the contract asked for, at the block asked for.
-func (s *Server) classOf(ctx context.Context, p *input.Object) (class []byte, ref *blockRef, err error) {
+func (s *Server) classOf(ctx context.Context, p *jsonin.Object) (class []byte, ref *blockRef, err error) {
 	contract, ref, err := s.contractParam(ctx, p)
 	if err != nil {
 		return nil, ref, err
@@ -142,7 +142,7 @@ func (s *Server) classOf(ctx context.Context, p *input.Object) (class []byte, re
 	return state.ClassHashes, ref, nil
 }
 
-func (s *Server) storageAt(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) storageAt(ctx context.Context, p *jsonin.Object) (any, error) {
 	key := p.Felt("key")
 	lastUpdate := p.Flags("response_flags", true, "INCLUDE_LAST_UPDATE_BLOCK")[0]
 	contract, ref, err := s.contractParam(ctx, p)
@@ -164,7 +164,7 @@ func (s *Server) storageAt(ctx context.Context, p *input.Object) (any, error) {
 		return nil, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Limits.Read, &stage.Late{Stage: "storage", Deadline: s.Limits.Read})
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Limits.Read, &retry.Late{Stage: "storage", Deadline: s.Limits.Read})
 	defer cancel()
 	block, err := s.lastUpdate(ctx, ref, contract, key)
 	if errors.Is(err, context.DeadlineExceeded) {

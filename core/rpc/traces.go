@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -15,7 +15,7 @@ func (s *Server) traceMethods() map[string]method {
 	}
 }
 
-func (s *Server) traceTransaction(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) traceTransaction(ctx context.Context, p *jsonin.Object) (any, error) {
 	at, err := s.findParam(ctx, p)
 	if err != nil {
 		return nil, err
@@ -37,14 +37,14 @@ func (s *Server) traceTransaction(ctx context.Context, p *input.Object) (any, er
 	return newTrace(at.tx.Type, out.Transactions[at.index].Trace), nil
 }
 
-func (s *Server) traceBlock(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) {
 	reads := p.Flags("trace_flags", true, "RETURN_INITIAL_READS")[0]
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
 		return nil, err
 	}
 	if ref.rooted == nil {
-		return nil, input.In("block_id", input.Errorf("a pre_confirmed block has no traces of its own: trace its transactions one by one"))
+		return nil, jsonin.In("block_id", jsonin.Errorf("a pre_confirmed block has no traces of its own: trace its transactions one by one"))
 	}
 	txs, _, err := s.body(ctx, ref, false)
 	if err != nil {

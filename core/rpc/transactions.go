@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -20,7 +20,7 @@ func (s *Server) transactionMethods() map[string]method {
 }
 
 // proofFacts reads the optional response_flags of transactions.
-func proofFacts(p *input.Object) bool {
+func proofFacts(p *jsonin.Object) bool {
 	return p.Flags("response_flags", true, "INCLUDE_PROOF_FACTS")[0]
 }
 
@@ -125,22 +125,22 @@ type place struct {
 	index  int
 	tx     *ordov1.Transaction
 	result *ordov1.TransactionResult
-	stage  chain.Stage // while it waits
+	stage  chainview.Status // while it waits
 }
 
 // find looks where the chain says the transaction stands.
 func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
-	switch r := s.Chain.Status(Key(hash)); r.Stage {
-	case chain.Received, chain.Candidate:
-		return &place{tx: r.Tx, stage: r.Stage}, nil
-	case chain.PreConfirmed:
+	switch r := s.Chain.Status(Key(hash)); r.Status {
+	case chainview.Received, chainview.Candidate:
+		return &place{tx: r.Tx, stage: r.Status}, nil
+	case chainview.PreConfirmed:
 		// Gone from the view when its root came or the attempt was lost a moment ago: then storage, or nobody, has it.
-		if at := inView(s.Chain.View(), r.Height, hash); at != nil {
+		if at := inView(s.Chain.Snapshot(), r.Height, hash); at != nil {
 			return at, nil
 		}
-	case chain.Accepted:
+	case chainview.Accepted:
 		// Storage needs not be asked which block it is, and not at all once the block was read.
-		view := s.Chain.View()
+		view := s.Chain.Snapshot()
 		b, err := s.whole(ctx, r.Height)
 		if err != nil {
 			return nil, err
@@ -150,13 +150,13 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 				return storedPlace(view, b, i), nil
 			}
 		}
-	case chain.Dropped:
+	case chainview.Dropped:
 		return nil, withData(errTransactionNotFound, fmt.Sprintf("dropped: %v", r.Why))
 	}
-	return s.findStored(ctx, s.Chain.View(), hash)
+	return s.findStored(ctx, s.Chain.Snapshot(), hash)
 }
 
-func inView(view *chain.View, height uint64, hash []byte) *place {
+func inView(view *chainview.Snapshot, height uint64, hash []byte) *place {
 	for _, b := range view.Blocks() {
 		if b.Context.Number != height {
 			continue
@@ -172,7 +172,7 @@ func inView(view *chain.View, height uint64, hash []byte) *place {
 	return nil
 }
 
-func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) (*place, error) {
+func (s *Server) findStored(ctx context.Context, view *chainview.Snapshot, hash []byte) (*place, error) {
 	var found *ordov1.FindTransactionResponse
 	err := s.storage.Ask(ctx, func(ctx context.Context) (err error) {
 		found, err = s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
@@ -194,15 +194,15 @@ func (s *Server) findStored(ctx context.Context, view *chain.View, hash []byte) 
 	return storedPlace(view, b, int(found.Index)), nil
 }
 
-func storedPlace(view *chain.View, b *ordov1.Block, index int) *place {
+func storedPlace(view *chainview.Snapshot, b *ordov1.Block, index int) *place {
 	ref := &blockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
-		ref.rooted, ref.block = nil, chain.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
+		ref.rooted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}
 	return &place{ref: ref, index: index, tx: b.Transactions[index], result: b.Results[index]}
 }
 
-func (s *Server) findParam(ctx context.Context, p *input.Object) (*place, error) {
+func (s *Server) findParam(ctx context.Context, p *jsonin.Object) (*place, error) {
 	hash := p.Felt("transaction_hash")
 	if err := p.Err(); err != nil {
 		return nil, err
@@ -216,15 +216,15 @@ type transactionStatus struct {
 	Reason    string `json:"failure_reason,omitempty"`
 }
 
-func (s *Server) transactionStatus(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) transactionStatus(ctx context.Context, p *jsonin.Object) (any, error) {
 	hash := p.Felt("transaction_hash")
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	// Clients poll this one: what the chain remembers needs no storage.
 	r := s.Chain.Status(Key(hash))
-	if r.Result != nil || r.Stage == chain.Received || r.Stage == chain.Candidate {
-		return newStatus(r.Stage.String(), r.Result), nil
+	if r.Result != nil || r.Status == chainview.Received || r.Status == chainview.Candidate {
+		return newStatus(r.Status.String(), r.Result), nil
 	}
 	at, err := s.find(ctx, hash)
 	if err != nil {
@@ -244,7 +244,7 @@ func newStatus(finality string, r *ordov1.TransactionResult) transactionStatus {
 	return status
 }
 
-func (s *Server) transactionByHash(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) transactionByHash(ctx context.Context, p *jsonin.Object) (any, error) {
 	facts := proofFacts(p)
 	at, err := s.findParam(ctx, p)
 	if err != nil {
@@ -253,7 +253,7 @@ func (s *Server) transactionByHash(ctx context.Context, p *input.Object) (any, e
 	return transactionAnswer(at.tx, true, facts), nil
 }
 
-func (s *Server) transactionByIndex(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) transactionByIndex(ctx context.Context, p *jsonin.Object) (any, error) {
 	index, facts := p.Number("index"), proofFacts(p)
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -269,7 +269,7 @@ func (s *Server) transactionByIndex(ctx context.Context, p *input.Object) (any, 
 	return transactionAnswer(txs[index], true, facts), nil
 }
 
-func (s *Server) transactionReceipt(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) transactionReceipt(ctx context.Context, p *jsonin.Object) (any, error) {
 	at, err := s.findParam(ctx, p)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 )
 
 // underway remembers what was sent to a dev node and has not run yet: who sends a transaction and asks for a block right
@@ -35,20 +35,20 @@ func (u *underway) add(hash []byte) {
 }
 
 // left forgets what has run and returns the rest.
-func (u *underway) left(c *chain.Chain) []Key {
+func (u *underway) left(c *chainview.Chain) []Key {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sent = slices.DeleteFunc(u.sent, func(hash Key) bool { return hasRun(c, hash) })
 	return slices.Clone(u.sent)
 }
 
-func hasRun(c *chain.Chain, hash Key) bool {
+func hasRun(c *chainview.Chain, hash Key) bool {
 	r := c.Status(hash)
-	return r.Stage != chain.Received && (r.Stage != chain.Candidate || r.Rejected != nil)
+	return r.Status != chainview.Received && (r.Status != chainview.Candidate || r.Rejected != nil)
 }
 
 // await waits until what was sent has run, as long as it makes progress.
-func (u *underway) await(ctx context.Context, c *chain.Chain) error {
+func (u *underway) await(ctx context.Context, c *chainview.Chain) error {
 	u.mu.Lock()
 	fresh := u.fresh
 	u.fresh = false

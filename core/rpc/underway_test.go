@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chain"
+	"github.com/ordo-sequencer/ordo/core/chainview"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // blocks counts the blocks that are asked for, and notes how far a transaction was at that time.
-func blocks(w *world, hash *Key, stages *[]chain.Stage) {
+func blocks(w *world, hash *Key, stages *[]chainview.Status) {
 	o := w.server.Options
 	o.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
-		*stages = append(*stages, w.chain.Status(*hash).Stage)
+		*stages = append(*stages, w.chain.Status(*hash).Status)
 		return fe(0xb10c2), nil
 	}
 	w.server = New(o)
@@ -23,7 +23,7 @@ func blocks(w *world, hash *Key, stages *[]chain.Stage) {
 func TestABlockHasWhatWasSentBefore(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chain.Stage
+	var stages []chainview.Status
 	blocks(w, &hash, &stages)
 	if got := call(t, w, "starknet_addInvokeTransaction", invoke); len(got) < 60 {
 		t.Fatal(got)
@@ -34,12 +34,12 @@ func TestABlockHasWhatWasSentBefore(t *testing.T) {
 		w.chain.Open(2, blockContext(4))
 		w.chain.Candidates(2, []*ordov1.Transaction{tx}, nil)
 		time.Sleep(50 * time.Millisecond)
-		w.chain.Progress(2, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
+		w.chain.Preconfirm(2, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}}, nil)
 	})
 	if got := call(t, w, "devnet_createBlock", `[]`); got != `{"block_hash":"0xb10c2"}` {
 		t.Fatal(got)
 	}
-	if len(stages) != 1 || stages[0] != chain.PreConfirmed {
+	if len(stages) != 1 || stages[0] != chainview.PreConfirmed {
 		t.Errorf("the block was asked for when the transaction was %v", stages)
 	}
 }
@@ -48,7 +48,7 @@ func TestABlockHasWhatWasSentBefore(t *testing.T) {
 func TestABlockDoesNotWaitForWhatCannotRun(t *testing.T) {
 	w := devnetWorld(t)
 	var hash Key
-	var stages []chain.Stage
+	var stages []chainview.Status
 	blocks(w, &hash, &stages)
 	call(t, w, "starknet_addInvokeTransaction", invoke)
 	hash = w.server.underway.sent[0]
@@ -59,7 +59,7 @@ func TestABlockDoesNotWaitForWhatCannotRun(t *testing.T) {
 	if took := time.Since(began); took < runPatience || took > 5*runPatience {
 		t.Errorf("20 blocks took %v", took)
 	}
-	if len(stages) != 20 || stages[0] != chain.Received {
+	if len(stages) != 20 || stages[0] != chainview.Received {
 		t.Errorf("stages %v", stages)
 	}
 	// What fills the gap is waited for, and then what was behind it too.

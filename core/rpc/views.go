@@ -15,12 +15,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/crash"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 func (s *Server) viewMethods() map[string]method {
@@ -139,11 +139,11 @@ func (f *failedView) ofTransaction(missing bool) *failedView {
 	return &failedView{&ordov1.ViewError{Code: ordov1.ViewError_EXECUTION_ERROR, Index: e.Index, Error: message}, f.memory}
 }
 
-func (s *Server) callContract(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) callContract(ctx context.Context, p *jsonin.Object) (any, error) {
 	o := p.Object("request")
 	call := &ordov1.CallView{Contract: o.Felt("contract_address"), Selector: o.Felt("entry_point_selector"), Calldata: o.Felts("calldata")}
 	if n := len(call.Calldata) / felt.Size; n > s.Limits.Calldata {
-		o.Fail("calldata", input.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
+		o.Fail("calldata", jsonin.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
 	}
 	p.Fail("request", o.Done())
 	ref, err := s.blockParam(ctx, p, "block_id")
@@ -177,16 +177,16 @@ func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1
 }
 
 // broadcastParam reads a list of broadcast transactions.
-func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name string) (q *ordov1.Simulation, err error) {
+func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name string) (q *ordov1.Simulation, err error) {
 	items := p.List(name)
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	if len(items) > s.Limits.Simulated {
-		return nil, input.In(name, input.Errorf("%d transactions, at most %d are allowed", len(items), s.Limits.Simulated))
+		return nil, jsonin.In(name, jsonin.Errorf("%d transactions, at most %d are allowed", len(items), s.Limits.Simulated))
 	}
 	q = &ordov1.Simulation{}
-	ctx = ingress.FromClient(ctx, placeOf(ctx))
+	ctx = gateway.FromClient(ctx, placeOf(ctx))
 	for i, item := range items {
 		tx, class, err := s.Ingress.Read(ctx, item)
 		if err != nil {
@@ -204,11 +204,11 @@ func (s *Server) broadcastParam(ctx context.Context, p *input.Object, name strin
 // execution, and an old version a wrong parameter.
 func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
-	switch refused, isRefused := err.(*ingress.Refused); {
+	switch refused, isRefused := err.(*gateway.Refused); {
 	case isRefused:
 		return withData(errExecution, map[string]any{"transaction_index": i, "execution_error": refused.Error()})
 	case ok && e.Code == errTransactionVersion.Code:
-		return input.In(name, input.At(i, input.In("version", err)))
+		return jsonin.In(name, jsonin.At(i, jsonin.In("version", err)))
 	}
 	return within(name, within(fmt.Sprintf("[%d]", i), err))
 }
@@ -258,7 +258,7 @@ func overallFee(f *ordov1.FeeEstimate) hexFelt {
 	return sum.FillBytes(make([]byte, 16))
 }
 
-func (s *Server) estimateFee(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) estimateFee(ctx context.Context, p *jsonin.Object) (any, error) {
 	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE")
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
@@ -283,7 +283,7 @@ func (s *Server) estimateFee(ctx context.Context, p *input.Object) (any, error) 
 	return answer, nil
 }
 
-func (s *Server) estimateMessageFee(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) estimateMessageFee(ctx context.Context, p *jsonin.Object) (any, error) {
 	o := p.Object("message")
 	from := o.Raw("from_address")
 	tx := &ordov1.Transaction{
@@ -292,12 +292,12 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *input.Object) (any, 
 	}
 	payload := o.Felts("payload")
 	if n := len(payload) / felt.Size; n > s.Limits.Calldata {
-		o.Fail("payload", input.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
+		o.Fail("payload", jsonin.Errorf("%d felts, at most %d are allowed", n, s.Limits.Calldata))
 	}
 	p.Fail("message", o.Done())
 	if p.Err() == nil {
 		sender, err := ethAddress(from)
-		p.Fail("message", input.In("from_address", err))
+		p.Fail("message", jsonin.In("from_address", err))
 		tx.Calldata = append(padded(sender), payload...)
 	}
 	ref, err := s.blockParam(ctx, p, "block_id")
@@ -330,17 +330,17 @@ func messageError(err error) error {
 }
 
 func ethAddress(raw json.RawMessage) ([]byte, error) {
-	text, err := input.String(raw)
+	text, err := jsonin.String(raw)
 	if err != nil {
 		return nil, err
 	}
 	if len(text) != 42 {
-		return nil, input.Errorf("want 0x and 40 hex digits")
+		return nil, jsonin.Errorf("want 0x and 40 hex digits")
 	}
-	return input.Hex(raw, 20)
+	return jsonin.Hex(raw, 20)
 }
 
-func (s *Server) simulateTransactions(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (any, error) {
 	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS")
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -41,14 +41,14 @@ func (a added) appendJSON(out []byte) []byte {
 }
 
 // add hands a transaction of one kind to ingress.
-func (s *Server) add(param, kind string) func(context.Context, *input.Object) (any, error) {
-	return func(ctx context.Context, p *input.Object) (any, error) {
+func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (any, error) {
+	return func(ctx context.Context, p *jsonin.Object) (any, error) {
 		raw := p.Raw(param)
 		if err := p.Err(); err != nil {
 			return nil, err
 		}
 		if err := ofKind(raw, kind); err != nil {
-			return nil, input.In(param, err)
+			return nil, jsonin.In(param, err)
 		}
 		tx, err := s.Ingress.Submit(ctx, raw)
 		if answer, err := s.added(ctx, param, tx, err); err != nil {
@@ -69,12 +69,12 @@ func (s *Server) readAhead(r *request) bool {
 	if r.failed != nil || r.method != addInvokeMethod {
 		return false
 	}
-	var b *ingress.Broadcast
-	q := input.NewQuick(r.params)
+	var b *gateway.Broadcast
+	q := jsonin.NewQuick(r.params)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {
-			if b = ingress.ReadInvoke(&q); i > 0 {
+			if b = gateway.ReadInvoke(&q); i > 0 {
 				q.GiveUp()
 			}
 		}
@@ -83,7 +83,7 @@ func (s *Server) readAhead(r *request) bool {
 			if string(name) != invokeParam || b != nil {
 				q.GiveUp()
 			}
-			b = ingress.ReadInvoke(&q)
+			b = gateway.ReadInvoke(&q)
 		}
 	}
 	if b == nil || !q.Ended() {
@@ -94,7 +94,7 @@ func (s *Server) readAhead(r *request) bool {
 }
 
 // addInvoke is add for what was read ahead. Its answer does not wait: see run.settle.
-func (s *Server) addInvoke(ctx context.Context, b *ingress.Broadcast) (any, error) {
+func (s *Server) addInvoke(ctx context.Context, b *gateway.Broadcast) (any, error) {
 	return s.added(ctx, invokeParam, b.Transaction, s.Ingress.Admit(ctx, b))
 }
 
@@ -131,15 +131,15 @@ func ofKind(raw json.RawMessage, kind string) error {
 		Type string `json:"type"`
 	}
 	if json.Unmarshal(raw, &head) == nil && head.Type != "" && head.Type != kind {
-		return input.In("type", input.Errorf("%q: this method takes %s", clip(head.Type), kind))
+		return jsonin.In("type", jsonin.Errorf("%q: this method takes %s", clip(head.Type), kind))
 	}
 	return nil
 }
 
 // within puts an error about the shape under the parameter; any other error stays what it is.
 func within(param string, err error) error {
-	if _, shape := err.(*input.Error); shape {
-		return input.In(param, err)
+	if _, shape := err.(*jsonin.Error); shape {
+		return jsonin.In(param, err)
 	}
 	return err
 }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/creachadair/jrpc2"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/input"
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 // right has a good value for every parameter name; the wrong ones are put in their places one by one.
@@ -149,7 +149,7 @@ func TestElements(t *testing.T) {
 func TestABatchIsBounded(t *testing.T) {
 	handler := newWorld(t).server
 	ran := 0
-	handler.methods["test_large"] = method{call: func(context.Context, *input.Object) (any, error) {
+	handler.methods["test_large"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
 		ran++
 		return strings.Repeat("a", DefaultLimits().Answer/4), nil
 	}}

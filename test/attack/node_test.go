@@ -29,11 +29,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 func size(t *testing.T) (bodies, sockets int) {

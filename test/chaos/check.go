@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // window is the time from a strike until everything was at work again.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // ask looks at what has been on its way for long: a node that has thrown it out says so, but does not remember it for ever.

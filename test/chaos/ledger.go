@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // entry is one transaction that was signed here, and all that the node said about it.

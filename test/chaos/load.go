@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // load sends mixed transactions from several accounts at the same time, and holds on to each until the node has given a
@@ -186,7 +186,7 @@ func (s *sender) variant(number uint64) (*ordov1.Class, error) {
 	if err != nil {
 		return nil, err
 	}
-	class, err := ingress.DecodeClass(raw)
+	class, err := gateway.DecodeClass(raw)
 	if err != nil {
 		return nil, err
 	}

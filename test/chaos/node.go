@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // core is the name of the core among the targets; the others are stages.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // observer looks at the node as a wallet would, and remembers what it was shown: the order of each block before it was

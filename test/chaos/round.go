@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 )
 
 const (

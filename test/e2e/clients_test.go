@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 // testData is the folder of compiled contracts in the crate that the execution plugin depends on.

@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 const (

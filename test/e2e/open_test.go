@@ -9,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestOpenBlocks: with open blocks too, what a transaction did can be read when it is answered for. A script that reads the
@@ -105,7 +105,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		class, err := ingress.DecodeClass(raw)
+		class, err := gateway.DecodeClass(raw)
 		if err != nil {
 			t.Fatal(err)
 		}

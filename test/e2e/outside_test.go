@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // mint makes blocks and checks that each is made: its balance is the number of mints.

@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/ingress"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // TestRefusals is item 7 on a running node: a clear error for each bad input, nothing stuck, and the node serves on.
@@ -199,7 +199,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 			}
 			// Signed well: a class is looked at when its account has nothing against it.
 			class := &ordov1.Class{Hash: hello.Hash, Definition: raw, CompiledClassHash: hello.CompiledClassHash}
-			if read, err := ingress.DecodeClass(raw); err == nil {
+			if read, err := gateway.DecodeClass(raw); err == nil {
 				class.Hash = read.Hash
 			}
 			_, err = n.Submit(within(t, patient), a.Declare(0, class))

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestRestart is item 4: the same head, root and balances after a stop, after a kill, and in a node that re-executes the

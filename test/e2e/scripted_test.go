@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestScriptedConsensus drives the chain with a consensus that loses rounds, proposes again, refuses a forged proposal and

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // TestFiveProcesses is item 2: the core and one process for each stage, and `ordo plugin list` knows them.

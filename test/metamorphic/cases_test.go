@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // How contracts/cairo/attack_account.cairo validates, by the first felt of a signature.

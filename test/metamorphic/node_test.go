@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 const patient = 5 * time.Minute // for what takes seconds on a free machine

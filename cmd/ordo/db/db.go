@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/machine"
+	"github.com/ordo-sequencer/ordo/node"
 )
 
 // protocol is what a plugin binary answers to `db protocol` when it has the commands.
@@ -41,7 +41,7 @@ func find(name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) {
 		return name, nil
 	}
-	installed, err := machine.Installed()
+	installed, err := node.Installed()
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-// Package verify is the command `ordo verify`: it reads files, has core/starknet/verify check them, and prints the result.
+// Package verify is the command `ordo verify`: it reads files, has cmd/ordo/verify/check check them, and prints the result.
 package verify
 
 import (
@@ -12,9 +12,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/feeder"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/verify"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/check"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/feeder"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/spf13/cobra"
 )
 
@@ -73,8 +73,8 @@ func NewCommand() *cobra.Command {
 				return misuse(cmd, fmt.Errorf("--chain-id: %w", err))
 			}
 			files := read(args)
-			verify.Run(files, verify.Options{ChainID: chainID, Compiled: known, Strict: strict})
-			sum := verify.Summarize(files)
+			check.Run(files, check.Options{ChainID: chainID, Compiled: known, Strict: strict})
+			sum := check.Summarize(files)
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), files, sum)
 			} else {
@@ -119,10 +119,10 @@ func parseCompiled(list []string) (map[felt.Felt]felt.Felt, error) {
 }
 
 // read opens files and the files in folders; what fails is kept with its error.
-func read(args []string) []*verify.File {
-	var out []*verify.File
+func read(args []string) []*check.File {
+	var out []*check.File
 	one := func(path string) {
-		f := &verify.File{Name: path}
+		f := &check.File{Name: path}
 		data, err := os.ReadFile(path)
 		if err == nil {
 			f.Input, err = feeder.Decode(data)
@@ -149,22 +149,22 @@ func read(args []string) []*verify.File {
 			err = errors.New("no .json or .gz file in this folder")
 		}
 		if err != nil {
-			out = append(out, &verify.File{Name: arg, Err: err})
+			out = append(out, &check.File{Name: arg, Err: err})
 		}
 	}
 	return out
 }
 
-func printJSON(w io.Writer, files []*verify.File, sum verify.Summary) error {
+func printJSON(w io.Writer, files []*check.File, sum check.Summary) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(struct {
-		Files   []*verify.File `json:"files"`
-		Summary verify.Summary `json:"summary"`
+		Files   []*check.File `json:"files"`
+		Summary check.Summary `json:"summary"`
 	}{files, sum})
 }
 
-func printText(w io.Writer, files []*verify.File, sum verify.Summary) error {
+func printText(w io.Writer, files []*check.File, sum check.Summary) error {
 	for _, f := range files {
 		if f.Input == nil {
 			fmt.Fprintf(w, "%s\n  unreadable: %v\n\n", f.Name, f.Err)
@@ -210,7 +210,7 @@ func dash(s string) string {
 	return s
 }
 
-func headline(s verify.Summary) string {
+func headline(s check.Summary) string {
 	text := fmt.Sprintf("files: %d; items right: %d, mismatches: %d", s.Files, s.OK+s.Notes, s.Mismatches)
 	for _, more := range []struct {
 		what string

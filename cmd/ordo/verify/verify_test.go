@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
-	"github.com/ordo-sequencer/ordo/core/starknet/verify"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/check"
 )
 
 // TestTranscripts runs the command as a shell would: "file" writes a file, "verify" runs the command in that folder.
@@ -87,14 +87,14 @@ func TestJSON(t *testing.T) {
 	}
 	out, code := run("--json", "--chain-id", "SN_MAIN", "tx.json", "absent.json")
 	var got struct {
-		Files   []verify.File
-		Summary verify.Summary
+		Files   []check.File
+		Summary check.Summary
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
 	}
 	if code != 1 || len(got.Files) != 2 || got.Summary.Mismatches != 1 || got.Summary.Unreadable != 1 || got.Files[1].Error == "" ||
-		got.Files[0].Items[0].Verdict != verify.Mismatch || got.Files[0].Chain != "SN_MAIN" {
+		got.Files[0].Items[0].Verdict != check.Mismatch || got.Files[0].Chain != "SN_MAIN" {
 		t.Errorf("exit %d, %s", code, out)
 	}
 }

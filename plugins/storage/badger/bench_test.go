@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // transferBlocks are blocks of 1,000 transfers between distinct accounts on a token: 2,000 balances,

@@ -11,17 +11,17 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
-	"github.com/ordo-sequencer/ordo/core/starknet/wire"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
+	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
 // flat is a state in a map: what a store must answer. Keys are readable: "storage ADDRESS KEY", "class ADDRESS"..
 type flat map[string]felt.Felt
 
-// testChain makes blocks and knows, from maps and from core/starknet/trie alone, what every height must look like.
+// testChain makes blocks and knows, from maps and from starknet/trie alone, what every height must look like.
 type testChain struct {
 	r       *rand.Rand
 	blocks  []*block

@@ -21,7 +21,7 @@ import (
 var rewriteChain = flag.Bool("rewrite-chain", false, "write sdk/conformance/storage_chain.json anew")
 
 // TestConformanceChain wants the chain of the conformance tests to be what this package computes: its roots come from
-// core/starknet/trie, not from a store.
+// starknet/trie, not from a store.
 func TestConformanceChain(t *testing.T) {
 	const file = "../../../sdk/conformance/storage_chain.json"
 	c := richChain(9)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // stored is a folder with a chain that was closed in order.

@@ -5,8 +5,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
 )
 
 // FuzzCheckDiff: what passes the check of a commit, the tries take; a root worker must not stop over a block that was

@@ -34,7 +34,7 @@ const (
 	tableDefinition byte = 0x21 // class|chunk
 	tableCasm       byte = 0x22 // class|chunk
 
-	tableTrie byte = 0x30 // pages of core/starknet/trie
+	tableTrie byte = 0x30 // pages of starknet/trie
 )
 
 // Names in tableMeta.

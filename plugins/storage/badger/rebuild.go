@@ -3,8 +3,8 @@ package badger
 import (
 	"fmt"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/trie"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/trie"
 )
 
 // rebuildBatch is how many leaves one update of the tries takes while they are rebuilt.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 func world(url string) *World {

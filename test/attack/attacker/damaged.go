@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/rpc/mutate"
+	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
 // damagedJSON sends valid requests with damage, of every method that does not turn the chain's clock: the operator's own pages may.

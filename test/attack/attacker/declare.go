@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // declareFlood declares ever new classes in the name of accounts that do not exist, with signatures of nothing: each cost a

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 )
 
 // pipelined writes 10,000 requests into one socket and reads their answers meanwhile.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/process"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench/process"
 )
 
 // memory samples what all processes of a node take. Beyond a limit it ends the node: a node that fails must not take down the

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/latency"
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench/latency"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench/load"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 )
 

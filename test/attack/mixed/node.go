@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/test/client"
+	"github.com/ordo-sequencer/ordo/client"
 )
 
 // node is an `ordo dev` with default settings. Once it serves its stderr is not read any more, as by a terminal that is stopped

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench/load"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 )
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/cmd/ordo/bench/load"
-	"github.com/ordo-sequencer/ordo/core/genesis"
+	"github.com/ordo-sequencer/ordo/cmd/ordo-bench/load"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 )
 

@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/contracts"
-	"github.com/ordo-sequencer/ordo/core/genesis"
-	"github.com/ordo-sequencer/ordo/core/starknet"
-	"github.com/ordo-sequencer/ordo/core/starknet/felt"
-	"github.com/ordo-sequencer/ordo/core/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
-	"github.com/ordo-sequencer/ordo/test/client"
 )
 
 // The contracts of the attackers, in contracts/cairo.

@@ -167,7 +167,7 @@ impl Execution for Service {
         let context = request.context.unwrap_or_default();
         let block = Arc::new(validate::block(&running.chain, &context).map_err(malformed("validate"))?);
         // Before the tip, as views do: Apply moves the tip first.
-        let at = request.at.and_then(|at| at.at);
+        let (at, tried) = (request.at.and_then(|at| at.at), request.trial);
         let open = matches!(at, Some(At::OpenBlock(_))).then(|| running.overlay()).flatten();
         if let Some(At::Height(_)) = at {
             return Err(Status::invalid_argument("validate: at: a past height is not served"));
@@ -181,11 +181,18 @@ impl Execution for Service {
             brought.map_err(|panicked| Status::internal(format!("validate: panicked: {}", panicked.0)))?;
         }
         let next = Arc::new(AtomicUsize::new(0));
+        let process = running.ceiling.view(0).process;
+        let trial = tried.then(|| validate::Trial {
+            timer: Handle::current(),
+            time: validate::Trial::TIME,
+            process,
+        });
+        let trial = Arc::new(trial);
         let base = validate::Base { tip: snapshot, open };
         let mut waiting = Vec::new();
         for _ in 0..items.len().min(running.config.view_workers) {
             let (base, block, items, next) = (base.clone(), block.clone(), items.clone(), next.clone());
-            let (threads, stop) = (running.validators.clone(), gone.0.clone());
+            let (threads, stop, trial) = (running.validators.clone(), gone.0.clone(), trial.clone());
             waiting.push(tokio::spawn(async move {
                 // Each thread takes one after the other: passing each to a thread would cost as much as some validations.
                 threads
@@ -194,7 +201,9 @@ impl Execution for Service {
                         loop {
                             let index = next.fetch_add(1, Ordering::Relaxed);
                             let Some(item) = items.get(index) else { return Ok(verdicts) };
-                            verdicts.push((index, validate::verdict(&base, &block, item, stop.clone(), limits)?));
+                            let trial = trial.as_ref().as_ref();
+                            let verdict = validate::verdict(&base, &block, item, stop.clone(), limits, trial)?;
+                            verdicts.push((index, verdict));
                         }
                     })
                     .await

@@ -35,7 +35,7 @@ use crate::view::{contract_error, error};
 const SEARCH_MARGIN: u64 = 1_000_000;
 
 /// What running one transaction left behind.
-struct Ran {
+pub struct Ran {
     info: TransactionExecutionInfo,
     changes: StateMaps,
     reads: StateMaps,
@@ -293,7 +293,7 @@ impl Simulation<'_> {
     }
 }
 
-fn execute_on<U: UpdatableState>(
+pub fn execute_on<U: UpdatableState>(
     state: &mut U,
     run: &Transaction,
     context: &blockifier::context::BlockContext,

@@ -1,8 +1,9 @@
 //! Threads with the stack that deep call chains need, and panics that stay in one task.
 
+use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ordo_sdk::logging;
 
@@ -28,19 +29,18 @@ impl Threads {
     /// Threads that step back behind others of this machine, by so much niceness.
     pub fn start_nice(name: &str, count: usize, nice: i32) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel::<Task>();
-        let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..count.max(1) {
-            let receiver = receiver.clone();
-            std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
-                step_back(nice);
-                loop {
-                    let task = receiver.lock().expect("no task runs under this lock").recv();
-                    match task {
-                        Ok(task) => task(),
-                        Err(_) => return,
-                    }
+        // Threads have the priority of the one that starts them: this one stays as it is.
+        let (successors, started) = mpsc::channel::<Worker>();
+        std::thread::Builder::new().name(format!("{name}-start")).spawn(move || {
+            for worker in started {
+                if let Err(error) = worker.start() {
+                    logging::warn("no thread for one that ended", &[("error", &error)]);
                 }
-            })?;
+            }
+        })?;
+        let worker = Worker { name: name.into(), nice, tasks: Arc::new(Mutex::new(receiver)), successors };
+        for _ in 0..count.max(1) {
+            worker.clone().start()?;
         }
         Ok(Self(sender))
     }
@@ -62,6 +62,92 @@ impl Threads {
             return Err(Panicked("the threads have ended".into()));
         }
         receiver.await.unwrap_or_else(|_| Err(Panicked("the thread has ended".into())))
+    }
+}
+
+/// One thread of a set.
+#[derive(Clone)]
+struct Worker {
+    name: String,
+    nice: i32,
+    tasks: Arc<Mutex<mpsc::Receiver<Task>>>,
+    successors: mpsc::Sender<Worker>,
+}
+
+impl Worker {
+    fn start(self) -> std::io::Result<()> {
+        let builder = std::thread::Builder::new().name(self.name.clone()).stack_size(STACK);
+        builder.spawn(move || self.work()).map(drop)
+    }
+
+    fn work(self) {
+        step_back(self.nice);
+        loop {
+            let task = self.tasks.lock().expect("no task runs under this lock").recv();
+            match task {
+                Ok(task) => task(),
+                Err(_) => return,
+            }
+            if IDLE.get() && self.successors.send(self.clone()).is_ok() {
+                return; // the system gives a thread that runs at idle priority no other one any more
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Whether this thread runs at idle priority.
+    static IDLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The thread that runs a task, as long as it does. It gives a long task less of the processors than a short one.
+#[derive(Default)]
+pub struct Place(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Waiting,
+    Running(libc::pid_t),
+    RunningIdle,
+    Done,
+}
+
+impl Place {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `task` here.
+    pub fn hold<T>(&self, task: impl FnOnce() -> T) -> T {
+        // SAFETY: no preconditions.
+        *self.state() = State::Running(unsafe { libc::gettid() });
+        let _leave = Leave(self);
+        task()
+    }
+
+    /// Lets the task run from here on only when nothing else wants a processor: the system stops it at once for whatever wakes up,
+    /// which it does not for a thread that is only nice.
+    pub fn step_aside(&self) {
+        let mut state = self.state();
+        if let State::Running(thread) = *state {
+            let none = libc::sched_param { sched_priority: 0 };
+            // SAFETY: the thread runs, as the state says, under whose lock it would leave.
+            if unsafe { libc::sched_setscheduler(thread, libc::SCHED_IDLE, &none) } == 0 {
+                *state = State::RunningIdle;
+            }
+        }
+    }
+}
+
+struct Leave<'a>(&'a Place);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let left = std::mem::replace(&mut *self.0.state(), State::Done);
+        if matches!(left, State::RunningIdle) {
+            IDLE.set(true);
+        }
     }
 }
 
@@ -101,5 +187,36 @@ mod tests {
         let failed = threads.run(|| -> u8 { panic!("so {}", 1) }).await;
         assert_eq!(failed.unwrap_err().0, "so 1");
         assert_eq!(threads.run(|| 7).await.unwrap(), 7);
+    }
+
+    // SAFETY: no preconditions; 0 is the calling thread.
+    fn policy() -> i32 {
+        unsafe { libc::sched_getscheduler(0) }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_stepped_aside_leaves_a_thread_of_the_old_priority_behind() {
+        let threads = Threads::start("test", 1).unwrap();
+        let (place, (told, tell)) = (Arc::new(Place::default()), mpsc::channel());
+        let held = place.clone();
+        let long = threads.run(move || {
+            held.hold(|| {
+                let before = policy();
+                tell.recv().unwrap();
+                (before, policy())
+            })
+        });
+        let aside = async {
+            while matches!(*place.state(), State::Waiting) {
+                tokio::task::yield_now().await;
+            }
+            place.step_aside();
+            told.send(()).unwrap();
+        };
+        let (policies, ()) = tokio::join!(long, aside);
+        assert_eq!(policies.unwrap(), (libc::SCHED_OTHER, libc::SCHED_IDLE));
+        assert_eq!(threads.run(policy).await.unwrap(), libc::SCHED_OTHER, "the next task runs as always");
+        place.step_aside(); // the thread is another's now
+        assert_eq!(threads.run(policy).await.unwrap(), libc::SCHED_OTHER);
     }
 }

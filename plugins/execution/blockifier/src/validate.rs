@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blockifier::blockifier::stateful_validator::StatefulValidator;
 use blockifier::bouncer::BouncerConfig;
@@ -14,6 +15,7 @@ use ordo_sdk::v1;
 use ordo_sdk::v1::{Refusal, TransactionType};
 use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
+use tokio::runtime::Handle;
 
 use crate::classes;
 use crate::context::{Block, Chain};
@@ -22,12 +24,55 @@ use crate::prefetch::Prefetch;
 use crate::refusal::Refused;
 use crate::results::bounded as shortened;
 use crate::run::{bounded, caught, Interrupted, Limits};
+use crate::simulate;
 use crate::state::{Overlay, Snapshot};
 use crate::stop::Stop;
 use crate::transactions::{self, ClassInfos, Flags};
 
 /// How far an INVOKE may run ahead of its account.
 pub const NONCE_WINDOW: u64 = 200;
+
+/// The trial run of an INVOKE: it finds transactions that would hold up a block, before one holds them.
+pub struct Trial {
+    /// Ends a trial that takes longer than `time`.
+    pub timer: Handle,
+    pub time: Duration,
+    /// Bytes that the process may hold.
+    pub process: u64,
+}
+
+impl Trial {
+    /// L2 gas of the bounds from which a transaction is tried. With less it cannot fill the memory of a run: it has no gas for
+    /// enough large calls.
+    const FROM: u64 = 30_000_000;
+    pub const TIME: Duration = Duration::from_millis(10);
+    const MEMORY: u64 = 64 << 20;
+
+    /// Whether the whole run of an accepted item takes more than that.
+    fn is_heavy<S: StateReader + Clone>(&self, state: &S, block: &Block, item: &v1::validate_request::Item) -> bool {
+        let Some(wire) = item.transaction.as_ref().filter(|wire| {
+            let gas = wire.resource_bounds.as_ref().map_or(0, |bounds| bounds.l2_gas_amount);
+            wire.r#type() == TransactionType::Invoke && gas >= Self::FROM && !item.skip_validate
+        }) else {
+            return false;
+        };
+        let flags = Flags { charge_fee: true, validate: true, strict_nonce: false };
+        let Ok(run) = transactions::executable(wire, &ClassInfos::new(), flags) else { return false };
+        let stop = Stop::default();
+        let late = stop.clone();
+        let time = self.time;
+        let timer = self.timer.spawn(async move {
+            tokio::time::sleep(time).await;
+            late.ask();
+        });
+        let limits = Limits { memory: Self::MEMORY, process: self.process };
+        let ended = bounded(limits, Some(&stop), || {
+            caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false).is_ok())
+        });
+        timer.abort();
+        ended.is_err()
+    }
+}
 
 /// The block that validation sees. Its limits never refuse: whether a transaction fits is found when it is built in.
 pub fn block(chain: &Chain, wire: &v1::BlockContext) -> felts::Result<Block> {
@@ -79,31 +124,37 @@ pub fn verdict(
     item: &v1::validate_request::Item,
     stop: Stop,
     limits: Limits,
+    trial: Option<&Trial>,
 ) -> Result<v1::validate_response::Verdict, String> {
     let tip = base.tip.fresh(stop.clone());
     let sender =
         item.transaction.as_ref().and_then(|transaction| transactions::address("sender", &transaction.sender).ok());
     let tip_nonce = sender.and_then(|sender| tip.get_nonce_at(sender).ok()).unwrap_or_default();
-    let (refused, fault) = match &base.open {
-        None => (run(&tip, tip_nonce, block, item, &stop, limits), tip.fault().map(String::from)),
+    let (checked, fault) = match &base.open {
+        None => (run(&tip, tip_nonce, block, item, &stop, limits, trial), tip.fault().map(String::from)),
         Some(open) => {
             let state = Overlay { under: open.under.fresh(stop.clone()), ..open.clone() };
             let nonce = sender.and_then(|sender| state.get_nonce_at(sender).ok()).unwrap_or_default();
-            let refused = run(&state, nonce, block, item, &stop, limits);
-            (refused, state.under.fault().or(tip.fault()).map(String::from))
+            let checked = run(&state, nonce, block, item, &stop, limits, trial);
+            (checked, state.under.fault().or(tip.fault()).map(String::from))
         }
     };
     if let Some(cause) = fault {
         return Err(cause);
     }
-    let (refusal, reason) = match refused? {
-        Some(refused) => (refused.code, shortened(&refused.reason)),
-        None => (Refusal::Unspecified, String::new()),
+    let (refusal, reason, heavy) = match checked? {
+        Checked::Refused(refused) => (refused.code, shortened(&refused.reason), false),
+        Checked::Accepted { heavy } => (Refusal::Unspecified, String::new(), heavy),
     };
-    Ok(v1::validate_response::Verdict { refusal: refusal.into(), reason, account_nonce: wire(&tip_nonce) })
+    Ok(v1::validate_response::Verdict { refusal: refusal.into(), reason, account_nonce: wire(&tip_nonce), heavy })
 }
 
-/// Checks an item within limits. None: it is accepted.
+enum Checked {
+    Accepted { heavy: bool },
+    Refused(Refused),
+}
+
+/// Checks an item within limits.
 fn run<S: StateReader + Clone>(
     state: &S,
     account_nonce: Nonce,
@@ -111,13 +162,15 @@ fn run<S: StateReader + Clone>(
     item: &v1::validate_request::Item,
     stop: &Stop,
     limits: Limits,
-) -> Result<Option<Refused>, String> {
-    let refused = bounded(limits, Some(stop), || caught(|| check(state, block, item, account_nonce)));
-    Ok(match refused {
-        Ok(Ok(checked)) => checked.err(),
-        Ok(Err(panicked)) => Some(Refused::panicked(&panicked.0)),
+    trial: Option<&Trial>,
+) -> Result<Checked, String> {
+    let checked = bounded(limits, Some(stop), || caught(|| check(state, block, item, account_nonce)));
+    Ok(match checked {
+        Ok(Ok(Ok(()))) => Checked::Accepted { heavy: trial.is_some_and(|trial| trial.is_heavy(state, block, item)) },
+        Ok(Ok(Err(refused))) => Checked::Refused(refused),
+        Ok(Err(panicked)) => Checked::Refused(Refused::panicked(&panicked.0)),
         Err(Interrupted::Stopped) => return Err("given up".into()),
-        Err(over) => Some(Refused::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
+        Err(over) => Checked::Refused(Refused::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
     })
 }
 

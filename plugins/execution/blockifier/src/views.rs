@@ -10,12 +10,14 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::stop::Stop;
-use crate::threads::{Panicked, Threads};
+use crate::threads::{Panicked, Place, Threads};
 
 /// Views that wait, for each that may run.
 const WAITING: usize = 64;
 /// Niceness of views: blocks and admission come first, and what is left of the processors is theirs.
 const NICE: i32 = 15;
+/// How long a view runs at that priority. From then on it runs only when nothing else wants a processor.
+const SHORT: Duration = Duration::from_millis(20);
 /// How long a view waits for those that were given up.
 const EASE: Duration = Duration::from_millis(500);
 
@@ -88,11 +90,21 @@ impl Views {
             let state = Arc::new(AtomicU8::new(AT_WORK));
             let _watch = Watch { state: state.clone(), abandoned: self.abandoned.clone(), stop };
             let gauge = self.abandoned.clone();
+            let place = Arc::new(Place::default());
+            let held = place.clone();
             let result = self.threads.run(move || {
                 let _end = End { state, abandoned: gauge };
-                task()
+                held.hold(task)
             });
-            result.await.map_err(|Panicked(cause)| Unanswered::Panicked(cause))
+            tokio::pin!(result);
+            let result = match tokio::time::timeout(SHORT, result.as_mut()).await {
+                Ok(result) => result,
+                Err(_) => {
+                    place.step_aside();
+                    result.await
+                }
+            };
+            result.map_err(|Panicked(cause)| Unanswered::Panicked(cause))
         };
         match limit {
             None => work.await,
@@ -154,7 +166,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    const SHORT: Option<Duration> = Some(Duration::from_millis(30));
+    const SOON: Option<Duration> = Some(Duration::from_millis(30));
 
     /// A task that ends when the sender says so, whatever it is asked.
     fn stubborn() -> (mpsc::Sender<()>, impl FnOnce() -> u8 + Send + 'static) {
@@ -172,7 +184,7 @@ mod tests {
         for _ in 0..2 {
             let (end, task) = stubborn();
             let stop = Stop::default();
-            assert_eq!(views.run(SHORT, stop.clone(), task).await, Err(Unanswered::Late));
+            assert_eq!(views.run(SOON, stop.clone(), task).await, Err(Unanswered::Late));
             assert!(stop.asked());
             ends.push(end);
         }
@@ -197,9 +209,9 @@ mod tests {
         while views.abandoned() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(views.run(SHORT, Stop::default(), || 8).await, Ok(8));
+        assert_eq!(views.run(SOON, Stop::default(), || 8).await, Ok(8));
         assert_eq!(
-            views.run(SHORT, Stop::default(), || -> u8 { panic!("so") }).await,
+            views.run(SOON, Stop::default(), || -> u8 { panic!("so") }).await,
             Err(Unanswered::Panicked("so".into()))
         );
         assert_eq!(views.abandoned(), 0);

@@ -15,7 +15,7 @@ use ordo_execution_blockifier::run::Limits;
 use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::transactions::ClassInfos;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
-use ordo_execution_blockifier::{arithmetic, classes, command};
+use ordo_execution_blockifier::{arithmetic, classes, command, validate};
 use ordo_sdk::v1;
 use ordo_sdk::v1::transaction_result::Status;
 use ordo_sdk::v1::view_error::Code;
@@ -210,4 +210,29 @@ fn no_transaction_is_rejected_for_what_others_hold() {
             assert_eq!(result.status(), Status::Succeeded, "{executor:?}: {}", result.reason);
         }
     }
+}
+
+#[tokio::test]
+async fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_are_not() {
+    let Some(class) = class() else { return };
+    let world = world(native(), &class);
+    let verdict = |calls: u64, gas: u64| {
+        let arguments = [100_000_u64, calls, CONTRACT, 7].map(Felt::from);
+        let mut invoke = account(0).invoke(ContractAddress::from(CONTRACT), "call_bomb", &arguments);
+        invoke.resource_bounds = bounds(gas);
+        let transaction = Some(account(0).sign(invoke, &ClassInfos::new()));
+        let item = v1::validate_request::Item { transaction, ..Default::default() };
+        let block = validate::block(&world.chain, &context(2)).unwrap();
+        let base = validate::Base { tip: world.snapshot(), open: None };
+        // Its time is not looked at: that depends on the machine.
+        let trial = validate::Trial { timer: tokio::runtime::Handle::current(), time: Duration::MAX, process: u64::MAX };
+        let verdict = big_stack(|| {
+            validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, Some(&trial)).unwrap()
+        });
+        assert_eq!(verdict.refusal, 0, "{}", verdict.reason);
+        verdict.heavy
+    };
+    assert!(verdict(400, 1_190_000_000));
+    assert!(!verdict(1, 1_190_000_000), "it is over before");
+    assert!(!verdict(400, 20_000_000), "its gas is over before, and it is not tried");
 }

@@ -121,6 +121,7 @@ fn signatures_are_judged_as_by_the_virtual_machine() {
                 &item,
                 Stop::default(),
                 Limits::NONE,
+                None,
             )
             .unwrap()
         };

@@ -251,7 +251,7 @@ fn verdict_on(
 ) -> v1::validate_response::Verdict {
     let block = validate::block(&world.chain, &context(1)).unwrap();
     let base = validate::Base { tip: world.snapshot(), open };
-    big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE).unwrap())
+    big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, None).unwrap())
 }
 
 fn item(transaction: v1::Transaction) -> v1::validate_request::Item {

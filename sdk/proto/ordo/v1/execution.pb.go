@@ -556,7 +556,9 @@ type ValidateRequest struct {
 	Items     []*ValidateRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
 	MemoryMib uint64                  `protobuf:"varint,3,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // MiB that the run of one item may hold; 0: the plugin's own limit
 	// State that the items are checked on: the tip (also when absent) or the open block; a height is not served.
-	At            *StateAt `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	At *StateAt `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// An accepted INVOKE whose bounds allow much gas is also run, briefly: Verdict.heavy tells when that was not the whole run.
+	Trial         bool `protobuf:"varint,5,opt,name=trial,proto3" json:"trial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -617,6 +619,13 @@ func (x *ValidateRequest) GetAt() *StateAt {
 		return x.At
 	}
 	return nil
+}
+
+func (x *ValidateRequest) GetTrial() bool {
+	if x != nil {
+		return x.Trial
+	}
+	return false
 }
 
 type ValidateResponse struct {
@@ -2478,6 +2487,7 @@ type ValidateResponse_Verdict struct {
 	Refusal       Refusal                `protobuf:"varint,1,opt,name=refusal,proto3,enum=ordo.v1.Refusal" json:"refusal,omitempty"` // unspecified: accepted
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	AccountNonce  []byte                 `protobuf:"bytes,3,opt,name=account_nonce,json=accountNonce,proto3" json:"account_nonce,omitempty"` // of the sender at the tip, also when the items are checked on the open block
+	Heavy         bool                   `protobuf:"varint,4,opt,name=heavy,proto3" json:"heavy,omitempty"`                                  // the trial was not over within the plugin's limits of memory and time for it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2531,6 +2541,13 @@ func (x *ValidateResponse_Verdict) GetAccountNonce() []byte {
 		return x.AccountNonce
 	}
 	return nil
+}
+
+func (x *ValidateResponse_Verdict) GetHeavy() bool {
+	if x != nil {
+		return x.Heavy
+	}
+	return false
 }
 
 type ContractError_Frame struct {
@@ -2646,23 +2663,25 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\x05adopt\x18\x05 \x01(\bR\x05adopt\":\n" +
 	"\rApplyResponse\x12\x17\n" +
 	"\ahas_tip\x18\x01 \x01(\bR\x06hasTip\x12\x10\n" +
-	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\xc4\x02\n" +
+	"\x03tip\x18\x02 \x01(\x04R\x03tip\"\xda\x02\n" +
 	"\x0fValidateRequest\x12/\n" +
 	"\acontext\x18\x01 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x123\n" +
 	"\x05items\x18\x02 \x03(\v2\x1d.ordo.v1.ValidateRequest.ItemR\x05items\x12\x1d\n" +
 	"\n" +
 	"memory_mib\x18\x03 \x01(\x04R\tmemoryMib\x12 \n" +
-	"\x02at\x18\x04 \x01(\v2\x10.ordo.v1.StateAtR\x02at\x1a\x89\x01\n" +
+	"\x02at\x18\x04 \x01(\v2\x10.ordo.v1.StateAtR\x02at\x12\x14\n" +
+	"\x05trial\x18\x05 \x01(\bR\x05trial\x1a\x89\x01\n" +
 	"\x04Item\x126\n" +
 	"\vtransaction\x18\x01 \x01(\v2\x14.ordo.v1.TransactionR\vtransaction\x12$\n" +
 	"\x05class\x18\x02 \x01(\v2\x0e.ordo.v1.ClassR\x05class\x12#\n" +
-	"\rskip_validate\x18\x03 \x01(\bR\fskipValidate\"\xc5\x01\n" +
+	"\rskip_validate\x18\x03 \x01(\bR\fskipValidate\"\xdc\x01\n" +
 	"\x10ValidateResponse\x12=\n" +
-	"\bverdicts\x18\x01 \x03(\v2!.ordo.v1.ValidateResponse.VerdictR\bverdicts\x1ar\n" +
+	"\bverdicts\x18\x01 \x03(\v2!.ordo.v1.ValidateResponse.VerdictR\bverdicts\x1a\x88\x01\n" +
 	"\aVerdict\x12*\n" +
 	"\arefusal\x18\x01 \x01(\x0e2\x10.ordo.v1.RefusalR\arefusal\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
-	"\raccount_nonce\x18\x03 \x01(\fR\faccountNonce\"^\n" +
+	"\raccount_nonce\x18\x03 \x01(\fR\faccountNonce\x12\x14\n" +
+	"\x05heavy\x18\x04 \x01(\bR\x05heavy\"^\n" +
 	"\aStateAt\x12\x12\n" +
 	"\x03tip\x18\x01 \x01(\bH\x00R\x03tip\x12\x1f\n" +
 	"\n" +

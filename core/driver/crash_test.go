@@ -1,0 +1,482 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/ordo-sequencer/ordo/core/journal"
+	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+var errCrash = errors.New("the machine is off")
+
+// fuse counts what happens to anything durable, and turns the machine off at one of the counts: nothing that comes later
+// has any effect.
+type fuse struct {
+	mu    sync.Mutex
+	at    int // 0: never
+	count int
+	names []string
+	blown chan struct{}
+}
+
+func newFuse(at int) *fuse { return &fuse{at: at, blown: make(chan struct{})} }
+
+// pass says whether the machine is still on.
+func (f *fuse) pass(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at > 0 && f.count >= f.at {
+		return false
+	}
+	f.count++
+	f.names = append(f.names, name)
+	if f.count == f.at {
+		close(f.blown)
+		return false
+	}
+	return true
+}
+
+func (f *fuse) reached() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at > 0 && f.count >= f.at
+}
+
+// memory is a journal.Directory of which a crash leaves what was synced, and whatever else it likes: here all that was
+// written (keep) or nothing.
+type memory struct {
+	fuse  *fuse
+	mu    sync.Mutex
+	files map[string]*page
+}
+
+type page struct{ data, synced []byte }
+
+// survivor is what the next process finds. Names are durable at once here; package journal has its own test for names.
+func (d *memory) survivor(fuse *fuse, keep bool) *memory {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := &memory{fuse: fuse, files: map[string]*page{}}
+	for name, p := range d.files {
+		data := p.synced
+		if keep {
+			data = p.data
+		}
+		data = append([]byte(nil), data...)
+		next.files[name] = &page{data, data}
+	}
+	return next
+}
+
+func (d *memory) change(name string, do func()) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.fuse.pass(name) {
+		return errCrash
+	}
+	do()
+	return nil
+}
+
+func (d *memory) List() (names []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.files {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+func (d *memory) Open(name string) (journal.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[name] == nil {
+		return nil, os.ErrNotExist
+	}
+	return &leaf{d, d.files[name]}, nil
+}
+
+func (d *memory) Create(name string) (journal.File, error) {
+	p := &page{}
+	return &leaf{d, p}, d.change("create", func() { d.files[name] = p })
+}
+
+func (d *memory) Rename(from, to string) error {
+	return d.change("rename", func() { d.files[to] = d.files[from]; delete(d.files, from) })
+}
+
+func (d *memory) Remove(name string) error {
+	return d.change("remove", func() { delete(d.files, name) })
+}
+
+func (d *memory) Sync() error { return d.change("sync names", func() {}) }
+
+type leaf struct {
+	d *memory
+	p *page
+}
+
+func (l *leaf) ReadAt(b []byte, at int64) (int, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	if at >= int64(len(l.p.data)) {
+		return 0, io.EOF
+	}
+	n := copy(b, l.p.data[at:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (l *leaf) Write(b []byte) (int, error) {
+	err := l.d.change("journal write", func() { l.p.data = append(l.p.data, b...) })
+	if err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (l *leaf) Size() (int64, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	return int64(len(l.p.data)), nil
+}
+
+func (l *leaf) Truncate(n int64) error {
+	return l.d.change("truncate", func() { l.p.data = l.p.data[:n:n] })
+}
+
+func (l *leaf) Sync() error {
+	time.Sleep(300 * time.Microsecond) // a disk is slower than the rest of it
+	return l.d.change("journal sync", func() { l.p.synced = append([]byte(nil), l.p.data...) })
+}
+
+func (l *leaf) Close() error { return nil }
+
+// fragile is a storage and an execution that are on the same machine.
+type fragile struct {
+	*fakeStorage
+	fuse *fuse
+}
+
+func (f *fragile) Commit(stream ordov1.Storage_CommitServer) error {
+	if !f.fuse.pass("before commit") {
+		return errCrash
+	}
+	if err := f.fakeStorage.Commit(stream); err != nil {
+		return err
+	}
+	if !f.fuse.pass("after commit") {
+		return errCrash
+	}
+	return nil
+}
+
+type fragileExecution struct {
+	*fakeExecution
+	fuse *fuse
+}
+
+func (f *fragileExecution) Apply(ctx context.Context, r *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
+	if !f.fuse.pass("before apply") {
+		return nil, errCrash
+	}
+	answer, err := f.fakeExecution.Apply(ctx, r)
+	if !f.fuse.pass("after apply") {
+		return nil, errCrash
+	}
+	return answer, err
+}
+
+// machine is everything between power on and power off.
+type machine struct {
+	*world
+	fuse    *fuse
+	disk    *memory
+	journal *journal.Journal
+	eyes    *eyes
+	servers []*grpc.Server
+	told    []*ordov1.Transaction // that were promised
+	earlier []*eyes               // of lives before
+}
+
+// boot turns the machine on. An error means that it went off meanwhile.
+func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*machine, error) {
+	w := newWorld(t)
+	w.storage = storage
+	m := &machine{world: w, fuse: fuse, disk: disk}
+	j, recovery, err := journal.Open(disk, journal.Options{Chain: "SN_TEST", SegmentBytes: 3000})
+	if err != nil {
+		return m, err
+	}
+	m.journal = j
+	w.options.Journal, w.options.Recovery = j, recovery
+	storageConn := serve(t, w.recorder, func(s *grpc.Server) {
+		m.servers = append(m.servers, s)
+		ordov1.RegisterStorageServer(s, &fragile{storage, fuse})
+	})
+	readConn := serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterStorageReadServer(s, storage) })
+	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}, read: ordov1.NewStorageReadClient(readConn), limit: 4}
+	w.options.Stages = Stages{Storage: storageConn, StorageRead: readConn,
+		Execution: serve(t, w.recorder, func(s *grpc.Server) {
+			m.servers = append(m.servers, s)
+			ordov1.RegisterExecutionServer(s, &fragileExecution{w.execution, fuse})
+		}),
+		Ordering: serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterOrderingServer(s, w.ordering) }),
+		Consensus: serve(t, w.recorder, func(s *grpc.Server) {
+			m.servers = append(m.servers, s)
+			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
+		}),
+		OrderingCapabilities: []string{sdk.CapArrival}}
+	if w.node, err = New(w.options); err != nil {
+		t.Fatal(err)
+	}
+	m.eyes = watchChain(w.node.Chain())
+	if err := w.node.Start(ctx(t)); err != nil {
+		return m, err
+	}
+	return m, nil
+}
+
+// off ends everything, as a power cut does.
+func (m *machine) off() {
+	if m.node != nil {
+		m.node.stop(nil)
+		m.node.work.Wait()
+	}
+	for _, s := range m.servers {
+		s.Stop()
+	}
+	if m.journal != nil {
+		_ = m.journal.Close()
+	}
+}
+
+// live submits from three clients until all is accepted or the machine is off.
+func (m *machine) live(txs [][]*ordov1.Transaction) {
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	for _, own := range txs {
+		clients.Go(func() {
+			for _, tx := range own {
+				err := m.node.Submit(context.Background(), tx, nil)
+				if err != nil && !errors.Is(err, mempool.ErrDuplicate) && !errors.Is(err, mempool.ErrNonceTooOld) {
+					return
+				}
+				mu.Lock()
+				m.told = append(m.told, tx)
+				mu.Unlock()
+				time.Sleep(300 * time.Microsecond)
+			}
+		})
+	}
+	clients.Wait()
+}
+
+// A crash at every write, sync and rename of the journal, and on both sides of every Commit and Apply: the next start has all
+// that was promised, each once, in nonce order, and goes on with what clients were shown, in the same order.
+func TestEveryCrashPoint(t *testing.T) {
+	const accounts, nonces = 3, 6
+	w := newWorld(t)
+	var txs [][]*ordov1.Transaction
+	var flat []*ordov1.Transaction
+	for account := range uint64(accounts) {
+		var own []*ordov1.Transaction
+		for nonce := range uint64(nonces) {
+			own = append(own, w.tx(account+1, nonce, nonce%2*reverts, (account*7+nonce*3)%5))
+		}
+		txs, flat = append(txs, own), append(flat, own...)
+	}
+	var handlers []*ordov1.Transaction // without a nonce: nothing but their hash keeps them from coming twice
+	for i := range uint64(4) {
+		handlers = append(handlers, &ordov1.Transaction{Type: ordov1.TransactionType_L1_HANDLER, Hash: num(0xabc00 + i), Sender: num(0x100)})
+	}
+	kinds := map[string]int{}
+	stride := 1
+	if os.Getenv("ORDO_CRASH_POINTS") == "" {
+		stride = 3
+	}
+	points := 0
+	for at := 1 + int(time.Now().UnixNano())%stride; ; at += stride {
+		first := newFuse(at)
+		storage := newStorage()
+		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())
+		if err == nil {
+			m.live(append(txs, handlers))
+			if !first.reached() { // it lived to the end, or has a moment more
+				select {
+				case <-first.blown:
+				case <-time.After(30 * time.Millisecond):
+				}
+			}
+		}
+		m.off()
+		first.mu.Lock()
+		blown := first.count == at
+		what := first.names[len(first.names)-1]
+		first.mu.Unlock()
+		name := fmt.Sprintf("crash at %d (%s)", at, what)
+		kinds[what]++
+		points++
+		if at%4 > 1 { // and once more, while it comes back or soon after
+			fuse := newFuse(1 + at*7%30)
+			storage.calm()
+			had := storage.count()
+			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, solo())
+			if err == nil {
+				second.live(txs)
+			}
+			second.off()
+			second.told = append(second.told, m.told...)
+			second.earlier = append(m.earlier, m.eyes)
+			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.count())
+		}
+		m.again(t, name, storage, txs, flat, at%2 == 0)
+		if t.Failed() {
+			t.Fatalf("after %s", name)
+		}
+		if !blown {
+			break
+		}
+	}
+	t.Logf("%d crash points: %v", points, kinds)
+}
+
+func (f *fakeStorage) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.blocks)
+}
+
+// calm ends who waits in a storage that was on a machine before.
+func (f *fakeStorage) calm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bell = make(chan struct{})
+}
+
+// stored waits until storage has all of them in blocks with a root: what was accepted before the crash the node does not
+// know any more.
+func (m *machine) stored(name string, txs []*ordov1.Transaction) {
+	m.t.Helper()
+	missing := 0
+	err := m.node.Chain().Await(ctx(m.t), func() bool {
+		latest := m.node.Chain().Latest().Context.Number
+		m.storage.mu.Lock()
+		defer m.storage.mu.Unlock()
+		found := map[mempool.Key]bool{}
+		for _, b := range m.storage.blocks[:latest+1] {
+			for _, tx := range b.Transactions {
+				found[mempool.Key(tx.Hash)] = true
+			}
+		}
+		missing = 0
+		for _, tx := range txs {
+			if !found[mempool.Key(tx.Hash)] {
+				missing++
+			}
+		}
+		return missing == 0
+	})
+	if err != nil {
+		m.t.Fatalf("%s: %d transactions were promised and are in no block: %v; node: %v", name, missing, err, m.node.Err())
+	}
+}
+
+// again turns the machine on after a crash and holds it against what was promised and shown.
+func (m *machine) again(t *testing.T, name string, storage *fakeStorage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
+	t.Helper()
+	storage.calm()
+	fuse := newFuse(0)
+	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, solo())
+	defer next.off()
+	if err != nil {
+		t.Fatalf("%s: start: %v", name, err)
+	}
+	next.stored(name, m.told)
+	// What was shown before the crash comes first in its block.
+	storage.mu.Lock()
+	for _, eyes := range append(m.earlier, m.eyes) {
+		if eyes != nil {
+			eyes.kept(t, storage.blocks)
+		}
+	}
+	storage.mu.Unlock()
+	next.live(txs)
+	next.stored(name, flat)
+	next.chainIsSound()
+	(&mortal{world: next.world}).once(flat)
+	if waiting := next.node.Waiting(); len(waiting) > 0 {
+		t.Errorf("%s: %d transactions wait for nothing", name, len(waiting))
+	}
+}
+
+// What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
+// left the machine.
+func TestDecidedBlockComesBack(t *testing.T) {
+	storage := newStorage()
+	fuse := newFuse(0)
+	protocol := solo()
+	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
+		actions := protocol(event)
+		for _, a := range actions {
+			if d := a.GetDecide(); d != nil {
+				d.Certificate = []byte("signed")
+			}
+		}
+		return actions
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage.mu.Lock()
+	storage.full = true
+	storage.mu.Unlock()
+	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 1), m.tx(2, 0, rejects, 3), m.tx(1, 1, reverts, 2), m.tx(3, 0, plain, 9)}
+	m.live([][]*ordov1.Transaction{txs})
+	await := func(what string, holds func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	await("storage was never asked", func() bool { return m.node.Health()[2].Why != "" })
+	decided := m.node.Chain().Unaccepted(1)
+	m.off()
+
+	storage.calm()
+	storage.mu.Lock()
+	storage.full = false
+	storage.mu.Unlock()
+	next, err := boot(t, storage, m.disk.survivor(fuse, false), fuse, func(*ordov1.ConsensusEvent) []*ordov1.Action { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.off()
+	await("the block does not come back", func() bool { return next.node.Chain().Latest().Context.Number == 1 })
+	storage.mu.Lock()
+	got := storage.blocks[1]
+	storage.mu.Unlock()
+	if !bytes.Equal(got.Header.PartialHash, decided.Header.PartialHash) || string(got.Certificate) != "signed" {
+		t.Errorf("block 0x%x with certificate %q came back, 0x%x was decided", got.Header.PartialHash, got.Certificate, decided.Header.PartialHash)
+	}
+	if len(next.node.Waiting())+len(got.Transactions) < 3 {
+		t.Errorf("%d in the block, %d wait", len(got.Transactions), len(next.node.Waiting()))
+	}
+}

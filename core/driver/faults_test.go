@@ -1,0 +1,119 @@
+package driver
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// A build that breaks is built again from the same transactions; a dead execution stops the node with its name.
+func TestExecutionFails(t *testing.T) {
+	w := newWorld(t)
+	n := w.start()
+	txs := []*ordov1.Transaction{w.tx(1, 0, plain, 0), w.tx(2, 0, breaks, 0), w.tx(1, 1, plain, 0)}
+	w.submit(txs...)
+	w.await(chainview.Accepted, txs...)
+	w.chainIsSound()
+
+	w.execution.mu.Lock()
+	w.execution.dead = true
+	w.execution.mu.Unlock()
+	w.submit(w.tx(1, 2, plain, 0))
+	stopsWith(t, n, "execution", "gone")
+	if err := n.Submit(ctx(t), w.tx(1, 3, plain, 0), nil); !errors.Is(err, ErrStopped) {
+		t.Errorf("submit to a stopped node: %v", err)
+	}
+	if _, _, err := n.CreateBlock(ctx(t)); !errors.Is(err, ErrStopped) {
+		t.Errorf("demand of a stopped node: %v", err)
+	}
+}
+
+func stopsWith(t *testing.T, n *Driver, parts ...string) {
+	t.Helper()
+	select {
+	case <-n.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the node goes on")
+	}
+	for _, part := range parts {
+		if n.Err() == nil || !strings.Contains(n.Err().Error(), part) {
+			t.Errorf("stopped with %v, want %q in it", n.Err(), part)
+		}
+	}
+}
+
+func TestStorageLiesAboutAHash(t *testing.T) {
+	w := newWorld(t)
+	w.storage.lie = true
+	n := w.start()
+	w.submit(w.tx(1, 0, plain, 0))
+	w.await(chainview.Accepted, w.tx(1, 0, plain, 0))
+	w.submit(w.tx(1, 1, plain, 0))
+	stopsWith(t, n, "storage", "block 2", "its hash is")
+}
+
+// A dead ordering plugin loses nothing: arrival decides, and the block says so.
+func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) {
+	w := newWorld(t)
+	w.options.ScoreTimeout = 600 * time.Millisecond
+	n := w.start()
+	a := w.tx(1, 0, plain, 0)
+	w.submit(a)
+	w.await(chainview.Accepted, a)
+	w.ordering.mu.Lock()
+	w.ordering.dead = true
+	w.ordering.mu.Unlock()
+	b := w.tx(1, 1, plain, 0)
+	w.submit(b)
+	w.await(chainview.Accepted, b)
+	w.ordering.mu.Lock()
+	w.ordering.dead = false
+	w.ordering.mu.Unlock()
+	time.Sleep(2 * w.options.ScoreTimeout) // it is asked again after a pause
+	c := w.tx(1, 2, plain, 0)
+	w.submit(c)
+	w.await(chainview.Accepted, c)
+	var degraded []bool
+	for _, b := range w.storage.blocks[1:] {
+		degraded = append(degraded, b.Header.Degraded)
+	}
+	if len(degraded) != 3 || degraded[0] || !degraded[1] || degraded[2] {
+		t.Errorf("degraded: %v", degraded)
+	}
+	if n.Err() != nil {
+		t.Error(n.Err())
+	}
+}
+
+// A policy whose scores move: the pool is ranked anew, again and again, and nothing stands still meanwhile.
+func TestOrderingMovesAllTheTime(t *testing.T) {
+	w := newWorld(t)
+	w.ordering.restless = true
+	n := w.start()
+	var all []*ordov1.Transaction
+	for account := range uint64(5) {
+		for nonce := range uint64(5) {
+			all = append(all, w.tx(account+1, nonce, plain, account))
+		}
+	}
+	waiting := w.tx(9, 1, plain, 0) // behind a gap: it is ranked for ever
+	w.submit(append(all, waiting)...)
+	w.await(chainview.Accepted, all...)
+	w.ordering.mu.Lock()
+	before := w.ordering.calls
+	w.ordering.mu.Unlock()
+	time.Sleep(200 * time.Millisecond)
+	w.ordering.mu.Lock()
+	calls := w.ordering.calls - before
+	w.ordering.mu.Unlock()
+	if calls > 40 {
+		t.Errorf("%d calls in 0.2 s for one transaction that waits", calls)
+	}
+	if n.Err() != nil {
+		t.Error(n.Err())
+	}
+}

@@ -1,0 +1,230 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// hashLag is the protocol's: block N names the hash of N-hashLag.
+const hashLag = 10
+
+// Genesis is block 0: a state without transactions.
+type Genesis struct {
+	Context   *ordov1.BlockContext // nil: what a new block carries
+	Timestamp uint64               // seconds, without Context; 0: the time of Bootstrap
+	Diff      *ordov1.StateDiff
+	Classes   []*ordov1.Class
+}
+
+// certificate of block 0 names its chain: a block hash does not cover the chain id.
+func (d *Driver) certificate() []byte { return []byte("genesis " + d.options.ChainID) }
+
+// Bootstrap commits block 0. Storage must be empty.
+func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
+	first := d.template(uint64(d.now().UnixMilli()))
+	if g.Timestamp != 0 {
+		first.Timestamp = g.Timestamp
+	}
+	if g.Context != nil {
+		first = g.Context
+	}
+	header, err := HashHeader(&ordov1.BlockHeader{Context: first}, nil, nil, g.Diff)
+	if err != nil {
+		return fmt.Errorf("genesis: %w", err)
+	}
+	if err := commit(ctx, d.storage, header, nil, nil, g.Diff, g.Classes, d.certificate()); err != nil {
+		return fmt.Errorf("genesis: storage: commit: %w", err)
+	}
+	return d.firstRoot(ctx, header)
+}
+
+// firstRoot waits for the root of block 0 and checks its hash.
+func (d *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) error {
+	ctx, cancel := context.WithTimeout(ctx, d.options.RootStall)
+	defer cancel()
+	stream, err := d.storage.Roots(ctx, &ordov1.RootsRequest{})
+	if err != nil {
+		return fmt.Errorf("genesis: storage: roots: %w", err)
+	}
+	root, err := stream.Recv()
+	if err != nil {
+		return fmt.Errorf("genesis: storage: roots: %w", err)
+	}
+	if root.Height != 0 {
+		return fmt.Errorf("genesis: storage: roots: block %d came first", root.Height)
+	}
+	_, err = rooted(header, &ordov1.BlockHeader{Hash: pad(nil)}, root)
+	return err
+}
+
+// matches compares block 0 of storage with what the operator asks for.
+func (d *Driver) matches(stored *ordov1.Block, g *Genesis) error {
+	if name, ok := strings.CutPrefix(string(stored.Certificate), "genesis "); ok && name != d.options.ChainID {
+		return fmt.Errorf("the stored chain is %s, not %s: use its chain id or another data directory", name, d.options.ChainID)
+	}
+	if g == nil {
+		return nil
+	}
+	want, err := HashHeader(&ordov1.BlockHeader{Context: stored.Header.Context}, nil, nil, g.Diff)
+	if err != nil {
+		return fmt.Errorf("genesis: %w", err)
+	}
+	if !bytes.Equal(want.PartialHash, stored.Header.PartialHash) {
+		return errors.New("the stored chain has another genesis (accounts, seed, balance or account class differ): use the options it was made with, or another data directory")
+	}
+	return nil
+}
+
+// resume brings storage, execution and the view to the same block.
+func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
+	at, err := d.storage.Head(ctx, &ordov1.HeadRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("storage: head: %w", err)
+	}
+	if at.Empty {
+		if d.options.Genesis == nil {
+			return nil, errors.New("storage is empty and there is no genesis to start from")
+		}
+		if err := d.Bootstrap(ctx, d.options.Genesis); err != nil {
+			return nil, err
+		}
+		if at, err = d.storage.Head(ctx, &ordov1.HeadRequest{}); err != nil {
+			return nil, fmt.Errorf("storage: head: %w", err)
+		}
+	}
+	zero, err := d.block(ctx, 0, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.matches(zero, d.options.Genesis); err != nil {
+		return nil, err
+	}
+	if !at.Rooted { // stopped between the commit of block 0 and its root
+		if err := d.firstRoot(ctx, zero.Header); err != nil {
+			return nil, err
+		}
+		at.RootHeight = 0
+	}
+	tip, err := d.execution.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
+	if err != nil {
+		return nil, fmt.Errorf("execution: adopt block %d: %w", at.Height, err)
+	}
+	if !tip.HasTip || tip.Tip != at.Height {
+		return nil, fmt.Errorf("execution: adopt block %d: its tip is block %d", at.Height, tip.Tip)
+	}
+	head, err := d.restore(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if head.Block = at.PartialHash; len(head.Block) == 0 {
+		head.Block = nil
+	}
+	if err := d.restart(ctx, at, head); err != nil {
+		return nil, err
+	}
+	return head, nil
+}
+
+// restore loads what the view and the machine need of the blocks that storage holds.
+func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.Head, error) {
+	head := &pipeline.Head{Height: at.Height, Accepted: at.RootHeight, Hashes: map[uint64][]byte{}, Config: d.options.ConsensusConfig}
+	var latest *ordov1.BlockHeader
+	for height := at.RootHeight - min(at.RootHeight, hashLag); height <= at.RootHeight; height++ {
+		b, err := d.block(ctx, height, false)
+		if err != nil {
+			return nil, err
+		}
+		if len(b.Header.Hash) == 0 {
+			return nil, fmt.Errorf("storage: block %d has a root but no hash: the store is damaged: restore a backup", height)
+		}
+		head.Hashes[height], latest = b.Header.Hash, b.Header
+	}
+	head.Timestamp = latest.Context.Timestamp
+	var decided []*chainview.Block
+	for height := at.RootHeight + 1; height <= at.Height; height++ {
+		b, err := d.block(ctx, height, true)
+		if err != nil {
+			return nil, err
+		}
+		classes, err := d.classes(ctx, b.StateDiff)
+		if err != nil {
+			return nil, err
+		}
+		head.Timestamp = b.Header.Context.Timestamp
+		decided = append(decided, chainview.NewBlock(b.Header, b.Transactions, b.Results, b.StateDiff, classes))
+	}
+	d.chain.Start(latest, head.Hashes, decided)
+	d.chain.Executed(at.Height)
+	return head, nil
+}
+
+func (d *Driver) block(ctx context.Context, height uint64, whole bool) (*ordov1.Block, error) {
+	b, err := readBlock(ctx, d.read, height, whole)
+	if err == nil && b == nil {
+		err = errors.New("it is missing: the store is damaged: restore a backup")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("storage: block %d: %w", height, err)
+	}
+	return b, nil
+}
+
+// readBlock returns nil when there is no such block. A block may come in parts.
+func readBlock(ctx context.Context, read ordov1.StorageReadClient, height uint64, whole bool) (*ordov1.Block, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := read.Blocks(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: height}, Transactions: whole, Results: whole, StateDiff: whole})
+	if err != nil {
+		return nil, err
+	}
+	b, err := stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b.GetHeader().GetContext() == nil || b.Header.Context.Number != height {
+		return nil, errors.New("storage answered with another block")
+	}
+	if whole && b.StateDiff == nil {
+		b.StateDiff = &ordov1.StateDiff{}
+	}
+	return b, nil
+}
+
+// classes reads the classes that a diff declares, compiled.
+func (d *Driver) classes(ctx context.Context, diff *ordov1.StateDiff) ([]*ordov1.Class, error) {
+	var hashes []byte
+	for b := diff.GetDeclared(); len(b) >= 64; b = b[64:] {
+		hashes = append(hashes, b[:32]...)
+	}
+	return readClasses(ctx, d.read, append(hashes, diff.GetDeprecatedDeclared()...))
+}
+
+func readClasses(ctx context.Context, read ordov1.StorageReadClient, hashes []byte) (classes []*ordov1.Class, err error) {
+	if len(hashes) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := read.Classes(ctx, &ordov1.ClassesRequest{Hashes: hashes, Definition: true, Casm: true})
+	for err == nil {
+		var class *ordov1.Class
+		if class, err = stream.Recv(); err == nil {
+			classes = append(classes, class)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("storage: classes: %w", err)
+	}
+	return classes, nil
+}

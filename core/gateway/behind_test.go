@@ -1,0 +1,50 @@
+package gateway
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/retry"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// TestARefusalOnAnOldState: while execution lacks a decided block it is asked once more before anybody is refused.
+func TestARefusalOnAnOldState(t *testing.T) {
+	asked := 0
+	refuses := func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		asked++
+		out := accept(q)
+		out.Verdicts[0].Refusal, out.Verdicts[0].Reason = ordov1.Refusal_VALIDATION_FAILURE, "not deployed"
+		return out, nil
+	}
+	e, b := &engine{}, &basket{}
+	g := startWithin(t, Limits{Grace: 200 * time.Millisecond}, e, b)
+	present := g.chain.(*chainview.Chain)
+
+	e.validate = func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		if present.Behind() {
+			time.AfterFunc(20*time.Millisecond, func() { present.Executed(7) })
+			return refuses(q)
+		}
+		asked++
+		return accept(q), nil
+	}
+	present.Unexecuted()
+	if _, err := g.Submit(t.Context(), transaction("INVOKE")); err != nil || asked != 2 || len(b.taken) != 1 {
+		t.Errorf("caught up: %v, asked %d times, %d taken", err, asked, len(b.taken))
+	}
+
+	e.validate, asked = refuses, 0
+	var refused *Refused
+	if _, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", `"0x4"`)); !errors.As(err, &refused) || asked != 1 {
+		t.Errorf("with nothing missing: %v, asked %d times", err, asked)
+	}
+	present.Unexecuted()
+	asked = 0
+	var away *retry.Away
+	if _, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", `"0x5"`)); !errors.As(err, &away) || asked != 1 {
+		t.Errorf("never caught up: %v, asked %d times", err, asked)
+	}
+}

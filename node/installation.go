@@ -1,0 +1,140 @@
+// Package node puts a node together: it starts the four plugins, the core between them, and the JSON-RPC, and stops them
+// in the opposite order.
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/node/memory"
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+)
+
+// StarknetVersion is the protocol version of new blocks.
+const StarknetVersion = "0.14.4"
+
+// Installation is where the parts that ship with the binary lie.
+type Installation struct {
+	Plugins   string
+	Contracts string
+}
+
+// Installed looks beside the running binary; ORDO_PLUGINS and ORDO_CONTRACTS name other folders.
+func Installed() (Installation, error) {
+	self, err := os.Executable()
+	if err == nil {
+		self, err = filepath.EvalSymlinks(self)
+	}
+	if err != nil {
+		return Installation{}, fmt.Errorf("where is this binary: %w", err)
+	}
+	i := Installation{Plugins: filepath.Join(filepath.Dir(self), "plugins"), Contracts: filepath.Join(filepath.Dir(self), "contracts")}
+	if dir := os.Getenv("ORDO_PLUGINS"); dir != "" {
+		i.Plugins = dir
+	}
+	if dir := os.Getenv("ORDO_CONTRACTS"); dir != "" {
+		i.Contracts = dir
+	}
+	return i, nil
+}
+
+// plugin finds the binary of a stage: a shipped name first, else a path.
+func (i Installation) plugin(stage, choice string) (string, error) {
+	if strings.ContainsRune(choice, filepath.Separator) {
+		return choice, nil
+	}
+	shipped := filepath.Join(i.Plugins, "ordo-"+stage+"-"+choice)
+	if _, err := os.Stat(shipped); err == nil {
+		return shipped, nil
+	}
+	if _, err := os.Stat(choice); err == nil {
+		return "." + string(filepath.Separator) + choice, nil
+	}
+	return "", fmt.Errorf("--%s %s: no such plugin: choose %s, or the path of a plugin binary", stage, choice, i.shipped(stage))
+}
+
+// shipped lists the plugins of a stage for an error message.
+func (i Installation) shipped(stage string) string {
+	prefix := "ordo-" + stage + "-"
+	found, _ := filepath.Glob(filepath.Join(i.Plugins, prefix+"*"))
+	if len(found) == 0 {
+		return "one after make build (there is none in " + i.Plugins + ")"
+	}
+	for n, path := range found {
+		found[n] = strings.TrimPrefix(filepath.Base(path), prefix)
+	}
+	return strings.Join(found, ", ")
+}
+
+// specs says how each stage is started. shares are nil when the memory of the processes is not limited.
+func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec, error) {
+	chain := &ordov1.Chain{
+		ChainId: c.ChainID, StarknetVersion: StarknetVersion,
+		StrkFeeToken: packed(genesis.STRKAddress()), EthFeeToken: packed(genesis.ETHAddress()),
+	}
+	data := func(stage string) string {
+		if c.DataDir == "" {
+			return ""
+		}
+		return filepath.Join(c.DataDir, stage)
+	}
+	var list []host.Spec
+	add := func(stage ordov1.Stage, chosen config.Stage, defaults map[string]any, dataDir string) error {
+		var path string
+		if chosen.Attach == "" {
+			var err error
+			if path, err = i.plugin(host.StageName(stage), chosen.Plugin); err != nil {
+				return err
+			}
+		}
+		settings, err := chosen.JSON(defaults)
+		if err != nil {
+			return fmt.Errorf("%s.config: %w", host.StageName(stage), err)
+		}
+		spec := host.Spec{
+			Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir, Env: []string{"ORDO_LOG_LEVEL=" + c.LogLevel},
+			TLS: chosen.TLS, Attach: chosen.Attach, TLSFiles: sdk.TLSFiles{CA: chosen.CA, Cert: chosen.Cert, Key: chosen.Key},
+		}
+		if sum, ok := strings.CutPrefix(chosen.Checksum, "sha256:"); ok {
+			spec.Checksums = map[string]string{path: sum}
+		}
+		if shares != nil && chosen.Attach == "" {
+			share(&spec, shares)
+		}
+		list = append(list, spec)
+		return nil
+	}
+	var consensus map[string]any
+	execution := map[string]any{}
+	if c.Execution.Plugin == blockifier {
+		if c.Workers > 0 {
+			execution["workers"] = c.Workers
+		}
+		if c.Native != "" && c.Native != "auto" {
+			execution["native"] = c.Native
+		}
+	}
+	if c.Consensus.Plugin == solo {
+		consensus = c.SoloDefaults()
+	}
+	for _, err := range []error{
+		add(ordov1.Stage_STAGE_ORDERING, c.Ordering, nil, ""),
+		add(ordov1.Stage_STAGE_EXECUTION, c.Execution, execution, ""),
+		add(ordov1.Stage_STAGE_STORAGE, c.Storage, nil, data("storage")),
+		add(ordov1.Stage_STAGE_CONSENSUS, c.Consensus, consensus, data("consensus")),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func packed(f felt.Felt) []byte { return f.Append(nil) }

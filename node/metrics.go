@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+
+	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/core/rpc"
+)
+
+// metrics serves what a node counts, in Prometheus' format. Everything is read when it is asked for.
+type metrics struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// scrapers is how many connections for metrics are open at a time; others wait.
+const scrapers = 16
+
+// listenMetrics takes the address; "" is no metrics.
+func listenMetrics(ctx context.Context, address string) (*metrics, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var l net.ListenConfig
+	listener, err := l.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-addr %s: %w: choose another address, or none", address, err)
+	}
+	// A scraper that stalls, or a crowd of them, costs neither the descriptors that the chain needs nor a place for ever.
+	return &metrics{listener: netutil.LimitListener(listener, scrapers), server: &http.Server{ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}, nil
+}
+
+func (s *metrics) serve(m *Node) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newGauges(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	s.server.Handler = named(mux, m.access(), m.config.MetricsAddr)
+	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+// named serves what is asked for under a name that no foreign page can have: else a page could be loaded under its own name,
+// which then points here, and read the metrics as its own. The name in the setting is one of the operator's.
+func named(next http.Handler, access rpc.Access, listen string) http.Handler {
+	if name, _, err := net.SplitHostPort(listen); err == nil && name != "" {
+		access.Hosts = append(slices.Clip(access.Hosts), strings.ToLower(name))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !access.HostAllowed(r.Host) {
+			http.Error(w, fmt.Sprintf("host %.80q: metrics are not served under this name: name it in rpc.allowed_hosts", r.Host), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *metrics) close() {
+	s.listener.Close()
+	s.server.Close()
+}
+
+// gauges reads a machine.
+type gauges struct {
+	m *Node
+
+	up, restarts, generation, calls, errors, messages, p99, height, waiting, journal *prometheus.Desc
+}
+
+func newGauges(m *Node) *gauges {
+	stage := []string{"stage", "plugin"}
+	method := append(slices.Clip(stage), "method")
+	return &gauges{
+		m:          m,
+		up:         prometheus.NewDesc("ordo_plugin_up", "1 when the stage's plugin is there and answers, else 0", stage, nil),
+		restarts:   prometheus.NewDesc("ordo_plugin_restarts_total", "Times that the stage's plugin was started again", stage, nil),
+		generation: prometheus.NewDesc("ordo_plugin_generation", "Which start of the stage is at work", stage, nil),
+		calls:      prometheus.NewDesc("ordo_plugin_calls", "Calls of this life of the plugin", method, nil),
+		errors:     prometheus.NewDesc("ordo_plugin_call_errors", "Calls of this life that ended with an error", method, nil),
+		messages:   prometheus.NewDesc("ordo_plugin_messages_received", "Messages that this life of the plugin has sent", method, nil),
+		p99:        prometheus.NewDesc("ordo_plugin_answer_seconds", "Time from a message to the next answer, in this life", append(slices.Clip(method), "quantile"), nil),
+		height:     prometheus.NewDesc("ordo_height", "Number of the newest block with a root", nil, nil),
+		waiting:    prometheus.NewDesc("ordo_pool_transactions", "Transactions that wait", nil, nil),
+		journal:    prometheus.NewDesc("ordo_journal_bytes", "Size of the journal's files", nil, nil),
+	}
+}
+
+func (g *gauges) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.up, g.restarts, g.generation, g.calls, g.errors, g.messages, g.p99, g.height, g.waiting, g.journal} {
+		to <- d
+	}
+}
+
+func (g *gauges) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, s := range g.m.sup.Standings() {
+		stage, name := host.StageName(s.Stage), s.Plugin.Info().GetName()
+		up := 0.0
+		if s.State == host.Up {
+			up = 1
+		}
+		gauge(g.up, up, stage, name)
+		to <- prometheus.MustNewConstMetric(g.restarts, prometheus.CounterValue, float64(s.Restarts), stage, name)
+		gauge(g.generation, float64(s.Plugin.Generation()), stage, name)
+		for _, c := range s.Plugin.Stats() {
+			gauge(g.calls, float64(c.Calls), stage, name, c.Method)
+			gauge(g.errors, float64(c.Errors), stage, name, c.Method)
+			gauge(g.messages, float64(c.Received), stage, name, c.Method)
+			gauge(g.p99, c.P50.Seconds(), stage, name, c.Method, "0.5")
+			gauge(g.p99, c.P99.Seconds(), stage, name, c.Method, "0.99")
+		}
+	}
+	gauge(g.height, float64(g.m.node.Chain().Latest().GetContext().GetNumber()))
+	gauge(g.waiting, float64(g.m.node.Pending()))
+	if g.m.journal != nil {
+		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
+	}
+}
