@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -255,5 +256,49 @@ func TestSchemaIsReadWhenTheServiceIsMade(t *testing.T) {
 			}()
 			sdk.Ordering(sdk.Description{Name: "test", ConfigSchema: schema}, &settings{})
 		}()
+	}
+}
+
+// oneEvent is a stream of consensus with one event.
+type oneEvent struct {
+	grpc.ServerStream
+	event *ordov1.ConsensusEvent
+}
+
+func (o *oneEvent) Recv() (*ordov1.ConsensusEvent, error) {
+	if o.event == nil {
+		return nil, io.EOF
+	}
+	event := o.event
+	o.event = nil
+	return event, nil
+}
+
+func (o *oneEvent) Send(*ordov1.Actions) error { return nil }
+
+// captor keeps what is registered, by the name of the service.
+type captor map[string]any
+
+func (c captor) RegisterService(d *grpc.ServiceDesc, served any) { c[d.ServiceName] = served }
+
+// starter keeps the configuration of Start.
+type starter struct{ config string }
+
+func (s *starter) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
+	s.config = string(event.GetStart().GetConfig())
+	return nil
+}
+
+// TestStartHasTheDefaults: a hosted protocol reads the same configuration from Start as a part does from Configure.
+func TestStartHasTheDefaults(t *testing.T) {
+	s := &starter{}
+	service := sdk.Hosted(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"n":{"type":"integer","default":2}}}`}, nil, func() sdk.Protocol { return s })
+	served := captor{}
+	service.Run(hclog.NewNullLogger()).Register(served)
+	if err := served["ordo.v1.Consensus"].(ordov1.ConsensusServer).Run(&oneEvent{event: &ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{Height: 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"n":2}`; s.config != want {
+		t.Errorf("%s, want %s", s.config, want)
 	}
 }
