@@ -292,7 +292,7 @@ func (s *starter) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 // TestStartHasTheDefaults: a hosted protocol reads the same configuration from Start as a part does from Configure.
 func TestStartHasTheDefaults(t *testing.T) {
 	s := &starter{}
-	service := sdk.Hosted(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"n":{"type":"integer","default":2}}}`}, nil, func() sdk.Protocol { return s })
+	service := sdk.ServeProtocol(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"n":{"type":"integer","default":2}}}`}, nil, func() sdk.Protocol { return s })
 	served := captor{}
 	service.Run(hclog.NewNullLogger()).Register(served)
 	if err := served["ordo.v1.Consensus"].(ordov1.ConsensusServer).Run(&oneEvent{event: &ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{Height: 1}}}}); err != nil {

@@ -85,19 +85,19 @@ func withScheme(url string) string {
 
 func printPlugins(out io.Writer, list []rpc.PluginInfo) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tSTATE\tPID\tRESTARTS\tSINCE\tCAPABILITIES\tCALLS\tERRORS\tLATE\tMETHOD\tP50\tP99\tAT\tTROUBLE, LAST DEATH")
+	fmt.Fprintln(w, "STAGE\tNAME\tVERSION\tSTATE\tPID\tRESTARTS\tSINCE\tCAPABILITIES\tCALLS\tERRORS\tLATE\tMETHOD\tP50\tP99\tAT\tPROBLEM, LAST EXIT")
 	for _, p := range list {
-		pid, trouble := fmt.Sprint(p.PID), p.LastDeath
+		pid, problem := fmt.Sprint(p.PID), p.LastExit
 		if p.PID == 0 {
 			pid = ""
 		}
-		if p.Trouble != "" {
-			trouble = strings.TrimSuffix(p.Trouble+"; "+p.LastDeath, "; ")
+		if p.Problem != "" {
+			problem = strings.TrimSuffix(p.Problem+"; "+p.LastExit, "; ")
 		}
-		trouble, _, _ = strings.Cut(trouble, "\n")
+		problem, _, _ = strings.Cut(problem, "\n")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", p.Stage, p.Name, p.Version, p.State, orDash(pid), p.Restarts,
 			orDash(p.Since), orDash(strings.Join(p.Capabilities, ",")), p.Calls, p.Errors, p.Late, orDash(p.Method), milliseconds(p.P50), milliseconds(p.P99),
-			orDash(cmp.Or(p.Attached, p.Path)), orDash(trouble))
+			orDash(cmp.Or(p.Attached, p.Path)), orDash(problem))
 	}
 	return w.Flush()
 }

@@ -15,9 +15,9 @@ import (
 
 var someList = []rpc.PluginInfo{
 	{Stage: "ordering", Name: "slow", Version: "1.0.0", PID: 7, State: "late", Since: "2026-01-02 03:04:05", Calls: 9, Errors: 4, Late: 3, Method: "Score", P50: 0.5, P99: 503,
-		Path: "/opt/slow", Trouble: "no ranks within 500ms",
+		Path: "/opt/slow", Problem: "no ranks within 500ms",
 		ConfigSchema: `{"required":["vip"],"properties":{"vip":{"type":"string","description":"a sender"},"mode":{"enum":["fast","slow"],"default":"slow"},"block":{"type":"object","properties":{"n":{"type":"integer","default":3}}}}}`},
-	{Stage: "storage", Name: "mine", Version: "dev", State: "up", Attached: "unix:///tmp/s", Capabilities: []string{"roots", "history"}, Restarts: 1, LastDeath: "2026-01-02 03:04:00 signal: killed"},
+	{Stage: "storage", Name: "mine", Version: "dev", State: "up", Attached: "unix:///tmp/s", Capabilities: []string{"roots", "history"}, Restarts: 1, LastExit: "2026-01-02 03:04:00 signal: killed"},
 }
 
 // listing answers ordo_plugins.

@@ -31,7 +31,7 @@ type output struct {
 	seen  bool     // there was one
 	tail  []string // newest lines on stderr
 	held  []string // those of tail that are not logged: an error about the start ends with them, and once is enough
-	lines lines    // under logging
+	lines logLines // under logging
 
 	released bool // the first line was a handshake: from then on stderr is logged as it comes
 
@@ -165,8 +165,8 @@ func (o *output) hello() (string, bool) {
 	return o.first, o.seen
 }
 
-// lastWords returns the end of stderr, for an error message.
-func (o *output) lastWords() string {
+// lastOutput returns the end of stderr, for an error message.
+func (o *output) lastOutput() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.Join(o.tail, "\n  ")

@@ -17,17 +17,17 @@ type PluginInfo struct {
 	Calls        uint64       `json:"calls"`
 	P50          float64      `json:"p50_ms"` // of Method
 	P99          float64      `json:"p99_ms"`
-	Method       string       `json:"method,omitempty"`     // the busiest one
-	Errors       uint64       `json:"errors"`               // calls that failed, late ones among them
-	Late         uint64       `json:"late"`                 // calls whose time was over before the answer
-	State        string       `json:"state,omitempty"`      // "up", "late", "failing", "degraded" or "away"
-	Since        string       `json:"since,omitempty"`      // when it was started or attached
-	Restarts     uint64       `json:"restarts,omitempty"`   // since the node's start
-	LastDeath    string       `json:"last_death,omitempty"` // when and why
-	Trouble      string       `json:"trouble,omitempty"`    // what keeps it from its work
-	Path         string       `json:"path,omitempty"`       // of the executable
-	Attached     string       `json:"attached,omitempty"`   // address of one that the node does not start
-	APIMinor     uint32       `json:"api_minor"`            // of the plugin protocol
+	Method       string       `json:"method,omitempty"`    // the busiest one
+	Errors       uint64       `json:"errors"`              // calls that failed, late ones among them
+	Late         uint64       `json:"late"`                // calls whose time was over before the answer
+	State        string       `json:"state,omitempty"`     // "up", "late", "failing", "degraded" or "away"
+	Since        string       `json:"since,omitempty"`     // when it was started or attached
+	Restarts     uint64       `json:"restarts,omitempty"`  // since the node's start
+	LastExit     string       `json:"last_exit,omitempty"` // when and why
+	Problem      string       `json:"problem,omitempty"`   // what keeps it from its work
+	Path         string       `json:"path,omitempty"`      // of the executable
+	Attached     string       `json:"attached,omitempty"`  // address of one that the node does not start
+	APIMinor     uint32       `json:"api_minor"`           // of the plugin protocol
 	Methods      []MethodInfo `json:"methods,omitempty"`
 	ConfigSchema string       `json:"config_schema,omitempty"` // JSON Schema of what [STAGE.config] takes
 }

@@ -36,7 +36,7 @@ func (n *node) listed(t *testing.T, stage string) rpc.PluginInfo {
 // TestHeldOrdering: with the flags for a debugger an ordering plugin that is held is late in the list and is never killed, blocks
 // go on by arrival, and it ranks again when it is let go.
 func TestHeldOrdering(t *testing.T) {
-	n := start(t, "--ordering", "fee", "--plugin-silence", "0", "--plugin-call-timeout", "0")
+	n := start(t, "--ordering", "fee", "--plugin-health-timeout", "0", "--plugin-call-timeout", "0")
 	held := n.listed(t, "ordering")
 	if held.State != "up" || held.PID == 0 || held.Path == "" {
 		t.Fatalf("%+v", held)
@@ -58,7 +58,7 @@ func TestHeldOrdering(t *testing.T) {
 		}
 		send()
 	}
-	if now := n.listed(t, "ordering"); now.PID != held.PID || now.Restarts != 0 || now.State != "late" || now.Trouble == "" {
+	if now := n.listed(t, "ordering"); now.PID != held.PID || now.Restarts != 0 || now.State != "late" || now.Problem == "" {
 		t.Errorf("held: %+v", now)
 	}
 	if err := syscall.Kill(held.PID, syscall.SIGCONT); err != nil {

@@ -28,8 +28,8 @@ var right = map[string]string{
 
 var optional = []string{"response_flags", "contract_addresses", "trace_flags", "with_balance", "unit", "block_tag", "generate_block", "devnet_getAccountBalance block_id"}
 
-// TestWrongInput puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
-func TestWrongInput(t *testing.T) {
+// TestInvalidInputIsRejected puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
+func TestInvalidInputIsRejected(t *testing.T) {
 	server := devnetWorld(t).server
 	tried := 0
 	for name, m := range server.methods {
