@@ -65,6 +65,7 @@ type mortal struct {
 	read      *link
 	closing   sync.Mutex
 	servers   map[ordov1.Stage][]*grpc.Server
+	conns     []*grpc.ClientConn
 	mu        sync.Mutex
 	lives     map[ordov1.Stage]uint64
 	suspects  []string
@@ -92,6 +93,9 @@ func newMortal(t testing.TB) *mortal {
 		m.restarted.Wait()
 		for _, stage := range all {
 			m.stop(stage)
+		}
+		for _, conn := range m.conns {
+			conn.Close()
 		}
 	})
 	return m
@@ -134,7 +138,7 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { conn.Close() })
+	m.conns = append(m.conns, conn) // closed when the node has stopped: a stage that goes before it is restarted
 	return conn
 }
 
