@@ -38,20 +38,19 @@ func (b *Block) Diff() *ordov1.StateDiff { return b.diff() }
 type Chain struct {
 	template func() *ordov1.BlockContext
 
-	mu        sync.RWMutex
-	latest    *ordov1.BlockHeader
-	decided   []*Block // after latest
-	open      *open
-	head      *ordov1.BlockContext // of the last decided block
-	hashes    map[uint64][]byte
-	view      *Snapshot     // of this moment, nil when something changed since
-	changed   chan struct{} // closed at the next change
-	watched   bool          // somebody was given changed
-	records   records
-	watches   map[Key]*watch
-	followers map[*Subscription]bool
-	executed  *uint64 // height of execution's tip; nil: it has none, or nobody tells
-	followed  bool    // somebody tells
+	mu       sync.RWMutex
+	latest   *ordov1.BlockHeader
+	decided  []*Block // after latest
+	open     *open
+	head     *ordov1.BlockContext // of the last decided block
+	hashes   map[uint64][]byte
+	view     *Snapshot     // of this moment, nil when something changed since
+	changed  chan struct{} // closed at the next change
+	watched  bool          // somebody was given changed
+	records  records
+	watches  map[Key]*watch
+	executed *uint64 // height of execution's tip; nil: it has none, or nobody tells
+	followed bool    // somebody tells
 }
 
 // open is the block being built.
@@ -73,7 +72,7 @@ func (o *open) candidates() []*ordov1.Transaction { return o.txs[len(o.results):
 // New returns an empty chain. template gives the context of a block opened now, but for number, time and old hash.
 func New(template func() *ordov1.BlockContext) *Chain {
 	return &Chain{template: template, hashes: map[uint64][]byte{}, changed: make(chan struct{}),
-		records: newRecords(), watches: map[Key]*watch{}, followers: map[*Subscription]bool{}}
+		records: newRecords(), watches: map[Key]*watch{}}
 }
 
 // Start sets what storage holds: the last block with a root (nil: none), hashes of the last blocks with one, and the
@@ -336,7 +335,6 @@ func (c *Chain) Decide(block *Block) {
 		c.receivedAgain(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
 		c.open = nil
 	}
-	c.publish(Event{Decided: block})
 	c.touch()
 }
 
@@ -355,9 +353,6 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	for i, tx := range block.Transactions {
 		c.set(tx, Record{Status: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
 	}
-	accepted := *block
-	accepted.Header = header
-	c.publish(Event{Accepted: &accepted})
 	c.touch()
 }
 
@@ -384,18 +379,6 @@ func (c *Chain) Drop(hash Key, why error) {
 	}
 	c.set(tx, r)
 	c.touch()
-}
-
-// DecidedNonce is the nonce of an account after the last decided block, if a block after Latest changed it.
-func (c *Chain) DecidedNonce(contract Key) (nonce Key, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.decided) - 1; i >= 0; i-- {
-		if nonce, ok = find(c.decided[i].layers, contract, func(l *layer) map[Key]Key { return l.nonces }); ok {
-			return nonce, true
-		}
-	}
-	return nonce, false
 }
 
 func key(b []byte) (k Key) {

@@ -93,7 +93,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 	if w.node, err = New(w.options); err != nil {
 		t.Fatal(err)
 	}
-	m.eyes = watchChain(w.node.Chain())
+	m.eyes = watchChain(t, w.node.Chain())
 	if err := w.node.Start(ctx(t)); err != nil {
 		return m, err
 	}

@@ -199,41 +199,51 @@ func (m *mortal) end(stage ordov1.Stage, forced bool) {
 	}
 }
 
-// eyes see what a client sees: per height the order in which transactions became PRE_CONFIRMED, and who fell back.
+// eyes see what a client sees that looks after every change: per height the order in which transactions became PRE_CONFIRMED, and
+// what was taken back.
 type eyes struct {
+	chain *chainview.Chain
 	mu    sync.Mutex
 	order map[uint64][]chainview.Key
 	seen  map[chainview.Key]uint64 // where it is shown
 	back  []string
-	done  chan struct{}
 }
 
-func watchChain(c *chainview.Chain) *eyes {
-	e := &eyes{order: map[uint64][]chainview.Key{}, seen: map[chainview.Key]uint64{}, done: make(chan struct{})}
-	s := c.Subscribe(1 << 16)
-	go func() {
-		defer close(e.done)
-		for event := range s.C {
-			e.see(event)
+// watchChain looks at a chain until the test ends.
+func watchChain(t testing.TB, c *chainview.Chain) *eyes {
+	e := &eyes{chain: c, order: map[uint64][]chainview.Key{}, seen: map[chainview.Key]uint64{}}
+	ended := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			changed := c.Changed()
+			e.look()
+			select {
+			case <-changed:
+			case <-ended:
+				return
+			}
 		}
-	}()
+	})
+	t.Cleanup(func() { close(ended); work.Wait() })
 	return e
 }
 
-func (e *eyes) see(event chainview.Event) {
+func (e *eyes) look() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r := event.Record
-	if r == nil {
-		return
+	for _, b := range e.chain.Snapshot().Blocks() {
+		height := b.Context.Number
+		for _, tx := range b.Transactions[:len(b.Results)] {
+			if hash := mempool.Key(tx.Hash); e.seen[hash] == 0 {
+				e.order[height] = append(e.order[height], hash)
+				e.seen[hash] = height
+			}
+		}
 	}
-	switch r.Status {
-	case chainview.PreConfirmed:
-		e.order[r.Height] = append(e.order[r.Height], event.Hash)
-		e.seen[event.Hash] = r.Height
-	case chainview.Received, chainview.Dropped:
-		if height, shown := e.seen[event.Hash]; shown {
-			e.back = append(e.back, mempool.Hex(event.Hash)+" of block "+num10(height)+" is "+r.Status.String())
+	for hash, height := range e.seen {
+		if status := e.chain.Status(hash).Status; status == chainview.Received || status == chainview.Dropped {
+			e.back = append(e.back, mempool.Hex(hash)+" of block "+num10(height)+" is "+status.String())
 		}
 	}
 }
@@ -248,6 +258,7 @@ func num10(n uint64) string {
 // kept checks that each block has what was shown of it, in that order.
 func (e *eyes) kept(t testing.TB, blocks []*ordov1.Block) {
 	t.Helper()
+	e.look()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, back := range e.back {

@@ -86,7 +86,7 @@ func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 		m := newMortal(t)
 		m.slow = 200 * time.Microsecond
 		n := m.up()
-		eyes := watchChain(n.Chain())
+		eyes := watchChain(t, n.Chain())
 		r := rand.New(rand.NewSource(seed))
 		txs, wait := m.load(6, 60, 4*time.Millisecond)
 		for range 40 {
@@ -114,7 +114,7 @@ func TestExecutionHangs(t *testing.T) {
 	m := newMortal(t)
 	m.options.BuildStall = 100 * time.Millisecond
 	n := m.up()
-	eyes := watchChain(n.Chain())
+	eyes := watchChain(t, n.Chain())
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 0), m.tx(2, 0, hangs, 0), m.tx(1, 1, plain, 0)}
 	m.submit(txs...)
 	m.await(chainview.Accepted, txs...)
