@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
@@ -87,7 +88,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 		Ordering: serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterOrderingServer(s, w.ordering) }),
 		Consensus: serve(t, w.recorder, func(s *grpc.Server) {
 			m.servers = append(m.servers, s)
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
+			ordov1.RegisterConsensusServer(s, &fakestage.Consensus{Step: protocol})
 		}),
 		OrderingCapabilities: []string{sdk.CapArrival}}
 	if w.node, err = New(w.options); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -53,7 +54,7 @@ func TestEveryCrashPoint(t *testing.T) {
 	for at := 1 + offset; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
-		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())
+		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
 		if err == nil {
 			m.live(append(txs, handlers))
 			if !first.reached() { // it lived to the end, or has a moment more
@@ -75,7 +76,7 @@ func TestEveryCrashPoint(t *testing.T) {
 			fuse := newFuse(1 + at*7%30)
 			storage.calm()
 			had := storage.count()
-			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, solo())
+			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
 			if err == nil {
 				second.live(txs)
 			}
@@ -141,7 +142,7 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 	t.Helper()
 	storage.calm()
 	fuse := newFuse(0)
-	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, solo())
+	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo())
 	defer next.off()
 	if err != nil {
 		t.Fatalf("%s: start: %v", name, err)
@@ -169,7 +170,7 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 func TestDecidedBlockComesBack(t *testing.T) {
 	storage := newStorage()
 	fuse := newFuse(0)
-	protocol := solo()
+	protocol := fakestage.Solo()
 	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		actions := protocol(event)
 		for _, a := range actions {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
@@ -164,13 +165,13 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
 		case *ordov1.ConsensusEvent_Start_:
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1})}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1})}
 		case *ordov1.ConsensusEvent_Demand_:
-			return []*ordov1.Action{doSeal(1)}
+			return []*ordov1.Action{fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
 			<-seal
 			built.Store(true)
-			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+			return []*ordov1.Action{fakestage.Decide(1, e.Built.Value)}
 		}
 		return nil
 	}
@@ -234,7 +235,7 @@ func TestRestartAndReexecute(t *testing.T) {
 	}
 
 	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}}
-	w.consensus = solo()
+	w.consensus = fakestage.Solo()
 	n = w.start()
 	if !bytes.Equal(n.Chain().Latest().Hash, head.Hash) {
 		t.Fatal("another head after the restart")
@@ -317,9 +318,9 @@ func TestRanking(t *testing.T) {
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
 		case *ordov1.ConsensusEvent_Demand_:
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), doSeal(1)}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
-			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+			return []*ordov1.Action{fakestage.Decide(1, e.Built.Value)}
 		}
 		return nil
 	}

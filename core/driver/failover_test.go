@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -128,16 +126,8 @@ func (m *mortal) up() *Driver {
 }
 
 func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	register(server)
-	go func() { _ = server.Serve(listener) }()
+	conn, server := fakestage.Serve(m.t, register)
 	m.servers[stage] = append(m.servers[stage], server)
-	conn, err := grpc.NewClient("passthrough:fake", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	m.conns = append(m.conns, conn) // closed when the node has stopped: a stage that goes before it is restarted
 	return conn
 }
@@ -162,7 +152,7 @@ func (m *mortal) begin(stage ordov1.Stage) {
 		case ordov1.Stage_STAGE_STORAGE:
 			ordov1.RegisterStorageServer(s, m.storage)
 		case ordov1.Stage_STAGE_CONSENSUS:
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: solo()})
+			ordov1.RegisterConsensusServer(s, &fakestage.Consensus{Step: fakestage.Solo()})
 		}
 	}))
 	if stage == ordov1.Stage_STAGE_STORAGE {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -14,7 +15,7 @@ import (
 func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 	chain := func(account uint64, blocks int) *computer {
 		calm := newFuse(0)
-		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, solo())
+		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, fakestage.Solo())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,14 +34,14 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 		t.Fatalf("%d blocks against %d: the shorter one is to be the journal's", mine.storage.count(), other.storage.count())
 	}
 	calm := newFuse(0)
-	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, solo())
+	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, fakestage.Solo())
 	m.off()
 	if err == nil || !strings.Contains(err.Error(), "of two chains") || !strings.Contains(err.Error(), "the journal saw 0x") {
 		t.Errorf("started with a foreign storage: %v", err)
 	}
 	other.storage.calm()
 	calm = newFuse(0)
-	m, err = boot(t, other.storage, other.disk.survivor(calm, true), calm, solo())
+	m, err = boot(t, other.storage, other.disk.survivor(calm, true), calm, fakestage.Solo())
 	if err != nil {
 		t.Fatalf("with its own: %v", err)
 	}

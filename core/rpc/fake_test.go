@@ -2,15 +2,13 @@ package rpc
 
 import (
 	"context"
-	"net"
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -19,19 +17,7 @@ import (
 // dial serves gRPC in memory and connects to it.
 func dial(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	register(server)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
+	return fakestage.Dial(t, register, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 }
 
 // fakeStorage answers from blocks in memory, applying their diffs on each read.

@@ -1,5 +1,5 @@
-// Package grpcerr recognises errors that gRPC itself makes and that share their code with errors of the other side: only the text
-// tells them apart.
+// Package grpcerr recognises errors that gRPC itself makes and that share their code with errors of the other side.
+// Only the text tells them apart.
 package grpcerr
 
 import (
