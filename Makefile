@@ -11,7 +11,7 @@ test: ## set up, then all tests
 	@scripts/setup.sh --tests
 	@scripts/test.sh
 
-lint: ## gofmt, go vet, staticcheck, rustfmt, clippy
+lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shellcheck, rustfmt, clippy; make test runs it first
 	@scripts/lint.sh
 
 proto: ## regenerate the Go code of sdk/proto (needs no protoc)
@@ -34,8 +34,8 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
 	@go run ./test/chaos $(ARGS)
 
-byzantine: build ## a whole node with one plugin that lies, every deed
-	@ORDO_BYZANTINE=all go test -count=1 -timeout 40m ./test/byzantine
+byzantine: build ## a whole node with one faulty plugin, every fault; ORDO_BYZANTINE=N: N of each stage
+	@ORDO_BYZANTINE=$${ORDO_BYZANTINE:-all} go test -count=1 -timeout 40m ./test/byzantine
 
 metamorphic: build ## generated programs on every engine of the executor; ARGS="-programs 400 -seed 0"
 	@scripts/metamorphic.sh $(ARGS)

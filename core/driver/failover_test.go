@@ -133,6 +133,7 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 

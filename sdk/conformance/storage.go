@@ -78,16 +78,16 @@ func (l *storageLife) start(t *testing.T) *Storage {
 	}
 	t.Cleanup(func() {
 		read.Close()
-		if i.life == nil { // a process is killed by its own cleanup; a service has files open
+		if i.process == nil { // a process is killed by its own cleanup; a service has files open
 			_, _ = i.plugin().Drain(context.Background(), &ordov1.DrainRequest{DeadlineMs: 10_000})
 		}
 	})
 	return &Storage{Storage: ordov1.NewStorageClient(i.Conn), Read: ordov1.NewStorageReadClient(read), Capabilities: d.GetCapabilities(),
 		Restart: func(t *testing.T) *Storage {
 			read.Close()
-			if i.life != nil {
-				_ = i.life.cmd.Process.Kill()
-				<-i.life.ended
+			if i.process != nil {
+				_ = i.process.cmd.Process.Kill()
+				<-i.process.ended
 			} else if _, err := i.plugin().Drain(timeout(t), &ordov1.DrainRequest{DeadlineMs: 10_000}); err != nil {
 				t.Fatalf("drain: %v", err)
 			}

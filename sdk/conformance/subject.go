@@ -46,8 +46,8 @@ func InProcess(make func() *sdk.Service) Subject { return Subject{service: make}
 
 // Instance is one life of a subject.
 type Instance struct {
-	Conn *grpc.ClientConn
-	life *life // nil in process
+	Conn    *grpc.ClientConn
+	process *process // nil in process
 }
 
 // Start begins a life, not yet configured, that ends with the test.
@@ -63,7 +63,7 @@ func (s Subject) Start(t *testing.T) *Instance {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &Instance{Conn: conn, life: l}
+	return &Instance{Conn: conn, process: l}
 }
 
 // Configured begins a life and configures it.
@@ -121,8 +121,8 @@ func (s Subject) serve(t *testing.T) *Instance {
 	return &Instance{Conn: conn}
 }
 
-// life is one process.
-type life struct {
+// process is one process.
+type process struct {
 	cmd    *exec.Cmd
 	stdin  *os.File
 	stdout *bufio.Reader
@@ -133,20 +133,20 @@ type life struct {
 	stderr bytes.Buffer
 }
 
-func (l *life) Write(p []byte) (int, error) {
+func (l *process) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stderr.Write(p)
 }
 
-func (l *life) words() string {
+func (l *process) words() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stderr.String()
 }
 
 // launch starts the process with the environment of a host, changed by env: KEY=VALUE sets, KEY unsets.
-func (s Subject) launch(t *testing.T, env map[string]string) *life {
+func (s Subject) launch(t *testing.T, env map[string]string) *process {
 	t.Helper()
 	if s.path == "" {
 		t.Skip("needs a process")
@@ -176,7 +176,7 @@ func (s Subject) launch(t *testing.T, env map[string]string) *life {
 	for key, value := range env {
 		vars[key] = value
 	}
-	l := &life{dir: dir, ended: make(chan struct{})}
+	l := &process{dir: dir, ended: make(chan struct{})}
 	l.cmd = exec.Command(path, s.args...)
 	for key, value := range vars {
 		if value != "" {
@@ -219,7 +219,7 @@ func (s Subject) launch(t *testing.T, env map[string]string) *life {
 }
 
 // handshake reads the line and returns the socket that it names.
-func (l *life) handshake(t *testing.T) string {
+func (l *process) handshake(t *testing.T) string {
 	t.Helper()
 	line := l.firstLine(t)
 	parts := strings.Split(line, "|")
@@ -230,7 +230,7 @@ func (l *life) handshake(t *testing.T) string {
 	return parts[3]
 }
 
-func (l *life) firstLine(t *testing.T) string {
+func (l *process) firstLine(t *testing.T) string {
 	t.Helper()
 	type read struct {
 		line string
@@ -254,7 +254,7 @@ func (l *life) firstLine(t *testing.T) string {
 }
 
 // end waits for the process and returns its exit code; -1 when a signal ended it.
-func (l *life) end(t *testing.T) int {
+func (l *process) end(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-l.ended:
