@@ -12,7 +12,7 @@ ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 
-scripts/lint.sh
+ORDO_CLIPPY_TIME=170 scripts/lint.sh
 
 say "go test"
 packages="$(go list ./... | grep -v -E '/test/(e2e|metamorphic)(/|$)')"
