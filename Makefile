@@ -14,8 +14,9 @@ test: ## set up, then all tests
 lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shellcheck, rustfmt, clippy; make test runs it first
 	@scripts/lint.sh
 
-proto: ## regenerate the Go code of sdk/proto (needs no protoc)
+proto: ## regenerate the Go code of sdk/proto (needs no protoc), and the copies in examples
 	@cd sdk/proto/gen && go run . ..
+	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/ordering.proto examples/ordering-python/proto/ordo/v1/
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
 	@bin/ordo-bench exec $(ARGS)

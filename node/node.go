@@ -106,7 +106,18 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
-	if n.sup, err = host.Supervise(n.set, host.Supervision{Restarts: v.Restarts, Window: v.Window}); err != nil {
+	var plugins []described
+	for _, p := range n.set.Plugins() {
+		plugins = append(plugins, describedBy(p))
+		if err := lacking(describedBy(p)); err != nil {
+			return err
+		}
+	}
+	for _, note := range notes(n.config, plugins) {
+		n.log.Warn(note)
+	}
+	if n.sup, err = host.Supervise(n.set, host.Supervision{Restarts: v.Restarts, Window: v.Window,
+		LeaveLate: v.HealthTimeout == 0 || v.CallTimeout == 0}); err != nil {
 		return err
 	}
 	if err := n.startNode(ctx, recovery); err != nil {
@@ -159,6 +170,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		BuildStall:     stall(n.config.Supervision.CallTimeout),
 		CallLimit:      stall(n.config.Supervision.CallTimeout),
 		RootStall:      4 * stall(n.config.Supervision.CallTimeout),
+		StallAfter:     stallAfter(n.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
 		Recovery:       recovery,
 		Log:            n.log,
 	}
@@ -238,7 +250,7 @@ func (n *Node) startServer() error {
 		Log:    newSlog(n.config.LogLevel, n.errs),
 		Devnet: n.devnet(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: n.config.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
+		AnswerRun: n.config.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival),
 	})
 	return nil
 }

@@ -15,7 +15,7 @@ ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 ORDO_CLIPPY_TIME=170 scripts/lint.sh
 
 say "go test"
-packages="$(go list ./... | grep -v -E '/test/(e2e|metamorphic)(/|$)')"
+packages="$(go list ./... | grep -v -E '/test/(e2e|metamorphic|rustcrate)(/|$)')"
 mapfile -t packages <<<"$packages"
 go test "${packages[@]}"
 
@@ -29,6 +29,9 @@ go run ./test/attack/fuzz -total 60s
 
 say "cargo test"
 cargo test --release --locked --workspace "${cargo_options[@]}"
+
+say "the Rust SDK in a crate outside of the workspace"
+go test -count=1 ./test/rustcrate
 
 say "end to end"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"

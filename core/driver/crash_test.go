@@ -15,6 +15,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -92,7 +93,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 			m.servers = append(m.servers, s)
 			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
 		}),
-		OrderingCapabilities: []string{"arrival"}}
+		OrderingCapabilities: []string{sdk.CapArrival}}
 	if w.node, err = New(w.options); err != nil {
 		t.Fatal(err)
 	}

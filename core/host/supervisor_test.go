@@ -211,11 +211,33 @@ func TestSuspect(t *testing.T) {
 	// What another stage does comes behind all that these have caused.
 	sup.Suspect(ordov1.Stage_STAGE_CONSENSUS, errors.New("says nothing"))
 	state := func() host.State { return sup.StageStatuses()[0].State }
-	if lines := d.await(t, 6); len(lines) != 6 || !strings.Contains(lines[5], "back consensus") || sup.Err() != nil || state() != host.Degraded {
+	if lines := d.await(t, 6); len(lines) != 6 || !strings.Contains(lines[5], "back consensus") || sup.Err() != nil || state() != host.Late {
 		t.Fatal(lines, sup.Err(), state())
 	}
 	if _, err := score(set.Plugin(ordering), ""); err != nil || state() != host.Up {
 		t.Fatal(err, state())
+	}
+}
+
+// TestHeldPlugin: with LeaveLate an ordering plugin that a debugger holds is suspected again and again, is degraded, and runs on.
+func TestHeldPlugin(t *testing.T) {
+	t.Parallel()
+	book := &logBook{}
+	sup, set, _ := supervised(t, host.Options{Logger: book.logger()}, host.Supervision{Restarts: 3, Backoff: 10 * time.Millisecond, LeaveLate: true})
+	ordering := ordov1.Stage_STAGE_ORDERING
+	pid := set.Plugin(ordering).Pid()
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	sup.Suspect(ordering, errors.New("3 batches were not ranked in time"))
+	book.eventually(t, "is late and left alone")                                             // at the first time already: without LeaveLate that one ends it
+	if state := sup.StageStatuses()[0].State; state != host.Late && state != host.Degraded { // held, its health check is silent too
+		t.Fatal(state)
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	if _, err := score(set.Plugin(ordering), ""); err != nil {
+		t.Fatal(err)
+	}
+	if p := set.Plugin(ordering); p.Pid() != pid || p.Generation() != 1 || p.ExitReason() != "" {
+		t.Fatalf("generation %d, %q", p.Generation(), p.ExitReason())
 	}
 }
 

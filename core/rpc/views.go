@@ -88,6 +88,8 @@ func notViewed(err error) error {
 		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
 	case codes.OutOfRange:
 		return jrpc2.Errorf(jrpc2.InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+	case codes.Unimplemented:
+		return specError(jrpc2.MethodNotFound, "not served by this node's execution plugin: it runs no calls, estimates, simulations and traces (capability "+sdk.CapView+")")
 	}
 	return fmt.Errorf("view: %w", err)
 }

@@ -30,6 +30,7 @@ var Base = map[string]func(*testing.T, Subject){
 	"describe/same answer twice":           describeTwice,
 	"configure/unknown key":                configureUnknownKey,
 	"configure/not an object":              configureGarbage,
+	"configure/absent is empty":            configureAbsent,
 	"health/serving":                       healthServing,
 	"wire/8 MiB message":                   bigMessage,
 	"wire/unknown method":                  unknownMethod,
@@ -43,7 +44,7 @@ var Base = map[string]func(*testing.T, Subject){
 }
 
 // RunBase runs Base over a subject.
-func RunBase(t *testing.T, s Subject) { run(t, Base, s) }
+func RunBase(t *testing.T, s Subject) { run(t, "plugin", Base, s) }
 
 var helloForm = regexp.MustCompile(`^1\|1\|unix\|/[^|]+\|grpc(\|.*)?$`)
 
@@ -142,6 +143,23 @@ func configureUnknownKey(t *testing.T, s Subject) {
 func configureGarbage(t *testing.T, s Subject) {
 	for _, config := range []string{`{`, `[]`, `"x"`, "\x00"} {
 		refusedConfig(t, s, config)
+	}
+}
+
+func configureAbsent(t *testing.T, s Subject) {
+	if s.Config != nil {
+		t.Skip("the subject needs a configuration")
+	}
+	req := s.configuration(t)
+	req.Config = nil
+	resp, err := s.Start(t).plugin().Configure(within(t), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range resp.GetDiagnostics() {
+		if d.GetSeverity() == ordov1.Diagnostic_ERROR {
+			t.Errorf("no configuration: %s: %s", d.GetPath(), d.GetSummary())
+		}
 	}
 }
 

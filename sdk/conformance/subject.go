@@ -36,13 +36,17 @@ type Subject struct {
 	service func() *sdk.Service
 	// Config is what Configure is called with by the tests of a stage; nil is {}.
 	Config []byte
+
+	answers *answers
 }
 
 // Process tests an executable.
-func Process(path string, args ...string) Subject { return Subject{path: path, args: args} }
+func Process(path string, args ...string) Subject {
+	return Subject{path: path, args: args, answers: &answers{}}
+}
 
-// InProcess tests a service of the Go SDK; make is called for each life.
-func InProcess(make func() *sdk.Service) Subject { return Subject{service: make} }
+// InProcess tests a service of the Go SDK; make is called for each instance.
+func InProcess(make func() *sdk.Service) Subject { return Subject{service: make, answers: &answers{}} }
 
 // Instance is one life of a subject.
 type Instance struct {
@@ -53,12 +57,13 @@ type Instance struct {
 // Start begins a life, not yet configured, that ends with the test.
 func (s Subject) Start(t *testing.T) *Instance {
 	t.Helper()
+	s.answers.giveUp(t)
 	if s.service != nil {
 		return s.serve(t)
 	}
 	l := s.launch(t, nil)
 	socket := l.handshake(t)
-	conn, err := sdk.Dial(socket)
+	conn, err := sdk.Dial(socket, s.answers.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +112,9 @@ func (s Subject) serve(t *testing.T) *Instance {
 	running.Register(server)
 	listener := bufconn.Listen(1 << 20)
 	go func() { _ = server.Serve(listener) }()
-	conn, err := sdk.Dial("in-process", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+	conn, err := sdk.Dial("in-process", append(s.answers.options(), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return listener.DialContext(ctx)
-	}))
+	}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +133,7 @@ type process struct {
 	stdout *bufio.Reader
 	dir    string
 	ended  chan struct{}
+	after  chan string // what comes on stdout after the handshake, once it is closed; nil: not read
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
@@ -206,9 +212,22 @@ func (s Subject) launch(t *testing.T, env map[string]string) *process {
 		close(l.ended)
 	}()
 	t.Cleanup(func() {
+		select {
+		case <-l.ended:
+			if t.Failed() {
+				t.Logf("%s ended by itself: %s", s.path, l.cmd.ProcessState)
+			}
+		default:
+		}
 		_ = syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL)
 		<-l.ended
 		stdin.Close()
+		if l.after != nil {
+			time.AfterFunc(time.Second, func() { out.Close() }) // a child of the process may hold the pipe
+			if text := <-l.after; text != "" {
+				t.Errorf("on stdout after the handshake: %q", text)
+			}
+		}
 		out.Close()
 		os.RemoveAll(dir)
 		if t.Failed() {
@@ -226,7 +245,12 @@ func (l *process) handshake(t *testing.T) string {
 	if len(parts) < 5 {
 		t.Fatalf("the first line on stdout is no handshake: %q", line)
 	}
-	go func() { _, _ = io.Copy(io.Discard, l.stdout) }()
+	l.after = make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(l.stdout, 1000))
+		_, _ = io.Copy(io.Discard, l.stdout)
+		l.after <- string(text)
+	}()
 	return parts[3]
 }
 
@@ -271,9 +295,22 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// run executes a map of tests in the order of their names, so that reports read alike.
-func run(t *testing.T, tests map[string]func(*testing.T, Subject), s Subject) {
+// run executes a map of tests in the order of their names, so that reports read alike. A test that fails says which sentence of
+// the specification it holds the plugin to.
+func run(t *testing.T, page string, tests map[string]func(*testing.T, Subject), s Subject) {
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
-		t.Run(name, func(t *testing.T) { tests[name](t, s) })
+		t.Run(page+"/"+name, func(t *testing.T) {
+			quote(t, page, name)
+			tests[name](t, s)
+		})
 	}
+}
+
+// quote tells, when the test has failed, what it is about.
+func quote(t *testing.T, page, name string) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("docs/spec/%s.md: %s", page, Rules[page][name])
+		}
+	})
 }

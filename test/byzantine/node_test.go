@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,7 +52,8 @@ type fault struct {
 // node is a running `ordo dev` with one faulty plugin.
 type node struct {
 	*nodetest.Process
-	dir string
+	dir  string
+	data string // the folder of its chain
 
 	mu       sync.Mutex
 	accepted client.Block // the newest that a client was told to be accepted
@@ -75,12 +77,15 @@ func begin(t *testing.T, program, stage string, f fault, args ...string) *node {
 	}
 	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--data-dir", filepath.Join(dir, "data"), "--" + stage, plugin,
 		"--plugin-call-timeout", "2s", "--plugin-health-timeout", "3s", "--plugin-restarts", "3"}, args...)
+	if i := slices.Index(args, "--data-dir"); i >= 0 {
+		all[slices.Index(all, "--data-dir")+1] = args[i+1]
+	}
 	if stage == "consensus" { // its settings have defaults only for the shipped name; solo's own default is the same mode
 		all = append(all, "--block-generation-on", "transaction")
 	}
 	cmd := exec.Command(filepath.Join(bin, "ordo"), all...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"), "GOMEMLIMIT=1GiB"}
-	n := &node{Process: nodetest.Run(t, cmd, stopLimit), dir: dir}
+	n := &node{Process: nodetest.Run(t, cmd, stopLimit), dir: dir, data: all[slices.Index(all, "--data-dir")+1]}
 	t.Cleanup(func() {
 		if text := n.Out.String(); strings.Contains(text, "panic:") || strings.Contains(text, "goroutine 1 [") {
 			t.Errorf("the node panicked:\n%s", tail(text))
@@ -136,7 +141,7 @@ func (n *node) head(ctx context.Context) (head client.Block, err error) {
 // replay executes the stored chain again with honest plugins, which compares every root and hash, and returns the hash of its head.
 func (n *node) replay(t *testing.T) (number uint64, hash string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(need.Binaries(t), "ordo"), "replay", "--data-dir", filepath.Join(n.dir, "data"))
+	cmd := exec.CommandContext(t.Context(), filepath.Join(need.Binaries(t), "ordo"), "replay", "--data-dir", n.data)
 	cmd.Env = n.Cmd.Env
 	out, err := cmd.CombinedOutput()
 	if err != nil {

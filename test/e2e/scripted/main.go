@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	d := sdk.Description{Name: "scripted", Version: "0.1.0", Capabilities: []string{"network"}}
+	d := sdk.Description{Name: "scripted", Version: "0.1.0", Capabilities: []string{sdk.CapNetwork}}
 	sdk.Serve(sdk.ServeProtocol(d, nil, func() sdk.Protocol { return new(script) }))
 }
 
