@@ -63,9 +63,9 @@ type mortal struct {
 	read      *link
 	closing   sync.Mutex
 	servers   map[ordov1.Stage][]*grpc.Server
-	conns     []*grpc.ClientConn
 	mu        sync.Mutex
 	lives     map[ordov1.Stage]uint64
+	conns     []*grpc.ClientConn // of all instances
 	suspects  []string
 	restarted sync.WaitGroup
 	slow      time.Duration
@@ -128,7 +128,9 @@ func (m *mortal) up() *Driver {
 func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
 	conn, server := fakestage.Serve(m.t, register)
 	m.servers[stage] = append(m.servers[stage], server)
-	m.conns = append(m.conns, conn) // closed when the node has stopped: a stage that goes before it is restarted
+	m.mu.Lock()
+	m.conns = append(m.conns, conn)
+	m.mu.Unlock()
 	return conn
 }
 
