@@ -48,7 +48,7 @@ func BenchmarkNode(b *testing.B) {
 	b.ReportMetric(float64(b.N)/float64(n.Chain().Latest().Context.Number), "tx/block")
 }
 
-// BenchmarkSubmit is acknowledged transactions a second, from so many callers who each wait for their answer: without a
+// BenchmarkSubmit is acknowledged transactions a second, from so many callers that each wait for their answer: without a
 // journal, with one on the disk of the temporary folder, with one on a disk that takes a millisecond whatever else it has to
 // do, and with one that leaves the syncing to the operating system.
 func BenchmarkSubmit(b *testing.B) {

@@ -60,7 +60,7 @@ type computer struct {
 	eyes    *eyes
 	servers []*grpc.Server
 	told    []*ordov1.Transaction // that were promised
-	earlier []*eyes               // of lives before
+	earlier []*eyes               // of the runs before
 }
 
 // boot turns the computer on. An error means that it went off meanwhile.

@@ -159,7 +159,7 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 	next.live(txs)
 	next.stored(name, flat)
 	next.chainIsSound()
-	(&mortal{world: next.world}).once(flat)
+	(&restartable{world: next.world}).once(flat)
 	if waiting := next.node.Waiting(); len(waiting) > 0 {
 		t.Errorf("%s: %d transactions wait for nothing", name, len(waiting))
 	}

@@ -19,7 +19,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// link forwards to the newest life of a stage.
+// link forwards to the newest instance of a stage.
 type link struct {
 	mu   sync.Mutex
 	conn grpc.ClientConnInterface
@@ -56,26 +56,26 @@ func (l *link) NewStream(ctx context.Context, d *grpc.StreamDesc, method string,
 	return conn.NewStream(ctx, d, method, options...)
 }
 
-// mortal is a world whose stages can be killed and started again; whoever is suspected is.
-type mortal struct {
+// restartable is a world whose stages can be killed and started again; a suspected stage is.
+type restartable struct {
 	*world
-	links     map[ordov1.Stage]*link
-	read      *link
-	closing   sync.Mutex
-	servers   map[ordov1.Stage][]*grpc.Server
-	mu        sync.Mutex
-	lives     map[ordov1.Stage]uint64
-	conns     []*grpc.ClientConn // of all instances
-	suspects  []string
-	restarted sync.WaitGroup
-	slow      time.Duration
-	limit     int
+	links       map[ordov1.Stage]*link
+	read        *link
+	closing     sync.Mutex
+	servers     map[ordov1.Stage][]*grpc.Server
+	mu          sync.Mutex
+	generations map[ordov1.Stage]uint64
+	conns       []*grpc.ClientConn // of all instances
+	suspects    []string
+	restarted   sync.WaitGroup
+	slow        time.Duration
+	limit       int
 }
 
 var all = []ordov1.Stage{ordov1.Stage_STAGE_ORDERING, ordov1.Stage_STAGE_EXECUTION, ordov1.Stage_STAGE_STORAGE, ordov1.Stage_STAGE_CONSENSUS}
 
-func newMortal(t testing.TB) *mortal {
-	m := &mortal{world: newWorld(t), links: map[ordov1.Stage]*link{}, read: &link{}, servers: map[ordov1.Stage][]*grpc.Server{}, lives: map[ordov1.Stage]uint64{}, limit: 20}
+func newRestartable(t testing.TB) *restartable {
+	m := &restartable{world: newWorld(t), links: map[ordov1.Stage]*link{}, read: &link{}, servers: map[ordov1.Stage][]*grpc.Server{}, generations: map[ordov1.Stage]uint64{}, limit: 20}
 	for _, stage := range all {
 		m.links[stage] = &link{}
 	}
@@ -100,7 +100,7 @@ func newMortal(t testing.TB) *mortal {
 }
 
 // later restarts a stage beside, as a supervisor does.
-func (m *mortal) later(stage ordov1.Stage, forced bool) {
+func (m *restartable) later(stage ordov1.Stage, forced bool) {
 	m.restarted.Add(1)
 	go func() {
 		defer m.restarted.Done()
@@ -108,7 +108,7 @@ func (m *mortal) later(stage ordov1.Stage, forced bool) {
 	}()
 }
 
-func (m *mortal) up() *Driver {
+func (m *restartable) up() *Driver {
 	m.t.Helper()
 	for _, stage := range []ordov1.Stage{all[2], all[1], all[0], all[3]} {
 		m.begin(stage)
@@ -125,7 +125,7 @@ func (m *mortal) up() *Driver {
 	return m.node
 }
 
-func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
+func (m *restartable) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
 	conn, server := fakestage.Serve(m.t, register)
 	m.servers[stage] = append(m.servers[stage], server)
 	m.mu.Lock()
@@ -135,9 +135,9 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 }
 
 // begin starts a process: what it has in memory is new, what storage has on its disk is not.
-func (m *mortal) begin(stage ordov1.Stage) {
+func (m *restartable) begin(stage ordov1.Stage) {
 	m.mu.Lock()
-	m.lives[stage]++
+	m.generations[stage]++
 	m.mu.Unlock()
 	m.links[stage].set(m.serve(stage, func(s *grpc.Server) {
 		switch stage {
@@ -162,7 +162,7 @@ func (m *mortal) begin(stage ordov1.Stage) {
 	}
 }
 
-func (m *mortal) stop(stage ordov1.Stage) {
+func (m *restartable) stop(stage ordov1.Stage) {
 	m.links[stage].set(nil)
 	if stage == ordov1.Stage_STAGE_STORAGE {
 		m.read.set(nil)
@@ -174,17 +174,17 @@ func (m *mortal) stop(stage ordov1.Stage) {
 }
 
 // restart kills a process and starts another.
-func (m *mortal) restart(stage ordov1.Stage) { m.end(stage, true) }
+func (m *restartable) restart(stage ordov1.Stage) { m.end(stage, true) }
 
 // end is restart of a process that fails by itself, or is killed.
-func (m *mortal) end(stage ordov1.Stage, forced bool) {
+func (m *restartable) end(stage ordov1.Stage, forced bool) {
 	m.closing.Lock()
 	defer m.closing.Unlock()
 	m.node.StageDown(stage, errors.New("killed"), forced)
 	m.stop(stage)
 	m.begin(stage)
 	m.mu.Lock()
-	generation := m.lives[stage]
+	generation := m.generations[stage]
 	m.mu.Unlock()
 	if err := m.node.StageUp(stage, Instance{Capabilities: []string{sdk.CapArrival}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
 		m.t.Errorf("back: %v", err)

@@ -59,7 +59,7 @@ func (i *instance) run(work func()) {
 	})
 }
 
-// end cancels all work of the instance; first is false when that was done before.
+// end marks the instance as ended, so that it starts no more work; first is false when that was done before.
 func (i *instance) end(why error) (first bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -157,7 +157,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		t.Errorf("%d of 2 transactions are left in the pool", waiting)
 	}
 	if trace != chainview.Unknown {
-		t.Errorf("a transaction that nobody sent here is %s", trace)
+		t.Errorf("a transaction that was not sent here is %s", trace)
 	}
 	// The copy that waited here is in the block, signature and all.
 	if got := w.storage.blocks[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {

@@ -16,7 +16,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// scripted loses a round, proposes again, closes below what ran, and validates what it built as if somebody else had: at
+// scripted loses a round, proposes again, closes below what ran, and validates what it built as if a peer had: at
 // every height, before it decides.
 //
 //	attempt 1: built, abandoned          attempt 4: attempt 3 as a foreign proposal: must be valid, same value
