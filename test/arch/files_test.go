@@ -62,7 +62,6 @@ const maxLines = 450
 
 // tooLong are files that were longer when the rule came. They may only become shorter; none may be added.
 var tooLong = map[string]int{
-	"sdk/conformance/storage_tests.go":                520,
 	"core/pipeline/property_test.go":                  518,
 	"core/pipeline/transcript_test.go":                492,
 	"core/rpc/answers_test.go":                        461,
@@ -97,7 +96,7 @@ var limits = []struct {
 	words *regexp.Regexp
 	most  int
 }{
-	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 141},
+	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 135},
 	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 81},
 }
 
