@@ -401,8 +401,7 @@ func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
 // TestAViewThatExecutionCannotAnswer now, or at all, is told so, and is no internal error with the words of gRPC.
 func TestAViewThatExecutionCannotAnswer(t *testing.T) {
 	w := newWorld(t)
-	o := w.server.Options
-	refusing := &refusingViews{fakeExecution: w.execution}
+	o, refusing := w.server.Options, &refusingViews{fakeExecution: w.execution}
 	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, refusing) }))
 	w.server = New(o)
 	for _, c := range []struct {
