@@ -273,8 +273,8 @@ func (d *Driver) Start(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(d.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(d.options.Stages.ConsensusCapabilities, "network"),
-		Chunk: d.options.Chunk, Window: d.options.Window, MaxCommits: d.options.MaxCommits, Replay: d.replay, Template: d.template,
+		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: d.options.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: d.options.Stages.ConsensusCapabilities},
+		Chunk:        d.options.Chunk, Window: d.options.Window, MaxCommits: d.options.MaxCommits, Replay: d.replay, Template: d.template,
 		Journaled: d.options.Journal != nil,
 	}, d.pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
@@ -346,15 +346,6 @@ func (d *Driver) halt(stage string, err error) {
 	if d.ctx.Err() == nil {
 		d.stop(fmt.Errorf("node: %s: %w", stage, err))
 	}
-}
-
-func has(list []string, name string) bool {
-	for _, s := range list {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 func u128(v uint64) []byte {

@@ -143,7 +143,7 @@ func (d *Driver) StageUp(stage ordov1.Stage, life Instance) error {
 		return ErrStopped
 	}
 	l := d.newInstance(stage, life.Generation)
-	in := pipeline.StageUp{Stage: stage, Arrival: has(life.Capabilities, "arrival"), Proposals: has(life.Capabilities, "network")}
+	in := pipeline.StageUp{Stage: stage, Capabilities: life.Capabilities}
 	begin := func() {}
 	switch stage {
 	case ordov1.Stage_STAGE_EXECUTION:

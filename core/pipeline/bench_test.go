@@ -24,7 +24,7 @@ func benchmarkBlock(b *testing.B, chunk, n int) {
 			e.submit(fmt.Sprintf("a%d/0", i), "", true)
 		}
 		b.StartTimer()
-		m, work := New(Options{Arrival: true, Chunk: chunk, Template: template}, e.pool, e.now, Head{})
+		m, work := New(Options{Capabilities: abilities(true, false), Chunk: chunk, Template: template}, e.pool, e.now, Head{})
 		var seq uint64
 		blocks := 0
 		answer := func(actions ...*ordov1.Action) []Command {

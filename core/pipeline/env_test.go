@@ -48,6 +48,18 @@ func key(name string) []byte {
 
 func name(k []byte) string { return strings.TrimLeft(string(k), "\x00") }
 
+// abilities are the capabilities of an ordering plugin that gains nothing by waiting, and of a consensus plugin that has peers.
+func abilities(arrival, network bool) Capabilities {
+	c := Capabilities{}
+	if arrival {
+		c[ordov1.Stage_STAGE_ORDERING] = []string{capArrival}
+	}
+	if network {
+		c[ordov1.Stage_STAGE_CONSENSUS] = []string{capNetwork}
+	}
+	return c
+}
+
 func template(nowMs uint64) *ordov1.BlockContext {
 	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4", Sequencer: key("us")}
 }

@@ -75,13 +75,12 @@ type (
 		Shared bool
 		Forced bool
 	}
-	// StageUp: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
+	// StageUp: another process serves the stage, with its capabilities. Head and Block are storage's: the last block it holds, and its partial hash.
 	StageUp struct {
-		Stage     ordov1.Stage
-		Arrival   bool // of ordering; see Options
-		Proposals bool // of consensus; see Options
-		Head      uint64
-		Block     []byte
+		Stage        ordov1.Stage
+		Capabilities []string
+		Head         uint64
+		Block        []byte
 	}
 	// Drain: open no block any more; what is decided still goes its way.
 	Drain struct{}

@@ -36,6 +36,10 @@ func (c *chaos) perform(out []Command) {
 			}
 		case Open:
 			c.opened(command)
+			c.writeOpen(command)
+			if c.drained {
+				c.fatal("build %d opened while the node drains", command.Build)
+			}
 			if c.open != 0 {
 				c.fatal("build %d opened while %d is open", command.Build, c.open)
 			}
@@ -63,7 +67,10 @@ func (c *chaos) perform(out []Command) {
 			if c.full[command.Build] {
 				c.fatal("build %d is full and gets more", command.Build)
 			}
+			c.write(command.Build, len(command.Items)-command.Again)
 			c.work = append(c.work, command)
+		case Persist:
+			c.barrier = true
 		case HashHeader:
 			if command.Build == c.viewed && names(c.view) != names(command.Items) {
 				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
@@ -94,7 +101,11 @@ func (c *chaos) perform(out []Command) {
 }
 
 func (c *chaos) settle(tx, where string) {
-	if before := c.settled[tx]; before != "" {
+	before := c.settled[tx]
+	if c.deadly && strings.HasPrefix(before, "dropped") && strings.HasPrefix(where, "block") {
+		before = "" // consensus decided an attempt that was built before the search found this transaction
+	}
+	if before != "" {
 		c.fatal("%s is settled twice: %s; %s", tx, before, where)
 	}
 	c.settled[tx] = where

@@ -17,9 +17,12 @@ func (c *chaos) consensus() {
 	if len(c.events) == 0 {
 		c.give(TimerFired{TimerID{ConsensusTimer, 1}})
 	}
+	if len(c.events) == 0 {
+		return // it has not begun
+	}
 	answer := &ordov1.Actions{Seq: c.events[0]}
 	c.events = c.events[1:]
-	if len(c.events) == 0 && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
+	if len(c.events) == 0 && !c.barrier && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
 		answer.Actions = c.actions()
 	}
 	c.give(Answered{answer})
@@ -39,6 +42,25 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		}
 		if c.built[a] != nil {
 			ready = append(ready, a)
+		}
+	}
+	switch c.r.Intn(25) {
+	case 0:
+		do("persist data=vote")
+		return actions
+	case 1:
+		do("timer id=%d after=5", c.r.Intn(3))
+		return actions
+	case 2:
+		do("cancel id=%d", c.r.Intn(3))
+		return actions
+	case 3:
+		do("send to=all data=vote")
+		return actions
+	case 4:
+		if len(known) > 0 {
+			do("seal attempt=%d", known[c.r.Intn(len(known))])
+			return actions
 		}
 	}
 	if c.faithful {

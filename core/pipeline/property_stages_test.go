@@ -31,7 +31,7 @@ func (c *chaos) stage() {
 		switch roll := c.r.Intn(30); {
 		case roll == 0 && !c.calm:
 			c.breaks(command.Build)
-		case roll == 1 && len(b.ran) > 0 && !c.calm && !c.faithful:
+		case roll == 1 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && c.height >= c.decidedBefore:
 			c.full[command.Build] = true
 			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
 		default:
@@ -116,5 +116,10 @@ func word(n uint64) []byte {
 
 func (c *chaos) sealed(id uint64) {
 	s := c.builds[id].seal
-	c.give(HeaderHashed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
+	c.give(HeaderHashed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: value(s.Draft.Context, s.Items)}})
+}
+
+// value of a block: number, time and transactions.
+func value(c *ordov1.BlockContext, items []Item) []byte {
+	return fmt.Appendf(nil, "%d@%d[%s]", c.Number, c.Timestamp, names(items))
 }

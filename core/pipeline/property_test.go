@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"flag"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,27 +15,29 @@ import (
 // TestProperties lets a restless consensus loose on a machine: it builds, seals, abandons, proposes again, validates and
 // decides at random, while stages answer late, fail, reject and fill up. Whatever it does, at most one build is open,
 // blocks follow each other, no transaction is twice in the chain or out of its nonce order, and at the end none is lost.
-// Stages die at any moment and come back. With a faithful consensus, which abandons nothing by itself, what readers were
-// shown is what the block has, in the same order, whoever died meanwhile.
+// Processes of stages end at any moment and are replaced. With a faithful consensus, which abandons nothing by itself, what
+// readers were shown is what the block has, in the same order, whichever process ended meanwhile. The runs visit every pair of the
+// tables in doc.go that can occur, and no other.
 func TestProperties(t *testing.T) {
-	for seed := range int64(1000) {
-		c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
-			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
-			foreign: map[uint64]bool{}, stripped: map[uint64]bool{}}
-		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
-		c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
-		var out []Command
-		c.m, out = New(Options{Arrival: seed%2 == 0, Proposals: true, Chunk: 3, Window: 2, MaxCommits: 2, Template: template}, c.pool, c.now,
-			Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}})
-		c.perform(out)
-		for range 400 {
-			c.now += uint64(c.r.Intn(50))
-			c.move()
-		}
-		c.finish()
+	inputs, actions := readTables(t)
+	first, n := int64(*firstSeed), int64(*seeds)
+	for seed := first; seed < first+n; seed++ {
+		c := newChaos(t, seed)
+		c.inputs, c.acts = inputs, actions
+		c.run()
+	}
+	if first == 0 && n >= 1000 { // the default run, or a longer one
+		inputs.complete(t)
+		actions.complete(t)
 	}
 }
 
+var (
+	firstSeed = flag.Int("seed", 0, "first seed of the property test")
+	seeds     = flag.Int("seeds", 1000, "number of seeds of the property test")
+)
+
+// chaos is one run of the property test: the driver, the stages and the readers of one machine, and what they know.
 type chaos struct {
 	env
 	t       *testing.T
@@ -57,7 +61,82 @@ type chaos struct {
 	chained map[string]uint64
 	calm    bool
 	deaths
+	journal
 	foreign, stripped map[uint64]bool // attempts that are another node's proposals, and those of them that a rejected transaction is in
+	barrier           bool            // consensus waits for what it persists
+	drainIn           string          // state of the open attempt in which the node begins to drain; "": it does not
+	drained           bool
+	inputs, acts      *table
+	decidedBefore     uint64 // blocks that were decided before a restart: they come out as they were
+}
+
+// newChaos makes a run. The seed says what may happen in it: by its remainders some runs have a faithful consensus, processes
+// that end, a journal, transactions that end execution, blocks that were decided before a restart, or a drain.
+func newChaos(t *testing.T, seed int64) *chaos {
+	c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
+		full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
+		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}}
+	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
+	c.journaled, c.deadly = seed%3 == 1, c.mortal && seed%7 == 3
+	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+	if seed%11 == 6 {
+		c.drainIn = drainStates[int(seed/11)%len(drainStates)]
+	}
+	return c
+}
+
+var drainStates = []string{"none", "checking", "held", "interrupted", "paused", "running", "sealed", "expired", "full", "closing", "hashing"}
+
+func (c *chaos) run() {
+	head := Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}}
+	if c.seed%4 == 2 {
+		c.restarted(&head)
+	}
+	var out []Command
+	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template}, c.pool, c.now, head)
+	c.perform(out)
+	for range 400 {
+		c.now += uint64(c.r.Intn(50))
+		c.move()
+		if c.drainIn != "" && !c.drained && nameOf(c.m.open) == c.drainIn {
+			c.drained = true
+			c.give(Drain{})
+		}
+	}
+	c.finish()
+}
+
+// restarted lets the machine begin with blocks that were decided before a restart, and with the order of one that was not.
+func (c *chaos) restarted(head *Head) {
+	submit := func(sender string) Item {
+		tx := fmt.Sprintf("%s/%d", sender, c.nonces[sender])
+		c.nonces[sender]++
+		c.all = append(c.all, tx)
+		c.submit(tx, "", false)
+		return Item{Tx: c.pool.Get(mempool.Key(key(tx))).Tx}
+	}
+	for height := uint64(1); height <= uint64(c.r.Intn(3)); height++ {
+		d := Decided{Context: template(c.now), FromPeer: c.r.Intn(2) == 0, Certificate: []byte("signed")}
+		d.Context.Number = height
+		for range c.r.Intn(4) {
+			if d.FromPeer {
+				tx := fmt.Sprintf("p/%d", c.nonces["p"])
+				c.nonces["p"]++
+				c.all = append(c.all, tx)
+				d.Items = append(d.Items, Item{Tx: transaction(c.t, tx, "")})
+			} else {
+				d.Items = append(d.Items, submit("b"))
+			}
+		}
+		d.Value = value(d.Context, d.Items)
+		head.Decided = append(head.Decided, d)
+	}
+	order := &Order{Context: template(c.now)}
+	order.Context.Number = uint64(len(head.Decided)) + 1
+	for range c.r.Intn(4) {
+		order.Items = append(order.Items, submit("c"))
+	}
+	head.Order, c.decidedBefore = order, uint64(len(head.Decided))
 }
 
 type reused struct {
@@ -72,7 +151,9 @@ func (c *chaos) fatal(format string, args ...any) {
 
 func (c *chaos) give(in Input) {
 	fmt.Fprintf(&c.out, "< %T\n", in)
+	taken := c.visitor(in)
 	out, err := c.m.Step(c.now, in)
+	taken()
 	c.perform(out)
 	if err != nil {
 		c.fatal("fault: %v", err)
@@ -90,6 +171,10 @@ func (c *chaos) move() {
 		c.fate(allStages[c.r.Intn(len(allStages))])
 		return
 	}
+	if c.r.Intn(8) == 0 {
+		c.stray()
+		return
+	}
 	switch roll := c.r.Intn(10); {
 	case roll < 2:
 		c.transaction()
@@ -100,11 +185,62 @@ func (c *chaos) move() {
 	default:
 		for _, kind := range []TimerKind{IdleTimer, DeadlineTimer} {
 			if c.r.Intn(3) == 0 {
-				c.give(TimerFired{TimerID{kind, c.lease}})
+				c.fire(TimerID{kind, c.lease})
 			}
 		}
 		c.tryAgain()
 	}
+}
+
+// stray gives an input that may come at any moment: what is not asked of the open build, late, or from outside.
+func (c *chaos) stray() {
+	late := uint64(c.r.Intn(int(c.m.builds) + 2))
+	for c.m.open != nil && late == c.m.open.build {
+		late = uint64(c.r.Intn(int(c.m.builds) + 2))
+	}
+	lease := c.lease
+	if c.m.open != nil {
+		lease = c.m.open.lease
+	}
+	switch c.r.Intn(15) {
+	case 0:
+		c.give(Executed{late, &ordov1.BuildResponse_Results{First: 0, Results: []*ordov1.TransactionResult{{Hash: key("a/0")}}}})
+	case 1:
+		c.give(Full{late, 1, "a limit"})
+	case 2:
+		c.give(Closed{late, &ordov1.BuildResponse_Closed{N: 1}})
+	case 3:
+		c.give(BuildFailed{Build: late, Why: "it broke"})
+	case 4:
+		c.give(HeaderHashed{late, &ordov1.BlockHeader{}})
+	case 5:
+		c.give(Checked{Build: late, Invalid: "late"})
+	case 6:
+		c.give(BlockRequested{})
+	case 7:
+		c.give(Delivered{"a peer", []byte("vote")})
+	case 8:
+		c.give(PoolChanged{})
+	case 9:
+		c.fire(TimerID{[]TimerKind{IdleTimer, DeadlineTimer, RetryTimer}[c.r.Intn(3)], lease})
+	case 10:
+		if stage := allStages[c.r.Intn(len(allStages))]; c.down[stage] {
+			c.give(StageDown{Stage: stage, Why: "killed once more", Forced: true})
+		}
+	case 11:
+		if slices.ContainsFunc(c.work, func(w Command) bool { _, ok := w.(Commit); return ok }) {
+			c.give(NoRoom{"full"}) // it says so of a block that it was given
+		}
+	case 12, 13:
+		c.note()
+	case 14:
+		c.persisted()
+	}
+}
+
+// fire lets a timer fire, even one that was not set.
+func (c *chaos) fire(id TimerID) {
+	c.give(TimerFired{id})
 }
 
 func (c *chaos) transaction() {
@@ -128,14 +264,19 @@ func (c *chaos) finish() {
 	}
 	for range 3000 {
 		c.tryAgain()
-		for len(c.work) > 0 {
+		c.persisted()
+		for len(c.work) > 0 || len(c.notes) > 0 {
 			c.stage()
+			c.note()
 		}
-		if len(c.settled) == len(c.all) && c.m.Settled() {
+		if c.m.Settled() && (c.drained || c.allSettled()) {
 			return
 		}
 		if len(c.events) == 0 {
 			c.give(TimerFired{TimerID{ConsensusTimer, 1}})
+		}
+		if len(c.events) == 0 {
+			continue // consensus has not begun
 		}
 		answer := &ordov1.Actions{Seq: c.events[0]}
 		c.events = c.events[1:]
@@ -165,6 +306,13 @@ func (c *chaos) finish() {
 		}
 	}
 	c.fatal("%d transactions never settle: %s", len(lost), strings.Join(lost, ", "))
+}
+
+// allSettled says whether every transaction is in a block or dropped. Those that follow a dropped one in its account wait for its nonce.
+func (c *chaos) allSettled() bool {
+	return !slices.ContainsFunc(c.all, func(tx string) bool {
+		return c.settled[tx] == "" && !(c.deadly && strings.HasPrefix(c.where(tx), "waits for nonce"))
+	})
 }
 
 func (c *chaos) where(tx string) string {

@@ -56,7 +56,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			e.before(&head, strings.Fields(line))
 		}
 		var out []Command
-		e.m, out = New(Options{Arrival: d.HasArg("arrival"), Proposals: d.HasArg("proposals"), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
+		e.m, out = New(Options{Capabilities: abilities(d.HasArg("arrival"), d.HasArg("proposals")), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
 			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template}, e.pool, e.now, head)
 		e.carryOut(out)
 	case "submit":
@@ -106,11 +106,11 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	case "back":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
-				e.back(stage, number("head", e.m.committed), text("block"))
+				e.back(stage, number("head", e.m.storage.committed), text("block"))
 			}
 		}
 	case "adopted":
-		e.step(Adopted{number("height", e.m.committed)})
+		e.step(Adopted{number("height", e.m.storage.committed)})
 	case "persisted":
 		e.step(Persisted{})
 	case "noted":
@@ -193,10 +193,10 @@ func (e *env) lost(in StageDown) {
 
 // back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.
 func (e *env) back(stage ordov1.Stage, head uint64, block string) {
-	in := StageUp{Stage: stage, Arrival: e.m.options.Arrival, Proposals: e.m.options.Proposals, Head: head, Block: []byte(block)}
+	in := StageUp{Stage: stage, Capabilities: abilities(e.m.capabilities.arrival, e.m.capabilities.proposals)[stage], Head: head, Block: []byte(block)}
 	if block == "" {
-		in.Block = e.m.block
-		for _, c := range e.m.pending {
+		in.Block = e.m.storage.block
+		for _, c := range e.m.storage.pending {
 			if c.Height == head {
 				in.Block = c.Header.PartialHash
 			}
