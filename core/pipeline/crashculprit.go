@@ -91,11 +91,11 @@ func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
 	for _, item := range a.order {
 		kept[string(item.Tx.Hash)] = true
 	}
-	out := DropCandidates{Build: a.build}
+	out, handed := DropCandidates{Build: a.build}, a.resume.handed
 	for i, item := range before {
 		if !kept[string(item.Tx.Hash)] {
 			out.Items = append(out.Items, item)
-			if i < a.resume.handed {
+			if i < handed {
 				a.resume.handed--
 			}
 		}

@@ -77,7 +77,7 @@
 //	up-ordering     =        =        =           =           =           =           =           =           =           =           =
 //	up-execution    =        =        =           =           =           -           -           -           -           -           =
 //	up-storage      =        =        =           =           =           =           =           =           =           =           =
-//	up-consensus    =        =        =           =           =           =           =           =           =           =           =
+//	up-consensus    =        -        =           =           =           =           =           =           =           =           =
 //	drain           =        none     none        none        none        none        none        none        none        none        none
 //
 // The second table says what an action of consensus does to the attempt that it names. "reuse" is the build that proposes its

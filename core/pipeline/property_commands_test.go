@@ -76,7 +76,11 @@ func (c *chaos) perform(out []Command) {
 				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
 			}
 			c.work = append(c.work, command)
-		case Apply, Check, Adopt:
+		case Check:
+			if !c.down[ordov1.Stage_STAGE_EXECUTION] { // else there is no process to answer
+				c.work = append(c.work, command)
+			}
+		case Apply, Adopt:
 			c.work = append(c.work, command)
 		case Close:
 			c.work = append(c.work, command)

@@ -57,7 +57,11 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 	case 3:
 		do("send to=all data=vote")
 		return actions
-	case 4:
+	case 4, 5:
+		if !c.faithful {
+			return append(actions, c.peerProposes(begin()))
+		}
+	case 6:
 		if len(known) > 0 {
 			do("seal attempt=%d", known[c.r.Intn(len(known))])
 			return actions
@@ -115,6 +119,27 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		do("build attempt=%d idle=%d deadline=%d max=%d %s", c.running, c.r.Intn(2), c.r.Intn(2), c.r.Intn(3)*4, empty)
 	}
 	return actions
+}
+
+// peerProposes is the proposal of an honest peer, of transactions that only it has.
+func (c *chaos) peerProposes(attempt uint64) *ordov1.Action {
+	own := c.m.context(c.now)
+	if own.Number >= hashLag {
+		own.OldBlockHash = fmt.Appendf(nil, "hash-%d", own.Number-hashLag)
+	}
+	p := &ordov1.Proposal{Context: own}
+	var items []Item
+	for i := range c.r.Intn(4) {
+		tx := transaction(c.t, fmt.Sprintf("q/%d", c.chained["q"]+uint64(i)), "")
+		p.Transactions, items = append(p.Transactions, tx), append(items, Item{Tx: tx})
+	}
+	p.N = uint64(len(items))
+	proposal, err := proto.Marshal(p)
+	if err != nil {
+		c.fatal("proposal of a peer: %v", err)
+	}
+	c.ns[attempt], c.foreign[attempt] = p.N, true
+	return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: attempt, Proposal: proposal, Value: value(own, items)}}}
 }
 
 // stripped is in place of the signature of a transaction that the pool has with its own, and why that is rejected.

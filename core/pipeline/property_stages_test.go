@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -14,7 +15,7 @@ func (c *chaos) stage() {
 	}
 	at := 0
 	switch c.work[0].(type) {
-	case Apply, Adopt, Commit: // execution and storage work on their own
+	case Apply, Adopt, Commit, Check, HashHeader: // each of them works on its own
 		at = c.r.Intn(len(c.work))
 	}
 	for i, command := range c.work[:at] {
@@ -23,15 +24,40 @@ func (c *chaos) stage() {
 			break
 		}
 	}
+	switch c.work[at].(type) {
+	case Check, HashHeader:
+		if !c.calm && c.r.Intn(3) > 0 {
+			return // it takes a while
+		}
+	case Commit:
+		if !c.calm && c.r.Intn(8) > 0 {
+			return
+		}
+	}
+	c.answer(at)
+}
+
+// storageAnswers answers a block that storage was given, if there is one.
+func (c *chaos) storageAnswers() {
+	switch at := slices.IndexFunc(c.work, func(w Command) bool { _, ok := w.(Commit); return ok }); {
+	case at >= 0 && c.r.Intn(4) > 0:
+		c.give(NoRoom{"full"})
+	case at >= 0:
+		c.answer(at)
+	}
+}
+
+// answer answers one piece of work.
+func (c *chaos) answer(at int) {
 	command := c.work[at]
 	c.work = append(c.work[:at:at], c.work[at+1:]...)
 	switch command := command.(type) {
 	case Add:
 		b := c.builds[command.Build]
 		switch roll := c.r.Intn(30); {
-		case roll == 0 && !c.calm:
+		case roll == 4 && !c.calm:
 			c.breaks(command.Build)
-		case roll == 1 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && c.height >= c.decidedBefore:
+		case roll < 4 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && c.height >= c.decidedBefore:
 			c.full[command.Build] = true
 			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
 		default:

@@ -77,15 +77,16 @@ func newChaos(t *testing.T, seed int64) *chaos {
 		full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
 		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}}
 	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
-	c.journaled, c.deadly = seed%3 == 1, c.mortal && seed%7 == 3
+	c.journaled, c.deadly = seed%3 > 0, c.mortal && seed%7 == 3 && seed%4 != 2
 	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
-	if seed%11 == 6 {
-		c.drainIn = drainStates[int(seed/11)%len(drainStates)]
+	if seed%7 == 5 {
+		c.drainIn = drainStates[int(seed/7)%len(drainStates)]
 	}
 	return c
 }
 
-var drainStates = []string{"none", "checking", "held", "interrupted", "paused", "running", "sealed", "expired", "full", "closing", "hashing"}
+var drainStates = []string{"none", "checking", "held", "interrupted", "paused", "running", "sealed", "expired", "full", "closing", "hashing",
+	"paused", "expired", "full"} // these are rarer than the others
 
 func (c *chaos) run() {
 	head := Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}}
@@ -171,7 +172,11 @@ func (c *chaos) move() {
 		c.fate(allStages[c.r.Intn(len(allStages))])
 		return
 	}
-	if c.r.Intn(8) == 0 {
+	if s := nameOf(c.m.open); (s == "expired" || s == "full") && c.r.Intn(3) == 0 {
+		c.storageAnswers() // these states are rare: storage is to answer in them, too
+		return
+	}
+	if c.r.Intn(6) == 0 {
 		c.stray()
 		return
 	}
@@ -202,7 +207,7 @@ func (c *chaos) stray() {
 	if c.m.open != nil {
 		lease = c.m.open.lease
 	}
-	switch c.r.Intn(15) {
+	switch c.r.Intn(17) {
 	case 0:
 		c.give(Executed{late, &ordov1.BuildResponse_Results{First: 0, Results: []*ordov1.TransactionResult{{Hash: key("a/0")}}}})
 	case 1:
@@ -227,7 +232,7 @@ func (c *chaos) stray() {
 		if stage := allStages[c.r.Intn(len(allStages))]; c.down[stage] {
 			c.give(StageDown{Stage: stage, Why: "killed once more", Forced: true})
 		}
-	case 11:
+	case 11, 15, 16:
 		if slices.ContainsFunc(c.work, func(w Command) bool { _, ok := w.(Commit); return ok }) {
 			c.give(NoRoom{"full"}) // it says so of a block that it was given
 		}
