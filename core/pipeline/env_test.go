@@ -138,8 +138,8 @@ func (e *env) closed(id uint64) {
 	e.step(Closed{id, &ordov1.BuildResponse_Closed{N: b.n, StateDiff: diff}})
 }
 
-// sealed gives blocks readable values: number, time and transactions.
-func (e *env) sealed(id uint64) {
+// headerHashed gives blocks readable values: number, time and transactions.
+func (e *env) headerHashed(id uint64) {
 	s := e.builds[id].seal
 	header := proto.Clone(s.Draft).(*ordov1.BlockHeader)
 	header.PartialHash = fmt.Appendf(nil, "%d@%d[%s]", header.Context.Number, header.Context.Timestamp, names(s.Items))
@@ -170,7 +170,7 @@ func (e *env) answerItself(c Command) {
 	case Close:
 		e.closed(c.Build)
 	case HashHeader:
-		e.sealed(c.Build)
+		e.headerHashed(c.Build)
 	case Check:
 		e.step(Checked{Build: c.Build})
 	case Apply:

@@ -48,7 +48,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			e.auto[stage] = true
 		}
 		head := Head{Height: number("height", 0), Timestamp: number("timestamp", 0), Hashes: map[uint64][]byte{}}
-		head.Accepted = number("rooted", head.Height)
+		head.Accepted = number("accepted", head.Height)
 		for h := range head.Accepted + 1 {
 			head.Hashes[h] = fmt.Appendf(nil, "hash-%d", h)
 		}
@@ -91,29 +91,29 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			return "no such build\n"
 		}
 		e.closed(number("build", 1))
-	case "sealed":
-		e.sealed(number("build", 1))
-	case "failed":
+	case "header-hashed":
+		e.headerHashed(number("build", 1))
+	case "build-failed":
 		e.step(BuildFailed{number("build", 1), text("why"), d.HasArg("away")})
 	case "checked":
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
-	case "lost":
+	case "down":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
-				e.lost(StageDown{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
+				e.stageDown(StageDown{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
 			}
 		}
-	case "back":
+	case "up":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
-				e.back(stage, number("head", e.m.storage.committed), text("block"))
+				e.stageUp(stage, number("head", e.m.storage.committed), text("block"))
 			}
 		}
 	case "adopted":
 		e.step(Adopted{number("height", e.m.storage.committed)})
 	case "persisted":
 		e.step(Persisted{})
-	case "noted":
+	case "order-persisted":
 		e.step(OrderPersisted{number("build", 1), int(number("n", 1))})
 	case "no-room":
 		e.step(NoRoom{"no space left"})
@@ -121,7 +121,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(Applied{number("height", 1)})
 	case "committed":
 		e.step(Committed{number("height", 1)})
-	case "rooted":
+	case "root-computed":
 		h := number("height", 1)
 		e.step(RootComputed{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	case "show":
@@ -183,16 +183,16 @@ func (e *env) before(head *Head, fields []string) {
 var stages = map[string]ordov1.Stage{"ordering": ordov1.Stage_STAGE_ORDERING, "execution": ordov1.Stage_STAGE_EXECUTION,
 	"storage": ordov1.Stage_STAGE_STORAGE, "consensus": ordov1.Stage_STAGE_CONSENSUS}
 
-// lost: what the stage was asked will not be answered.
-func (e *env) lost(in StageDown) {
+// stageDown ends a stage: what it was asked will not be answered.
+func (e *env) stageDown(in StageDown) {
 	if in.Stage == ordov1.Stage_STAGE_CONSENSUS {
 		e.seq, e.unheard = 0, 0
 	}
 	e.step(in)
 }
 
-// back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.
-func (e *env) back(stage ordov1.Stage, head uint64, block string) {
+// stageUp brings a stage back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.
+func (e *env) stageUp(stage ordov1.Stage, head uint64, block string) {
 	in := StageUp{Stage: stage, Capabilities: abilities(e.m.capabilities.arrival, e.m.capabilities.proposals)[stage], Head: head, Block: []byte(block)}
 	if block == "" {
 		in.Block = e.m.storage.block
