@@ -41,7 +41,7 @@ type timers struct {
 	idleMs         uint32 // of the idle timer; 0: none
 }
 
-// readers is what those who follow the open block have seen of an attempt, and what they may see.
+// readers is what clients that follow the open block have seen of an attempt, and what they may see.
 type readers struct {
 	batches []batch // of results, as they came
 	told    int     // batches that were shown

@@ -7,12 +7,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// How much an end of execution says against a transaction that it had and did not answer. One that was alone, with no question of a
+// Weights of an end of execution against a transaction that it had and did not answer. One that was alone, with no call of a
 // client beside it, is held to be the cause when the sum is certain: a process that failed by itself twice is, one that was ended
 // from outside, which says little, four times.
 const (
 	failedWeight = 2 // the process failed by itself: a signal of its own, an exit
-	endedWeight  = 1 // it was ended from outside, or its stream broke and it lives
+	endedWeight  = 1 // it was ended from outside, or its stream broke while the process went on
 	certain      = 4
 )
 
@@ -75,10 +75,10 @@ func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)
 		return nil
 	}
-	killer := a.given()[at].Tx
-	rejected := mempool.Rejected{Hash: mempool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
+	culprit := a.given()[at].Tx
+	rejected := mempool.Rejected{Hash: mempool.Key(culprit.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
 	delete(m.crashes.suspects, rejected.Hash)
-	m.remember(killer)
+	m.remember(culprit)
 	m.reject([]mempool.Rejected{rejected})
 	if a.fromPool() == nil {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)

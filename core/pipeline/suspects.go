@@ -19,7 +19,7 @@ const (
 type cause struct {
 	why    string
 	weight int
-	shared bool // questions of clients ran beside the build: it may have been one of them
+	shared bool // calls of clients ran beside the build: it may have been one of them
 }
 
 // crashes is what is remembered of the transactions that may end execution.
@@ -77,7 +77,7 @@ func (m *Machine) recordCrash(a *attempt, in span, c cause) error {
 			s.score = max(s.score, c.weight)
 		}
 	}
-	if c.weight < failedWeight { // whoever ends it from outside hits another each time: nothing is left against those before
+	if c.weight < failedWeight { // an end from outside hits another transaction each time: nothing is left against those before
 		in := map[mempool.Key]bool{}
 		for _, item := range given[low:up] {
 			in[mempool.Key(item.Tx.Hash)] = true
@@ -124,7 +124,7 @@ func (m *Machine) questionable(tx *ordov1.Transaction) bool {
 	return m.crashes.suspects[mempool.Key(tx.Hash)] != nil || m.namesSuspectParty(tx)
 }
 
-// clearSuspect: a transaction ran, and execution with it is still there.
+// clearSuspect forgets what speaks against a transaction: it ran, and execution is still there.
 func (m *Machine) clearSuspect(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
 	delete(m.crashes.suspects, mempool.Key(tx.Hash))
 	if len(m.crashes.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
@@ -153,7 +153,7 @@ func (m *Machine) remember(tx *ordov1.Transaction) {
 	}
 }
 
-// namesSuspectParty: the transaction names a party of one that ended execution.
+// namesSuspectParty says whether the transaction names a party of one that ended execution.
 func (m *Machine) namesSuspectParty(tx *ordov1.Transaction) bool {
 	if len(m.crashes.parties) == 0 {
 		return false
@@ -191,8 +191,8 @@ func keyOf(felt []byte) (key mempool.Key) {
 	return key
 }
 
-// Searching says that execution has ended, or may end again, over what the open attempt holds: until those in question have
-// run, nothing else should run beside them in the process, or it would not be known whose fault the next end is.
+// Searching says whether execution has ended, or may end again, over what the open attempt has: until those in question have
+// run, nothing else should run beside them in the process, or the cause of the next end would not be known.
 func (m *Machine) Searching() bool {
 	a := m.open
 	if a == nil || len(m.crashes.suspects) == 0 && a.resume.closings == 0 {
