@@ -223,6 +223,7 @@ type Health struct {
 	Generation uint64 // of the life at work, or of the last one
 	Down       bool
 	Why        string // why it is away, or what keeps it from its work ("no room on the device")
+	Late       bool   // it does not answer in time
 }
 
 // Health tells how the four stages are.
@@ -236,6 +237,9 @@ func (d *Driver) Health() []Health {
 		l.mu.Unlock()
 		if l.stage == ordov1.Stage_STAGE_STORAGE && !h.Down {
 			h.Why = d.noRoom
+		}
+		if l.stage == ordov1.Stage_STAGE_ORDERING && !h.Down {
+			h.Why, h.Late = d.noRanks, d.late
 		}
 		all = append(all, h)
 	}

@@ -47,7 +47,7 @@ func (m *Machine) runAction(action *ordov1.Action) error {
 	case *ordov1.Action_Seal_:
 		return m.seal(a.Seal.Attempt)
 	case *ordov1.Action_Abandon_:
-		return m.abandon(a.Abandon.Attempt)
+		m.abandon(a.Abandon.Attempt)
 	case *ordov1.Action_Validate_:
 		return m.validate(a.Validate)
 	case *ordov1.Action_Decide_:
@@ -169,11 +169,9 @@ func (m *Machine) seal(id uint64) error {
 	return nil // sealed by itself a moment ago: its Built or Failed is on the way
 }
 
-func (m *Machine) abandon(id uint64) error {
-	a := m.attempts[id]
-	if a == nil {
-		return fmt.Errorf("pipeline: consensus: abandon: height %d has no attempt %d: the consensus plugin is broken", m.height, id)
+// abandon ends an attempt. One that the height does not have may be of the height before: there is nothing to do.
+func (m *Machine) abandon(id uint64) {
+	if a := m.attempts[id]; a != nil {
+		m.becomeAbandoned(a)
 	}
-	m.becomeAbandoned(a)
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -52,10 +53,10 @@ func name(k []byte) string { return strings.TrimLeft(string(k), "\x00") }
 func abilities(arrival, network bool) Capabilities {
 	c := Capabilities{}
 	if arrival {
-		c[ordov1.Stage_STAGE_ORDERING] = []string{capArrival}
+		c[ordov1.Stage_STAGE_ORDERING] = []string{sdk.CapArrival}
 	}
 	if network {
-		c[ordov1.Stage_STAGE_CONSENSUS] = []string{capNetwork}
+		c[ordov1.Stage_STAGE_CONSENSUS] = []string{sdk.CapNetwork}
 	}
 	return c
 }

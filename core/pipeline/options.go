@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -36,20 +37,16 @@ type Options struct {
 // Capabilities are what the plugin of each stage declares that it can do, in the names of the plugin protocol.
 type Capabilities map[ordov1.Stage][]string
 
-const (
-	capArrival = "arrival" // ordering gains nothing by waiting: the machine streams transactions into the open block as they come
-	capNetwork = "network" // consensus has peers: Built carries what Validate takes
-)
-
-// capabilities are those that the machine goes by. StageUp sets those of one stage anew.
+// capabilities are those that the machine goes by: with arrival it streams transactions into the open block as they come, for
+// waiting gains nothing; with proposals, Built carries what Validate takes, for consensus has peers. StageUp sets those of one stage anew.
 type capabilities struct{ arrival, proposals bool }
 
 func (c *capabilities) set(stage ordov1.Stage, names []string) {
 	switch stage {
 	case ordov1.Stage_STAGE_ORDERING:
-		c.arrival = slices.Contains(names, capArrival)
+		c.arrival = slices.Contains(names, sdk.CapArrival)
 	case ordov1.Stage_STAGE_CONSENSUS:
-		c.proposals = slices.Contains(names, capNetwork)
+		c.proposals = slices.Contains(names, sdk.CapNetwork)
 	}
 }
 

@@ -62,7 +62,7 @@ func (e *env) carryOut(out []Command) {
 		case HashHeader:
 			stage = "execution"
 			e.builds[c.Build].seal = c
-			line = fmt.Sprintf("hash-header build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
+			line = fmt.Sprintf("hash header build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
 			if c.Draft.Degraded {
 				line += " (degraded)"
 			}
@@ -86,16 +86,16 @@ func (e *env) carryOut(out []Command) {
 		case Stored:
 			line = fmt.Sprintf("stored height=%d: %s", c.Height, names(c.Items))
 		case ResetPreconfirmed:
-			line = fmt.Sprintf("reset-preconfirmed build=%d: %s", c.Build, names(c.Items))
+			line = fmt.Sprintf("reset preconfirmed build=%d: %s", c.Build, names(c.Items))
 		case DropCandidates:
-			line = fmt.Sprintf("drop-candidates build=%d: %s", c.Build, names(c.Items))
+			line = fmt.Sprintf("drop candidates build=%d: %s", c.Build, names(c.Items))
 		case SuspectStage:
 			line = fmt.Sprintf("suspect %v: %s", c.Stage, c.Why)
 		case CulpritFound:
-			line = fmt.Sprintf("culprit-found %v", c.Stage)
+			line = fmt.Sprintf("culprit found %v", c.Stage)
 		case ReportDropped:
 			for _, d := range c.Dropped {
-				line += fmt.Sprintf("dropped %s: %v; ", name(d.Hash[:]), d.Why)
+				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)
 			}
 		case Accept:
 			line = fmt.Sprintf("accept height=%d hash=%s", c.Root.Height, c.Root.BlockHash)
@@ -111,7 +111,7 @@ func (e *env) carryOut(out []Command) {
 		if e.auto[stage] {
 			e.work = append(e.work, c)
 		}
-		if !e.auto["quiet"] || bytes.Contains([]byte("commit accept dropped FAULT"), []byte(strings.Fields(line)[0])) {
+		if !e.auto["quiet"] || bytes.Contains([]byte("commit accept leave FAULT"), []byte(strings.Fields(line)[0])) {
 			fmt.Fprintln(&e.out, strings.TrimSpace(line))
 		}
 	}

@@ -77,7 +77,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			}
 		}
 		e.step(TimerFired{TimerID{kind, id}})
-	case "demand":
+	case "create-block":
 		e.step(BlockRequested{})
 	case "drain":
 		e.step(Drain{})
@@ -97,13 +97,13 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(BuildFailed{number("build", 1), text("why"), d.HasArg("away")})
 	case "checked":
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
-	case "down":
+	case "stage-down":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
 				e.stageDown(StageDown{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
 			}
 		}
-	case "up":
+	case "stage-up":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
 				e.stageUp(stage, number("head", e.m.storage.committed), text("block"))
