@@ -10,8 +10,8 @@ import (
 
 var allStages = []ordov1.Stage{ordov1.Stage_STAGE_ORDERING, ordov1.Stage_STAGE_EXECUTION, ordov1.Stage_STAGE_STORAGE, ordov1.Stage_STAGE_CONSENSUS}
 
-// deaths is what TestProperties knows of stages that die, and of what readers saw.
-type deaths struct {
+// processes is what TestProperties knows of processes that end, and of what readers saw.
+type processes struct {
 	mortal   bool
 	faithful bool // consensus abandons nothing by itself
 	down     map[ordov1.Stage]bool

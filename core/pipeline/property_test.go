@@ -60,7 +60,7 @@ type chaos struct {
 	height  uint64
 	chained map[string]uint64
 	calm    bool
-	deaths
+	processes
 	journal
 	foreign, stripped map[uint64]bool // attempts that are another node's proposals, and those of them that a rejected transaction is in
 	barrier           bool            // consensus waits for what it persists

@@ -164,7 +164,7 @@ const (
 	expired  intakeKind = "expired" // takes no more, and is closed with what has run
 )
 
-// seal takes what is ready at this moment, and no more: transactions that come later must not keep the block open.
+// sealIntake takes what is ready at this moment, and no more: transactions that come later must not keep the block open.
 func (m *Machine) sealIntake(a *attempt) {
 	if a.intake.kind == unsealed {
 		a.intake = intake{sealed, m.pool.Waiting()}
