@@ -17,7 +17,6 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
-	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -266,8 +265,8 @@ func (d *Driver) Start(ctx context.Context) error {
 	o := &d.options
 	d.pool.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(o.Stages.OrderingCapabilities, sdk.CapArrival), Proposals: has(o.Stages.ConsensusCapabilities, sdk.CapNetwork),
-		Chunk: o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
+		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: o.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: o.Stages.ConsensusCapabilities},
+		Chunk:        o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
 		Journaled: o.Journal != nil,
 	}, d.pool.Pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
@@ -322,15 +321,6 @@ func (d *Driver) drain(ctx context.Context) error {
 		}
 		<-look.C
 	}
-}
-
-func has(list []string, name string) bool {
-	for _, s := range list {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 func u128(v uint64) []byte {

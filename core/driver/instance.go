@@ -172,7 +172,7 @@ func (d *Driver) StageUp(stage ordov1.Stage, new Instance) error {
 		return ErrStopped
 	}
 	i := d.newInstance(stage, new.Generation)
-	in := pipeline.StageUp{Stage: stage, Arrival: has(new.Capabilities, sdk.CapArrival), Proposals: has(new.Capabilities, sdk.CapNetwork)}
+	in := pipeline.StageUp{Stage: stage, Capabilities: new.Capabilities}
 	takeUp, err := d.stage(stage).connect(i, &in)
 	if err != nil {
 		i.cancel()

@@ -10,14 +10,15 @@ import (
 
 var allStages = []ordov1.Stage{ordov1.Stage_STAGE_ORDERING, ordov1.Stage_STAGE_EXECUTION, ordov1.Stage_STAGE_STORAGE, ordov1.Stage_STAGE_CONSENSUS}
 
-// deaths is what TestProperties knows of stages that die, and of what readers saw.
-type deaths struct {
+// processes is what TestProperties knows of processes that end, and of what readers saw.
+type processes struct {
 	mortal   bool
 	faithful bool // consensus abandons nothing by itself
 	down     map[ordov1.Stage]bool
 	stored   uint64            // what storage really holds
 	values   map[uint64]string // of decided blocks
-	died     int               // times that execution ended in this height: more than twice, and somebody is blamed
+	deadly   bool              // execution ends by itself, and as often as it happens: its transactions come to be blamed
+	died     int               // times that execution ended in this height: more than twice, and a transaction is blamed
 	roots    []uint64          // that a new storage tells again
 	retry    uint64            // attempt that is to be tried again
 	lease    uint64            // first build of the one that is viewed
@@ -33,12 +34,12 @@ func (c *chaos) fate(stage ordov1.Stage) {
 	if c.down[stage] {
 		delete(c.down, stage)
 		fmt.Fprintf(&c.out, "back: %v\n", stage)
-		c.give(StageUp{Stage: stage, Arrival: c.m.options.Arrival, Proposals: true, Head: c.stored, Block: []byte(c.values[c.stored])})
+		c.give(StageUp{Stage: stage, Capabilities: abilities(c.arrival(), true)[stage], Head: c.stored, Block: []byte(c.values[c.stored])})
 		return
 	}
 	switch stage {
 	case ordov1.Stage_STAGE_EXECUTION:
-		if c.died == 2 {
+		if c.died == 2 && !c.deadly {
 			return
 		}
 		c.died++
@@ -65,10 +66,13 @@ func (c *chaos) fate(stage ordov1.Stage) {
 	}
 	c.down[stage] = true
 	fmt.Fprintf(&c.out, "lost: %v\n", stage)
-	c.give(StageDown{Stage: stage, Why: "killed", Forced: true})
+	c.give(StageDown{Stage: stage, Why: "killed", Forced: !c.deadly || c.r.Intn(2) == 0, Shared: c.deadly && c.r.Intn(8) == 0})
 }
 
 func (c *chaos) forget(which func(Command) bool) { c.work = slices.DeleteFunc(c.work, which) }
+
+// arrival says whether the next ordering plugin gains nothing by waiting: with a restless consensus that changes now and then.
+func (c *chaos) arrival() bool { return c.m.capabilities.arrival != (!c.faithful && c.r.Intn(4) == 0) }
 
 // breaks breaks a stream off while its process lives.
 func (c *chaos) breaks(build uint64) {
@@ -86,7 +90,7 @@ func (c *chaos) breaks(build uint64) {
 	if c.open == build {
 		c.open = 0
 	}
-	blamed := c.died < 2 && c.r.Intn(2) == 0
+	blamed := (c.died < 2 || c.deadly) && c.r.Intn(2) == 0
 	if blamed {
 		c.died++
 	}
@@ -104,6 +108,55 @@ func (c *chaos) tryAgain() {
 func (c *chaos) follow(from uint64) {
 	for h := from; h <= c.stored; h++ {
 		c.roots = append(c.roots, h)
+	}
+}
+
+// ---- the journal of orders ----
+
+// journal is what TestProperties knows of the orders that would survive a restart.
+type journal struct {
+	journaled bool
+	leases    map[uint64]uint64 // first build of each build whose order is kept
+	handed    map[uint64]int    // transactions handed over, by first build
+	notes     []OrderPersisted  // that the machine has not heard
+}
+
+// write takes the order of an opened build, or what was added to it.
+func (c *chaos) write(build uint64, n int) {
+	lease, kept := c.leases[build]
+	if !c.journaled || !kept {
+		return
+	}
+	c.handed[lease] += n
+	c.notes = append(c.notes, OrderPersisted{lease, c.handed[lease]})
+}
+
+func (c *chaos) writeOpen(o Open) {
+	if c.leases == nil {
+		c.leases, c.handed = map[uint64]uint64{}, map[uint64]int{}
+	}
+	switch lease, kept := c.leases[o.Resumes]; {
+	case kept:
+		c.leases[o.Build] = lease
+	case o.Own:
+		c.leases[o.Build] = o.Build
+		c.write(o.Build, len(o.Order))
+	}
+}
+
+// note tells the machine of the next order that is durable.
+func (c *chaos) note() {
+	if len(c.notes) > 0 {
+		note := c.notes[0]
+		c.notes = c.notes[1:]
+		c.give(note)
+	}
+}
+
+func (c *chaos) persisted() {
+	if c.barrier {
+		c.barrier = false
+		c.give(Persisted{})
 	}
 }
 
@@ -138,14 +191,14 @@ func (c *chaos) retracted(build uint64) {
 	if build != c.viewed {
 		return
 	}
-	if c.faithful && len(c.view) > 0 && c.died < 2 {
+	if c.faithful && len(c.view) > 0 && c.died < 2 && !c.drained {
 		c.fatal("taken back from readers: %s", names(c.view))
 	}
 	c.view = nil
 }
 
 func (c *chaos) decided(b Commit) {
-	if c.faithful && names(c.view) != names(b.Items) {
+	if c.faithful && b.Own && names(c.view) != names(b.Items) {
 		c.fatal("shown: %s; decided: %s", names(c.view), names(b.Items))
 	}
 	c.view, c.died = nil, 0
