@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -235,10 +234,8 @@ func (m *Node) startServer() error {
 	})
 	m.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
-		Log:    newSlog(m.config.LogLevel, m.errs),
-		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(), Crashes: m.crashes,
-		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
+		Log:       newSlog(m.config.LogLevel, m.errs),
+		Extension: m.extension(), Plugins: m.Plugins, Access: m.access(), Crashes: m.crashes,
 	})
 	return nil
 }

@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/devnet"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/node/config"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -60,37 +63,60 @@ func (m *Node) Plugins(context.Context) []rpc.PluginInfo {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// devnet is what the devnet methods answer from.
-func (m *Node) devnet() *rpc.Devnet {
+// extension is what the JSON-RPC server has beside the specification: the devnet_* methods of a development node, and answers
+// about transactions that come later than their admission; nil when the configuration wants neither.
+func (m *Node) extension() rpc.Extension {
+	c, chain := m.config, m.node.Chain()
+	answers := devnet.AtOnce(chain)
+	switch {
+	case c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction":
+		answers = devnet.WhenAccepted(chain)
+	// An ordering policy that waits for the last to come runs nothing before the block is sealed.
+	case c.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"):
+		answers = devnet.WhenRun(chain)
+	case !c.Devnet:
+		return nil
+	}
+	if !c.Devnet {
+		return answers
+	}
+	return devnet.New(m.devnet(), answers)
+}
+
+// devnet is what the devnet methods work on.
+func (m *Node) devnet() devnet.Options {
 	c, g := m.config, m.Genesis
 	balance := c.InitialBalance.String()
-	d := &rpc.Devnet{
-		Config: rpc.DevnetConfig{
+	o := devnet.Options{
+		ChainID: felt.MustShortString(c.ChainID), Chain: m.node.Chain(), Gateway: m.ingress,
+		Config: devnet.Config{
 			Seed: c.Seed, TotalAccounts: uint8(c.Accounts), AccountClassHash: g.Class, InitialBalance: balance,
 			L1GasPriceWei: c.Gas.L1Wei, L1GasPriceFri: c.Gas.L1Fri, DataGasPriceWei: c.Gas.L1DataWei, DataGasPriceFri: c.Gas.L1DataFri,
 			L2GasPriceWei: c.Gas.L2Wei, L2GasPriceFri: c.Gas.L2Fri, ChainID: c.ChainID, StateArchive: c.StateArchive,
-			Server: rpc.DevnetServer{Host: c.Host, Port: m.port()}, BlockGeneration: c.BlockGeneration.Mode,
+			Server: devnet.Listener{Host: c.Host, Port: m.port()}, BlockGeneration: c.BlockGeneration.Mode,
 		},
-		Hidden: !c.Devnet, Forbidden: c.Forbidden,
-		STRK: g.STRK.Address, ETH: g.ETH.Address,
+		Forbidden: c.Forbidden,
+		STRK:      g.STRK.Address, ETH: g.ETH.Address,
 		Faucet: genesis.Faucet{Account: g.Chargeable},
-		CreateBlock: func(ctx context.Context) ([]byte, error) {
+		CreateBlock: func(ctx context.Context) (felt.Felt, error) {
 			_, hash, err := m.node.Demand(ctx)
-			return hash, err
+			if err != nil {
+				return felt.Felt{}, err
+			}
+			return felt.FromBytes(hash)
 		},
-		Clock:   m.node,
-		Instant: c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction",
+		Clock: m.node,
 	}
 	if c.StartTime != 0 {
-		d.Config.StartTime = &c.StartTime
+		o.Config.StartTime = &c.StartTime
 	}
 	if c.BlockGeneration.Mode == "interval" {
-		d.Config.BlockGeneration = c.BlockGeneration.Interval.Seconds()
+		o.Config.BlockGeneration = c.BlockGeneration.Interval.Seconds()
 	}
 	for _, a := range g.Accounts {
-		d.Accounts = append(d.Accounts, rpc.DevnetAccount{
+		o.Accounts = append(o.Accounts, devnet.Account{
 			InitialBalance: balance, Address: a.Address, PublicKey: a.PublicKey, PrivateKey: a.PrivateKey,
 		})
 	}
-	return d
+	return o
 }

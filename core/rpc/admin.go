@@ -23,9 +23,9 @@ type PluginInfo struct {
 	Trouble      string   `json:"trouble,omitempty"`    // what keeps it from its work
 }
 
-func (s *Server) adminMethods() map[string]method {
-	return map[string]method{
-		"ordo_plugins": {call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
+func (s *Server) adminMethods() map[string]Method {
+	return map[string]Method{
+		"ordo_plugins": {Call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
 			list := s.Plugins(ctx)
 			if list == nil {
 				list = []PluginInfo{}

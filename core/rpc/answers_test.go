@@ -129,8 +129,8 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 	}
 }
 
-func method2(do func()) method {
-	return method{call: func(context.Context, *jsonin.Object) (any, error) { do(); return 7, nil }}
+func method2(do func()) Method {
+	return Method{Class: Open, Call: func(context.Context, *jsonin.Object) (any, error) { do(); return 7, nil }}
 }
 
 // TestLargeRequestsAreLetGo: what a request held is given back when its answer is there, so that those who do not read their
@@ -298,28 +298,6 @@ func (e *endless) Blocks(q *ordov1.BlocksRequest, out grpc.ServerStreamingServer
 			return err
 		}
 		e.sent.Add(1)
-	}
-}
-
-// TestAMintThatWaits for the mint before it ends with its client.
-func TestAMintThatWaits(t *testing.T) {
-	w := devnetWorld(t)
-	leave, err := w.server.mint.turn.Enter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer leave()
-	gone, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		w.server.Call(gone, "devnet_mint", json.RawMessage(`["0x66",5]`))
-		close(ended)
-	}()
-	waitFor(t, func() bool { return w.server.mint.turn.Inside() == 2 })
-	cancel()
-	<-ended
-	if n := w.server.mint.turn.Inside(); n != 1 {
-		t.Errorf("%d inside", n)
 	}
 }
 

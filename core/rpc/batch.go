@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/creachadair/jrpc2"
-
-	"github.com/ordo-sequencer/ordo/core/chainview"
 )
 
 // abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
@@ -96,8 +94,8 @@ func (r *run) one(at int) {
 	}
 	silent := q.silent()
 	result, held, failed := r.weighed(q)
-	if failed == nil {
-		failed = r.settle(r.s.settling(), q)
+	if why := r.await(r.list[at : at+1]); failed == nil && why != nil {
+		failed = why[0]
 	}
 	if !r.batch {
 		*q = request{id: id}
@@ -145,7 +143,7 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 			return result, held, nil
 		}
 		held = weight(result)
-		free := held <= small || q.silent() || !m.again // what sends or changes something has a small answer
+		free := held <= small || q.silent() || !m.repeatable // what sends or changes something has a small answer
 		room := free || r.out.try(int64(held))
 		leave()
 		switch {
@@ -194,7 +192,7 @@ func (r *run) notRun() *jrpc2.Error {
 
 // lanes sorts the n invokes at the front of a list by sender; each sender's stay in order.
 func (s *Server) lanes(list []request) (lanes [][]int, n int) {
-	if s.instant() { // each waits for its block, and the next may need what it did
+	if s.Extension != nil && s.Extension.OneByOne() { // the next may need what one did
 		if len(list) > 0 {
 			s.readAhead(&list[0])
 		}
@@ -248,11 +246,9 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 	work()
 	helpers.Wait()
-	waiting := r.s.settling()
-	for at := range answers {
-		q := &r.list[first+at]
-		if failed := r.settle(waiting, q); failed != nil && answers[at] != nil {
-			answers[at] = written(failure(q.id, failed))
+	for at, failed := range r.await(r.list[first : first+count]) {
+		if failed != nil && answers[at] != nil {
+			answers[at] = written(failure(r.list[first+at].id, failed))
 		}
 	}
 	for _, text := range answers {
@@ -263,12 +259,34 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 }
 
-// settle waits for what a request has sent, so that what comes after it, and its client, can read what it did.
-func (r *run) settle(waiting *settling, q *request) *jrpc2.Error {
-	if q.sent == nil || waiting.enough == chainview.Unknown {
+// await lets the extension delay the answers about what requests have submitted, so that what comes after them, and the
+// client, can read what the transactions did. It returns, by request, why a transaction is in no block; nil when all are, or may
+// yet be.
+func (r *run) await(list []request) (failed []*jrpc2.Error) {
+	if r.s.Extension == nil {
 		return nil
 	}
-	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.sent) })
+	var hashes [][]byte
+	var from []int // by hash: its request
+	for i := range list {
+		if list[i].sent != nil {
+			hashes, from = append(hashes, list[i].sent), append(from, i)
+		}
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	var errs []error
+	_, fault := r.s.guarded(r.ctx, addInvokeMethod, func() (any, error) {
+		errs = r.s.Extension.Await(r.ctx, hashes...)
+		return nil, nil
+	})
+	failed = make([]*jrpc2.Error, len(list))
+	for i, at := range from {
+		if failed[at] = fault; fault == nil {
+			failed[at] = r.s.told(r.ctx, addInvokeMethod, errs[i])
+		}
+	}
 	return failed
 }
 

@@ -13,14 +13,14 @@ const (
 	preConfirmedOnL2 = "PRE_CONFIRMED"
 )
 
-func (s *Server) blockMethods() map[string]method {
+func (s *Server) blockMethods() map[string]Method {
 	id, flags := "block_id", "response_flags"
-	return map[string]method{
-		"starknet_getBlockWithTxHashes":     {params: []string{id}, call: s.blockWithHashes},
-		"starknet_getBlockWithTxs":          {params: []string{id, flags}, call: s.blockWithTransactions},
-		"starknet_getBlockWithReceipts":     {params: []string{id, flags}, call: s.blockWithReceipts},
-		"starknet_getBlockTransactionCount": {params: []string{id}, call: s.blockTransactionCount},
-		"starknet_getStateUpdate":           {params: []string{id, "contract_addresses"}, call: s.stateUpdate},
+	return map[string]Method{
+		"starknet_getBlockWithTxHashes":     {Params: []string{id}, Call: s.blockWithHashes},
+		"starknet_getBlockWithTxs":          {Params: []string{id, flags}, Call: s.blockWithTransactions},
+		"starknet_getBlockWithReceipts":     {Params: []string{id, flags}, Call: s.blockWithReceipts},
+		"starknet_getBlockTransactionCount": {Params: []string{id}, Call: s.blockTransactionCount},
+		"starknet_getStateUpdate":           {Params: []string{id, "contract_addresses"}, Call: s.stateUpdate},
 	}
 }
 
@@ -81,7 +81,7 @@ func newHeader(h *ordov1.BlockHeader) header {
 }
 
 // blockAnswer puts the list of transactions under the header that fits.
-func blockAnswer[T any](ref *blockRef, transactions []T) any {
+func blockAnswer[T any](ref *BlockRef, transactions []T) any {
 	if transactions == nil {
 		transactions = []T{}
 	}
@@ -182,7 +182,7 @@ func changes(b *chainview.Block) *ordov1.StateDiff {
 	return b.Diff()
 }
 
-func finality(ref *blockRef) string {
+func finality(ref *BlockRef) string {
 	if ref.rooted != nil {
 		return acceptedOnL2
 	}

@@ -195,7 +195,7 @@ func TestOtherRequestsOfABatchWait(t *testing.T) {
 // bound holds the quick binding of parameters beside the careful one.
 func bound(t *testing.T, raw []byte) {
 	t.Helper()
-	m := method{params: []string{"first", "second"}}
+	m := Method{Params: []string{"first", "second"}}
 	quick := m.bindQuickly(raw)
 	if quick == nil || !json.Valid(raw) {
 		return // the server looks at the whole body first

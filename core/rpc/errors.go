@@ -25,9 +25,6 @@ const (
 	codeCrash jrpc2.Code = -32008 // this request ended the execution plugin
 )
 
-// errForbidden is devnet's, of its restrictive mode.
-var errForbidden = specError(-32604, "Method forbidden")
-
 func specError(code jrpc2.Code, message string) *jrpc2.Error {
 	return &jrpc2.Error{Code: code, Message: message}
 }

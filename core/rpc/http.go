@@ -64,7 +64,7 @@ func cors(h http.Header, r *http.Request) {
 	}
 }
 
-// narrow takes back what cors gave: the answer of a restricted method is for the page that asked alone.
+// narrow takes back what cors gave: the answer of a guarded method is for the page that asked alone.
 func narrow(h http.Header, r *http.Request, refused bool) {
 	origins := r.Header["Origin"]
 	if len(origins) == 0 {
@@ -78,11 +78,12 @@ func narrow(h http.Header, r *http.Request, refused bool) {
 	h.Set(allowOrigin, origins[0])
 }
 
-// formerly names the method that answers what starknet-devnet once answered at a path: scripts that post there are still around.
+// formerly names the method that answers what was once posted to a path of its own, such as starknet-devnet's /mint for
+// devnet_mint: scripts that do so are still around.
 func (s *Server) formerly(path string) string {
 	words := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "_", "")
 	for name := range s.methods {
-		if strings.EqualFold(name, "devnet_"+words) || strings.EqualFold(name, "devnet_get"+words) {
+		if _, short, ok := strings.Cut(name, "_"); ok && !strings.HasPrefix(name, specPrefix) && (strings.EqualFold(short, words) || strings.EqualFold(short, "get"+words)) {
 			return ": the method is " + name
 		}
 	}
@@ -146,8 +147,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusOK, failure(nil, failed))
 		return
 	}
-	if s.restricted(list) {
-		refused := s.checkAccess(r)
+	if method := s.guardedMethod(list); method != "" {
+		refused := s.checkAccess(r, method)
 		narrow(w.Header(), r, refused != nil)
 		if refused != nil {
 			s.refuse(w, refused)

@@ -92,7 +92,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	w := newWorld(t)
 	s := limited(t, w, func(l *Limits) { l.Connections, l.PerAddress = 20, 10 })
 	began, finish := make(chan struct{}), make(chan struct{})
-	s.methods["test_wait"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
+	s.methods["test_wait"] = Method{Class: Open, Call: func(context.Context, *jsonin.Object) (any, error) {
 		close(began)
 		<-finish
 		return 7, nil
@@ -132,7 +132,7 @@ func TestNoConnectionIsFree(t *testing.T) {
 	var began sync.WaitGroup
 	began.Add(2)
 	finish := make(chan struct{})
-	s.methods["test_wait"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
+	s.methods["test_wait"] = Method{Class: Open, Call: func(context.Context, *jsonin.Object) (any, error) {
 		began.Done()
 		<-finish
 		return 7, nil
@@ -159,7 +159,7 @@ func TestSlowClients(t *testing.T) {
 		l.Send, l.Rate = 200*time.Millisecond, 1<<30
 	})
 	returned := make(chan struct{})
-	s.methods["test_large"] = method{call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
+	s.methods["test_large"] = Method{Class: Open, Call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
 		context.AfterFunc(ctx, func() { close(returned) }) // the request ends
 		return strings.Repeat("a", 32<<20), nil
 	}}

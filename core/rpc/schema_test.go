@@ -298,8 +298,8 @@ func TestEveryMethodOfTheSpecificationIsKnown(t *testing.T) {
 		if _, known := absent[name]; ok == known {
 			t.Errorf("%s: served %v, listed as absent %v", name, ok, known)
 		}
-		if ok && !slices.Equal(served.params, m.params) && len(served.params)+len(m.params) > 0 {
-			t.Errorf("%s: parameters %v, the specification has %v", name, served.params, m.params)
+		if ok && !slices.Equal(served.Params, m.params) && len(served.Params)+len(m.params) > 0 {
+			t.Errorf("%s: parameters %v, the specification has %v", name, served.Params, m.params)
 		}
 	}
 }

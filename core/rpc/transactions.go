@@ -9,13 +9,13 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-func (s *Server) transactionMethods() map[string]method {
+func (s *Server) transactionMethods() map[string]Method {
 	hash, flags := "transaction_hash", "response_flags"
-	return map[string]method{
-		"starknet_getTransactionStatus":            {params: []string{hash}, call: s.transactionStatus},
-		"starknet_getTransactionByHash":            {params: []string{hash, flags}, call: s.transactionByHash},
-		"starknet_getTransactionByBlockIdAndIndex": {params: []string{"block_id", "index", flags}, call: s.transactionByIndex},
-		"starknet_getTransactionReceipt":           {params: []string{hash}, call: s.transactionReceipt},
+	return map[string]Method{
+		"starknet_getTransactionStatus":            {Params: []string{hash}, Call: s.transactionStatus},
+		"starknet_getTransactionByHash":            {Params: []string{hash, flags}, Call: s.transactionByHash},
+		"starknet_getTransactionByBlockIdAndIndex": {Params: []string{"block_id", "index", flags}, Call: s.transactionByIndex},
+		"starknet_getTransactionReceipt":           {Params: []string{hash}, Call: s.transactionReceipt},
 	}
 }
 
@@ -121,7 +121,7 @@ func transactionAnswer(tx *ordov1.Transaction, withHash, facts bool) any {
 
 // place is where a transaction is.
 type place struct {
-	ref    *blockRef // nil while it waits
+	ref    *BlockRef // nil while it waits
 	index  int
 	tx     *ordov1.Transaction
 	result *ordov1.TransactionResult
@@ -164,7 +164,7 @@ func inView(view *chainview.View, height uint64, hash []byte) *place {
 		txs, results := included(b)
 		for i, tx := range txs {
 			if string(tx.Hash) == string(hash) {
-				ref := &blockRef{number: height, view: view, block: b, tip: preConfirmed(view).number == height}
+				ref := &BlockRef{number: height, view: view, block: b, tip: preConfirmed(view).number == height}
 				return &place{ref: ref, index: i, tx: tx, result: results[i]}
 			}
 		}
@@ -195,7 +195,7 @@ func (s *Server) findStored(ctx context.Context, view *chainview.View, hash []by
 }
 
 func storedPlace(view *chainview.View, b *ordov1.Block, index int) *place {
-	ref := &blockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
+	ref := &BlockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
 		ref.rooted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}

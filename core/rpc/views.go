@@ -23,17 +23,17 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-func (s *Server) viewMethods() map[string]method {
-	return map[string]method{
-		"starknet_call":                 {params: []string{"request", "block_id"}, call: s.callContract},
-		"starknet_estimateFee":          {params: []string{"request", "simulation_flags", "block_id"}, call: s.estimateFee},
-		"starknet_estimateMessageFee":   {params: []string{"message", "block_id"}, call: s.estimateMessageFee},
-		"starknet_simulateTransactions": {params: []string{"block_id", "transactions", "simulation_flags"}, call: s.simulateTransactions},
+func (s *Server) viewMethods() map[string]Method {
+	return map[string]Method{
+		"starknet_call":                 {Params: []string{"request", "block_id"}, Call: s.callContract},
+		"starknet_estimateFee":          {Params: []string{"request", "simulation_flags", "block_id"}, Call: s.estimateFee},
+		"starknet_estimateMessageFee":   {Params: []string{"message", "block_id"}, Call: s.estimateMessageFee},
+		"starknet_simulateTransactions": {Params: []string{"block_id", "transactions", "simulation_flags"}, Call: s.simulateTransactions},
 	}
 }
 
 // stateAt names the state after the block to execution.
-func stateAt(ref *blockRef) *ordov1.StateAt {
+func stateAt(ref *BlockRef) *ordov1.StateAt {
 	if ref.rooted == nil && ref.tip {
 		return &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
 	}
@@ -152,8 +152,8 @@ func (s *Server) callContract(ctx context.Context, p *jsonin.Object) (any, error
 	return hexFelts(result), err
 }
 
-func (s *Server) runCall(ctx context.Context, ref *blockRef, call *ordov1.CallView) ([]byte, error) {
-	r, err := s.view(ctx, &ordov1.ViewRequest{At: stateAt(ref), Context: ref.context(), View: &ordov1.ViewRequest_Call{Call: call}})
+func (s *Server) runCall(ctx context.Context, ref *BlockRef, call *ordov1.CallView) ([]byte, error) {
+	r, err := s.view(ctx, &ordov1.ViewRequest{At: stateAt(ref), Context: ref.Context(), View: &ordov1.ViewRequest_Call{Call: call}})
 	return r.GetCall(), err
 }
 
@@ -271,7 +271,7 @@ func (s *Server) estimateFee(ctx context.Context, p *jsonin.Object) (any, error)
 		return answer, nil
 	}
 	q.SkipValidate, q.SkipFeeCharge, q.Estimate = flags[0], true, true
-	out, err := s.simulate(ctx, stateAt(ref), ref.context(), q)
+	out, err := s.simulate(ctx, stateAt(ref), ref.Context(), q)
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +309,7 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *jsonin.Object) (any,
 		return nil, err
 	}
 	tx.Hash = wire.FromFelt(hash)
-	out, err := s.simulate(ctx, stateAt(ref), ref.context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
+	out, err := s.simulate(ctx, stateAt(ref), ref.Context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
 	if err != nil {
 		return nil, messageError(err)
 	}
@@ -351,7 +351,7 @@ func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (an
 	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], flags[2], true
 	out := &ordov1.SimulationResults{}
 	if len(q.Transactions) > 0 {
-		if out, err = s.simulate(ctx, stateAt(ref), ref.context(), q); err != nil {
+		if out, err = s.simulate(ctx, stateAt(ref), ref.Context(), q); err != nil {
 			return nil, err
 		}
 	}

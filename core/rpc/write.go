@@ -15,11 +15,11 @@ const (
 	invokeParam     = "invoke_transaction"
 )
 
-func (s *Server) writeMethods() map[string]method {
-	return map[string]method{
-		addInvokeMethod:                        {params: []string{invokeParam}, call: s.add(invokeParam, "INVOKE")},
-		"starknet_addDeclareTransaction":       {params: []string{"declare_transaction"}, call: s.add("declare_transaction", "DECLARE")},
-		"starknet_addDeployAccountTransaction": {params: []string{"deploy_account_transaction"}, call: s.add("deploy_account_transaction", "DEPLOY_ACCOUNT")},
+func (s *Server) writeMethods() map[string]Method {
+	return map[string]Method{
+		addInvokeMethod:                        {Params: []string{invokeParam}, Call: s.add(invokeParam, "INVOKE")},
+		"starknet_addDeclareTransaction":       {Params: []string{"declare_transaction"}, Call: s.add("declare_transaction", "DECLARE")},
+		"starknet_addDeployAccountTransaction": {Params: []string{"deploy_account_transaction"}, Call: s.add("deploy_account_transaction", "DEPLOY_ACCOUNT")},
 	}
 }
 
@@ -51,13 +51,14 @@ func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (
 			return nil, jsonin.In(param, err)
 		}
 		tx, err := s.Ingress.Submit(ctx, raw)
-		if answer, err := s.added(ctx, param, tx, err); err != nil {
-			return nil, err
-		} else if err := s.settling().wait(ctx, tx.Hash); err != nil {
-			return nil, err
-		} else {
-			return answer, nil
+		answer, err := s.added(ctx, param, tx, err)
+		if err != nil || s.Extension == nil {
+			return answer, err
 		}
+		if err := s.Extension.Await(ctx, tx.Hash)[0]; err != nil {
+			return nil, err
+		}
+		return answer, nil
 	}
 }
 
@@ -93,7 +94,7 @@ func (s *Server) readAhead(r *request) bool {
 	return true
 }
 
-// addInvoke is add for what was read ahead. Its answer does not wait: see run.settle.
+// addInvoke is add for what was read ahead. Its answer does not wait: see run.await.
 func (s *Server) addInvoke(ctx context.Context, b *gateway.Broadcast) (any, error) {
 	return s.added(ctx, invokeParam, b.Transaction, s.Ingress.Admit(ctx, b))
 }
@@ -103,8 +104,8 @@ func (s *Server) added(ctx context.Context, param string, tx *ordov1.Transaction
 	if err != nil {
 		return nil, s.notTaken(ctx, param, err)
 	}
-	if s.Devnet != nil {
-		s.underway.add(tx.Hash)
+	if s.Extension != nil {
+		s.Extension.Submitted(tx.Hash)
 	}
 	answer := added{Hash: tx.Hash}
 	switch tx.Type {

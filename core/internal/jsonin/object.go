@@ -153,6 +153,9 @@ func (o *Object) Uint128(name string) []byte { return read(o, name, Uint128) }
 // Number returns a required number written as a JSON integer.
 func (o *Object) Number(name string) uint64 { return read(o, name, Number) }
 
+// Bool returns a required true or false.
+func (o *Object) Bool(name string) bool { return read(o, name, Bool) }
+
 // String returns a required string.
 func (o *Object) String(name string) string { return read(o, name, String) }
 
