@@ -23,7 +23,7 @@ const (
 // read. It is an rpc.Extension without methods.
 type Answers struct {
 	chain  *chainview.Chain
-	enough chainview.Stage
+	enough chainview.Status
 }
 
 // AtOnce answers when a transaction is admitted, WhenRun when it has run in the open block, WhenAccepted when its block is
@@ -60,7 +60,7 @@ func (a *Answers) Await(ctx context.Context, hashes ...[]byte) []error {
 // wait is one Await.
 type wait struct {
 	chain  *chainview.Chain
-	enough chainview.Stage
+	enough chainview.Status
 	// until is when a transaction that cannot run yet is not waited for any more. All that were submitted together have the
 	// same moment: it is put off by each that does run.
 	until time.Time
@@ -78,14 +78,14 @@ func (w *wait) one(ctx context.Context, hash []byte) error {
 		defer cancel()
 		return w.chain.AwaitTransaction(limited, chainview.Key(hash), holds)
 	}
-	r, err := at(w.until, func(r chainview.Record) bool { return r.Stage >= chainview.Candidate })
-	for err == nil && r.Stage < w.enough && r.Rejected == nil {
+	r, err := at(w.until, func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
+	for err == nil && r.Status < w.enough && r.Rejected == nil {
 		// The executor has it, but may give it back when the block is full.
 		r, err = at(last, func(r chainview.Record) bool {
-			return r.Stage >= w.enough || r.Stage < chainview.Candidate || r.Rejected != nil
+			return r.Status >= w.enough || r.Status < chainview.Candidate || r.Rejected != nil
 		})
-		if err == nil && r.Stage < chainview.Candidate {
-			r, err = at(time.Now().Add(stuckWait), func(r chainview.Record) bool { return r.Stage >= chainview.Candidate })
+		if err == nil && r.Status < chainview.Candidate {
+			r, err = at(time.Now().Add(stuckWait), func(r chainview.Record) bool { return r.Status >= chainview.Candidate })
 		}
 	}
 	if now := time.Now(); err == nil && now.Sub(begun) > time.Millisecond {
@@ -99,7 +99,7 @@ func inNoBlock(r chainview.Record) error {
 	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
 		return &gateway.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
 	}
-	if r.Stage != chainview.Dropped {
+	if r.Status != chainview.Dropped {
 		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection

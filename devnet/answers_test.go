@@ -39,7 +39,7 @@ func TestAnswersWaitForTheBlock(t *testing.T) {
 		c, tx := newChain(), account(0x501, 0)
 		done := await(t, WhenAccepted(c), tx)
 		c.Candidates(1, []*ordov1.Transaction{tx}, nil)
-		c.Progress(1, ran(tx), nil)
+		c.Preconfirm(1, ran(tx), nil)
 		header := &ordov1.BlockHeader{Context: blockContext(1), Hash: fe(0xb10c1)}
 		c.Decide(chainview.NewBlock(header, []*ordov1.Transaction{tx}, ran(tx), &ordov1.StateDiff{}, nil))
 		time.Sleep(2 * stuckWait)
@@ -58,12 +58,12 @@ func TestAnswersComeWhenItHasRun(t *testing.T) {
 		done := await(t, WhenRun(c), tx)
 		c.Candidates(1, []*ordov1.Transaction{tx}, nil)
 		waits(t, done)
-		c.Reset(1)
+		c.ResetPreconfirmed(1)
 		c.Open(2, blockContext(1))
 		c.Candidates(2, []*ordov1.Transaction{tx}, nil)
 		time.Sleep(2 * stuckWait)
 		waits(t, done)
-		c.Progress(2, ran(tx), nil)
+		c.Preconfirm(2, ran(tx), nil)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -121,7 +121,7 @@ func TestAnswersTellARejection(t *testing.T) {
 		tx = account(0x502, 0)
 		done = await(t, WhenRun(c), tx)
 		c.Candidates(1, []*ordov1.Transaction{tx}, nil)
-		c.Progress(1, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED,
+		c.Preconfirm(1, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED,
 			Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}}, nil)
 		told(<-done)
 	})
@@ -131,7 +131,7 @@ func TestAnswersTellARejection(t *testing.T) {
 func TestAnswersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, tx := newChain(), account(0x501, 0)
-		if err := <-await(t, AtOnce(c), tx); err != nil || c.Status(chainview.Key(tx.Hash)).Stage != chainview.Received {
+		if err := <-await(t, AtOnce(c), tx); err != nil || c.Status(chainview.Key(tx.Hash)).Status != chainview.Received {
 			t.Error(err)
 		}
 	})

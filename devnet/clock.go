@@ -104,7 +104,7 @@ func tooFar(n, most uint64) error {
 
 // newestTime is the time of the newest block, be it open: no later one has a smaller time.
 func (d *Devnet) newestTime() (t uint64) {
-	view := d.Chain.View()
+	view := d.Chain.Snapshot()
 	if latest := view.Latest(); latest != nil {
 		t = latest.Context.Timestamp
 	}

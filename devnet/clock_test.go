@@ -57,7 +57,7 @@ func TestTimeIsSet(t *testing.T) {
 func TestTimeGoesOn(t *testing.T) {
 	const newest = 253_402_300_799 // as a chain can hold that was made before times were bounded
 	w, clock, _ := clockWorld(t, 0)
-	open := w.chain.View().Open()
+	open := w.chain.Snapshot().Open()
 	open.Context.Timestamp = newest
 	runs := func(from int64) {
 		t.Helper()

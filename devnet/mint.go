@@ -134,7 +134,7 @@ func (d *Devnet) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 // faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
 func (d *Devnet) faucetNonce(ctx context.Context) (uint64, error) {
 	if d.mint.last != nil {
-		if stage := d.Chain.Status(chainview.Key(d.mint.last)).Stage; stage == chainview.Received || stage == chainview.Candidate {
+		if stage := d.Chain.Status(chainview.Key(d.mint.last)).Status; stage == chainview.Received || stage == chainview.Candidate {
 			return d.mint.next, nil
 		}
 	}
@@ -162,7 +162,7 @@ func (d *Devnet) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 	if err != nil {
 		return nil, err
 	}
-	next := d.Chain.View().Next()
+	next := d.Chain.Snapshot().Next()
 	tx := &ordov1.Transaction{
 		Type:   ordov1.TransactionType_INVOKE,
 		Sender: d.Faucet.Address().Append(nil),
@@ -205,10 +205,10 @@ func (d *Devnet) awaitMint(ctx context.Context, hash []byte) error {
 	var r chainview.Record
 	err := d.Chain.Await(waiting, func() bool {
 		r = d.Chain.Status(chainview.Key(hash))
-		return r.Stage >= enough
+		return r.Status >= enough
 	})
 	switch {
-	case r.Stage == chainview.Dropped:
+	case r.Status == chainview.Dropped:
 		return rpc.Unexpected(fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
 		return rpc.Unexpected("the mint reverted: " + r.Result.Reason)

@@ -45,7 +45,7 @@ func (s *submissions) left(c *chainview.Chain) []chainview.Key {
 
 func hasRun(c *chainview.Chain, hash chainview.Key) bool {
 	r := c.Status(hash)
-	return r.Stage != chainview.Received && (r.Stage != chainview.Candidate || r.Rejected != nil)
+	return r.Status != chainview.Received && (r.Status != chainview.Candidate || r.Rejected != nil)
 }
 
 // await waits until what was submitted has run, as long as more of it does.

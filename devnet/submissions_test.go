@@ -30,9 +30,9 @@ func TestABlockHasWhatWasSubmittedBefore(t *testing.T) {
 		c.Received(tx)
 		s.add(tx.Hash)
 		time.AfterFunc(50*time.Millisecond, func() { c.Candidates(1, []*ordov1.Transaction{tx}, nil) })
-		time.AfterFunc(100*time.Millisecond, func() { c.Progress(1, ran(tx), nil) })
-		if err := s.await(t.Context(), c); err != nil || c.Status(chainview.Key(tx.Hash)).Stage != chainview.PreConfirmed || len(s.hashes) != 0 {
-			t.Errorf("%v: the transaction is %v, %d are remembered", err, c.Status(chainview.Key(tx.Hash)).Stage, len(s.hashes))
+		time.AfterFunc(100*time.Millisecond, func() { c.Preconfirm(1, ran(tx), nil) })
+		if err := s.await(t.Context(), c); err != nil || c.Status(chainview.Key(tx.Hash)).Status != chainview.PreConfirmed || len(s.hashes) != 0 {
+			t.Errorf("%v: the transaction is %v, %d are remembered", err, c.Status(chainview.Key(tx.Hash)).Status, len(s.hashes))
 		}
 	})
 }

@@ -153,7 +153,7 @@ func (m *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 			AccountBytes: m.config.PoolAccountMiB << 20, MaxNonceGap: uint64(m.config.PoolNonceGap)},
 		TransactionMiB: m.config.TransactionMiB,
 		Suspect:        m.sup.Suspect,
-		Found:          m.sup.Forgive,
+		CulpritFound:   m.sup.Forgive,
 		Questions:      m.crashes,
 		BuildStall:     stall(m.config.Supervision.CallTimeout),
 		CallLimit:      stall(m.config.Supervision.CallTimeout),
@@ -181,7 +181,7 @@ func (m *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 // users set it; on any other the clock catches up, and block time waits for it.
 func (m *Node) keepTime() {
 	offset := m.node.TimeOffset()
-	ahead := int64(m.node.Chain().View().Next().GetTimestamp()) - time.Now().Unix() - offset
+	ahead := int64(m.node.Chain().Snapshot().Next().GetTimestamp()) - time.Now().Unix() - offset
 	switch {
 	case ahead <= 1:
 	case m.config.Devnet:
@@ -209,7 +209,7 @@ func stall(limit time.Duration) time.Duration {
 type events struct{ node *driver.Driver }
 
 func (e events) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
-	switch in := e.node.Lost(stage, why, why.Forced); {
+	switch in := e.node.StageDown(stage, why, why.Forced); {
 	case in.Asked:
 		return host.Questions
 	case in.Block:
@@ -219,7 +219,7 @@ func (e events) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 }
 
 func (e events) Back(stage ordov1.Stage, p *host.Plugin) error {
-	return e.node.Back(stage, driver.Life{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
+	return e.node.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
 }
 
 func (m *Node) startServer() error {

@@ -99,7 +99,7 @@ func (m *Node) devnet() devnet.Options {
 		STRK:      g.STRK.Address, ETH: g.ETH.Address,
 		Faucet: genesis.Faucet{Account: g.Chargeable},
 		CreateBlock: func(ctx context.Context) (felt.Felt, error) {
-			_, hash, err := m.node.Demand(ctx)
+			_, hash, err := m.node.CreateBlock(ctx)
 			if err != nil {
 				return felt.Felt{}, err
 			}

@@ -128,7 +128,7 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		if block < fillBlocks(keys) {
 			diff.Storage = []*ordov1.ContractStorage{{Address: genesis.STRKAddress().Append(nil), Entries: holders(block, keys)}}
 		}
-		header, err := driver.Seal(&ordov1.BlockHeader{Context: context}, nil, nil, diff)
+		header, err := driver.HashHeader(&ordov1.BlockHeader{Context: context}, nil, nil, diff)
 		if err != nil {
 			return err
 		}

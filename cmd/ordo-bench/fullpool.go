@@ -163,6 +163,6 @@ func (f *filled) take(n int) map[mempool.Key]uint64 {
 		included[i] = e.Hash
 		moved[e.Sender] = e.Nonce + 1
 	}
-	f.pool.Settle(f.height, included, nil, moved)
+	f.pool.CommitBlock(f.height, included, nil, moved)
 	return moved
 }

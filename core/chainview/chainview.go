@@ -45,7 +45,7 @@ type Chain struct {
 	open      *open
 	head      *ordov1.BlockContext // of the last decided block
 	hashes    map[uint64][]byte
-	view      *View         // of this moment, nil when something changed since
+	view      *Snapshot     // of this moment, nil when something changed since
 	changed   chan struct{} // closed at the next change
 	watched   bool          // somebody was given changed
 	records   records
@@ -192,7 +192,7 @@ func (c *Chain) next() *ordov1.BlockContext {
 func (c *Chain) Received(tx *ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.set(tx, Record{Stage: Received, Tx: tx})
+	c.set(tx, Record{Status: Received, Tx: tx})
 	c.wake()
 }
 
@@ -214,8 +214,8 @@ func (c *Chain) Resume(build, next uint64) {
 	}
 }
 
-// Withdraw: some of the candidates are not in the build any more.
-func (c *Chain) Withdraw(build uint64, txs []*ordov1.Transaction) {
+// DropCandidates: some of the candidates are not in the build any more.
+func (c *Chain) DropCandidates(build uint64, txs []*ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.open
@@ -228,7 +228,7 @@ func (c *Chain) Withdraw(build uint64, txs []*ordov1.Transaction) {
 	}
 	shown := len(o.results)
 	o.txs = append(slices.Clone(o.txs[:shown]), slices.DeleteFunc(slices.Clone(o.txs[shown:]), func(tx *ordov1.Transaction) bool { return out[Key(tx.Hash)] })...)
-	c.again(txs)
+	c.receivedAgain(txs)
 	c.touch()
 }
 
@@ -240,7 +240,7 @@ func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*o
 		return
 	}
 	for _, tx := range txs {
-		c.set(tx, Record{Stage: Candidate, Tx: tx, Height: c.open.context.Number})
+		c.set(tx, Record{Status: Candidate, Tx: tx, Height: c.open.context.Number})
 	}
 	for _, class := range classes {
 		c.open.classes[Key(class.Hash)] = class
@@ -249,8 +249,8 @@ func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*o
 	c.touch()
 }
 
-// Progress: the first of the candidates have results.
-func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) {
+// Preconfirm: the first of the candidates have results.
+func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.open
@@ -263,11 +263,11 @@ func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delt
 		r := results[i]
 		if r.Status == ordov1.TransactionResult_REJECTED {
 			o.rejected = append(o.rejected, tx) // a candidate until the block is decided, then it is dropped with its reason
-			c.set(tx, Record{Stage: Candidate, Tx: tx, Height: o.context.Number, Rejected: r})
+			c.set(tx, Record{Status: Candidate, Tx: tx, Height: o.context.Number, Rejected: r})
 			continue
 		}
 		o.results = append(o.results, r)
-		c.set(tx, Record{Stage: PreConfirmed, Tx: tx, Height: o.context.Number, Result: r})
+		c.set(tx, Record{Status: PreConfirmed, Tx: tx, Height: o.context.Number, Result: r})
 		if class := o.classes[key(tx.ClassHash)]; class != nil && tx.Type == ordov1.TransactionType_DECLARE {
 			put(&changes.classes, key(tx.ClassHash), class)
 		}
@@ -283,8 +283,8 @@ func (c *Chain) Progress(build uint64, results []*ordov1.TransactionResult, delt
 	c.touch()
 }
 
-// Reset: the build was dropped; its transactions wait again.
-func (c *Chain) Reset(build uint64) {
+// ResetPreconfirmed: the build was dropped; its transactions wait again.
+func (c *Chain) ResetPreconfirmed(build uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open != nil && c.open.build == build {
@@ -298,7 +298,7 @@ func (c *Chain) Closed(build uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open != nil && c.open.build == build && len(c.open.candidates()) > 0 {
-		c.again(c.open.candidates())
+		c.receivedAgain(c.open.candidates())
 		c.open.txs = slices.Clip(c.open.txs[:len(c.open.results)])
 		c.touch()
 	}
@@ -306,17 +306,17 @@ func (c *Chain) Closed(build uint64) {
 
 func (c *Chain) reset() {
 	if c.open != nil {
-		c.again(c.open.txs)
-		c.again(c.open.rejected)
+		c.receivedAgain(c.open.txs)
+		c.receivedAgain(c.open.rejected)
 		c.open = nil
 	}
 }
 
-// again: these wait in the pool once more, unless they left it meanwhile.
-func (c *Chain) again(txs []*ordov1.Transaction) {
+// receivedAgain: these wait in the pool once more, unless they left it meanwhile.
+func (c *Chain) receivedAgain(txs []*ordov1.Transaction) {
 	for _, tx := range txs {
-		if r := c.records.get(Key(tx.Hash)); r != nil && (r.Stage == Candidate || r.Stage == PreConfirmed) {
-			c.set(tx, Record{Stage: Received, Tx: tx})
+		if r := c.records.get(Key(tx.Hash)); r != nil && (r.Status == Candidate || r.Status == PreConfirmed) {
+			c.set(tx, Record{Status: Received, Tx: tx})
 		}
 	}
 }
@@ -330,11 +330,11 @@ func (c *Chain) Decide(block *Block) {
 	inside := make(map[Key]bool, len(block.Transactions))
 	for i, tx := range block.Transactions {
 		inside[Key(tx.Hash)] = true
-		c.set(tx, Record{Stage: PreConfirmed, Tx: tx, Height: block.Context.Number, Result: block.Results[i]})
+		c.set(tx, Record{Status: PreConfirmed, Tx: tx, Height: block.Context.Number, Result: block.Results[i]})
 	}
 	if o := c.open; o != nil {
 		within := func(tx *ordov1.Transaction) bool { return inside[Key(tx.Hash)] }
-		c.again(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
+		c.receivedAgain(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
 		c.open = nil
 	}
 	c.publish(Event{Decided: block})
@@ -354,7 +354,7 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	c.hashes[header.Context.Number] = header.Hash
 	delete(c.hashes, header.Context.Number-2*hashLag)
 	for i, tx := range block.Transactions {
-		c.set(tx, Record{Stage: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
+		c.set(tx, Record{Status: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
 	}
 	accepted := *block
 	accepted.Header = header
@@ -362,8 +362,8 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	c.touch()
 }
 
-// Unrooted returns the decided block of a height that has no root yet; nil when there is none.
-func (c *Chain) Unrooted(height uint64) *Block {
+// Unaccepted returns the decided block of a height that has no root yet; nil when there is none.
+func (c *Chain) Unaccepted(height uint64) *Block {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, b := range c.decided {
@@ -378,7 +378,7 @@ func (c *Chain) Unrooted(height uint64) *Block {
 func (c *Chain) Drop(hash Key, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := Record{Stage: Dropped, Why: why}
+	r := Record{Status: Dropped, Why: why}
 	tx := &ordov1.Transaction{Hash: hash[:]}
 	if old := c.records.get(hash); old != nil && old.Tx != nil {
 		r.Tx, tx = old.Tx, old.Tx

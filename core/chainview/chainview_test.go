@@ -47,7 +47,7 @@ func fresh() *Chain {
 	return c
 }
 
-func value(t *testing.T, v *View, contract, key uint64) string {
+func value(t *testing.T, v *Snapshot, contract, key uint64) string {
 	t.Helper()
 	got, found := v.Storage(word(contract), word(key))
 	if !found {
@@ -57,7 +57,7 @@ func value(t *testing.T, v *View, contract, key uint64) string {
 }
 
 // A view never changes, whatever happens after it was taken.
-func TestViewsStandStill(t *testing.T) {
+func TestSnapshotsDoNotChange(t *testing.T) {
 	c := fresh()
 	c.Open(1, &ordov1.BlockContext{Number: 5})
 	var txs []*ordov1.Transaction
@@ -66,10 +66,10 @@ func TestViewsStandStill(t *testing.T) {
 		c.Received(tx(i))
 	}
 	c.Candidates(1, txs, nil)
-	var views []*View
+	var views []*Snapshot
 	for i := range uint64(40) {
-		c.Progress(1, []*ordov1.TransactionResult{ok(i)}, stored(7, i%5, i+1))
-		views = append(views, c.View())
+		c.Preconfirm(1, []*ordov1.TransactionResult{ok(i)}, stored(7, i%5, i+1))
+		views = append(views, c.Snapshot())
 	}
 	for i, v := range views {
 		if got := value(t, v, 7, uint64(i%5)); got != fmt.Sprint(i+1) {
@@ -102,10 +102,10 @@ func TestBlocksPassThrough(t *testing.T) {
 	c.Candidates(1, []*ordov1.Transaction{tx(1), tx(2), tx(3)}, nil)
 	rejected := ok(2)
 	rejected.Status = ordov1.TransactionResult_REJECTED
-	c.Progress(1, []*ordov1.TransactionResult{ok(1), rejected}, stored(7, 1, 1))
-	expect := func(n uint64, want Stage) {
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(1), rejected}, stored(7, 1, 1))
+	expect := func(n uint64, want Status) {
 		t.Helper()
-		if got := c.Status(word(n)).Stage; got != want {
+		if got := c.Status(word(n)).Status; got != want {
 			t.Errorf("transaction %d is %s, want %s", n, got, want)
 		}
 	}
@@ -120,18 +120,18 @@ func TestBlocksPassThrough(t *testing.T) {
 	c.Decide(block)
 	expect(1, PreConfirmed)
 	expect(2, Dropped)
-	if c.Unrooted(5) != block || c.Latest().Context.Number != 4 || c.View().Open() != nil || len(c.View().Blocks()) != 1 {
+	if c.Unaccepted(5) != block || c.Latest().Context.Number != 4 || c.Snapshot().Open() != nil || len(c.Snapshot().Blocks()) != 1 {
 		t.Error("after the decision")
 	}
 	if nonce, found := c.DecidedNonce(word(7)); !found || nonce != word(1) {
 		t.Errorf("decided nonce %x", nonce)
 	}
-	if value(t, c.View(), 7, 1) != "1" {
+	if value(t, c.Snapshot(), 7, 1) != "1" {
 		t.Error("a decided block does not show")
 	}
 	c.Accept(&ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 5, Timestamp: 91}, Hash: []byte("five")})
 	expect(1, Accepted)
-	if c.Unrooted(5) != nil || string(c.Latest().Hash) != "five" || value(t, c.View(), 7, 1) != "-" {
+	if c.Unaccepted(5) != nil || string(c.Latest().Hash) != "five" || value(t, c.Snapshot(), 7, 1) != "-" {
 		t.Error("after the root: storage answers now")
 	}
 	for n := uint64(6); n <= 9; n++ {
@@ -148,14 +148,14 @@ func TestReset(t *testing.T) {
 	c.Open(1, &ordov1.BlockContext{Number: 5})
 	c.Received(tx(1))
 	c.Candidates(1, []*ordov1.Transaction{tx(1)}, nil)
-	c.Progress(1, []*ordov1.TransactionResult{ok(1)}, stored(7, 1, 1))
-	c.Reset(2)
-	if c.Status(word(1)).Stage != PreConfirmed {
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(1)}, stored(7, 1, 1))
+	c.ResetPreconfirmed(2)
+	if c.Status(word(1)).Status != PreConfirmed {
 		t.Error("another build's end touched this one")
 	}
-	c.Reset(1)
-	c.Progress(1, []*ordov1.TransactionResult{ok(1)}, stored(7, 1, 1))
-	if c.Status(word(1)).Stage != Received || c.View().Open() != nil || value(t, c.View(), 7, 1) != "-" {
+	c.ResetPreconfirmed(1)
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(1)}, stored(7, 1, 1))
+	if c.Status(word(1)).Status != Received || c.Snapshot().Open() != nil || value(t, c.Snapshot(), 7, 1) != "-" {
 		t.Error("not back")
 	}
 }
@@ -167,14 +167,14 @@ func TestOpenClasses(t *testing.T) {
 	declare := tx(1)
 	declare.Type, declare.ClassHash = ordov1.TransactionType_DECLARE, list(99)
 	c.Candidates(1, []*ordov1.Transaction{declare}, []*ordov1.Class{{Hash: list(99)}})
-	if _, found := c.View().Class(word(99)); found {
+	if _, found := c.Snapshot().Class(word(99)); found {
 		t.Error("before it has run")
 	}
-	c.Progress(1, []*ordov1.TransactionResult{ok(1)}, &ordov1.StateDiff{Declared: list(99, 98)})
-	if class, found := c.View().Class(word(99)); !found || !bytes.Equal(class.Hash, list(99)) {
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(1)}, &ordov1.StateDiff{Declared: list(99, 98)})
+	if class, found := c.Snapshot().Class(word(99)); !found || !bytes.Equal(class.Hash, list(99)) {
 		t.Error("not found")
 	}
-	if compiled, found := c.View().CompiledClassHash(word(99)); !found || compiled != word(98) {
+	if compiled, found := c.Snapshot().CompiledClassHash(word(99)); !found || compiled != word(98) {
 		t.Error("no compiled class hash")
 	}
 }
@@ -204,22 +204,22 @@ func TestMerge(t *testing.T) {
 func TestRecordsAreBounded(t *testing.T) {
 	c := fresh()
 	c.Received(tx(1 << 40))
-	for n := range uint64(settledKept + 100) {
+	for n := range uint64(finalKept + 100) {
 		c.Drop(word(n), errors.New("no"))
 		c.Drop(word(n), errors.New("twice"))
 	}
-	if len(c.records.all) > settledKept+1 {
+	if len(c.records.all) > finalKept+1 {
 		t.Errorf("%d records", len(c.records.all))
 	}
-	if c.Status(word(3)).Stage != Unknown || c.Status(word(settledKept)).Stage != Dropped || c.Status(word(1<<40)).Stage != Received {
+	if c.Status(word(3)).Status != Unknown || c.Status(word(finalKept)).Status != Dropped || c.Status(word(1<<40)).Status != Received {
 		t.Error("the wrong ones were forgotten")
 	}
 	// One that came back after it was dropped is on its way again.
-	c.Received(tx(settledKept + 99))
-	for n := range uint64(settledKept) {
+	c.Received(tx(finalKept + 99))
+	for n := range uint64(finalKept) {
 		c.Drop(word(1<<20+n), errors.New("no"))
 	}
-	if c.Status(word(settledKept+99)).Stage != Received {
+	if c.Status(word(finalKept+99)).Status != Received {
 		t.Error("forgotten while it waits")
 	}
 }
@@ -268,7 +268,7 @@ func TestConcurrentReaders(t *testing.T) {
 					return
 				default:
 				}
-				v := c.View()
+				v := c.Snapshot()
 				v.Storage(word(7), word(1))
 				for _, b := range v.Blocks() {
 					b.Diff()
@@ -290,7 +290,7 @@ func TestConcurrentReaders(t *testing.T) {
 		for range 20 {
 			c.Received(tx(n))
 			c.Candidates(height, []*ordov1.Transaction{tx(n)}, nil)
-			c.Progress(height, []*ordov1.TransactionResult{ok(n)}, stored(7, n%9, n))
+			c.Preconfirm(height, []*ordov1.TransactionResult{ok(n)}, stored(7, n%9, n))
 			txs, results = append(txs, tx(n)), append(results, ok(n))
 			n++
 		}
@@ -308,13 +308,13 @@ func TestRejectedLeavesTheOpenBlock(t *testing.T) {
 	c := fresh()
 	c.Open(1, &ordov1.BlockContext{Number: 5})
 	c.Candidates(1, []*ordov1.Transaction{tx(1), tx(2), tx(3)}, nil)
-	before := c.View()
+	before := c.Snapshot()
 	refused := ok(2)
 	refused.Status = ordov1.TransactionResult_REJECTED
-	c.Progress(1, []*ordov1.TransactionResult{ok(1), refused}, nil)
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(1), refused}, nil)
 	c.Candidates(1, []*ordov1.Transaction{tx(4)}, nil)
-	c.Progress(1, []*ordov1.TransactionResult{ok(3)}, nil)
-	numbers := func(v *View) (all []byte) {
+	c.Preconfirm(1, []*ordov1.TransactionResult{ok(3)}, nil)
+	numbers := func(v *Snapshot) (all []byte) {
 		for _, tx := range v.Open().Transactions {
 			all = append(all, tx.Hash[31])
 		}
@@ -323,15 +323,15 @@ func TestRejectedLeavesTheOpenBlock(t *testing.T) {
 	if got := numbers(before); !bytes.Equal(got, []byte{1, 2, 3}) {
 		t.Errorf("the first view has %v", got)
 	}
-	if v := c.View(); !bytes.Equal(numbers(v), []byte{1, 3, 4}) || len(v.Open().Results) != 2 {
+	if v := c.Snapshot(); !bytes.Equal(numbers(v), []byte{1, 3, 4}) || len(v.Open().Results) != 2 {
 		t.Errorf("the last view has %v with %d results", numbers(v), len(v.Open().Results))
 	}
-	if got := c.Status(word(2)).Stage; got != Candidate {
+	if got := c.Status(word(2)).Status; got != Candidate {
 		t.Errorf("the rejected one is %s", got)
 	}
-	c.Reset(1)
+	c.ResetPreconfirmed(1)
 	for n := range uint64(4) {
-		if got := c.Status(word(n + 1)).Stage; got != Received {
+		if got := c.Status(word(n + 1)).Status; got != Received {
 			t.Errorf("transaction %d is %s", n+1, got)
 		}
 	}
@@ -346,10 +346,10 @@ func TestOutcomeOfAcceptedIsKept(t *testing.T) {
 	header := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 5}}
 	c.Decide(NewBlock(header, []*ordov1.Transaction{tx(1), tx(2)}, []*ordov1.TransactionResult{short, long}, nil, nil))
 	c.Accept(header)
-	if r := c.Status(word(1)); r.Stage != Accepted || r.Result.GetReason() != "no" || r.Result.Status != ordov1.TransactionResult_REVERTED {
+	if r := c.Status(word(1)); r.Status != Accepted || r.Result.GetReason() != "no" || r.Result.Status != ordov1.TransactionResult_REVERTED {
 		t.Errorf("got %+v", r)
 	}
-	if r := c.Status(word(2)); r.Stage != Accepted || r.Result != nil {
+	if r := c.Status(word(2)); r.Status != Accepted || r.Result != nil {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -369,8 +369,8 @@ func BenchmarkLargeBlock(b *testing.B) {
 					c.Candidates(1, txs, nil)
 					for i := range uint64(100) {
 						n := uint64(first) + i
-						c.Progress(1, []*ordov1.TransactionResult{ok(n)}, stored(n%500, n, n+1))
-						if v := c.View(); len(v.Open().Results) != int(n)+1 {
+						c.Preconfirm(1, []*ordov1.TransactionResult{ok(n)}, stored(n%500, n, n+1))
+						if v := c.Snapshot(); len(v.Open().Results) != int(n)+1 {
 							b.Fatal(len(v.Open().Results))
 						}
 					}

@@ -6,12 +6,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Stage is how far a transaction got.
-type Stage int
+// Status is how far a transaction got.
+type Status int
 
 // Stages, in the order of a transaction's life.
 const (
-	Unknown Stage = iota
+	Unknown Status = iota
 	Received
 	Candidate
 	PreConfirmed
@@ -19,13 +19,13 @@ const (
 	Dropped
 )
 
-func (s Stage) String() string {
+func (s Status) String() string {
 	return [...]string{"UNKNOWN", "RECEIVED", "CANDIDATE", "PRE_CONFIRMED", "ACCEPTED_ON_L2", "DROPPED"}[s]
 }
 
 // Record is where one transaction stands.
 type Record struct {
-	Stage  Stage
+	Status Status
 	Tx     *ordov1.Transaction       // nil for an accepted one, which storage has
 	Height uint64                    // from Candidate on
 	Result *ordov1.TransactionResult // from PreConfirmed on; of an accepted one status and reason, unless that is long
@@ -49,7 +49,7 @@ func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 	hash := Key(tx.Hash)
 	old := c.records.get(hash)
 	kept := r
-	if r.Stage == Accepted {
+	if r.Status == Accepted {
 		// How it ended stays: clients poll for that, and storage would have to unpack its block.
 		kept.Tx, kept.Result = nil, outcome(r.Result)
 	}
@@ -58,7 +58,7 @@ func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 		delete(c.watches, hash)
 		close(w.moved)
 	}
-	if old == nil || old.Stage != r.Stage {
+	if old == nil || old.Status != r.Status {
 		c.publish(Event{Hash: hash, Record: &r})
 	}
 }
@@ -74,14 +74,14 @@ func outcome(r *ordov1.TransactionResult) *ordov1.TransactionResult {
 	return &ordov1.TransactionResult{Status: r.Status, Reason: r.Reason}
 }
 
-// settledKept is how many accepted or dropped transactions are remembered.
-const settledKept = 1 << 14
+// finalKept is how many accepted or dropped transactions are remembered.
+const finalKept = 1 << 14
 
 // records remembers every transaction that is on its way, and the last ones that have arrived.
 type records struct {
-	all     map[Key]*Record
-	settled []Key // ring
-	at      int
+	all   map[Key]*Record
+	final []Key // ring
+	at    int
 }
 
 func newRecords() records { return records{all: map[Key]*Record{}} }
@@ -91,18 +91,18 @@ func (s *records) get(hash Key) *Record { return s.all[hash] }
 func (s *records) set(hash Key, r *Record) {
 	before := s.all[hash]
 	s.all[hash] = r
-	if r.Stage < Accepted || before != nil && before.Stage >= Accepted {
+	if r.Status < Accepted || before != nil && before.Status >= Accepted {
 		return
 	}
-	if len(s.settled) < settledKept {
-		s.settled = append(s.settled, hash)
+	if len(s.final) < finalKept {
+		s.final = append(s.final, hash)
 		return
 	}
-	if old := s.all[s.settled[s.at]]; old != nil && old.Stage >= Accepted && s.settled[s.at] != hash {
-		delete(s.all, s.settled[s.at])
+	if old := s.all[s.final[s.at]]; old != nil && old.Status >= Accepted && s.final[s.at] != hash {
+		delete(s.all, s.final[s.at])
 	}
-	s.settled[s.at] = hash
-	s.at = (s.at + 1) % settledKept
+	s.final[s.at] = hash
+	s.at = (s.at + 1) % finalKept
 }
 
 // ---- followers ----

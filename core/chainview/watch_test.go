@@ -13,7 +13,7 @@ func TestAwaitTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := fresh()
 		c.Open(1, &ordov1.BlockContext{Number: 5})
-		run := func(r Record) bool { return r.Stage >= PreConfirmed || r.Rejected != nil }
+		run := func(r Record) bool { return r.Status >= PreConfirmed || r.Rejected != nil }
 		var looks [4]int
 		done := make(chan Record, 9)
 		impatient, leave := context.WithCancel(t.Context())
@@ -39,29 +39,29 @@ func TestAwaitTransaction(t *testing.T) {
 		c.Candidates(1, []*ordov1.Transaction{tx(1), tx(2)}, nil)
 		rejected := ok(2)
 		rejected.Status = ordov1.TransactionResult_REJECTED
-		c.Progress(1, []*ordov1.TransactionResult{ok(1), rejected}, nil)
+		c.Preconfirm(1, []*ordov1.TransactionResult{ok(1), rejected}, nil)
 		synctest.Wait()
 		first, second := <-done, <-done
 		if first.Rejected != nil {
 			first, second = second, first
 		}
-		if first.Stage != PreConfirmed || second.Stage != Candidate || second.Rejected != rejected {
+		if first.Status != PreConfirmed || second.Status != Candidate || second.Rejected != rejected {
 			t.Errorf("%v and %v", first, second)
 		}
 		leave()
 		synctest.Wait()
-		if r := <-done; r.Stage != Received {
+		if r := <-done; r.Status != Received {
 			t.Errorf("the one that gave up saw %v", r)
 		}
-		if r, err := c.AwaitTransaction(impatient, word(77), func(Record) bool { return true }); err != nil || r.Stage != Unknown {
+		if r, err := c.AwaitTransaction(impatient, word(77), func(Record) bool { return true }); err != nil || r.Status != Unknown {
 			t.Error(r, err)
 		}
 		if len(c.watches) != 0 {
 			t.Errorf("%d watches are left", len(c.watches))
 		}
 		// What was rejected waits again when its build is dropped.
-		c.Reset(1)
-		if r := c.Status(word(2)); r.Stage != Received || r.Rejected != nil {
+		c.ResetPreconfirmed(1)
+		if r := c.Status(word(2)); r.Status != Received || r.Rejected != nil {
 			t.Error(r)
 		}
 	})

@@ -75,7 +75,7 @@ func BenchmarkSubmit(b *testing.B) {
 					w.options.Journal, w.options.Recovery, written = j, recovery, j.Stats
 				}
 				n := w.start()
-				defer func() { n.end(nil); n.work.Wait() }()
+				defer func() { n.stop(nil); n.work.Wait() }()
 				txs := make([]*ordov1.Transaction, b.N)
 				for i := range txs {
 					txs[i] = w.tx(uint64(1+i%5000), uint64(i/5000), plain, 0)
@@ -152,7 +152,7 @@ func BenchmarkSeal(b *testing.B) {
 			b.ReportAllocs()
 			before := cpu()
 			for b.Loop() {
-				if _, err := Seal(draft, txs, results, diff); err != nil {
+				if _, err := HashHeader(draft, txs, results, diff); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -176,7 +176,7 @@ func BenchmarkWaiting(b *testing.B) {
 			w := newWorld(b)
 			w.options.Stages.OrderingCapabilities = []string{"arrival"}
 			n := w.start()
-			defer func() { n.end(nil); n.work.Wait() }()
+			defer func() { n.stop(nil); n.work.Wait() }()
 			ranked := func() {
 				for {
 					n.mu.Lock()

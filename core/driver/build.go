@@ -17,24 +17,24 @@ import (
 
 // build is the stream of one build.
 type build struct {
-	life   *life
-	id     uint64
-	steps  queue[*ordov1.BuildRequest]
-	cancel context.CancelFunc
-	closed bool // Close was sent, of the loop
-	leaves leaves
-	ended  chan struct{}
+	instance    *instance
+	id          uint64
+	steps       queue[*ordov1.BuildRequest]
+	cancel      context.CancelFunc
+	closed      bool // Close was sent, of the loop
+	commitments commitments
+	ended       chan struct{}
 }
 
 const abortGrace = 10 * time.Second
 
 // open starts the stream of a build as soon as the one before it has ended: execution runs one at a time, and streams do
 // not wait for each other by themselves.
-func (n *Driver) open(c pipeline.Open) {
-	l := n.at[ordov1.Stage_STAGE_EXECUTION]
+func (d *Driver) open(c pipeline.Open) {
+	l := d.at[ordov1.Stage_STAGE_EXECUTION]
 	ctx, cancel := context.WithCancel(l.ctx)
-	b := &build{life: l, id: c.Build, cancel: cancel, ended: make(chan struct{})}
-	b.leaves.begin(c.Context.GetStarknetVersion())
+	b := &build{instance: l, id: c.Build, cancel: cancel, ended: make(chan struct{})}
+	b.commitments.begin(c.Context.GetStarknetVersion())
 	before := l.build
 	l.build, l.builds[c.Build] = b, b
 	for id, old := range l.builds {
@@ -46,7 +46,7 @@ func (n *Driver) open(c pipeline.Open) {
 	}
 	open := &ordov1.BuildRequest_Open{Attempt: c.Build, Context: c.Context, Validate: c.Validate, Hidden: c.Hidden}
 	if !c.Validate {
-		open.MemoryMib = uint64(n.options.TransactionMiB)
+		open.MemoryMib = uint64(d.options.TransactionMiB)
 	}
 	b.steps.push(&ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: open}})
 	l.run(func() {
@@ -59,40 +59,40 @@ func (n *Driver) open(c pipeline.Open) {
 				return
 			}
 		}
-		err := n.runBuild(ctx, b)
-		if l.owes.cut(); err == nil {
-			l.owes.none()
+		err := d.runBuild(ctx, b)
+		if l.pending.streamEnded(); err == nil {
+			l.pending.clear()
 		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		// Unavailable may mean that the process is gone, which whoever watches it finds out, or that it cannot read from storage.
 		away := status.Code(err) == codes.Unavailable
-		if away && n.options.Suspect == nil {
-			n.fail("execution", err)
+		if away && d.options.Suspect == nil {
+			d.halt("execution", err)
 			return
 		}
 		if status.Code(err) == codes.DataLoss { // no transaction's fault: the next build would end alike
-			n.fail("execution", err)
+			d.halt("execution", err)
 			return
 		}
-		n.log.Error("build broke off: the same transactions are tried again", "build", b.id, "error", err)
-		n.input(pipeline.BuildFailed{Build: b.id, Why: err.Error(), Away: away})
+		d.log.Error("build broke off: the same transactions are tried again", "build", b.id, "error", err)
+		d.input(pipeline.BuildFailed{Build: b.id, Why: err.Error(), Away: away})
 	})
 }
 
-func (n *Driver) stepOf(id uint64, step *ordov1.BuildRequest) {
-	if b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[id]; b != nil {
+func (d *Driver) stepOf(id uint64, step *ordov1.BuildRequest) {
+	if b := d.at[ordov1.Stage_STAGE_EXECUTION].builds[id]; b != nil {
 		b.closed = b.closed || step.GetClose() != nil
-		b.leaves.add(step.GetAdd().GetTransactions())
+		b.commitments.add(step.GetAdd().GetTransactions())
 		b.steps.push(step)
 	}
 }
 
 // abort ends a build's stream. After Close there is no Abort to send: it ends by itself in a moment, and the machine does
 // not listen any more. Cutting it would let the next build begin while execution still works on this one.
-func (n *Driver) abort(id uint64) {
-	b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[id]
+func (d *Driver) abort(id uint64) {
+	b := d.at[ordov1.Stage_STAGE_EXECUTION].builds[id]
 	if b == nil {
 		return
 	}
@@ -110,8 +110,8 @@ func owed(step *ordov1.BuildRequest) int {
 	return len(step.GetAdd().GetTransactions())
 }
 
-func (n *Driver) runBuild(ctx context.Context, b *build) error {
-	stream, err := n.execution.Build(ctx)
+func (d *Driver) runBuild(ctx context.Context, b *build) error {
+	stream, err := d.execution.Build(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (n *Driver) runBuild(ctx context.Context, b *build) error {
 		defer close(sent)
 		for sending.Err() == nil {
 			for _, step := range b.steps.take(sending) {
-				b.life.owes.more(owed(step))
+				b.instance.pending.add(owed(step))
 				if step.GetAbort() != nil {
 					close(aborted)
 				}
@@ -157,31 +157,31 @@ func (n *Driver) runBuild(ctx context.Context, b *build) error {
 		switch step := response.Step.(type) {
 		case *ordov1.BuildResponse_Opened_:
 		case *ordov1.BuildResponse_Results_:
-			b.life.owes.less(len(step.Results.Results))
-			n.input(pipeline.Executed{Build: b.id, Results: step.Results})
-			b.leaves.came(step.Results.First, step.Results.Results)
+			b.instance.pending.received(len(step.Results.Results))
+			d.input(pipeline.Executed{Build: b.id, Results: step.Results})
+			b.commitments.resultsArrived(step.Results.First, step.Results.Results)
 		case *ordov1.BuildResponse_Full_:
-			b.life.owes.none() // the rest will not run
-			n.input(pipeline.Full{Build: b.id, N: step.Full.N, Why: step.Full.Why})
+			b.instance.pending.clear() // the rest will not run
+			d.input(pipeline.Full{Build: b.id, N: step.Full.N, Why: step.Full.Why})
 		case *ordov1.BuildResponse_Closed_:
 			closed = true
-			b.life.owes.none()
-			if err := sound(step.Closed); err != nil {
+			b.instance.pending.clear()
+			if err := checkDiff(step.Closed); err != nil {
 				return status.Error(codes.DataLoss, err.Error())
 			}
-			n.input(pipeline.Closed{Build: b.id, Closed: step.Closed})
+			d.input(pipeline.Closed{Build: b.id, Closed: step.Closed})
 		default:
 			return status.Errorf(codes.DataLoss, "it sent %T, which this node does not know", response.Step)
 		}
 	}
 }
 
-// executes starts who moves the tip of a life of execution.
-func (n *Driver) executes(l *life) {
+// runApplies starts who moves the tip of a life of execution.
+func (d *Driver) runApplies(l *instance) {
 	l.run(func() {
 		for l.ctx.Err() == nil {
 			for _, request := range l.applies.take(l.ctx) {
-				if !n.apply(l, request) {
+				if !d.apply(l, request) {
 					return
 				}
 			}
@@ -189,28 +189,28 @@ func (n *Driver) executes(l *life) {
 	})
 }
 
-func (n *Driver) apply(l *life, request *ordov1.ApplyRequest) (ok bool) {
-	ctx, cancel := context.WithTimeout(l.ctx, n.options.CallLimit)
+func (d *Driver) apply(l *instance, request *ordov1.ApplyRequest) (ok bool) {
+	ctx, cancel := context.WithTimeout(l.ctx, d.options.CallLimit)
 	defer cancel()
 	l.doing.Add(1)
-	tip, err := n.execution.Apply(ctx, request)
+	tip, err := d.execution.Apply(ctx, request)
 	if err == nil {
 		l.doing.Add(-1) // else its end is near, and this was being done
 	}
 	if err == nil && (!tip.HasTip || tip.Tip != request.Height) {
-		n.fail("execution", fmt.Errorf("apply block %d: its tip is block %d", request.Height, tip.Tip))
+		d.halt("execution", fmt.Errorf("apply block %d: its tip is block %d", request.Height, tip.Tip))
 		return false
 	}
 	if err != nil {
-		n.failed(l, fmt.Errorf("apply block %d: %w", request.Height, err))
+		d.handleCallError(l, fmt.Errorf("apply block %d: %w", request.Height, err))
 		return false
 	}
-	n.chain.Executed(request.Height)
+	d.chain.Executed(request.Height)
 	if request.Adopt {
-		n.input(pipeline.Adopted{Height: request.Height})
+		d.input(pipeline.Adopted{Height: request.Height})
 		return true
 	}
-	n.mark(journal.Step{Kind: journal.Applied, Height: request.Height})
-	n.input(pipeline.Applied{Height: request.Height})
+	d.mark(journal.Step{Kind: journal.Applied, Height: request.Height})
+	d.input(pipeline.Applied{Height: request.Height})
 	return true
 }

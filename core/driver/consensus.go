@@ -7,23 +7,23 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// converse opens the stream of a life of consensus; run starts the two who talk on it.
-func (n *Driver) converse(l *life) (run func(), err error) {
-	stream, err := n.consensus.Run(l.ctx)
+// openConsensus opens the stream of a life of consensus; run starts the two who talk on it.
+func (d *Driver) openConsensus(l *instance) (run func(), err error) {
+	stream, err := d.consensus.Run(l.ctx)
 	if err != nil {
 		return nil, err
 	}
 	return func() {
-		l.run(func() { n.tell(l, stream) })
-		l.run(func() { n.hear(l, stream) })
+		l.run(func() { d.sendEvents(l, stream) })
+		l.run(func() { d.recvActions(l, stream) })
 	}, nil
 }
 
-func (n *Driver) tell(l *life, stream ordov1.Consensus_RunClient) {
+func (d *Driver) sendEvents(l *instance, stream ordov1.Consensus_RunClient) {
 	defer func() { _ = stream.CloseSend() }()
 	for l.ctx.Err() == nil {
 		for _, event := range l.tells.take(l.ctx) {
-			l.owes.more(1)
+			l.pending.add(1)
 			if err := stream.Send(event); err != nil {
 				return // hear learns why
 			}
@@ -31,14 +31,14 @@ func (n *Driver) tell(l *life, stream ordov1.Consensus_RunClient) {
 	}
 }
 
-func (n *Driver) hear(l *life, stream ordov1.Consensus_RunClient) {
+func (d *Driver) recvActions(l *instance, stream ordov1.Consensus_RunClient) {
 	for {
 		actions, err := stream.Recv()
 		if err != nil {
-			n.broken(l, fmt.Errorf("its stream ended: %w", err))
+			d.suspect(l, fmt.Errorf("its stream ended: %w", err))
 			return
 		}
-		l.owes.less(1)
-		n.input(pipeline.Answered{Actions: actions})
+		l.pending.received(1)
+		d.input(pipeline.Answered{Actions: actions})
 	}
 }

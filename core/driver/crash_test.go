@@ -254,7 +254,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 // off ends everything, as a power cut does.
 func (m *machine) off() {
 	if m.node != nil {
-		m.node.end(nil)
+		m.node.stop(nil)
 		m.node.work.Wait()
 	}
 	for _, s := range m.servers {
@@ -456,7 +456,7 @@ func TestDecidedBlockComesBack(t *testing.T) {
 		}
 	}
 	await("storage was never asked", func() bool { return m.node.Health()[2].Why != "" })
-	decided := m.node.Chain().Unrooted(1)
+	decided := m.node.Chain().Unaccepted(1)
 	m.off()
 
 	storage.calm()

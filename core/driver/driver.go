@@ -57,9 +57,9 @@ type Options struct {
 	// Suspect is told of a stage that missed a deadline or broke off a stream: whoever restarts plugins decides. It must not
 	// block. nil: nobody restarts anything, and the first such fault ends the node.
 	Suspect func(stage ordov1.Stage, why error)
-	// Found is told that a transaction was found, and rejected, that ended a stage's process again and again. It must not block.
+	// CulpritFound is told that a transaction was found, and rejected, that ended a stage's process again and again. It must not block.
 	// nil: nothing is told.
-	Found func(stage ordov1.Stage)
+	CulpritFound func(stage ordov1.Stage)
 	// Questions are what clients ask of execution beside the blocks. nil: nothing.
 	Questions  Questions
 	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
@@ -128,12 +128,12 @@ type Driver struct {
 	pool    *mempool.Pool
 	machine *pipeline.Machine
 
-	offset  atomic.Int64 // seconds that block time is ahead of the clock
-	inbox   queue[letter]
-	poked   atomic.Bool // PoolChanged is in the inbox
-	toScore chan struct{}
-	at      [stages]*life // at work, of the loop
-	timers  map[pipeline.TimerID]*time.Timer
+	offset       atomic.Int64 // seconds that block time is ahead of the clock
+	inbox        queue[inboxMsg]
+	poolNotified atomic.Bool // PoolChanged is in the inbox
+	toScore      chan struct{}
+	at           [stages]*instance // at work, of the loop
+	timers       map[pipeline.TimerID]*time.Timer
 	// checking ends the check of the last proposal, of the loop; nil: there was none.
 	checking context.CancelFunc
 	marks    map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
@@ -141,13 +141,13 @@ type Driver struct {
 	// what the machine said last of whether it looks for a transaction that ends execution; of the loop.
 	searching bool
 
-	storedTo, rootedTo, markedTo uint64 // as this life of the node saw it, of the loop
+	storedTo, acceptedTo, markedTo uint64 // as this life of the node saw it, of the loop
 
-	livesMu sync.Mutex
-	lives   [stages]*life // the newest, at work or lost
-	noRoom  string        // why storage takes no block
+	instancesMu sync.Mutex
+	instances   [stages]*instance // the newest, at work or lost
+	noRoom      string            // why storage takes no block
 
-	demanding chan struct{} // holds one when somebody demands a block
+	creating chan struct{} // holds one when somebody demands a block
 
 	ctx    context.Context // of everything that runs for the node
 	cancel context.CancelFunc
@@ -157,8 +157,8 @@ type Driver struct {
 	done   chan struct{} // closed when the node has stopped or failed
 }
 
-// letter is an input on its way to the machine, and who wants to look at the machine right after it.
-type letter struct {
+// inboxMsg is an input on its way to the machine, and who wants to look at the machine right after it.
+type inboxMsg struct {
 	first func() // done before
 	input pipeline.Input
 	then  func(*pipeline.Machine)
@@ -205,7 +205,7 @@ func New(o Options) (*Driver, error) {
 		read: ordov1.NewStorageReadClient(o.Stages.StorageRead),
 		pool: mempool.New(o.Pool), toScore: make(chan struct{}, 1),
 		timers: map[pipeline.TimerID]*time.Timer{}, marks: map[uint64]chan struct{}{}, done: make(chan struct{}),
-		demanding: make(chan struct{}, 1),
+		creating: make(chan struct{}, 1),
 	}
 	if o.Stages.Ordering != nil {
 		n.ordering = ordov1.NewOrderingClient(o.Stages.Ordering)
@@ -215,44 +215,44 @@ func New(o Options) (*Driver, error) {
 	}
 	n.chain = chainview.New(func() *ordov1.BlockContext { return n.template(uint64(n.now().UnixMilli())) })
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	for stage := range n.lives {
-		n.lives[stage] = n.newLife(ordov1.Stage(stage), 1)
-		n.at[stage] = n.lives[stage]
+	for stage := range n.instances {
+		n.instances[stage] = n.newInstance(ordov1.Stage(stage), 1)
+		n.at[stage] = n.instances[stage]
 	}
 	n.orders.begin()
 	return n, nil
 }
 
 // Chain is what readers look at.
-func (n *Driver) Chain() *chainview.Chain { return n.chain }
+func (d *Driver) Chain() *chainview.Chain { return d.chain }
 
 // Done is closed when the node has stopped; Err tells why, nil after Stop.
-func (n *Driver) Done() <-chan struct{} { return n.done }
+func (d *Driver) Done() <-chan struct{} { return d.done }
 
 // Err is the fault that ended the node.
-func (n *Driver) Err() error {
+func (d *Driver) Err() error {
 	select {
-	case <-n.done:
-		return n.fault
+	case <-d.done:
+		return d.fault
 	default:
 		return nil
 	}
 }
 
-func (n *Driver) now() time.Time { return n.options.Clock() }
+func (d *Driver) now() time.Time { return d.options.Clock() }
 
 // SetTimeOffset moves the time of future blocks against the clock, in seconds.
-func (n *Driver) SetTimeOffset(seconds int64) { n.offset.Store(seconds) }
+func (d *Driver) SetTimeOffset(seconds int64) { d.offset.Store(seconds) }
 
 // TimeOffset is what SetTimeOffset set.
-func (n *Driver) TimeOffset() int64 { return n.offset.Load() }
+func (d *Driver) TimeOffset() int64 { return d.offset.Load() }
 
 // template is the context of a block opened now, but for number and old hash.
-func (n *Driver) template(nowMs uint64) *ordov1.BlockContext {
-	b := &n.options.Block
+func (d *Driver) template(nowMs uint64) *ordov1.BlockContext {
+	b := &d.options.Block
 	p := b.Prices
 	return &ordov1.BlockContext{
-		Timestamp: uint64(max(0, int64(nowMs/1000)+n.offset.Load())), Sequencer: b.Sequencer, StarknetVersion: b.StarknetVersion, BlobDa: !b.CalldataDA,
+		Timestamp: uint64(max(0, int64(nowMs/1000)+d.offset.Load())), Sequencer: b.Sequencer, StarknetVersion: b.StarknetVersion, BlobDa: !b.CalldataDA,
 		L1Gas:     &ordov1.GasPrice{Wei: u128(p.L1Wei), Fri: u128(p.L1Fri)},
 		L1DataGas: &ordov1.GasPrice{Wei: u128(p.L1DataWei), Fri: u128(p.L1DataFri)},
 		L2Gas:     &ordov1.GasPrice{Wei: u128(p.L2Wei), Fri: u128(p.L2Fri)},
@@ -260,67 +260,67 @@ func (n *Driver) template(nowMs uint64) *ordov1.BlockContext {
 }
 
 // Start brings storage and execution to the same block, commits genesis where there is none, and begins to build.
-func (n *Driver) Start(ctx context.Context) error {
-	head, err := n.resume(ctx)
+func (d *Driver) Start(ctx context.Context) error {
+	head, err := d.resume(ctx)
 	if err != nil {
-		n.cancel()
+		d.cancel()
 		return fmt.Errorf("node: start: %w", err)
 	}
-	run, err := n.converse(n.at[ordov1.Stage_STAGE_CONSENSUS])
+	run, err := d.openConsensus(d.at[ordov1.Stage_STAGE_CONSENSUS])
 	if err != nil {
-		n.cancel()
+		d.cancel()
 		return fmt.Errorf("node: start: consensus: %w", err)
 	}
-	n.mu.Lock()
+	d.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(n.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(n.options.Stages.ConsensusCapabilities, "network"),
-		Chunk: n.options.Chunk, Window: n.options.Window, MaxCommits: n.options.MaxCommits, Replay: n.replay, Template: n.template,
-		Journaled: n.options.Journal != nil,
-	}, n.pool, uint64(n.now().UnixMilli()), *head)
-	n.machine = machine
-	n.mu.Unlock()
+		Arrival: has(d.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(d.options.Stages.ConsensusCapabilities, "network"),
+		Chunk: d.options.Chunk, Window: d.options.Window, MaxCommits: d.options.MaxCommits, Replay: d.replay, Template: d.template,
+		Journaled: d.options.Journal != nil,
+	}, d.pool, uint64(d.now().UnixMilli()), *head)
+	d.machine = machine
+	d.mu.Unlock()
 
-	for _, work := range []func(){n.score, n.expire, n.watch, n.writeOrders} {
-		n.beside(work)
+	for _, work := range []func(){d.score, d.expire, d.watch, d.writeOrders} {
+		d.spawn(work)
 	}
 	run()
-	n.executes(n.at[ordov1.Stage_STAGE_EXECUTION])
-	n.stores(n.at[ordov1.Stage_STAGE_STORAGE])
-	n.follow(head.Rooted + 1)
-	n.carryOut(commands)
-	n.beside(n.loop)
+	d.runApplies(d.at[ordov1.Stage_STAGE_EXECUTION])
+	d.runCommits(d.at[ordov1.Stage_STAGE_STORAGE])
+	d.followRoots(head.Accepted + 1)
+	d.carryOut(commands)
+	d.spawn(d.loop)
 	return nil
 }
 
 // Stop lets what is decided reach storage with its root, then ends the node. Waiting transactions stay in the pool, which
 // ends with it. A node that a fault has ended answers ErrStopped with that fault.
-func (n *Driver) Stop(ctx context.Context) error {
+func (d *Driver) Stop(ctx context.Context) error {
 	var err error
-	if n.machine != nil {
-		n.inbox.push(letter{input: pipeline.Drain{}})
-		err = n.settle(ctx)
+	if d.machine != nil {
+		d.inbox.push(inboxMsg{input: pipeline.Drain{}})
+		err = d.drain(ctx)
 	}
-	n.end(nil)
-	n.work.Wait()
-	if n.fault != nil {
-		return fmt.Errorf("%w: %w", ErrStopped, n.fault)
+	d.stop(nil)
+	d.work.Wait()
+	if d.fault != nil {
+		return fmt.Errorf("%w: %w", ErrStopped, d.fault)
 	}
 	return err
 }
 
-// settle waits until nothing decided is on its way any more.
-func (n *Driver) settle(ctx context.Context) error {
+// drain waits until nothing decided is on its way any more.
+func (d *Driver) drain(ctx context.Context) error {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for {
 		settled := make(chan bool, 1)
-		n.inbox.push(letter{then: func(m *pipeline.Machine) { settled <- m.Settled() }})
+		d.inbox.push(inboxMsg{then: func(m *pipeline.Machine) { settled <- m.Settled() }})
 		select {
 		case yes := <-settled:
 			if yes {
 				return nil
 			}
-		case <-n.ctx.Done():
+		case <-d.ctx.Done():
 			return nil // Stop says why
 		case <-ctx.Done():
 			return fmt.Errorf("node: stop: decided blocks are not committed with their roots yet; storage finishes them at the next start: %w", ctx.Err())
@@ -329,22 +329,22 @@ func (n *Driver) settle(ctx context.Context) error {
 	}
 }
 
-// end stops everything, once; a fault is said loudly.
-func (n *Driver) end(fault error) {
-	n.ending.Do(func() {
+// stop stops everything, once; a fault is said loudly.
+func (d *Driver) stop(fault error) {
+	d.ending.Do(func() {
 		if fault != nil {
-			n.log.Error("the node stops", "fault", fault)
+			d.log.Error("the node stops", "fault", fault)
 		}
-		n.fault = fault
-		n.cancel()
-		close(n.done)
+		d.fault = fault
+		d.cancel()
+		close(d.done)
 	})
 }
 
-// fail ends the node because of a stage.
-func (n *Driver) fail(stage string, err error) {
-	if n.ctx.Err() == nil {
-		n.end(fmt.Errorf("node: %s: %w", stage, err))
+// halt ends the node because of a stage.
+func (d *Driver) halt(stage string, err error) {
+	if d.ctx.Err() == nil {
+		d.stop(fmt.Errorf("node: %s: %w", stage, err))
 	}
 }
 

@@ -95,18 +95,18 @@ func TestStatuses(t *testing.T) {
 	w.submit(better)
 	w.await(chainview.Accepted, better, late)
 	follow.Close()
-	last := map[chainview.Key]chainview.Stage{}
-	var path []chainview.Stage
+	last := map[chainview.Key]chainview.Status{}
+	var path []chainview.Status
 	for e := range follow.C {
 		if e.Record == nil {
 			continue
 		}
 		if e.Hash == mempool.Key(good.Hash) {
-			path = append(path, e.Record.Stage)
+			path = append(path, e.Record.Status)
 		}
-		last[e.Hash] = e.Record.Stage
+		last[e.Hash] = e.Record.Status
 	}
-	want := []chainview.Stage{chainview.Received, chainview.Candidate, chainview.PreConfirmed, chainview.Accepted}
+	want := []chainview.Status{chainview.Received, chainview.Candidate, chainview.PreConfirmed, chainview.Accepted}
 	if len(path) != len(want) {
 		t.Fatalf("stages %v, want %v", path, want)
 	}
@@ -123,11 +123,11 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestDemand(t *testing.T) {
+func TestCreateBlock(t *testing.T) {
 	w := newWorld(t)
 	n := w.start()
 	for want := uint64(1); want <= 12; want++ {
-		number, hash, err := n.Demand(ctx(t))
+		number, hash, err := n.CreateBlock(ctx(t))
 		if err != nil || number != want || !bytes.Equal(hash, n.Chain().Latest().Hash) {
 			t.Fatalf("demand %d: block %d, %x, %v", want, number, hash, err)
 		}
@@ -138,7 +138,7 @@ func TestDemand(t *testing.T) {
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			number, _, err := n.Demand(ctx(t))
+			number, _, err := n.CreateBlock(ctx(t))
 			if err != nil {
 				t.Error(err)
 			}
@@ -161,7 +161,7 @@ func TestDemand(t *testing.T) {
 }
 
 // The view shows the open block before it is decided, and its changes.
-func TestViewOfTheOpenBlock(t *testing.T) {
+func TestSnapshotOfTheOpenBlock(t *testing.T) {
 	w := newWorld(t)
 	seal := make(chan struct{})
 	var built atomic.Bool
@@ -183,10 +183,10 @@ func TestViewOfTheOpenBlock(t *testing.T) {
 	a, b := w.tx(1, 0, plain, 0), w.tx(1, 1, plain, 0)
 	w.submit(a)
 	w.await(chainview.PreConfirmed, a)
-	before := n.Chain().View()
+	before := n.Chain().Snapshot()
 	w.submit(b)
 	w.await(chainview.PreConfirmed, b)
-	after := n.Chain().View()
+	after := n.Chain().Snapshot()
 	if nonce, ok := before.Nonce(mempool.Key(num(1))); !ok || nonce[31] != 1 || len(before.Open().Transactions) != 1 {
 		t.Errorf("before: nonce %x %v, %d transactions", nonce, ok, len(before.Open().Transactions))
 	}
@@ -203,10 +203,10 @@ func TestViewOfTheOpenBlock(t *testing.T) {
 		t.Error("decided too early")
 	}
 	close(seal)
-	if _, _, err := n.Demand(ctx(t)); err != nil {
+	if _, _, err := n.CreateBlock(ctx(t)); err != nil {
 		t.Fatal(err)
 	}
-	if v := n.Chain().View(); len(v.Blocks()) != 0 || v.Next().Number != 2 {
+	if v := n.Chain().Snapshot(); len(v.Blocks()) != 0 || v.Next().Number != 2 {
 		t.Errorf("%d blocks after latest, next is %d", len(v.Blocks()), v.Next().Number)
 	}
 }
@@ -297,7 +297,7 @@ func TestStartRefuses(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
-		n.end(nil)
+		n.stop(nil)
 		n.work.Wait()
 	}
 	empty := newWorld(t)
@@ -346,7 +346,7 @@ func TestRanking(t *testing.T) {
 			t.Fatalf("not ready: %v", n.Waiting())
 		}
 	}
-	if _, _, err := n.Demand(ctx(t)); err != nil {
+	if _, _, err := n.CreateBlock(ctx(t)); err != nil {
 		t.Fatal(err)
 	}
 	var got []uint64
@@ -380,7 +380,7 @@ type nothing struct{}
 
 func (nothing) Admit(*ordov1.Transaction, *ordov1.Class) error { return nil }
 func (nothing) Drop(...journal.Key) error                      { return nil }
-func (nothing) Settle(...journal.Key) error                    { return nil }
+func (nothing) Release(...journal.Key) error                   { return nil }
 func (nothing) Mark(journal.Step) error                        { return nil }
 func (nothing) Persist(uint64, []byte) error                   { return nil }
 

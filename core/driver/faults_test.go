@@ -27,7 +27,7 @@ func TestExecutionFails(t *testing.T) {
 	if err := n.Submit(ctx(t), w.tx(1, 3, plain, 0), nil); !errors.Is(err, ErrStopped) {
 		t.Errorf("submit to a stopped node: %v", err)
 	}
-	if _, _, err := n.Demand(ctx(t)); !errors.Is(err, ErrStopped) {
+	if _, _, err := n.CreateBlock(ctx(t)); !errors.Is(err, ErrStopped) {
 		t.Errorf("demand of a stopped node: %v", err)
 	}
 }
@@ -57,7 +57,7 @@ func TestStorageLiesAboutAHash(t *testing.T) {
 }
 
 // A dead ordering plugin loses nothing: arrival decides, and the block says so.
-func TestOrderingDies(t *testing.T) {
+func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) {
 	w := newWorld(t)
 	w.options.ScoreTimeout = 600 * time.Millisecond
 	n := w.start()

@@ -11,184 +11,184 @@ import (
 )
 
 // loop feeds the machine.
-func (n *Driver) loop() {
+func (d *Driver) loop() {
 	defer func() {
-		for _, t := range n.timers {
+		for _, t := range d.timers {
 			t.Stop()
 		}
 	}()
-	for n.ctx.Err() == nil {
-		for _, l := range n.inbox.take(n.ctx) {
+	for d.ctx.Err() == nil {
+		for _, l := range d.inbox.take(d.ctx) {
 			if l.first != nil {
 				l.first()
 			}
 			if l.input != nil {
 				if _, ok := l.input.(pipeline.PoolChanged); ok {
-					n.poked.Store(false)
+					d.poolNotified.Store(false)
 				}
-				n.mu.Lock()
-				commands, err := n.machine.Step(uint64(n.now().UnixMilli()), l.input)
+				d.mu.Lock()
+				commands, err := d.machine.Step(uint64(d.now().UnixMilli()), l.input)
 				// Statuses follow the pool under its lock: a transaction is never seen leaving before it was seen coming.
 				for _, c := range commands {
-					if left, ok := c.(pipeline.Leave); ok {
-						n.left(left.Dropped)
+					if left, ok := c.(pipeline.ReportDropped); ok {
+						d.reportDropped(left.Dropped)
 					}
 				}
-				n.mu.Unlock()
+				d.mu.Unlock()
 				for _, c := range commands {
-					if left, ok := c.(pipeline.Leave); ok {
-						n.logLeft(left.Dropped)
+					if left, ok := c.(pipeline.ReportDropped); ok {
+						d.logDropped(left.Dropped)
 					}
 				}
-				lost, _ := l.input.(pipeline.Lost)
-				if s := n.machine.Searching(); n.options.Questions != nil && (s != n.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION) {
-					n.searching = s
-					n.options.Questions.Hold(s)
+				lost, _ := l.input.(pipeline.StageDown)
+				if s := d.machine.Searching(); d.options.Questions != nil && (s != d.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION) {
+					d.searching = s
+					d.options.Questions.Hold(s)
 				}
-				n.carryOut(commands)
+				d.carryOut(commands)
 				if err != nil {
-					n.end(err)
+					d.stop(err)
 					return
 				}
 			}
 			if l.then != nil {
-				l.then(n.machine)
+				l.then(d.machine)
 			}
 		}
 	}
 }
 
-func (n *Driver) input(in pipeline.Input) { n.inbox.push(letter{input: in}) }
+func (d *Driver) input(in pipeline.Input) { d.inbox.push(inboxMsg{input: in}) }
 
-// poke tells the machine that the pool changed; one telling is enough for any number of changes.
-func (n *Driver) poke() {
-	if n.poked.CompareAndSwap(false, true) {
-		n.input(pipeline.PoolChanged{})
+// notifyPool tells the machine that the pool changed; one telling is enough for any number of changes.
+func (d *Driver) notifyPool() {
+	if d.poolNotified.CompareAndSwap(false, true) {
+		d.input(pipeline.PoolChanged{})
 	}
 }
 
-// left says that transactions left the pool, under its lock; logLeft logs it, without.
-func (n *Driver) left(dropped []mempool.Dropped) {
-	for _, d := range dropped {
-		n.unpromise(d.Hash)
-		n.chain.Drop(d.Hash, d.Why)
+// reportDropped says that transactions left the pool, under its lock; logLeft logs it, without.
+func (d *Driver) reportDropped(dropped []mempool.Dropped) {
+	for _, one := range dropped {
+		d.journalDrop(one.Hash)
+		d.chain.Drop(one.Hash, one.Why)
 	}
 }
 
-func (n *Driver) logLeft(dropped []mempool.Dropped) {
-	for _, d := range dropped {
-		if rejection := (*pipeline.Rejection)(nil); errors.As(d.Why, &rejection) {
-			n.log.Warn("transaction rejected", "hash", mempool.Hex(d.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
-			if rejection.Refusal == ordov1.Refusal_MEMORY_EXCEEDED && n.options.Questions != nil {
-				n.options.Questions.Costly(d.Sender)
+func (d *Driver) logDropped(dropped []mempool.Dropped) {
+	for _, one := range dropped {
+		if rejection := (*pipeline.Rejection)(nil); errors.As(one.Why, &rejection) {
+			d.log.Warn("transaction rejected", "hash", mempool.Hex(one.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
+			if rejection.Refusal == ordov1.Refusal_MEMORY_EXCEEDED && d.options.Questions != nil {
+				d.options.Questions.Costly(one.Sender)
 			}
 		} else {
-			n.log.Debug("transaction dropped", "hash", mempool.Hex(d.Hash), "why", d.Why)
+			d.log.Debug("transaction dropped", "hash", mempool.Hex(one.Hash), "why", one.Why)
 		}
 	}
 }
 
-func (n *Driver) carryOut(commands []pipeline.Command) {
+func (d *Driver) carryOut(commands []pipeline.Command) {
 	for _, c := range commands {
 		switch c := c.(type) {
 		case pipeline.Tell:
-			n.at[ordov1.Stage_STAGE_CONSENSUS].tells.push(c.Event)
+			d.at[ordov1.Stage_STAGE_CONSENSUS].tells.push(c.Event)
 		case pipeline.Open:
 			switch {
 			case c.Hidden: // the chain does not know this build, and ignores what comes of it
 			case c.Resumes != 0:
-				n.chain.Resume(c.Resumes, c.Build)
+				d.chain.Resume(c.Resumes, c.Build)
 			default:
-				n.chain.Open(c.Build, c.Context)
+				d.chain.Open(c.Build, c.Context)
 			}
-			n.orders.open(c)
-			n.open(c)
+			d.orders.open(c)
+			d.open(c)
 		case pipeline.Add:
-			n.orders.add(c)
+			d.orders.add(c)
 			fresh, brought := split(c.Items[c.Again:])
-			n.chain.Candidates(c.Build, fresh, brought)
+			d.chain.Candidates(c.Build, fresh, brought)
 			txs, classes := split(c.Items)
-			n.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Add_{Add: &ordov1.BuildRequest_Add{Transactions: txs, Classes: classes}}})
+			d.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Add_{Add: &ordov1.BuildRequest_Add{Transactions: txs, Classes: classes}}})
 		case pipeline.Close:
-			n.chain.Closed(c.Build)
-			n.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Close_{Close: &ordov1.BuildRequest_Close{N: c.N}}})
+			d.chain.Closed(c.Build)
+			d.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Close_{Close: &ordov1.BuildRequest_Close{N: c.N}}})
 		case pipeline.Abort:
-			n.chain.Reset(c.Build)
-			n.abort(c.Build)
-		case pipeline.Progress:
-			n.chain.Progress(c.Build, c.Results, c.Delta)
-		case pipeline.Retract:
-			n.log.Warn("the block came out differently when it was built again: its transactions go back", "number", c.Context.Number)
+			d.chain.ResetPreconfirmed(c.Build)
+			d.abort(c.Build)
+		case pipeline.Preconfirm:
+			d.chain.Preconfirm(c.Build, c.Results, c.Delta)
+		case pipeline.ResetPreconfirmed:
+			d.log.Warn("the block came out differently when it was built again: its transactions go back", "number", c.Context.Number)
 			txs, classes := split(c.Items)
-			n.chain.Reset(c.Build)
-			n.chain.Open(c.Build, c.Context)
-			n.chain.Candidates(c.Build, txs, classes)
-		case pipeline.Withdraw:
-			n.orders.withdraw(c)
+			d.chain.ResetPreconfirmed(c.Build)
+			d.chain.Open(c.Build, c.Context)
+			d.chain.Candidates(c.Build, txs, classes)
+		case pipeline.DropCandidates:
+			d.orders.drop(c)
 			txs, _ := split(c.Items)
-			n.chain.Withdraw(c.Build, txs)
+			d.chain.DropCandidates(c.Build, txs)
 		case pipeline.Check:
-			n.startCheck(c)
-		case pipeline.Seal:
-			b := n.at[ordov1.Stage_STAGE_EXECUTION].builds[c.Build]
-			n.beside(func() { n.seal(c, b) })
+			d.startProposalCheck(c)
+		case pipeline.HashHeader:
+			b := d.at[ordov1.Stage_STAGE_EXECUTION].builds[c.Build]
+			d.spawn(func() { d.hashHeader(c, b) })
 		case pipeline.Apply:
-			n.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
+			d.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
 		case pipeline.Adopt:
-			n.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Adopt: true})
+			d.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Adopt: true})
 		case pipeline.Commit:
 			if !c.Again {
 				txs, _ := split(c.Items)
-				n.chain.Decide(chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
-				n.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
-				n.markDecided(c)
+				d.chain.Decide(chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
+				d.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
+				d.markDecided(c)
 			}
-			n.at[ordov1.Stage_STAGE_STORAGE].commits.push(decision{c, n.marks[c.Height]})
+			d.at[ordov1.Stage_STAGE_STORAGE].commits.push(decision{c, d.marks[c.Height]})
 		case pipeline.Stored:
-			n.settled(c)
-			n.at[ordov1.Stage_STAGE_STORAGE].owes.owe(int(n.storedTo) - int(n.rootedTo))
-		case pipeline.Follow:
-			n.follow(c.From)
-		case pipeline.Doubt:
-			n.broken(n.at[c.Stage], errors.New(c.Why))
-		case pipeline.Found:
-			if n.options.Questions != nil {
-				n.options.Questions.Found()
+			d.blockStored(c)
+			d.at[ordov1.Stage_STAGE_STORAGE].pending.set(int(d.storedTo) - int(d.acceptedTo))
+		case pipeline.FollowRoots:
+			d.followRoots(c.From)
+		case pipeline.SuspectStage:
+			d.suspect(d.at[c.Stage], errors.New(c.Why))
+		case pipeline.CulpritFound:
+			if d.options.Questions != nil {
+				d.options.Questions.Found()
 			}
-			if n.options.Found != nil {
-				n.options.Found(c.Stage)
+			if d.options.CulpritFound != nil {
+				d.options.CulpritFound(c.Stage)
 			}
 		case pipeline.Accept:
-			n.accept(c.Root)
+			d.accept(c.Root)
 		case pipeline.SetTimer:
-			n.setTimer(c)
+			d.setTimer(c)
 		case pipeline.CancelTimer:
-			if t := n.timers[c.ID]; t != nil {
+			if t := d.timers[c.ID]; t != nil {
 				t.Stop()
-				delete(n.timers, c.ID)
+				delete(d.timers, c.ID)
 			}
 		case pipeline.Persist:
-			n.persist(n.machine.Height(), c.Data)
+			d.persist(d.machine.Height(), c.Data)
 		case pipeline.Send:
-			n.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
+			d.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
 		}
 	}
 }
 
-// beside runs something next to the loop.
-func (n *Driver) beside(work func()) {
-	n.work.Add(1)
+// spawn runs something next to the loop.
+func (d *Driver) spawn(work func()) {
+	d.work.Add(1)
 	go func() {
-		defer n.work.Done()
+		defer d.work.Done()
 		work()
 	}()
 }
 
-func (n *Driver) setTimer(c pipeline.SetTimer) {
-	if t := n.timers[c.ID]; t != nil {
+func (d *Driver) setTimer(c pipeline.SetTimer) {
+	if t := d.timers[c.ID]; t != nil {
 		t.Stop()
 	}
-	n.timers[c.ID] = time.AfterFunc(time.Duration(c.AfterMs)*time.Millisecond, func() { n.input(pipeline.TimerFired{ID: c.ID}) })
+	d.timers[c.ID] = time.AfterFunc(time.Duration(c.AfterMs)*time.Millisecond, func() { d.input(pipeline.TimerFired{ID: c.ID}) })
 }
 
 func split(items []pipeline.Item) (txs []*ordov1.Transaction, classes []*ordov1.Class) {
@@ -203,21 +203,21 @@ func split(items []pipeline.Item) (txs []*ordov1.Transaction, classes []*ordov1.
 }
 
 // expire looks for transactions that waited too long.
-func (n *Driver) expire() {
-	if n.options.Pool.TTL == 0 {
+func (d *Driver) expire() {
+	if d.options.Pool.TTL == 0 {
 		return
 	}
-	ticker := time.NewTicker(max(n.options.Pool.TTL/20, 100*time.Millisecond))
+	ticker := time.NewTicker(max(d.options.Pool.TTL/20, 100*time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			n.mu.Lock()
-			dropped := n.pool.Expire(n.now())
-			n.left(dropped)
-			n.mu.Unlock()
-			n.logLeft(dropped)
-		case <-n.ctx.Done():
+			d.mu.Lock()
+			dropped := d.pool.Expire(d.now())
+			d.reportDropped(dropped)
+			d.mu.Unlock()
+			d.logDropped(dropped)
+		case <-d.ctx.Done():
 			return
 		}
 	}

@@ -100,7 +100,7 @@ func TestWithRealProcesses(t *testing.T) {
 	p.submit(all...)
 	p.await(chainview.Accepted, all...)
 	for range 10 {
-		if _, _, err := p.node.Demand(ctx(t)); err != nil {
+		if _, _, err := p.node.CreateBlock(ctx(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

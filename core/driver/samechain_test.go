@@ -9,9 +9,9 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestForeignJournal: the journal of one chain and the storage of another, with the same id and the same block 0, do not
+// TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
 // make a node, although storage has more blocks than the journal knows.
-func TestForeignJournal(t *testing.T) {
+func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 	chain := func(account uint64, blocks int) *machine {
 		calm := newFuse(0)
 		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, solo())

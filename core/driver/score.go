@@ -13,47 +13,47 @@ import (
 // scoreBatch bounds a batch; nobody waits for one to fill.
 const scoreBatch = 256
 
-var errAway = errors.New("the ordering plugin did not answer a moment ago")
+var errOrderingDown = errors.New("the ordering plugin did not answer a moment ago")
 
 // score gives every admitted transaction its rank. When the policy does not answer, rightly and in time, transactions go by
 // arrival and the block that takes them is marked; when it is back, all are ranked anew.
-func (n *Driver) score() {
+func (d *Driver) score() {
 	away, again, misses := false, time.Time{}, 0
 	generation, bumps := uint64(0), 0
 	for {
 		select {
-		case <-n.toScore:
-		case <-n.ctx.Done():
+		case <-d.toScore:
+		case <-d.ctx.Done():
 			return
 		}
 		for {
-			n.mu.Lock()
-			batch := n.pool.Unscored(scoreBatch)
+			d.mu.Lock()
+			batch := d.pool.Unscored(scoreBatch)
 			views := make([]*ordov1.TransactionView, len(batch))
 			for i, e := range batch {
-				views[i] = n.pool.View(e)
+				views[i] = d.pool.View(e)
 			}
-			n.mu.Unlock()
+			d.mu.Unlock()
 			if len(batch) == 0 {
 				break
 			}
 			var response *ordov1.ScoreResponse
-			err := errAway
-			l := n.newest(ordov1.Stage_STAGE_ORDERING)
+			err := errOrderingDown
+			l := d.current(ordov1.Stage_STAGE_ORDERING)
 			if l.ctx.Err() == nil && (!away || time.Now().After(again)) { // one that hangs must not hold up every batch
-				if response, err = n.rank(l, views); err != nil {
-					again = time.Now().Add(n.options.ScoreTimeout)
-					if misses++; misses%missesToSuspect == 0 && n.options.Suspect != nil {
-						n.broken(l, fmt.Errorf("%d batches were not ranked in time: %w", misses, err))
+				if response, err = d.rank(l, views); err != nil {
+					again = time.Now().Add(d.options.ScoreTimeout)
+					if misses++; misses%missesToSuspect == 0 && d.options.Suspect != nil {
+						d.suspect(l, fmt.Errorf("%d batches were not ranked in time: %w", misses, err))
 					}
 				} else {
 					misses = 0
 				}
 			}
-			n.mu.Lock()
+			d.mu.Lock()
 			switch {
 			case err != nil:
-				n.pool.RankByArrival(batch)
+				d.pool.RankByArrival(batch)
 			default:
 				scores := make([]mempool.Score, len(batch))
 				for i, e := range batch {
@@ -62,28 +62,28 @@ func (n *Driver) score() {
 						scores[i].Lo = response.Lo[i]
 					}
 				}
-				n.pool.Rank(scores, response.Generation)
+				d.pool.Rank(scores, response.Generation)
 				if away {
-					n.pool.Rescore()
+					d.pool.Rescore()
 				}
 			}
-			n.mu.Unlock()
-			n.poke()
+			d.mu.Unlock()
+			d.notifyPool()
 			if g := response.GetGeneration(); g > generation {
 				generation = g
 				// Every bump means the whole pool again; a policy that bumps in each answer gets it at its own cost.
 				if bumps++; bumps > 1 {
-					n.pause(rescorePause)
+					d.pause(rescorePause)
 				}
 			}
-			if n.ctx.Err() != nil {
+			if d.ctx.Err() != nil {
 				return
 			}
 			if (err != nil) != away {
 				if away = err != nil; away {
-					n.log.Error("ordering: no ranks: transactions go by arrival and their blocks are marked degraded", "error", err)
+					d.log.Error("ordering: no ranks: transactions go by arrival and their blocks are marked degraded", "error", err)
 				} else {
-					n.log.Info("ordering: ranks again")
+					d.log.Info("ordering: ranks again")
 				}
 			}
 		}
@@ -95,12 +95,12 @@ const missesToSuspect = 3
 
 const rescorePause = 20 * time.Millisecond
 
-func (n *Driver) rank(l *life, views []*ordov1.TransactionView) (*ordov1.ScoreResponse, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, n.options.ScoreTimeout)
+func (d *Driver) rank(l *instance, views []*ordov1.TransactionView) (*ordov1.ScoreResponse, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, d.options.ScoreTimeout)
 	defer cancel()
-	next := n.chain.Next()
-	response, err := n.ordering.Score(ctx, &ordov1.ScoreRequest{
-		NowMs: uint64(n.now().UnixMilli()), Height: next.Number, L2GasPrice: next.L2Gas.GetFri(), Transactions: views,
+	next := d.chain.Next()
+	response, err := d.ordering.Score(ctx, &ordov1.ScoreRequest{
+		NowMs: uint64(d.now().UnixMilli()), Height: next.Number, L2GasPrice: next.L2Gas.GetFri(), Transactions: views,
 	})
 	if err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func TestScriptedConsensus(t *testing.T) {
 }
 
 // What consensus may not do stops the node with its name.
-func TestConsensusBreaksTheContract(t *testing.T) {
+func TestConsensusThatBreaksTheProtocolStopsTheNode(t *testing.T) {
 	w := newWorld(t)
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		if event.GetReady() != nil {
@@ -147,7 +147,7 @@ func TestConsensusBreaksTheContract(t *testing.T) {
 	if err := n.Stop(ctx(t)); err == nil || !strings.Contains(err.Error(), "attempt 9") {
 		t.Errorf("stop says %v", err)
 	}
-	if got := n.Chain().Status(mempool.Key(w.tx(1, 0, plain, 0).Hash)).Stage; got != chainview.Received {
+	if got := n.Chain().Status(mempool.Key(w.tx(1, 0, plain, 0).Hash)).Status; got != chainview.Received {
 		t.Errorf("its transaction is %s", got)
 	}
 }

@@ -16,12 +16,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// stores starts who hands blocks to a life of storage.
-func (n *Driver) stores(l *life) {
+// runCommits starts who hands blocks to a life of storage.
+func (d *Driver) runCommits(l *instance) {
 	l.run(func() {
 		for l.ctx.Err() == nil {
-			for _, d := range l.commits.take(l.ctx) {
-				if !n.store(l, d) {
+			for _, next := range l.commits.take(l.ctx) {
+				if !d.store(l, next) {
 					return
 				}
 			}
@@ -42,25 +42,25 @@ const (
 )
 
 // store stores one block. When there is no room for it, production stops and it is tried until there is.
-func (n *Driver) store(l *life, d decision) (ok bool) {
-	if d.marked != nil {
+func (d *Driver) store(l *instance, next decision) (ok bool) {
+	if next.marked != nil {
 		select {
-		case <-d.marked: // a decision leaves the core when it is durable
+		case <-next.marked: // a decision leaves the core when it is durable
 		case <-l.ctx.Done():
 			return false
 		}
 	}
-	txs, _ := split(d.Items)
+	txs, _ := split(next.Items)
 	for pause := firstRoomPause; ; pause = min(2*pause, lastRoomPause) {
-		ctx, cancel := context.WithTimeout(l.ctx, n.options.RootStall+n.options.CallLimit) // a commit may wait for roots
-		err := commit(ctx, n.storage, d.Header, txs, d.Results, d.Diff, d.Classes, d.Certificate)
+		ctx, cancel := context.WithTimeout(l.ctx, d.options.RootStall+d.options.CallLimit) // a commit may wait for roots
+		err := commit(ctx, d.storage, next.Header, txs, next.Results, next.Diff, next.Classes, next.Certificate)
 		cancel()
 		switch {
 		case tooLarge(err): // no room on the wire: asking again is no use
-			n.fail("storage", fmt.Errorf("commit block %d: a part of it is larger than storage takes: give storage the limit of the contract, or make blocks smaller: %w", d.Height, err))
+			d.halt("storage", fmt.Errorf("commit block %d: a part of it is larger than storage takes: give storage the limit of the contract, or make blocks smaller: %w", next.Height, err))
 			return false
 		case status.Code(err) == codes.ResourceExhausted && l.ctx.Err() == nil:
-			n.room(err.Error())
+			d.waitForSpace(err.Error())
 			select {
 			case <-time.After(pause):
 				continue
@@ -68,11 +68,11 @@ func (n *Driver) store(l *life, d decision) (ok bool) {
 				return false
 			}
 		case err != nil:
-			n.failed(l, fmt.Errorf("commit block %d: %w", d.Height, err))
+			d.handleCallError(l, fmt.Errorf("commit block %d: %w", next.Height, err))
 			return false
 		}
-		n.room("")
-		n.input(pipeline.Committed{Height: d.Height})
+		d.waitForSpace("")
+		d.input(pipeline.Committed{Height: next.Height})
 		return true
 	}
 }
@@ -84,18 +84,18 @@ func tooLarge(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && strings.Contains(text, "message") && strings.Contains(text, "larger than max")
 }
 
-// room keeps what storage says about its room, and says it once.
-func (n *Driver) room(why string) {
-	n.livesMu.Lock()
-	before := n.noRoom
-	n.noRoom = why
-	n.livesMu.Unlock()
+// waitForSpace keeps what storage says about its room, and says it once.
+func (d *Driver) waitForSpace(why string) {
+	d.instancesMu.Lock()
+	before := d.noRoom
+	d.noRoom = why
+	d.instancesMu.Unlock()
 	switch {
 	case before == "" && why != "":
-		n.log.Error("storage has no room: no blocks are made until it has; reads go on", "error", why)
-		n.input(pipeline.NoRoom{Why: why})
+		d.log.Error("storage has no room: no blocks are made until it has; reads go on", "error", why)
+		d.input(pipeline.NoRoom{Why: why})
 	case before != "" && why == "":
-		n.log.Info("storage has room again")
+		d.log.Info("storage has room again")
 	}
 }
 
@@ -158,39 +158,39 @@ func commit(ctx context.Context, storage ordov1.StorageClient, header *ordov1.Bl
 	return nil
 }
 
-// follow follows the roots that storage computes.
-func (n *Driver) follow(from uint64) {
-	l := n.at[ordov1.Stage_STAGE_STORAGE]
+// followRoots follows the roots that storage computes.
+func (d *Driver) followRoots(from uint64) {
+	l := d.at[ordov1.Stage_STAGE_STORAGE]
 	l.run(func() {
-		stream, err := n.storage.Roots(l.ctx, &ordov1.RootsRequest{From: from})
+		stream, err := d.storage.Roots(l.ctx, &ordov1.RootsRequest{From: from})
 		for err == nil {
 			var root *ordov1.Root
 			if root, err = stream.Recv(); err != nil {
 				break
 			}
-			n.input(pipeline.Rooted{Root: root})
+			d.input(pipeline.RootComputed{Root: root})
 		}
-		n.failed(l, fmt.Errorf("its stream of roots ended: %w", err))
+		d.handleCallError(l, fmt.Errorf("its stream of roots ended: %w", err))
 	})
 }
 
 // accept checks the hash of the oldest block without a root against its own header, and lets readers have it.
-func (n *Driver) accept(root *ordov1.Root) {
-	block := n.chain.Unrooted(root.Height)
+func (d *Driver) accept(root *ordov1.Root) {
+	block := d.chain.Unaccepted(root.Height)
 	if block == nil {
-		n.fail("storage", fmt.Errorf("root of block %d, which is not waiting for one", root.Height))
+		d.halt("storage", fmt.Errorf("root of block %d, which is not waiting for one", root.Height))
 		return
 	}
-	header, err := rooted(block.Header, n.chain.Latest(), root)
+	header, err := rooted(block.Header, d.chain.Latest(), root)
 	if err != nil {
-		n.fail("storage", err)
+		d.halt("storage", err)
 		return
 	}
-	n.rootedTo = root.Height
-	owes := &n.at[ordov1.Stage_STAGE_STORAGE].owes
-	owes.less(0)
-	owes.owe(int(n.storedTo) - int(n.rootedTo))
-	n.markRooted()
-	n.chain.Accept(header)
-	n.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))
+	d.acceptedTo = root.Height
+	owes := &d.at[ordov1.Stage_STAGE_STORAGE].pending
+	owes.received(0)
+	owes.set(int(d.storedTo) - int(d.acceptedTo))
+	d.markAccepted()
+	d.chain.Accept(header)
+	d.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))
 }

@@ -60,7 +60,7 @@ func (w *world) start() *Driver {
 		w.t.Fatal(err)
 	}
 	node := w.node
-	w.t.Cleanup(func() { node.end(nil); node.work.Wait() })
+	w.t.Cleanup(func() { node.stop(nil); node.work.Wait() })
 	return w.node
 }
 
@@ -92,15 +92,15 @@ func (w *world) submit(txs ...*ordov1.Transaction) {
 }
 
 // await waits until all have reached a stage.
-func (w *world) await(stage chainview.Stage, txs ...*ordov1.Transaction) {
+func (w *world) await(stage chainview.Status, txs ...*ordov1.Transaction) {
 	w.t.Helper()
 	for _, tx := range txs {
 		err := w.node.Chain().Await(ctx(w.t), func() bool {
-			got := w.node.Chain().Status(mempool.Key(tx.Hash)).Stage
+			got := w.node.Chain().Status(mempool.Key(tx.Hash)).Status
 			return got >= stage
 		})
-		if got := w.node.Chain().Status(mempool.Key(tx.Hash)); err != nil || got.Stage != stage {
-			w.t.Fatalf("transaction of 0x%x, nonce %d: %v: is %s (%v), not %s; node: %v", bytes.TrimLeft(tx.Sender, "\x00"), tx.Nonce[31], err, got.Stage, got.Why, stage, w.node.Err())
+		if got := w.node.Chain().Status(mempool.Key(tx.Hash)); err != nil || got.Status != stage {
+			w.t.Fatalf("transaction of 0x%x, nonce %d: %v: is %s (%v), not %s; node: %v", bytes.TrimLeft(tx.Sender, "\x00"), tx.Nonce[31], err, got.Status, got.Why, stage, w.node.Err())
 		}
 	}
 }
@@ -112,7 +112,7 @@ func (w *world) chainIsSound() {
 	defer w.storage.mu.Unlock()
 	parent := felt.Zero()
 	for i, b := range w.storage.blocks {
-		sealed, err := Seal(&ordov1.BlockHeader{Context: b.Header.Context, GasUsed: b.Header.GasUsed}, b.Transactions, b.Results, b.StateDiff)
+		sealed, err := HashHeader(&ordov1.BlockHeader{Context: b.Header.Context, GasUsed: b.Header.GasUsed}, b.Transactions, b.Results, b.StateDiff)
 		if err != nil {
 			w.t.Fatal(err)
 		}

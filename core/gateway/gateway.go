@@ -154,7 +154,7 @@ func (g *Ingress) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 
 // underway: the transaction is here already. One that was accepted is not, and fails by its nonce.
 func underway(c Chain, tx *ordov1.Transaction) bool {
-	switch c.Status(chainview.Key(tx.Hash)).Stage {
+	switch c.Status(chainview.Key(tx.Hash)).Status {
 	case chainview.Received, chainview.Candidate, chainview.PreConfirmed:
 		return true
 	}

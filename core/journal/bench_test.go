@@ -38,7 +38,7 @@ func BenchmarkAdmit(b *testing.B) {
 							return
 						}
 						if n%16 == 0 { // nothing waits for ever
-							if err := j.Settle(Key(tx.Hash)); err != nil {
+							if err := j.Release(Key(tx.Hash)); err != nil {
 								b.Error(err)
 								return
 							}

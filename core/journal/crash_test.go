@@ -146,7 +146,7 @@ func life(j *Journal, p *promised, until func(error) bool) {
 				return
 			}
 		}
-		if !do(p.mark(j, Applied, h, "")) || !do(p.release(j, true, waiting...)) || !do(p.mark(j, Committed, h, "")) || !do(p.mark(j, Rooted, h, "")) {
+		if !do(p.mark(j, Applied, h, "")) || !do(p.release(j, true, waiting...)) || !do(p.mark(j, Committed, h, "")) || !do(p.mark(j, Accepted, h, "")) {
 			return
 		}
 		waiting = waiting[:0]

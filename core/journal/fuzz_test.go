@@ -18,7 +18,7 @@ func seeds(f *testing.F) [][]byte {
 	}
 	return append(all,
 		encodeRelease(nil), encodeRelease([]uint64{0, 300, 1 << 63}),
-		encodeStep(Step{Kind: Decided, Height: 7, Block: []byte("id"), Note: []byte("note")}), encodeStep(Step{Kind: Rooted, Height: 1 << 40}),
+		encodeStep(Step{Kind: Decided, Height: 7, Block: []byte("id"), Note: []byte("note")}), encodeStep(Step{Kind: Accepted, Height: 1 << 40}),
 		encodePersist(9, []byte("vote")), encodeHeight(&Height{Number: 3, Proposed: []byte("a"), Decided: []byte("b"), Log: []byte("log")}),
 		encodeOrigin(origin{genesis: []byte("genesis"), height: 5}), encodeForget(12), []byte{kindAdmit, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0}, nil)
 }

@@ -16,7 +16,7 @@ const (
 	Decided                   // consensus has decided on Block; it can change only after Abandoned
 	Applied                   // execution has it
 	Committed                 // storage has it durably: this and all below
-	Rooted                    // storage knows its root: this and all below
+	Accepted                  // storage knows its root: this and all below
 	Abandoned                 // this and all above are as if they had never been, Committed and Rooted too
 	Ordered                   // Note is what an attempt, named by Block, was given next; of another one, first
 	Founded                   // Block is the hash of block 0: the journal belongs to that chain and to no other
@@ -47,7 +47,7 @@ type Height struct {
 }
 
 // Heads say how far the chain is: each is the first height that is not there yet.
-type Heads struct{ Applied, Committed, Rooted uint64 }
+type Heads struct{ Applied, Committed, Accepted uint64 }
 
 // Decision is what was decided at a height.
 type Decision struct {
@@ -90,7 +90,7 @@ func (s *heights) admissible(step Step) error {
 		if known != nil && len(known.Decided) > 0 && len(step.Block) > 0 && !bytes.Equal(known.Decided, step.Block) {
 			return refuse(fmt.Sprintf("block 0x%x is decided there, not 0x%x", known.Decided, step.Block))
 		}
-	case Rooted:
+	case Accepted:
 		if step.Height >= s.heads.Committed {
 			return refuse("it is not committed")
 		}
@@ -143,11 +143,11 @@ func (s *heights) take(step Step) (touched *height) {
 	case Committed:
 		s.heads.Committed = max(s.heads.Committed, step.Height+1)
 		s.prune()
-	case Rooted:
-		s.heads.Rooted = max(s.heads.Rooted, step.Height+1)
+	case Accepted:
+		s.heads.Accepted = max(s.heads.Accepted, step.Height+1)
 	case Abandoned:
 		h := &s.heads
-		h.Applied, h.Committed, h.Rooted = min(h.Applied, step.Height), min(h.Committed, step.Height), min(h.Rooted, step.Height)
+		h.Applied, h.Committed, h.Accepted = min(h.Applied, step.Height), min(h.Committed, step.Height), min(h.Accepted, step.Height)
 		for number := range s.open {
 			if number >= step.Height {
 				delete(s.open, number)

@@ -42,8 +42,8 @@ type Promises interface {
 	// Drop ends one admission of each: it was refused, or left the pool without a block. What has another holder stays.
 	// It becomes durable soon, not now; a crash before may bring the transaction back.
 	Drop(hashes ...Key) error
-	// Settle ends all admissions of each: it is in a block that storage has committed. Durable like Drop.
-	Settle(hashes ...Key) error
+	// Release ends all admissions of each: it is in a block that storage has committed. Durable like Drop.
+	Release(hashes ...Key) error
 }
 
 // Heights are what the pipeline needs.
@@ -189,8 +189,8 @@ func (j *Journal) Drop(hashes ...Key) error {
 	return err
 }
 
-// Settle is of Promises.
-func (j *Journal) Settle(hashes ...Key) error {
+// Release is of Promises.
+func (j *Journal) Release(hashes ...Key) error {
 	_, err := j.release(hashes, true)
 	return err
 }
@@ -233,7 +233,7 @@ func (j *Journal) forget(e *entry) {
 // Mark is of Heights.
 func (j *Journal) Mark(step Step) error {
 	b, err := j.mark(step)
-	if err != nil || step.Kind == Applied || step.Kind == Committed || step.Kind == Rooted {
+	if err != nil || step.Kind == Applied || step.Kind == Committed || step.Kind == Accepted {
 		return err
 	}
 	if err := b.wait(); err != nil {

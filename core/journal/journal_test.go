@@ -69,7 +69,7 @@ func TestHolders(t *testing.T) {
 		t.Fatalf("dropped by two of three: %d are there, want 1", len(r.Transactions))
 	}
 	must(t, j.Admit(transaction(1)))
-	must(t, j.Settle(key(1)))
+	must(t, j.Release(key(1)))
 	if s := j.Stats(); s.Transactions != 0 || s.LiveBytes != 0 {
 		t.Fatalf("settled: %+v", s)
 	}
@@ -89,7 +89,7 @@ func TestSteps(t *testing.T) {
 	must(t, j.Mark(Step{Kind: Decided, Height: 5, Block: []byte("b")}))
 	for _, s := range []Step{
 		{Kind: Decided, Height: 5, Block: []byte("a")}, {Kind: Proposed, Height: 5, Block: []byte("c")}, {Kind: Committed, Height: 5, Block: []byte("a")},
-		{Kind: Decided, Height: 6}, {Kind: Rooted, Height: 5}, {Kind: 9}, {},
+		{Kind: Decided, Height: 6}, {Kind: Accepted, Height: 5}, {Kind: 9}, {},
 	} {
 		if err := j.Mark(s); err == nil {
 			t.Fatalf("%+v is taken", s)
@@ -104,7 +104,7 @@ func TestSteps(t *testing.T) {
 	must(t, j.Mark(Step{Kind: Abandoned, Height: 5}))
 	must(t, j.Mark(Step{Kind: Decided, Height: 5, Block: []byte("a")}))
 	must(t, j.Mark(Step{Kind: Committed, Height: 5, Block: []byte("a")}))
-	must(t, j.Mark(Step{Kind: Rooted, Height: 5}))
+	must(t, j.Mark(Step{Kind: Accepted, Height: 5}))
 	if err := j.Mark(Step{Kind: Decided, Height: 5, Block: []byte("a")}); err == nil {
 		t.Fatal("a committed height is decided again")
 	}
@@ -171,7 +171,7 @@ func TestForgottenFiles(t *testing.T) {
 	}
 	for i := 100; i < 130; i++ {
 		must(t, j.Admit(transaction(i)))
-		must(t, j.Settle(key(i)))
+		must(t, j.Release(key(i)))
 	}
 	must(t, j.Admit(transaction(200)))
 	must(t, j.Close())
@@ -205,7 +205,7 @@ func TestPinned(t *testing.T) {
 	must(t, j.Mark(Step{Kind: Proposed, Height: 4, Block: []byte("b")}))
 	for i := 100; i < 300; i++ {
 		must(t, j.Admit(transaction(i)))
-		must(t, j.Settle(key(i)))
+		must(t, j.Release(key(i)))
 		if i == 150 || i == 250 {
 			must(t, j.Persist(4, []byte("more.")))
 		}
@@ -241,7 +241,7 @@ func TestTogether(t *testing.T) {
 						delete(told, i)
 					}
 					mu.Unlock()
-					if i%10 != 0 && j.Settle(key(i)) != nil {
+					if i%10 != 0 && j.Release(key(i)) != nil {
 						return
 					}
 				}
@@ -329,7 +329,7 @@ func TestFullDisk(t *testing.T) {
 		})
 	}
 	all.Wait()
-	must(t, j.Settle(key(1)))
+	must(t, j.Release(key(1)))
 	if err := j.Mark(Step{Kind: Decided, Height: 3, Block: []byte("b")}); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestOrigin(t *testing.T) {
 		must(t, j.Admit(transaction(int(n))))
 		must(t, j.Mark(Step{Kind: Decided, Height: n, Block: block(n), Note: []byte("note")}))
 		if n < last {
-			must(t, j.Settle(key(int(n))))
+			must(t, j.Release(key(int(n))))
 			must(t, j.Mark(Step{Kind: Committed, Height: n}))
 		}
 	}

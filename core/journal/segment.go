@@ -44,7 +44,7 @@ func (h *header) append(b []byte) []byte {
 	b = append(b, magic...)
 	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, h.flags)
-	for _, v := range []uint64{h.index, h.salt, h.first, h.next, h.heads.Applied, h.heads.Committed, h.heads.Rooted, h.before} {
+	for _, v := range []uint64{h.index, h.salt, h.first, h.next, h.heads.Applied, h.heads.Committed, h.heads.Accepted, h.before} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	var chain [chainSize]byte
@@ -69,7 +69,7 @@ func parseHeader(b []byte) (h header, err error) {
 		return h, errors.New("the checksum of its header is wrong")
 	}
 	h.flags = binary.LittleEndian.Uint32(b[12:])
-	for i, v := range []*uint64{&h.index, &h.salt, &h.first, &h.next, &h.heads.Applied, &h.heads.Committed, &h.heads.Rooted, &h.before} {
+	for i, v := range []*uint64{&h.index, &h.salt, &h.first, &h.next, &h.heads.Applied, &h.heads.Committed, &h.heads.Accepted, &h.before} {
 		*v = binary.LittleEndian.Uint64(b[16+8*i:])
 	}
 	h.chain = string(bytes.TrimRight(b[end-chainSize:end], "\x00"))

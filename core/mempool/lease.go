@@ -12,7 +12,7 @@ func (p *Pool) Take(lease uint64, n int) (taken []*Entry, degraded bool) {
 		if e == nil {
 			break
 		}
-		p.lend(lease, e)
+		p.leaseEntry(lease, e)
 		taken = append(taken, e)
 		degraded = degraded || e.fallback
 	}
@@ -25,14 +25,14 @@ func (p *Pool) Lease(lease uint64, hashes []Key) (leased []Key) {
 	for _, hash := range hashes {
 		if e := p.txs[hash]; e != nil && e.lease == 0 && (e.account == nil || e.Nonce == e.account.staged) {
 			p.ready.remove(e)
-			p.lend(lease, e)
+			p.leaseEntry(lease, e)
 			leased = append(leased, hash)
 		}
 	}
 	return leased
 }
 
-func (p *Pool) lend(lease uint64, e *Entry) {
+func (p *Pool) leaseEntry(lease uint64, e *Entry) {
 	e.lease = lease
 	p.leased++
 	p.leases[lease] = append(p.leases[lease], e)
@@ -52,7 +52,7 @@ func (p *Pool) Rewind(lease uint64, keep int) {
 	}
 	for _, e := range held[keep:] {
 		if !e.gone && e.lease == lease {
-			p.giveBack(e)
+			p.release(e)
 		}
 	}
 	if keep == 0 {
@@ -62,7 +62,7 @@ func (p *Pool) Rewind(lease uint64, keep int) {
 	}
 }
 
-func (p *Pool) giveBack(e *Entry) {
+func (p *Pool) release(e *Entry) {
 	e.lease = 0
 	p.leased--
 	a := e.account
@@ -76,17 +76,17 @@ func (p *Pool) giveBack(e *Entry) {
 	p.restage(a)
 }
 
-// Refused is a transaction that execution would not put in a block.
-type Refused struct {
+// Rejected is a transaction that execution would not put in a block.
+type Rejected struct {
 	Hash    Key
 	Refusal ordov1.Refusal
 	Why     error
 }
 
-// Settle applies a decided block: its transactions leave, whoever proposed it, the refused ones leave too, the nonces of
+// CommitBlock applies a decided block: its transactions leave, whoever proposed it, the refused ones leave too, the nonces of
 // accounts move, and every lease ends. A transaction refused only because one before it was refused keeps its place in
 // the chain and waits for the missing nonce.
-func (p *Pool) Settle(height uint64, included []Key, refused []Refused, nonces map[Key]uint64) (dropped []Dropped) {
+func (p *Pool) CommitBlock(height uint64, included []Key, refused []Rejected, nonces map[Key]uint64) (dropped []Dropped) {
 	within := make(map[Key]bool, len(included))
 	for _, hash := range included {
 		within[hash] = true
@@ -111,7 +111,7 @@ func (p *Pool) Settle(height uint64, included []Key, refused []Refused, nonces m
 			p.remove(e)
 		}
 	}
-	dropped = append(dropped, p.Refuse(refused)...)
+	dropped = append(dropped, p.Reject(refused)...)
 	for lease := range p.leases {
 		p.Rewind(lease, 0)
 	}
@@ -119,8 +119,8 @@ func (p *Pool) Settle(height uint64, included []Key, refused []Refused, nonces m
 	return dropped
 }
 
-// Refuse drops transactions that execution would not put in a block, outside of any block.
-func (p *Pool) Refuse(refused []Refused) (dropped []Dropped) {
+// Reject drops transactions that execution would not put in a block, outside of any block.
+func (p *Pool) Reject(refused []Rejected) (dropped []Dropped) {
 	for _, r := range refused {
 		e := p.txs[r.Hash]
 		if e == nil {

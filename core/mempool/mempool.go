@@ -177,9 +177,9 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 	return e, dropped, nil
 }
 
-// Refuses says why Add would refuse at this moment, nil when it would not, or cannot be told without a change. It changes
+// AddError says why Add would refuse at this moment, nil when it would not, or cannot be told without a change. It changes
 // nothing: who pays for a promise asks before.
-func (p *Pool) Refuses(tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
+func (p *Pool) AddError(tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
 	e, err := newEntry(time.Time{}, tx, class)
 	if err != nil {
 		return err

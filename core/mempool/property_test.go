@@ -171,7 +171,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			if stale > 0 && r.Intn(4) == 0 {
 				stale-- // the caller's view may lag
 			}
-			before := p.Refuses(tx, nil, stale)
+			before := p.AddError(tx, nil, stale)
 			e, dropped, err := p.Add(now, tx, nil, stale)
 			left(dropped)
 			if before != nil && err == nil && len(dropped) == 0 {
@@ -220,17 +220,17 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			}
 			p.Rewind(1, n)
 			var included []Key
-			var refused []Refused
+			var refused []Rejected
 			moved := map[Key]uint64{}
 			broken := map[Key]bool{}
 			for _, e := range taken[:n] {
 				switch {
 				case e.account != nil && broken[e.Sender]:
-					refused = append(refused, Refused{e.Hash, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("nonce")})
+					refused = append(refused, Rejected{e.Hash, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("nonce")})
 					continue
 				case e.account != nil && r.Intn(6) == 0:
 					broken[e.Sender] = true
-					refused = append(refused, Refused{e.Hash, ordov1.Refusal_VALIDATION_FAILURE, fmt.Errorf("no")})
+					refused = append(refused, Rejected{e.Hash, ordov1.Refusal_VALIDATION_FAILURE, fmt.Errorf("no")})
 					continue
 				}
 				included = append(included, e.Hash)
@@ -241,7 +241,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 				}
 			}
 			height++
-			left(p.Settle(height, included, refused, moved))
+			left(p.CommitBlock(height, included, refused, moved))
 			for _, e := range included {
 				if p.Get(e) != nil {
 					t.Fatalf("seed %d: %s is in a block and in the pool", seed, name(e))
@@ -291,7 +291,7 @@ func BenchmarkPool(b *testing.B) {
 				add(waiting + i)
 				taken, _ := p.Take(1, 1)
 				e := taken[0]
-				p.Settle(uint64(i+1), []Key{e.Hash}, nil, map[Key]uint64{e.Sender: 1})
+				p.CommitBlock(uint64(i+1), []Key{e.Hash}, nil, map[Key]uint64{e.Sender: 1})
 			}
 		})
 	}

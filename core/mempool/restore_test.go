@@ -13,7 +13,7 @@ import (
 func TestRestore(t *testing.T) {
 	p := New(Options{MaxNonceGap: 3, MaxBytes: 1})
 	tx := transaction("a/9", "a", 9, 0, 1, ordov1.TransactionType_INVOKE)
-	if err := p.Refuses(tx, nil, 0); !errors.Is(err, ErrNonceTooFar) {
+	if err := p.AddError(tx, nil, 0); !errors.Is(err, ErrNonceTooFar) {
 		t.Fatalf("Refuses: %v", err)
 	}
 	if _, _, err := p.Restore(time.Time{}, tx, nil, 0); err != nil {

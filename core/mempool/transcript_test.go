@@ -97,12 +97,12 @@ func TestTranscripts(t *testing.T) {
 			case "expire":
 				describe(&out, p.Expire(at()))
 			case "settle", "refuse":
-				var refused []Refused
+				var refused []Rejected
 				for _, k := range keys(d, "refused") {
-					refused = append(refused, Refused{k, ordov1.Refusal_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
+					refused = append(refused, Rejected{k, ordov1.Refusal_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
 				}
 				for _, k := range keys(d, "bad-nonce") {
-					refused = append(refused, Refused{k, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("invalid nonce")})
+					refused = append(refused, Rejected{k, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("invalid nonce")})
 				}
 				nonces := map[Key]uint64{}
 				for _, a := range d.CmdArgs {
@@ -111,9 +111,9 @@ func TestTranscripts(t *testing.T) {
 					}
 				}
 				if d.Cmd == "refuse" {
-					describe(&out, p.Refuse(refused))
+					describe(&out, p.Reject(refused))
 				} else {
-					describe(&out, p.Settle(arg("height", 1), keys(d, "included"), refused, nonces))
+					describe(&out, p.CommitBlock(arg("height", 1), keys(d, "included"), refused, nonces))
 				}
 			case "deploying":
 				fmt.Fprintln(&out, p.Deploying(key(text("from", ""))))

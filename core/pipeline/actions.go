@@ -9,22 +9,22 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// answer carries out what consensus wants. It answers each event once, in order.
-func (m *Machine) answer(actions *ordov1.Actions) error {
+// handleActions carries out what consensus wants. It answers each event once, in order.
+func (m *Machine) handleActions(actions *ordov1.Actions) error {
 	if actions.Seq != m.answered+1 || actions.Seq > m.seq {
 		return fmt.Errorf("pipeline: consensus: answer to event %d, but event %d is next of %d sent: the consensus plugin is broken", actions.Seq, m.answered+1, m.seq)
 	}
 	m.answered++
 	m.todo = append(m.todo, actions.Actions...)
-	return m.goOn()
+	return m.runActions()
 }
 
-// goOn carries out actions up to the next barrier.
-func (m *Machine) goOn() error {
+// runActions carries out actions up to the next barrier.
+func (m *Machine) runActions() error {
 	for len(m.todo) > 0 && m.persisting == nil {
 		action := m.todo[0]
 		m.todo = m.todo[1:]
-		if err := m.act(action); err != nil {
+		if err := m.runAction(action); err != nil {
 			return err
 		}
 	}
@@ -40,13 +40,13 @@ func (m *Machine) persisted() error {
 	if m.late {
 		m.beginConsensus()
 	}
-	return m.goOn()
+	return m.runActions()
 }
 
-func (m *Machine) act(action *ordov1.Action) error {
+func (m *Machine) runAction(action *ordov1.Action) error {
 	switch a := action.Action.(type) {
 	case *ordov1.Action_Build_:
-		return m.build(a.Build)
+		return m.onBuild(a.Build)
 	case *ordov1.Action_Seal_:
 		return m.seal(a.Seal.Attempt)
 	case *ordov1.Action_Abandon_:
@@ -72,35 +72,35 @@ func (m *Machine) act(action *ordov1.Action) error {
 	return nil
 }
 
-// begin registers an attempt and lets go of the one that is open.
-func (m *Machine) begin(id uint64, round uint32) (*attempt, error) {
+// register registers an attempt and lets go of the one that is open.
+func (m *Machine) register(id uint64, round uint32) (*attempt, error) {
 	if m.attempts[id] != nil {
 		return nil, fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", id, m.height)
 	}
 	if m.open != nil {
 		m.drop(m.open)
 	}
-	a := m.fresh(round)
+	a := m.newAttempt(round)
 	a.id, m.attempts[id] = id, a
 	m.open = a
 	return a, nil
 }
 
-func (m *Machine) fresh(round uint32) *attempt {
+func (m *Machine) newAttempt(round uint32) *attempt {
 	m.builds++
 	return &attempt{build: m.builds, lease: m.builds, round: round, stage: held}
 }
 
-func (m *Machine) build(b *ordov1.Action_Build) error {
+func (m *Machine) onBuild(b *ordov1.Action_Build) error {
 	if b.ReuseAttempt != 0 {
 		old := m.attempts[b.ReuseAttempt]
 		if old == nil {
 			return fmt.Errorf("pipeline: consensus: build: height %d has no attempt %d to reuse: the consensus plugin is broken", m.height, b.ReuseAttempt)
 		}
-		return m.rebuild(old, b)
+		return m.repropose(old, b)
 	}
-	if m.heir != nil {
-		if taken, err := m.inherit(b); taken || err != nil {
+	if m.carried != nil {
+		if taken, err := m.resumeCarried(b); taken || err != nil {
 			return err
 		}
 	}
@@ -110,7 +110,7 @@ func (m *Machine) build(b *ordov1.Action_Build) error {
 			m.pool.Rewind(earlier.lease, 0)
 		}
 	}
-	a, err := m.begin(b.Attempt, b.Round)
+	a, err := m.register(b.Attempt, b.Round)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (m *Machine) build(b *ordov1.Action_Build) error {
 	return nil
 }
 
-// rebuild proposes the transactions of an earlier attempt again, in its context, so that the same n is the same block.
-func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
+// repropose proposes the transactions of an earlier attempt again, in its context, so that the same n is the same block.
+func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 	if m.attempts[b.Attempt] != nil {
 		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
@@ -153,7 +153,7 @@ func (m *Machine) rebuild(old *attempt, b *ordov1.Action_Build) error {
 		m.attempts[b.Attempt], m.open = &again, &again
 		return nil
 	}
-	a, err := m.begin(b.Attempt, b.Round)
+	a, err := m.register(b.Attempt, b.Round)
 	if err != nil {
 		return err
 	}
@@ -194,18 +194,18 @@ func (m *Machine) abandon(id uint64) error {
 }
 
 func (m *Machine) validate(v *ordov1.Action_Validate) error {
-	a, err := m.begin(v.Attempt, v.Round)
+	a, err := m.register(v.Attempt, v.Round)
 	if err != nil {
 		return err
 	}
 	a.foreign, a.claim = true, v.Value
 	proposal := &ordov1.Proposal{}
 	if err := proto.Unmarshal(v.Proposal, proposal); err != nil {
-		m.refuse(a, "the proposal cannot be decoded")
+		m.rejectProposal(a, "the proposal cannot be decoded")
 		return nil
 	}
-	if reason := m.sound(proposal); reason != "" {
-		m.refuse(a, reason)
+	if reason := m.checkProposal(proposal); reason != "" {
+		m.rejectProposal(a, reason)
 		return nil
 	}
 	a.stage, a.proposal = checking, proposal
@@ -224,7 +224,7 @@ func (m *Machine) checked(in Checked) error {
 		return nil // abandoned meanwhile
 	}
 	if in.Invalid != "" {
-		m.refuse(a, in.Invalid)
+		m.rejectProposal(a, in.Invalid)
 		return nil
 	}
 	for i := range a.source {

@@ -70,7 +70,7 @@ type attempt struct {
 	// It broke off because something was away: whether it was execution, and one of these the cause, is not known yet.
 	suspect  bool
 	suspects [2]int
-	relive   *Decided
+	redo     *Decided
 	proposal *ordov1.Proposal // of a foreign one
 
 	life uint64 // of execution, in which it was closed
@@ -83,8 +83,8 @@ type attempt struct {
 	header  *ordov1.BlockHeader
 }
 
-// takes says whether whatever becomes ready in the pool will go into this attempt without more being said.
-func (a *attempt) takes() bool {
+// accepting says whether whatever becomes ready in the pool will go into this attempt without more being said.
+func (a *attempt) accepting() bool {
 	return a.pooled && !a.sealing && !a.cut && (a.stage == held || a.stage == running) && (a.limit == 0 || len(a.items) < a.limit)
 }
 
@@ -103,17 +103,17 @@ func (a *attempt) all() []Item {
 
 func (a *attempt) count() int { return len(a.all()) }
 
-// refused are those of the pool that execution rejected.
-func (a *attempt) refused() (refused []mempool.Refused) {
+// rejected are those of the pool that execution rejected.
+func (a *attempt) rejected() (rejected []mempool.Rejected) {
 	if a.borrowed() {
 		return nil
 	}
 	for _, r := range a.results {
 		if r.Status == ordov1.TransactionResult_REJECTED {
-			refused = append(refused, mempool.Refused{Hash: mempool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
+			rejected = append(rejected, mempool.Rejected{Hash: mempool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
 		}
 	}
-	return refused
+	return rejected
 }
 
 // Rejection is why execution would not put a transaction in a block.
@@ -125,13 +125,13 @@ type Rejection struct {
 func (r *Rejection) Error() string { return fmt.Sprintf("rejected: %s: %s", r.Refusal, r.Reason) }
 
 // own says whether the order of the attempt is ours, and thus worth keeping over a restart.
-func (a *attempt) own() bool { return !a.borrowed() && a.relive == nil }
+func (a *attempt) own() bool { return !a.borrowed() && a.redo == nil }
 
 // borrowed says whether the transactions came from another node and not from this node's pool.
 func (a *attempt) borrowed() bool { return a.foreign || a.theirs }
 
-// sure is how many results may be shown.
-func (m *Machine) sure(a *attempt) int {
+// visibleLimit is how many results may be shown.
+func (m *Machine) visibleLimit(a *attempt) int {
 	if !m.options.Journaled || !a.own() {
 		return math.MaxInt
 	}
@@ -146,14 +146,14 @@ func (m *Machine) running(build uint64) *attempt {
 	return nil
 }
 
-// pump does for the open attempt what can be done now.
-func (m *Machine) pump() {
+// advance does for the open attempt what can be done now.
+func (m *Machine) advance() {
 	a := m.open
 	if a == nil {
 		return
 	}
-	if a.stage == held && !a.paused && m.obstacle() == "" {
-		m.begins(a)
+	if a.stage == held && !a.paused && m.blockedReason() == "" {
+		m.tryOpen(a)
 	}
 	if a.stage != running {
 		return
@@ -161,7 +161,7 @@ func (m *Machine) pump() {
 	dry := m.feed(a)
 	n := len(a.results)
 	switch {
-	case n > m.sure(a): // what is not shown yet cannot be closed over
+	case n > m.visibleLimit(a): // what is not shown yet cannot be closed over
 	case a.due && n >= len(a.shown):
 		m.close(a, n)
 	case !a.pooled && n >= a.limit, a.pooled && a.limit > 0 && n >= a.limit:
@@ -176,13 +176,13 @@ func (m *Machine) pump() {
 	}
 }
 
-// begins opens an attempt that nothing is in the way of, but not before there is something to run: the block's time is
+// tryOpen opens an attempt that nothing is in the way of, but not before there is something to run: the block's time is
 // that of its opening, and a block that waits for its first transaction must not be as old as its parent.
-func (m *Machine) begins(a *attempt) {
+func (m *Machine) tryOpen(a *attempt) {
 	m.time(a)
 	switch some := m.pool.Ready() > 0 || len(a.order) > 0; {
 	case !a.pooled, a.sealing && (some || a.allowEmpty), some && m.options.Arrival:
-		m.start(a)
+		m.openBuild(a)
 	case a.sealing:
 		m.fail(a, nothingToRun, true)
 	default:
@@ -198,16 +198,16 @@ func (m *Machine) time(a *attempt) {
 	}
 }
 
-func (m *Machine) start(a *attempt) {
+func (m *Machine) openBuild(a *attempt) {
 	old, _ := m.oldHash()
 	switch {
 	case a.context == nil:
 		a.context = m.context(m.now)
 	case a.foreign && !bytes.Equal(a.context.OldBlockHash, old):
-		m.refuse(a, fmt.Sprintf("the proposal names another hash for block %d", m.height-hashLag))
+		m.rejectProposal(a, fmt.Sprintf("the proposal names another hash for block %d", m.height-hashLag))
 		return
 	}
-	open := Open{Build: a.build, Context: a.context, Validate: a.foreign || a.relive != nil, Own: a.own(), Hidden: a.borrowed()}
+	open := Open{Build: a.build, Context: a.context, Validate: a.foreign || a.redo != nil, Own: a.own(), Hidden: a.borrowed()}
 	if a.begun {
 		m.builds++
 		open.Build, open.Resumes, a.build = m.builds, a.build, m.builds
@@ -275,7 +275,7 @@ func (m *Machine) feed(a *attempt) (dry bool) {
 			}
 			chunk = a.source[len(a.items):][:n]
 		}
-		if chunk = m.apart(a, chunk); len(chunk) == 0 {
+		if chunk = m.isolate(a, chunk); len(chunk) == 0 {
 			return false
 		}
 		if len(a.ahead) > 0 {

@@ -29,12 +29,12 @@ func (m *Machine) executed(in Executed) error {
 	a.suspect = false
 	if len(m.suspects) > 0 || len(m.parties) > 0 {
 		for i, r := range got {
-			m.cleared(a.items[first+i].Tx, r)
+			m.clearSuspect(a.items[first+i].Tx, r)
 		}
 	}
 	if a.foreign {
 		if at := slices.IndexFunc(a.results[:min(len(a.results), a.limit)], rejected); at >= 0 {
-			m.refuse(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Refusal, a.results[at].Reason))
+			m.rejectProposal(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Refusal, a.results[at].Reason))
 			return nil
 		}
 	}
@@ -43,7 +43,7 @@ func (m *Machine) executed(in Executed) error {
 		a.chunks = a.chunks[1:]
 	}
 	m.compare(a, first)
-	m.show(a)
+	m.preconfirm(a)
 	return nil
 }
 
@@ -61,40 +61,40 @@ type batch struct {
 func (m *Machine) compare(a *attempt, first int) {
 	for i := first; i < min(len(a.shown), len(a.results)); i++ {
 		if !proto.Equal(a.shown[i], a.results[i]) {
-			m.retract(a)
+			m.resetPreconfirmed(a)
 			return
 		}
 	}
 }
 
-// retract takes back what readers have seen: it will not be in the block, or not like this.
-func (m *Machine) retract(a *attempt) {
+// resetPreconfirmed takes back what readers have seen: it will not be in the block, or not like this.
+func (m *Machine) resetPreconfirmed(a *attempt) {
 	a.shown, a.told, a.again = nil, 0, min(a.again, len(a.items))
-	m.emit(Retract{a.build, a.context, a.items})
+	m.emit(ResetPreconfirmed{a.build, a.context, a.items})
 }
 
-// show lets readers have the results whose order would survive. A proposal of another node is shown when it is decided.
-func (m *Machine) show(a *attempt) {
+// preconfirm lets readers have the results whose order would survive. A proposal of another node is shown when it is decided.
+func (m *Machine) preconfirm(a *attempt) {
 	if a.borrowed() {
 		return
 	}
 	for ; a.told < len(a.batches); a.told++ {
 		b := a.batches[a.told]
-		if m.sure(a) < b.end {
+		if m.visibleLimit(a) < b.end {
 			return
 		}
 		if from := max(b.first, len(a.shown)); from < b.end {
 			a.shown = a.results[:b.end]
-			m.emit(Progress{a.build, from, a.items[from:b.end], a.results[from:b.end], b.delta})
+			m.emit(Preconfirm{a.build, from, a.items[from:b.end], a.results[from:b.end], b.delta})
 		}
 	}
 }
 
-func (m *Machine) noted(in Noted) {
+func (m *Machine) orderPersisted(in OrderPersisted) {
 	if a := m.open; a != nil && a.lease == in.Build && in.N-a.removed > a.noted {
 		a.noted = in.N - a.removed
 		if a.stage == running {
-			m.show(a)
+			m.preconfirm(a)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (m *Machine) full(in Full) error {
 		return fmt.Errorf("pipeline: execution: build %d is full at %d, but %d results came: the execution plugin is broken", a.build, in.N, len(a.results))
 	}
 	if a.foreign && int(in.N) < a.limit {
-		m.refuse(a, fmt.Sprintf("the proposal is over a limit of the block: %s", in.Why))
+		m.rejectProposal(a, fmt.Sprintf("the proposal is over a limit of the block: %s", in.Why))
 		return nil
 	}
 	a.cut = true
@@ -126,8 +126,8 @@ func (m *Machine) close(a *attempt, n int) {
 		if last := len(a.batches) - 1; last >= 0 {
 			a.batches[last].end = min(a.batches[last].end, n)
 		}
-		m.retract(a)
-		m.show(a)
+		m.resetPreconfirmed(a)
+		m.preconfirm(a)
 	}
 	a.source = a.items // who proposes it again proposes no more
 	for i, r := range a.results {
@@ -137,8 +137,8 @@ func (m *Machine) close(a *attempt, n int) {
 	}
 	if len(a.inside) == 0 && !a.allowEmpty && !a.foreign {
 		// Nothing stays: what was refused here, on an untouched tip, would be refused for ever.
-		if dropped := m.pool.Refuse(a.refused()); len(dropped) > 0 {
-			m.emit(Leave{dropped})
+		if dropped := m.pool.Reject(a.rejected()); len(dropped) > 0 {
+			m.emit(ReportDropped{dropped})
 		}
 		m.fail(a, nothingToRun, true)
 		return
@@ -161,11 +161,11 @@ func (m *Machine) closed(in Closed) error {
 		a.diff = &ordov1.StateDiff{}
 	}
 	draft := &ordov1.BlockHeader{Context: a.context, GasUsed: in.Closed.GasUsed, Round: a.round, Degraded: a.degraded}
-	m.emit(Seal{a.build, draft, a.inside, a.kept, a.diff})
+	m.emit(HashHeader{a.build, draft, a.inside, a.kept, a.diff})
 	return nil
 }
 
-func (m *Machine) sealed(in Sealed) error {
+func (m *Machine) headerHashed(in HeaderHashed) error {
 	a := m.open
 	if a == nil || a.build != in.Build || a.stage != hashing {
 		return nil
@@ -173,8 +173,8 @@ func (m *Machine) sealed(in Sealed) error {
 	a.stage, a.header = done, in.Header
 	m.open = nil
 	switch {
-	case a.relive != nil:
-		return m.relived(a)
+	case a.redo != nil:
+		return m.redone(a)
 	case !a.foreign:
 		m.tellBuilt(a)
 	case bytes.Equal(a.claim, a.header.PartialHash):
@@ -187,7 +187,7 @@ func (m *Machine) sealed(in Sealed) error {
 }
 
 func (m *Machine) tellBuilt(a *attempt) {
-	if a == m.heir {
+	if a == m.carried {
 		return // nobody has asked yet
 	}
 	built := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.header.PartialHash, N: uint64(len(a.items))}
@@ -213,8 +213,8 @@ func (m *Machine) verdict(a *attempt, valid bool, reason string) {
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: v}})
 }
 
-// refuse ends a foreign proposal with a verdict.
-func (m *Machine) refuse(a *attempt, reason string) {
+// rejectProposal ends a foreign proposal with a verdict.
+func (m *Machine) rejectProposal(a *attempt, reason string) {
 	m.drop(a)
 	a.stage = failed
 	m.verdict(a, false, reason)
@@ -222,7 +222,7 @@ func (m *Machine) refuse(a *attempt, reason string) {
 
 // fail ends an attempt without a value, and without a word on whether the proposal was good.
 func (m *Machine) fail(a *attempt, reason string, empty bool) {
-	orphan := a == m.heir
+	orphan := a == m.carried
 	m.drop(a)
 	a.stage = failed
 	m.announced = false // what it had taken is ready once more
@@ -243,8 +243,8 @@ func (m *Machine) drop(a *attempt) {
 	if m.open == a {
 		m.open = nil
 	}
-	if m.heir == a {
-		m.heir = nil
+	if m.carried == a {
+		m.carried = nil
 	}
 }
 

@@ -52,23 +52,23 @@ type (
 		N     uint64
 	}
 	Abort struct{ Build uint64 }
-	// Progress shows results with their transactions to whoever follows the open block. First counts from 0.
-	Progress struct {
+	// Preconfirm shows results with their transactions to whoever follows the open block. First counts from 0.
+	Preconfirm struct {
 		Build   uint64
 		First   int
 		Items   []Item
 		Results []*ordov1.TransactionResult
 		Delta   *ordov1.StateDiff
 	}
-	// Retract: another run of the same build came to other results, or to fewer: none that was shown holds. Items are
+	// ResetPreconfirmed: another run of the same build came to other results, or to fewer: none that was shown holds. Items are
 	// what was handed over. Progress follows from the first on.
-	Retract struct {
+	ResetPreconfirmed struct {
 		Build   uint64
 		Context *ordov1.BlockContext
 		Items   []Item
 	}
-	// Withdraw: these were handed over, have no result, and are not in the build any more.
-	Withdraw struct {
+	// DropCandidates: these were handed over, have no result, and are not in the build any more.
+	DropCandidates struct {
 		Build uint64
 		Items []Item
 	}
@@ -77,8 +77,8 @@ type (
 		Build    uint64
 		Proposal *ordov1.Proposal
 	}
-	// Seal wants the header of a closed build; Sealed answers. Items holds only what is in the block.
-	Seal struct {
+	// HashHeader wants the header of a closed build; Sealed answers. Items holds only what is in the block.
+	HashHeader struct {
 		Build   uint64
 		Draft   *ordov1.BlockHeader // context, gas, round, degraded
 		Items   []Item
@@ -92,8 +92,8 @@ type (
 	}
 	// Adopt makes what storage holds at a height the tip of a new execution; Adopted answers.
 	Adopt struct{ Height uint64 }
-	// Follow opens the stream of roots of a new storage.
-	Follow struct{ From uint64 }
+	// FollowRoots opens the stream of roots of a new storage.
+	FollowRoots struct{ From uint64 }
 	// Commit hands a decided block to storage; Committed answers. Again: to a new storage, a block that everybody else
 	// knows.
 	Commit struct {
@@ -112,15 +112,15 @@ type (
 		Height uint64
 		Items  []Item
 	}
-	// Doubt: a stage answers, but of no use.
-	Doubt struct {
+	// SuspectStage: a stage answers, but of no use.
+	SuspectStage struct {
 		Stage ordov1.Stage
 		Why   string
 	}
-	// Found: what ended a stage is found, and is out of the way. The ends that it took say nothing against the stage's process.
-	Found struct{ Stage ordov1.Stage }
-	// Leave tells of transactions that left the pool without a block.
-	Leave struct{ Dropped []mempool.Dropped }
+	// CulpritFound: what ended a stage is found, and is out of the way. The ends that it took say nothing against the stage's process.
+	CulpritFound struct{ Stage ordov1.Stage }
+	// ReportDropped tells of transactions that left the pool without a block.
+	ReportDropped struct{ Dropped []mempool.Dropped }
 	// Accept: the block of the root is accepted.
 	Accept struct{ Root *ordov1.Root }
 	// SetTimer (again: replace) and CancelTimer.
@@ -137,26 +137,26 @@ type (
 	Persist struct{ Data []byte }
 )
 
-func (Tell) command()        {}
-func (Open) command()        {}
-func (Add) command()         {}
-func (Close) command()       {}
-func (Abort) command()       {}
-func (Progress) command()    {}
-func (Check) command()       {}
-func (Seal) command()        {}
-func (Apply) command()       {}
-func (Commit) command()      {}
-func (Leave) command()       {}
-func (Accept) command()      {}
-func (SetTimer) command()    {}
-func (CancelTimer) command() {}
-func (Send) command()        {}
-func (Persist) command()     {}
-func (Retract) command()     {}
-func (Withdraw) command()    {}
-func (Adopt) command()       {}
-func (Follow) command()      {}
-func (Stored) command()      {}
-func (Doubt) command()       {}
-func (Found) command()       {}
+func (Tell) command()              {}
+func (Open) command()              {}
+func (Add) command()               {}
+func (Close) command()             {}
+func (Abort) command()             {}
+func (Preconfirm) command()        {}
+func (Check) command()             {}
+func (HashHeader) command()        {}
+func (Apply) command()             {}
+func (Commit) command()            {}
+func (ReportDropped) command()     {}
+func (Accept) command()            {}
+func (SetTimer) command()          {}
+func (CancelTimer) command()       {}
+func (Send) command()              {}
+func (Persist) command()           {}
+func (ResetPreconfirmed) command() {}
+func (DropCandidates) command()    {}
+func (Adopt) command()             {}
+func (FollowRoots) command()       {}
+func (Stored) command()            {}
+func (SuspectStage) command()      {}
+func (CulpritFound) command()      {}

@@ -34,10 +34,10 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	if err != nil {
 		return err
 	}
-	if dropped := m.pool.Settle(m.height, included, a.refused(), nonces); len(dropped) > 0 {
-		m.emit(Leave{dropped})
+	if dropped := m.pool.CommitBlock(m.height, included, a.rejected(), nonces); len(dropped) > 0 {
+		m.emit(ReportDropped{dropped})
 	}
-	if a.life == m.life && !m.isAway(ordov1.Stage_STAGE_EXECUTION) {
+	if a.life == m.life && !m.isDown(ordov1.Stage_STAGE_EXECUTION) {
 		m.emit(Apply{m.height, a.build})
 	} else {
 		m.adopt = true // the execution that closed it is gone: the next one takes the block from storage
@@ -48,8 +48,8 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}
 	m.timestamp = a.context.Timestamp
 	m.height++
-	m.attempts, m.open, m.heir = map[uint64]*attempt{}, nil, nil
-	m.log, m.demanded = nil, false
+	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
+	m.log, m.blockRequested = nil, false
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
 	m.emit(commit)

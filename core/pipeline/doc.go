@@ -31,8 +31,8 @@ type Pool interface {
 	Take(lease uint64, n int) (taken []*mempool.Entry, degraded bool)
 	Lease(lease uint64, hashes []mempool.Key) []mempool.Key
 	Rewind(lease uint64, keep int)
-	Settle(height uint64, included []mempool.Key, refused []mempool.Refused, nonces map[mempool.Key]uint64) []mempool.Dropped
-	Refuse(refused []mempool.Refused) []mempool.Dropped
+	CommitBlock(height uint64, included []mempool.Key, refused []mempool.Rejected, nonces map[mempool.Key]uint64) []mempool.Dropped
+	Reject(refused []mempool.Rejected) []mempool.Dropped
 	Get(hash mempool.Key) *mempool.Entry
 	Ready() int
 	Waiting() int
@@ -58,7 +58,7 @@ type Head struct {
 	Height    uint64 // last block, committed and applied
 	Timestamp uint64
 	Block     []byte            // partial hash of that block; nil: not known
-	Rooted    uint64            // last block whose hash is known
+	Accepted  uint64            // last block whose hash is known
 	Hashes    map[uint64][]byte // hashes of at least the last ten rooted blocks
 	Log       []byte            // what consensus persisted for Height+1
 	Config    []byte            // JSON object for consensus
@@ -76,7 +76,7 @@ type Decided struct {
 	Round       uint32
 	Degraded    bool
 	Certificate []byte
-	Theirs      bool // its transactions came with another node's proposal
+	FromPeer    bool // its transactions came with another node's proposal
 }
 
 // Order is an attempt of a life before a restart, not decided: the next Build of its height takes it over.

@@ -13,8 +13,8 @@ type (
 	Answered struct{ Actions *ordov1.Actions }
 	// PoolChanged: a transaction became ready, perhaps.
 	PoolChanged struct{}
-	// Demanded: the operator wants a block now.
-	Demanded struct{}
+	// BlockRequested: the operator wants a block now.
+	BlockRequested struct{}
 	// TimerFired: a timer of SetTimer is due.
 	TimerFired struct{ ID TimerID }
 	// Executed, Full and Closed come from the stream of a build; BuildFailed when it broke. Away says that something that
@@ -37,8 +37,8 @@ type (
 		Why   string
 		Away  bool
 	}
-	// Noted: the order of the first N transactions of a build would survive the end of this process.
-	Noted struct {
+	// OrderPersisted: the order of the first N transactions of a build would survive the end of this process.
+	OrderPersisted struct {
 		Build uint64
 		N     int
 	}
@@ -48,16 +48,16 @@ type (
 		Classes map[mempool.Key]*ordov1.Class // by class hash
 		Invalid string
 	}
-	// Sealed answers Seal: the header with commitments and partial hash.
-	Sealed struct {
+	// HeaderHashed answers Seal: the header with commitments and partial hash.
+	HeaderHashed struct {
 		Build  uint64
 		Header *ordov1.BlockHeader
 	}
 	// Applied, Committed and Rooted: execution's tip moved, storage has the block, its root and hash are known.
-	Applied   struct{ Height uint64 }
-	Adopted   struct{ Height uint64 } // answers Adopt
-	Committed struct{ Height uint64 }
-	Rooted    struct{ Root *ordov1.Root }
+	Applied      struct{ Height uint64 }
+	Adopted      struct{ Height uint64 } // answers Adopt
+	Committed    struct{ Height uint64 }
+	RootComputed struct{ Root *ordov1.Root }
 	// Delivered is a message of another node for consensus.
 	Delivered struct {
 		From string
@@ -67,16 +67,16 @@ type (
 	Persisted struct{}
 	// NoRoom: storage cannot take the block for now; the driver asks again.
 	NoRoom struct{ Why string }
-	// Lost: a stage is gone, with all that it was asked. Shared: questions of clients were in flight beside what the machine had
+	// StageDown: a stage is gone, with all that it was asked. Shared: questions of clients were in flight beside what the machine had
 	// asked of it. Forced: the process did not fail by itself, it was ended from outside.
-	Lost struct {
+	StageDown struct {
 		Stage  ordov1.Stage
 		Why    string
 		Shared bool
 		Forced bool
 	}
-	// Back: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
-	Back struct {
+	// StageUp: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
+	StageUp struct {
 		Stage     ordov1.Stage
 		Arrival   bool // of ordering; see Options
 		Proposals bool // of consensus; see Options
@@ -87,24 +87,24 @@ type (
 	Drain struct{}
 )
 
-func (Answered) input()    {}
-func (PoolChanged) input() {}
-func (Demanded) input()    {}
-func (TimerFired) input()  {}
-func (Executed) input()    {}
-func (Full) input()        {}
-func (Closed) input()      {}
-func (BuildFailed) input() {}
-func (Checked) input()     {}
-func (Sealed) input()      {}
-func (Applied) input()     {}
-func (Committed) input()   {}
-func (Rooted) input()      {}
-func (Delivered) input()   {}
-func (Noted) input()       {}
-func (Adopted) input()     {}
-func (Persisted) input()   {}
-func (NoRoom) input()      {}
-func (Lost) input()        {}
-func (Back) input()        {}
-func (Drain) input()       {}
+func (Answered) input()       {}
+func (PoolChanged) input()    {}
+func (BlockRequested) input() {}
+func (TimerFired) input()     {}
+func (Executed) input()       {}
+func (Full) input()           {}
+func (Closed) input()         {}
+func (BuildFailed) input()    {}
+func (Checked) input()        {}
+func (HeaderHashed) input()   {}
+func (Applied) input()        {}
+func (Committed) input()      {}
+func (RootComputed) input()   {}
+func (Delivered) input()      {}
+func (OrderPersisted) input() {}
+func (Adopted) input()        {}
+func (Persisted) input()      {}
+func (NoRoom) input()         {}
+func (StageDown) input()      {}
+func (StageUp) input()        {}
+func (Drain) input()          {}

@@ -27,19 +27,19 @@ type Machine struct {
 	announced bool     // consensus knows that the pool holds something
 	draining  bool
 
-	away   map[ordov1.Stage]string // stages without a process, and why
-	relive []Decided               // blocks to be built again before consensus begins
+	down map[ordov1.Stage]string // stages without a process, and why
+	redo []Decided               // blocks to be built again before consensus begins
 
 	// of the life of consensus
-	seq        uint64           // of the last event
-	answered   uint64           // last event that consensus answered
-	todo       []*ordov1.Action // answered, and behind a barrier
-	persisting []byte           // on its way to the disk; nil: nothing is
-	timers     map[uint64]bool
-	log        []byte   // persisted for this height
-	demanded   bool     // the operator waits for the block of this height
-	late       bool     // it is back, and waits for its log to be durable
-	heir       *attempt // what another life of consensus began: the next Build takes it over
+	seq            uint64           // of the last event
+	answered       uint64           // last event that consensus answered
+	todo           []*ordov1.Action // answered, and behind a barrier
+	persisting     []byte           // on its way to the disk; nil: nothing is
+	timers         map[uint64]bool
+	log            []byte   // persisted for this height
+	blockRequested bool     // the operator waits for the block of this height
+	late           bool     // it is back, and waits for its log to be durable
+	carried        *attempt // what another life of consensus began: the next Build takes it over
 
 	// of the life of execution
 	life     uint64
@@ -56,7 +56,7 @@ type Machine struct {
 	applied   uint64 // execution's tip
 	committed uint64 // storage's head
 	block     []byte // partial hash of that
-	rooted    uint64
+	accepted  uint64
 	hashes    map[uint64][]byte
 }
 
@@ -72,14 +72,14 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 		options.MaxCommits = 8
 	}
 	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, attempts: map[uint64]*attempt{},
-		timestamp: head.Timestamp, applied: head.Height, committed: head.Height, block: head.Block, rooted: head.Rooted,
-		hashes: map[uint64][]byte{}, away: map[ordov1.Stage]string{}, timers: map[uint64]bool{}, log: head.Log, config: head.Config}
+		timestamp: head.Timestamp, applied: head.Height, committed: head.Height, block: head.Block, accepted: head.Accepted,
+		hashes: map[uint64][]byte{}, down: map[ordov1.Stage]string{}, timers: map[uint64]bool{}, log: head.Log, config: head.Config}
 	for height, hash := range head.Hashes {
 		m.hashes[height] = hash
 	}
-	m.relive, m.order = head.Decided, head.Order
-	m.nextLife()
-	m.pump()
+	m.redo, m.order = head.Decided, head.Order
+	m.nextRedo()
+	m.advance()
 	m.announce()
 	return m, m.flush()
 }
@@ -89,7 +89,7 @@ func (m *Machine) Height() uint64 { return m.height }
 
 // Settled says whether everything decided is applied, committed and has its root.
 func (m *Machine) Settled() bool {
-	return !m.adopt && m.applied == m.height-1 && m.committed == m.height-1 && m.rooted == m.height-1
+	return !m.adopt && m.applied == m.height-1 && m.committed == m.height-1 && m.accepted == m.height-1
 }
 
 // Next is the context of the block that would be opened at this moment.
@@ -110,8 +110,8 @@ func (m *Machine) Step(nowMs uint64, input Input) ([]Command, error) {
 		m.broken = err
 		return m.flush(), err
 	}
-	m.takeUp()
-	m.pump()
+	m.maybeAdopt()
+	m.advance()
 	m.announce()
 	return m.flush(), nil
 }
@@ -119,10 +119,10 @@ func (m *Machine) Step(nowMs uint64, input Input) ([]Command, error) {
 func (m *Machine) step(input Input) error {
 	switch in := input.(type) {
 	case Answered:
-		return m.answer(in.Actions)
+		return m.handleActions(in.Actions)
 	case PoolChanged: // pump and announce look by themselves
-	case Demanded:
-		m.demanded = true
+	case BlockRequested:
+		m.blockRequested = true
 		if !m.draining {
 			m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
 		}
@@ -138,12 +138,12 @@ func (m *Machine) step(input Input) error {
 		return m.closed(in)
 	case BuildFailed:
 		return m.brokeOff(in)
-	case Noted:
-		m.noted(in)
+	case OrderPersisted:
+		m.orderPersisted(in)
 	case Checked:
 		return m.checked(in)
-	case Sealed:
-		return m.sealed(in)
+	case HeaderHashed:
+		return m.headerHashed(in)
 	case Applied:
 		if in.Height != m.applied+1 || in.Height >= m.height {
 			return fmt.Errorf("pipeline: execution applied block %d: its tip was %d and block %d is not decided: restart the node", in.Height, m.applied, m.height)
@@ -164,14 +164,14 @@ func (m *Machine) step(input Input) error {
 		m.noRoom = in.Why
 	case Persisted:
 		return m.persisted()
-	case Lost:
-		return m.lost(in)
-	case Back:
-		return m.back(in)
-	case Rooted:
-		return m.root(in.Root)
+	case StageDown:
+		return m.stageDown(in)
+	case StageUp:
+		return m.stageUp(in)
+	case RootComputed:
+		return m.rootComputed(in.Root)
 	case Drain:
-		m.draining, m.heir = true, nil
+		m.draining, m.carried = true, nil
 		if m.open != nil {
 			m.drop(m.open)
 		}
@@ -181,20 +181,20 @@ func (m *Machine) step(input Input) error {
 	return nil
 }
 
-// root takes roots strictly in order; one from the past is harmless (a stream that was opened again), a hole is not.
-func (m *Machine) root(root *ordov1.Root) error {
+// rootComputed takes roots strictly in order; one from the past is harmless (a stream that was opened again), a hole is not.
+func (m *Machine) rootComputed(rootComputed *ordov1.Root) error {
 	switch {
-	case root.Height <= m.rooted:
+	case rootComputed.Height <= m.accepted:
 		return nil
-	case root.Height != m.rooted+1:
-		return fmt.Errorf("pipeline: storage: root of block %d came after that of block %d: roots must come in order", root.Height, m.rooted)
-	case root.Height >= m.height:
-		return fmt.Errorf("pipeline: storage: root of block %d, which is not decided", root.Height)
+	case rootComputed.Height != m.accepted+1:
+		return fmt.Errorf("pipeline: storage: root of block %d came after that of block %d: roots must come in order", rootComputed.Height, m.accepted)
+	case rootComputed.Height >= m.height:
+		return fmt.Errorf("pipeline: storage: root of block %d, which is not decided", rootComputed.Height)
 	}
-	m.rooted = root.Height
-	m.hashes[root.Height] = root.BlockHash
-	delete(m.hashes, root.Height-2*hashLag)
-	m.emit(Accept{root})
+	m.accepted = rootComputed.Height
+	m.hashes[rootComputed.Height] = rootComputed.BlockHash
+	delete(m.hashes, rootComputed.Height-2*hashLag)
+	m.emit(Accept{rootComputed})
 	return nil
 }
 
@@ -204,7 +204,7 @@ func (m *Machine) announce() {
 	switch {
 	case ready == 0:
 		m.announced = false
-	case !m.announced && !m.draining && !m.deaf() && !(m.open != nil && m.open != m.heir && m.open.takes()):
+	case !m.announced && !m.draining && !m.consensusDown() && !(m.open != nil && m.open != m.carried && m.open.accepting()):
 		m.announced = true
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: uint64(ready)}}})
 	}
@@ -213,24 +213,24 @@ func (m *Machine) announce() {
 // ready counts what the next Build would find.
 func (m *Machine) ready() int {
 	n := m.pool.Ready()
-	if m.heir != nil {
-		n += max(1, m.heir.count())
+	if m.carried != nil {
+		n += max(1, m.carried.count())
 	}
 	return n
 }
 
-// deaf says that consensus cannot be told anything. What it must know, Start tells.
-func (m *Machine) deaf() bool {
-	return m.isAway(ordov1.Stage_STAGE_CONSENSUS) || len(m.relive) > 0 || m.seq == 0
+// consensusDown says that consensus cannot be told anything. What it must know, Start tells.
+func (m *Machine) consensusDown() bool {
+	return m.isDown(ordov1.Stage_STAGE_CONSENSUS) || len(m.redo) > 0 || m.seq == 0
 }
 
-func (m *Machine) isAway(stage ordov1.Stage) bool {
-	_, away := m.away[stage]
+func (m *Machine) isDown(stage ordov1.Stage) bool {
+	_, away := m.down[stage]
 	return away
 }
 
 func (m *Machine) tell(event *ordov1.ConsensusEvent) {
-	if m.deaf() && event.GetStart() == nil {
+	if m.consensusDown() && event.GetStart() == nil {
 		return
 	}
 	m.seq++
@@ -264,13 +264,13 @@ func (m *Machine) oldHash() (hash []byte, known bool) {
 }
 
 // why not open now: "" when nothing is in the way.
-func (m *Machine) obstacle() string {
+func (m *Machine) blockedReason() string {
 	switch _, known := m.oldHash(); {
 	case m.draining:
 		return "draining"
-	case m.isAway(ordov1.Stage_STAGE_EXECUTION):
+	case m.isDown(ordov1.Stage_STAGE_EXECUTION):
 		return "execution is away"
-	case m.isAway(ordov1.Stage_STAGE_STORAGE):
+	case m.isDown(ordov1.Stage_STAGE_STORAGE):
 		return "storage is away"
 	case m.noRoom != "":
 		return "storage has no room"

@@ -55,11 +55,11 @@ func (e *env) carryOut(out []Command) {
 			line = fmt.Sprintf("close build=%d n=%d", c.Build, c.N)
 		case Abort:
 			line = fmt.Sprintf("abort build=%d", c.Build)
-		case Progress:
+		case Preconfirm:
 			line = fmt.Sprintf("progress build=%d first=%d: %s", c.Build, c.First, names(c.Items))
 		case Check:
 			stage, line = "execution", fmt.Sprintf("check build=%d", c.Build)
-		case Seal:
+		case HashHeader:
 			stage = "execution"
 			e.builds[c.Build].seal = c
 			line = fmt.Sprintf("seal build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
@@ -81,19 +81,19 @@ func (e *env) carryOut(out []Command) {
 			}
 		case Adopt:
 			stage, line = "apply", fmt.Sprintf("adopt height=%d", c.Height)
-		case Follow:
+		case FollowRoots:
 			line = fmt.Sprintf("follow roots from=%d", c.From)
 		case Stored:
 			line = fmt.Sprintf("stored height=%d: %s", c.Height, names(c.Items))
-		case Retract:
+		case ResetPreconfirmed:
 			line = fmt.Sprintf("retract build=%d: %s", c.Build, names(c.Items))
-		case Withdraw:
+		case DropCandidates:
 			line = fmt.Sprintf("withdraw build=%d: %s", c.Build, names(c.Items))
-		case Doubt:
+		case SuspectStage:
 			line = fmt.Sprintf("doubt %v: %s", c.Stage, c.Why)
-		case Found:
+		case CulpritFound:
 			line = fmt.Sprintf("found %v", c.Stage)
-		case Leave:
+		case ReportDropped:
 			for _, d := range c.Dropped {
 				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)
 			}

@@ -82,7 +82,7 @@ func (c *chaos) give(in Input) {
 	for len(c.roots) > 0 {
 		h := c.roots[0]
 		c.roots = c.roots[1:]
-		c.give(Rooted{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
+		c.give(RootComputed{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	}
 }
 
@@ -127,22 +127,22 @@ func (c *chaos) perform(out []Command) {
 				c.open = 0
 			}
 			c.retracted(command.Build)
-		case Progress:
+		case Preconfirm:
 			c.progress(command)
-		case Retract:
+		case ResetPreconfirmed:
 			c.retracted(command.Build)
 		case SetTimer:
 			if command.ID.Kind == RetryTimer {
 				c.retry = command.ID.ID
 			}
-		case Follow:
+		case FollowRoots:
 			c.follow(command.From)
 		case Add:
 			if c.full[command.Build] {
 				c.fatal("build %d is full and gets more", command.Build)
 			}
 			c.work = append(c.work, command)
-		case Seal:
+		case HashHeader:
 			if command.Build == c.viewed && names(c.view) != names(command.Items) {
 				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
 			}
@@ -160,7 +160,7 @@ func (c *chaos) perform(out []Command) {
 			if !c.down[ordov1.Stage_STAGE_STORAGE] {
 				c.work = append(c.work, command)
 			}
-		case Leave:
+		case ReportDropped:
 			for _, d := range command.Dropped {
 				if strings.Contains(d.Why.Error(), stripped) {
 					c.fatal("%s left the pool because of another node's copy of it", name(d.Hash[:]))
@@ -273,7 +273,7 @@ func (c *chaos) stage() {
 			}
 			c.closed(command.Build)
 		}
-	case Seal:
+	case HashHeader:
 		c.sealed(command.Build)
 	case Check:
 		c.give(Checked{Build: command.Build})
@@ -292,13 +292,13 @@ func (c *chaos) stage() {
 		}
 		c.stored = command.Height
 		c.give(Committed{command.Height})
-		c.give(Rooted{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
+		c.give(RootComputed{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
 	}
 }
 
 func stream(c Command) bool {
 	switch c.(type) {
-	case Open, Add, Close, Seal:
+	case Open, Add, Close, HashHeader:
 		return true
 	}
 	return false
@@ -343,7 +343,7 @@ func word(n uint64) []byte {
 
 func (c *chaos) sealed(id uint64) {
 	s := c.builds[id].seal
-	c.give(Sealed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
+	c.give(HeaderHashed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
 }
 
 // consensus answers the oldest event with something lawful.

@@ -35,10 +35,10 @@ type party struct {
 	account bool   // else it is forgotten as soon as a transaction that names it has run
 }
 
-// accuse notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
+// recordCrash notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
 // the cause. The first end finds those in question; they are handed over one by one then, in whatever attempt they come
 // again, so that the next end has one of them alone.
-func (m *Machine) accuse(a *attempt, c cause) error {
+func (m *Machine) recordCrash(a *attempt, c cause) error {
 	a.suspect = false
 	given := a.given()
 	low, up := a.suspects[0], min(a.suspects[1], len(given))
@@ -58,7 +58,7 @@ func (m *Machine) accuse(a *attempt, c cause) error {
 				m.suspects = map[mempool.Key]*suspicion{}
 			}
 			m.suspects[hash] = s
-			if alone && m.named(item.Tx) {
+			if alone && m.namesSuspectParty(item.Tx) {
 				s.score = failedWeight
 			}
 		}
@@ -77,7 +77,7 @@ func (m *Machine) accuse(a *attempt, c cause) error {
 		maps.DeleteFunc(m.suspects, func(hash mempool.Key, _ *suspicion) bool { return !in[hash] })
 	}
 	if s := m.suspects[mempool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
-		return m.convict(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
+		return m.dropCulprit(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
 	}
 	return nil
 }
@@ -97,8 +97,8 @@ func (a *attempt) given() []Item {
 	return a.all()
 }
 
-// apart cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
-func (m *Machine) apart(a *attempt, chunk []Item) []Item {
+// isolate cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
+func (m *Machine) isolate(a *attempt, chunk []Item) []Item {
 	if len(m.suspects) == 0 && len(m.parties) == 0 {
 		return chunk
 	}
@@ -121,11 +121,11 @@ func (m *Machine) apart(a *attempt, chunk []Item) []Item {
 }
 
 func (m *Machine) questionable(tx *ordov1.Transaction) bool {
-	return m.suspects[mempool.Key(tx.Hash)] != nil || m.named(tx)
+	return m.suspects[mempool.Key(tx.Hash)] != nil || m.namesSuspectParty(tx)
 }
 
-// cleared: a transaction ran, and execution with it is still there.
-func (m *Machine) cleared(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
+// clearSuspect: a transaction ran, and execution with it is still there.
+func (m *Machine) clearSuspect(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
 	delete(m.suspects, mempool.Key(tx.Hash))
 	if len(m.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
 		return
@@ -153,8 +153,8 @@ func (m *Machine) remember(tx *ordov1.Transaction) {
 	}
 }
 
-// named: the transaction names a party of one that ended execution.
-func (m *Machine) named(tx *ordov1.Transaction) bool {
+// namesSuspectParty: the transaction names a party of one that ended execution.
+func (m *Machine) namesSuspectParty(tx *ordov1.Transaction) bool {
 	if len(m.parties) == 0 {
 		return false
 	}

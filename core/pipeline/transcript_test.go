@@ -37,7 +37,7 @@ type build struct {
 	items   []Item
 	ran     []*ordov1.TransactionResult
 	n       uint64
-	seal    Seal
+	seal    HashHeader
 }
 
 // Names are short strings left in the bytes of hashes and addresses: account "a", its transaction of nonce 3 "a/3".
@@ -86,8 +86,8 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			e.auto[stage] = true
 		}
 		head := Head{Height: number("height", 0), Timestamp: number("timestamp", 0), Hashes: map[uint64][]byte{}}
-		head.Rooted = number("rooted", head.Height)
-		for h := range head.Rooted + 1 {
+		head.Accepted = number("rooted", head.Height)
+		for h := range head.Accepted + 1 {
 			head.Hashes[h] = fmt.Appendf(nil, "hash-%d", h)
 		}
 		for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
@@ -116,7 +116,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		e.step(TimerFired{TimerID{kind, id}})
 	case "demand":
-		e.step(Demanded{})
+		e.step(BlockRequested{})
 	case "drain":
 		e.step(Drain{})
 	case "results":
@@ -138,7 +138,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	case "lost":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
-				e.lost(Lost{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
+				e.lost(StageDown{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
 			}
 		}
 	case "back":
@@ -152,7 +152,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	case "persisted":
 		e.step(Persisted{})
 	case "noted":
-		e.step(Noted{number("build", 1), int(number("n", 1))})
+		e.step(OrderPersisted{number("build", 1), int(number("n", 1))})
 	case "no-room":
 		e.step(NoRoom{"no space left"})
 	case "applied":
@@ -161,7 +161,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(Committed{number("height", 1)})
 	case "rooted":
 		h := number("height", 1)
-		e.step(Rooted{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
+		e.step(RootComputed{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	case "show":
 		for _, entry := range e.pool.Snapshot() {
 			fmt.Fprintf(&e.out, "%s: %s\n", name(entry.Hash[:]), e.pool.State(entry))
@@ -212,7 +212,7 @@ func (e *env) before(head *Head, fields []string) {
 	case "decided":
 		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed")})
 	case "theirs": // decided, proposed by another node
-		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), Theirs: true})
+		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), FromPeer: true})
 	case "order":
 		head.Order = &Order{Context: c, Items: items}
 	}
@@ -222,7 +222,7 @@ var stages = map[string]ordov1.Stage{"ordering": ordov1.Stage_STAGE_ORDERING, "e
 	"storage": ordov1.Stage_STAGE_STORAGE, "consensus": ordov1.Stage_STAGE_CONSENSUS}
 
 // lost: what the stage was asked will not be answered.
-func (e *env) lost(in Lost) {
+func (e *env) lost(in StageDown) {
 	if in.Stage == ordov1.Stage_STAGE_CONSENSUS {
 		e.seq, e.unheard = 0, 0
 	}
@@ -231,7 +231,7 @@ func (e *env) lost(in Lost) {
 
 // back: storage holds block head; its hash is what the machine decided unless the transcript says otherwise.
 func (e *env) back(stage ordov1.Stage, head uint64, block string) {
-	in := Back{Stage: stage, Arrival: e.m.options.Arrival, Proposals: e.m.options.Proposals, Head: head, Block: []byte(block)}
+	in := StageUp{Stage: stage, Arrival: e.m.options.Arrival, Proposals: e.m.options.Proposals, Head: head, Block: []byte(block)}
 	if block == "" {
 		in.Block = e.m.block
 		for _, c := range e.m.pending {
@@ -437,7 +437,7 @@ func (e *env) sealed(id uint64) {
 	s := e.builds[id].seal
 	header := proto.Clone(s.Draft).(*ordov1.BlockHeader)
 	header.PartialHash = fmt.Appendf(nil, "%d@%d[%s]", header.Context.Number, header.Context.Timestamp, names(s.Items))
-	e.step(Sealed{id, header})
+	e.step(HeaderHashed{id, header})
 }
 
 func names(items []Item) string {
@@ -463,7 +463,7 @@ func (e *env) answerItself(c Command) {
 		e.results(c.Build, 1000, nil, 1<<32)
 	case Close:
 		e.closed(c.Build)
-	case Seal:
+	case HashHeader:
 		e.sealed(c.Build)
 	case Check:
 		e.step(Checked{Build: c.Build})
@@ -474,7 +474,7 @@ func (e *env) answerItself(c Command) {
 	case Commit:
 		e.step(Committed{c.Height})
 		if e.auto["root"] {
-			e.step(Rooted{&ordov1.Root{Height: c.Height, BlockHash: fmt.Appendf(nil, "hash-%d", c.Height)}})
+			e.step(RootComputed{&ordov1.Root{Height: c.Height, BlockHash: fmt.Appendf(nil, "hash-%d", c.Height)}})
 		}
 	case Tell: // a solo protocol: build when there is something, decide at once
 		e.unheard--

@@ -163,7 +163,7 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *jsonin.Object) (a
 }
 
 // preConfirmedUpdate is all that the blocks without a root change over the latest root, so that the two fit together.
-func preConfirmedUpdate(view *chainview.View, only map[Key]bool) any {
+func preConfirmedUpdate(view *chainview.Snapshot, only map[Key]bool) any {
 	var diffs []*ordov1.StateDiff
 	for _, b := range view.Blocks() {
 		diffs = append(diffs, changes(b))

@@ -82,7 +82,7 @@ func TestBodiesAreReadOnce(t *testing.T) {
 // TestReceiptsFromMemory: once one receipt of a block was read, the others need no storage.
 func TestReceiptsFromMemory(t *testing.T) {
 	w, storage, _ := flakyWorld(t, 30*time.Millisecond)
-	decided := w.chain.Unrooted(3)
+	decided := w.chain.Unaccepted(3)
 	block := rooted(3, decided.Transactions, decided.Results, nil)
 	w.chain.Accept(block.Header)
 	storage.away.Store(1 << 30)

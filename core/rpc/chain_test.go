@@ -115,7 +115,7 @@ func newWorld(t testing.TB) *world {
 	present.Open(1, blockContext(4))
 	present.Candidates(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x401, 4), account(ordov1.TransactionType_INVOKE, 0x402, 9), late,
 		account(ordov1.TransactionType_INVOKE, 0x404, 6)}, []*ordov1.Class{{Hash: fe(0xc4), Definition: storage.classes[0].Definition, Casm: storage.classes[0].Casm}})
-	present.Progress(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
+	present.Preconfirm(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
 	present.Received(account(ordov1.TransactionType_INVOKE, 0x501, 7))
 	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{

@@ -88,7 +88,7 @@ func (s *Server) compiledCasm(ctx context.Context, p *jsonin.Object) (any, error
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	class, ok := s.Chain.View().Class(Key(hash))
+	class, ok := s.Chain.Snapshot().Class(Key(hash))
 	if !ok {
 		var err error
 		if class, err = s.storedClass(ctx, &ordov1.ClassesRequest{Hashes: hash, Casm: true}); err != nil {

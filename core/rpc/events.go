@@ -159,7 +159,7 @@ func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := s.Chain.View()
+	view := s.Chain.Snapshot()
 	from, to, err := s.eventRange(ctx, view, &q)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
 }
 
 // eventRange: without bounds, from genesis to the latest block.
-func (s *Server) eventRange(ctx context.Context, view *chainview.View, q *eventQuery) (from, to uint64, err error) {
+func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *eventQuery) (from, to uint64, err error) {
 	bound := func(id *BlockID) (uint64, error) {
 		ref, err := s.resolve(ctx, view, *id)
 		if err != nil {
@@ -225,7 +225,7 @@ type eventPage struct {
 const pageFelts = 4 << 20
 
 // scan reads blocks from storage and then from the view, until the page is full.
-func (s *Server) scan(ctx context.Context, view *chainview.View, page *eventPage, from, to uint64) error {
+func (s *Server) scan(ctx context.Context, view *chainview.Snapshot, page *eventPage, from, to uint64) error {
 	next := from
 	enough := time.Now().Add(s.Limits.Read / 2)
 	if latest := view.Latest(); latest != nil && from <= latest.Context.Number && from <= to {

@@ -49,11 +49,11 @@ const (
 
 // Block finds the block of an id.
 func (s *Server) Block(ctx context.Context, id BlockID) (*BlockRef, error) {
-	return s.resolve(ctx, s.Chain.View(), id)
+	return s.resolve(ctx, s.Chain.Snapshot(), id)
 }
 
 // PreConfirmed is the open block; between two blocks it is an empty one in the context of the next.
-func (s *Server) PreConfirmed() *BlockRef { return preConfirmed(s.Chain.View()) }
+func (s *Server) PreConfirmed() *BlockRef { return preConfirmed(s.Chain.Snapshot()) }
 
 // State reads state after the transactions of a block, as far as they have run.
 func (s *Server) State(ctx context.Context, at *BlockRef, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {

@@ -243,7 +243,7 @@ func (p *fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.C
 	if err := p.errors[Key(tx.Sender)]; err != nil {
 		return err
 	}
-	if p.chain.Status(Key(tx.Hash)).Stage != chainview.Unknown {
+	if p.chain.Status(Key(tx.Hash)).Status != chainview.Unknown {
 		return mempool.ErrDuplicate
 	}
 	p.chain.Received(tx)

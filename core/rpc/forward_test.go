@@ -89,7 +89,7 @@ func (n *counterNode) block(h uint64) {
 			n.mu.Lock()
 			n.run++
 			n.mu.Unlock()
-			n.chain.Progress(n.build, results[i:i+1], n.diff(3*(h-1)+uint64(i)+1))
+			n.chain.Preconfirm(n.build, results[i:i+1], n.diff(3*(h-1)+uint64(i)+1))
 		})
 	}
 	step("closed", func() { n.chain.Closed(n.build) })

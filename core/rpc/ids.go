@@ -17,7 +17,7 @@ import (
 // BlockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
 type BlockRef struct {
 	number uint64
-	view   *chainview.View
+	view   *chainview.Snapshot
 	rooted *ordov1.BlockHeader // nil for a block of the view
 	block  *chainview.Block    // nil for a rooted one
 	tip    bool                // the pre_confirmed block, the last of the view
@@ -80,10 +80,10 @@ func (s *Server) blockParam(ctx context.Context, p *jsonin.Object, name string) 
 	if err != nil {
 		return nil, jsonin.In(name, err)
 	}
-	return s.resolve(ctx, s.Chain.View(), id)
+	return s.resolve(ctx, s.Chain.Snapshot(), id)
 }
 
-func (s *Server) resolve(ctx context.Context, view *chainview.View, id BlockID) (*BlockRef, error) {
+func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id BlockID) (*BlockRef, error) {
 	latest := view.Latest()
 	switch {
 	case id.Tag == TagL1Accepted:
@@ -109,7 +109,7 @@ func (s *Server) resolve(ctx context.Context, view *chainview.View, id BlockID) 
 }
 
 // byNumber finds rooted blocks only: who asks by number expects a block with a hash, and strict clients fail on one without.
-func (s *Server) byNumber(ctx context.Context, view *chainview.View, number uint64) (*BlockRef, error) {
+func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number uint64) (*BlockRef, error) {
 	latest := view.Latest()
 	switch {
 	case latest == nil || number > latest.Context.Number:
@@ -128,7 +128,7 @@ func (s *Server) byNumber(ctx context.Context, view *chainview.View, number uint
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
-func preConfirmed(view *chainview.View) *BlockRef {
+func preConfirmed(view *chainview.Snapshot) *BlockRef {
 	next := view.Next()
 	if blocks := view.Blocks(); len(blocks) > 0 {
 		last := blocks[len(blocks)-1]

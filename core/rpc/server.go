@@ -245,14 +245,14 @@ func (s *Server) chainMethods() map[string]Method {
 		// The node makes the blocks itself: there is nobody to catch up with.
 		"starknet_syncing": {Call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},
 		"starknet_blockNumber": {Call: func(context.Context, *jsonin.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}
 			return latest.Context.Number, nil
 		}},
 		"starknet_blockHashAndNumber": {Call: func(context.Context, *jsonin.Object) (any, error) {
-			latest := s.Chain.View().Latest()
+			latest := s.Chain.Snapshot().Latest()
 			if latest == nil {
 				return nil, errNoBlocks
 			}

@@ -72,7 +72,7 @@ func emptyState(q *ordov1.StateRequest) *ordov1.StateResponse {
 }
 
 // lay writes the changes that the view knows over an answer of storage.
-func lay(changes *chainview.View, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
+func lay(changes *chainview.Snapshot, q *ordov1.StateRequest, to *ordov1.StateResponse) *ordov1.StateResponse {
 	put := func(dst []byte, at int, v Key, ok bool) {
 		if ok {
 			copy(dst[at*felt.Size:], v[:])

@@ -125,22 +125,22 @@ type place struct {
 	index  int
 	tx     *ordov1.Transaction
 	result *ordov1.TransactionResult
-	stage  chainview.Stage // while it waits
+	stage  chainview.Status // while it waits
 }
 
 // find looks where the chain says the transaction stands.
 func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
-	switch r := s.Chain.Status(Key(hash)); r.Stage {
+	switch r := s.Chain.Status(Key(hash)); r.Status {
 	case chainview.Received, chainview.Candidate:
-		return &place{tx: r.Tx, stage: r.Stage}, nil
+		return &place{tx: r.Tx, stage: r.Status}, nil
 	case chainview.PreConfirmed:
 		// Gone from the view when its root came or the attempt was lost a moment ago: then storage, or nobody, has it.
-		if at := inView(s.Chain.View(), r.Height, hash); at != nil {
+		if at := inView(s.Chain.Snapshot(), r.Height, hash); at != nil {
 			return at, nil
 		}
 	case chainview.Accepted:
 		// Storage needs not be asked which block it is, and not at all once the block was read.
-		view := s.Chain.View()
+		view := s.Chain.Snapshot()
 		b, err := s.whole(ctx, r.Height)
 		if err != nil {
 			return nil, err
@@ -153,10 +153,10 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 	case chainview.Dropped:
 		return nil, withData(errTransactionNotFound, fmt.Sprintf("dropped: %v", r.Why))
 	}
-	return s.findStored(ctx, s.Chain.View(), hash)
+	return s.findStored(ctx, s.Chain.Snapshot(), hash)
 }
 
-func inView(view *chainview.View, height uint64, hash []byte) *place {
+func inView(view *chainview.Snapshot, height uint64, hash []byte) *place {
 	for _, b := range view.Blocks() {
 		if b.Context.Number != height {
 			continue
@@ -172,7 +172,7 @@ func inView(view *chainview.View, height uint64, hash []byte) *place {
 	return nil
 }
 
-func (s *Server) findStored(ctx context.Context, view *chainview.View, hash []byte) (*place, error) {
+func (s *Server) findStored(ctx context.Context, view *chainview.Snapshot, hash []byte) (*place, error) {
 	var found *ordov1.FindTransactionResponse
 	err := s.storage.Ask(ctx, func(ctx context.Context) (err error) {
 		found, err = s.Storage.FindTransaction(ctx, &ordov1.FindTransactionRequest{Hash: hash})
@@ -194,7 +194,7 @@ func (s *Server) findStored(ctx context.Context, view *chainview.View, hash []by
 	return storedPlace(view, b, int(found.Index)), nil
 }
 
-func storedPlace(view *chainview.View, b *ordov1.Block, index int) *place {
+func storedPlace(view *chainview.Snapshot, b *ordov1.Block, index int) *place {
 	ref := &BlockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
 		ref.rooted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
@@ -223,8 +223,8 @@ func (s *Server) transactionStatus(ctx context.Context, p *jsonin.Object) (any, 
 	}
 	// Clients poll this one: what the chain remembers needs no storage.
 	r := s.Chain.Status(Key(hash))
-	if r.Result != nil || r.Stage == chainview.Received || r.Stage == chainview.Candidate {
-		return newStatus(r.Stage.String(), r.Result), nil
+	if r.Result != nil || r.Status == chainview.Received || r.Status == chainview.Candidate {
+		return newStatus(r.Status.String(), r.Result), nil
 	}
 	at, err := s.find(ctx, hash)
 	if err != nil {

@@ -25,32 +25,32 @@ type Genesis struct {
 }
 
 // certificate of block 0 names its chain: a block hash does not cover the chain id.
-func (n *Driver) certificate() []byte { return []byte("genesis " + n.options.ChainID) }
+func (d *Driver) certificate() []byte { return []byte("genesis " + d.options.ChainID) }
 
 // Bootstrap commits block 0. Storage must be empty.
-func (n *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
-	first := n.template(uint64(n.now().UnixMilli()))
+func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
+	first := d.template(uint64(d.now().UnixMilli()))
 	if g.Timestamp != 0 {
 		first.Timestamp = g.Timestamp
 	}
 	if g.Context != nil {
 		first = g.Context
 	}
-	header, err := Seal(&ordov1.BlockHeader{Context: first}, nil, nil, g.Diff)
+	header, err := HashHeader(&ordov1.BlockHeader{Context: first}, nil, nil, g.Diff)
 	if err != nil {
 		return fmt.Errorf("genesis: %w", err)
 	}
-	if err := commit(ctx, n.storage, header, nil, nil, g.Diff, g.Classes, n.certificate()); err != nil {
+	if err := commit(ctx, d.storage, header, nil, nil, g.Diff, g.Classes, d.certificate()); err != nil {
 		return fmt.Errorf("genesis: storage: commit: %w", err)
 	}
-	return n.firstRoot(ctx, header)
+	return d.firstRoot(ctx, header)
 }
 
 // firstRoot waits for the root of block 0 and checks its hash.
-func (n *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) error {
-	ctx, cancel := context.WithTimeout(ctx, n.options.RootStall)
+func (d *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) error {
+	ctx, cancel := context.WithTimeout(ctx, d.options.RootStall)
 	defer cancel()
-	stream, err := n.storage.Roots(ctx, &ordov1.RootsRequest{})
+	stream, err := d.storage.Roots(ctx, &ordov1.RootsRequest{})
 	if err != nil {
 		return fmt.Errorf("genesis: storage: roots: %w", err)
 	}
@@ -66,14 +66,14 @@ func (n *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) erro
 }
 
 // matches compares block 0 of storage with what the operator asks for.
-func (n *Driver) matches(stored *ordov1.Block, g *Genesis) error {
-	if name, ok := strings.CutPrefix(string(stored.Certificate), "genesis "); ok && name != n.options.ChainID {
-		return fmt.Errorf("the stored chain is %s, not %s: use its chain id or another data directory", name, n.options.ChainID)
+func (d *Driver) matches(stored *ordov1.Block, g *Genesis) error {
+	if name, ok := strings.CutPrefix(string(stored.Certificate), "genesis "); ok && name != d.options.ChainID {
+		return fmt.Errorf("the stored chain is %s, not %s: use its chain id or another data directory", name, d.options.ChainID)
 	}
 	if g == nil {
 		return nil
 	}
-	want, err := Seal(&ordov1.BlockHeader{Context: stored.Header.Context}, nil, nil, g.Diff)
+	want, err := HashHeader(&ordov1.BlockHeader{Context: stored.Header.Context}, nil, nil, g.Diff)
 	if err != nil {
 		return fmt.Errorf("genesis: %w", err)
 	}
@@ -84,61 +84,61 @@ func (n *Driver) matches(stored *ordov1.Block, g *Genesis) error {
 }
 
 // resume brings storage, execution and the view to the same block.
-func (n *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
-	at, err := n.storage.Head(ctx, &ordov1.HeadRequest{})
+func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
+	at, err := d.storage.Head(ctx, &ordov1.HeadRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("storage: head: %w", err)
 	}
 	if at.Empty {
-		if n.options.Genesis == nil {
+		if d.options.Genesis == nil {
 			return nil, errors.New("storage is empty and there is no genesis to start from")
 		}
-		if err := n.Bootstrap(ctx, n.options.Genesis); err != nil {
+		if err := d.Bootstrap(ctx, d.options.Genesis); err != nil {
 			return nil, err
 		}
-		if at, err = n.storage.Head(ctx, &ordov1.HeadRequest{}); err != nil {
+		if at, err = d.storage.Head(ctx, &ordov1.HeadRequest{}); err != nil {
 			return nil, fmt.Errorf("storage: head: %w", err)
 		}
 	}
-	zero, err := n.block(ctx, 0, false)
+	zero, err := d.block(ctx, 0, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.matches(zero, n.options.Genesis); err != nil {
+	if err := d.matches(zero, d.options.Genesis); err != nil {
 		return nil, err
 	}
 	if !at.Rooted { // stopped between the commit of block 0 and its root
-		if err := n.firstRoot(ctx, zero.Header); err != nil {
+		if err := d.firstRoot(ctx, zero.Header); err != nil {
 			return nil, err
 		}
 		at.RootHeight = 0
 	}
-	tip, err := n.execution.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
+	tip, err := d.execution.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
 	if err != nil {
 		return nil, fmt.Errorf("execution: adopt block %d: %w", at.Height, err)
 	}
 	if !tip.HasTip || tip.Tip != at.Height {
 		return nil, fmt.Errorf("execution: adopt block %d: its tip is block %d", at.Height, tip.Tip)
 	}
-	head, err := n.restore(ctx, at)
+	head, err := d.restore(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	if head.Block = at.PartialHash; len(head.Block) == 0 {
 		head.Block = nil
 	}
-	if err := n.restart(ctx, at, head); err != nil {
+	if err := d.restart(ctx, at, head); err != nil {
 		return nil, err
 	}
 	return head, nil
 }
 
 // restore loads what the view and the machine need of the blocks that storage holds.
-func (n *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.Head, error) {
-	head := &pipeline.Head{Height: at.Height, Rooted: at.RootHeight, Hashes: map[uint64][]byte{}, Config: n.options.ConsensusConfig}
+func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.Head, error) {
+	head := &pipeline.Head{Height: at.Height, Accepted: at.RootHeight, Hashes: map[uint64][]byte{}, Config: d.options.ConsensusConfig}
 	var latest *ordov1.BlockHeader
 	for height := at.RootHeight - min(at.RootHeight, hashLag); height <= at.RootHeight; height++ {
-		b, err := n.block(ctx, height, false)
+		b, err := d.block(ctx, height, false)
 		if err != nil {
 			return nil, err
 		}
@@ -150,24 +150,24 @@ func (n *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 	head.Timestamp = latest.Context.Timestamp
 	var decided []*chainview.Block
 	for height := at.RootHeight + 1; height <= at.Height; height++ {
-		b, err := n.block(ctx, height, true)
+		b, err := d.block(ctx, height, true)
 		if err != nil {
 			return nil, err
 		}
-		classes, err := n.classes(ctx, b.StateDiff)
+		classes, err := d.classes(ctx, b.StateDiff)
 		if err != nil {
 			return nil, err
 		}
 		head.Timestamp = b.Header.Context.Timestamp
 		decided = append(decided, chainview.NewBlock(b.Header, b.Transactions, b.Results, b.StateDiff, classes))
 	}
-	n.chain.Start(latest, head.Hashes, decided)
-	n.chain.Executed(at.Height)
+	d.chain.Start(latest, head.Hashes, decided)
+	d.chain.Executed(at.Height)
 	return head, nil
 }
 
-func (n *Driver) block(ctx context.Context, height uint64, whole bool) (*ordov1.Block, error) {
-	b, err := readBlock(ctx, n.read, height, whole)
+func (d *Driver) block(ctx context.Context, height uint64, whole bool) (*ordov1.Block, error) {
+	b, err := readBlock(ctx, d.read, height, whole)
 	if err == nil && b == nil {
 		err = errors.New("it is missing: the store is damaged: restore a backup")
 	}
@@ -202,12 +202,12 @@ func readBlock(ctx context.Context, read ordov1.StorageReadClient, height uint64
 }
 
 // classes reads the classes that a diff declares, compiled.
-func (n *Driver) classes(ctx context.Context, diff *ordov1.StateDiff) ([]*ordov1.Class, error) {
+func (d *Driver) classes(ctx context.Context, diff *ordov1.StateDiff) ([]*ordov1.Class, error) {
 	var hashes []byte
 	for b := diff.GetDeclared(); len(b) >= 64; b = b[64:] {
 		hashes = append(hashes, b[:32]...)
 	}
-	return readClasses(ctx, n.read, append(hashes, diff.GetDeprecatedDeclared()...))
+	return readClasses(ctx, d.read, append(hashes, diff.GetDeprecatedDeclared()...))
 }
 
 func readClasses(ctx context.Context, read ordov1.StorageReadClient, hashes []byte) (classes []*ordov1.Class, err error) {

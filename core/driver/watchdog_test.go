@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// TestOwedAnswers: what is owed is owed until it is answered, and a root that is here before its block is said to be stored
+// TestPendingRepliesBecomeOverdue: what is owed is owed until it is answered, and a root that is here before its block is said to be stored
 // leaves nothing owed.
-func TestOwedAnswers(t *testing.T) {
-	p := patience{limit: time.Minute, what: "no root"}
-	later := func() error { return p.over(time.Now().Add(2 * time.Minute)) }
+func TestPendingRepliesBecomeOverdue(t *testing.T) {
+	p := replyWatchdog{limit: time.Minute, what: "no root"}
+	later := func() error { return p.overdue(time.Now().Add(2 * time.Minute)) }
 	stored, rooted := uint64(0), uint64(0)
 	step := func(s, r uint64) error {
 		stored, rooted = s, r
-		p.owe(int(stored) - int(rooted))
+		p.set(int(stored) - int(rooted))
 		return later()
 	}
 	for _, c := range []struct {

@@ -9,12 +9,12 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// lost: a stage is gone. What it was asked is asked again when it is back; what readers have seen stays as it was shown.
-func (m *Machine) lost(in Lost) error {
-	if m.isAway(in.Stage) {
+// stageDown: a stage is gone. What it was asked is asked again when it is back; what readers have seen stays as it was shown.
+func (m *Machine) stageDown(in StageDown) error {
+	if m.isDown(in.Stage) {
 		return nil
 	}
-	m.away[in.Stage] = in.Why
+	m.down[in.Stage] = in.Why
 	switch in.Stage {
 	case ordov1.Stage_STAGE_EXECUTION:
 		m.life++
@@ -26,22 +26,22 @@ func (m *Machine) lost(in Lost) error {
 		if a := m.open; a != nil && (a.stage == running || a.stage == closing) {
 			return m.interrupt(a, c, true)
 		} else if a != nil && a.stage == held && a.suspect {
-			return m.accuse(a, c)
+			return m.recordCrash(a, c)
 		}
 	case ordov1.Stage_STAGE_CONSENSUS:
-		m.orphan()
+		m.detachConsensus()
 	case ordov1.Stage_STAGE_STORAGE:
 		m.noRoom = ""
 	}
 	return nil
 }
 
-// back: a new life serves a stage.
-func (m *Machine) back(in Back) error {
-	if !m.isAway(in.Stage) {
+// stageUp: a new life serves a stage.
+func (m *Machine) stageUp(in StageUp) error {
+	if !m.isDown(in.Stage) {
 		return fmt.Errorf("pipeline: %v is back and was never away: restart the node", in.Stage)
 	}
-	delete(m.away, in.Stage)
+	delete(m.down, in.Stage)
 	switch in.Stage {
 	case ordov1.Stage_STAGE_ORDERING:
 		m.options.Arrival = in.Arrival
@@ -53,14 +53,14 @@ func (m *Machine) back(in Back) error {
 		m.options.Proposals = in.Proposals
 		m.beginConsensus()
 	case ordov1.Stage_STAGE_STORAGE:
-		return m.again(in)
+		return m.reconcileStorage(in)
 	}
 	return nil
 }
 
-// takeUp lets a new execution adopt the last decided block, which storage must have by then.
-func (m *Machine) takeUp() {
-	if m.adopt && !m.adopting && m.committed == m.height-1 && !m.isAway(ordov1.Stage_STAGE_EXECUTION) && !m.isAway(ordov1.Stage_STAGE_STORAGE) {
+// maybeAdopt lets a new execution adopt the last decided block, which storage must have by then.
+func (m *Machine) maybeAdopt() {
+	if m.adopt && !m.adopting && m.committed == m.height-1 && !m.isDown(ordov1.Stage_STAGE_EXECUTION) && !m.isDown(ordov1.Stage_STAGE_STORAGE) {
 		m.adopting = true
 		m.emit(Adopt{m.committed})
 	}
@@ -68,8 +68,8 @@ func (m *Machine) takeUp() {
 
 // ---- storage ----
 
-// again compares what a new storage holds with what the old one had answered, and goes on from there.
-func (m *Machine) again(in Back) error {
+// reconcileStorage compares what a new storage holds with what the old one had answered, and goes on from there.
+func (m *Machine) reconcileStorage(in StageUp) error {
 	if in.Head < m.committed {
 		return fmt.Errorf("pipeline: storage came back at block %d: it had committed block %d: its data is lost or another one's: restore a backup", in.Head, m.committed)
 	}
@@ -85,7 +85,7 @@ func (m *Machine) again(in Back) error {
 	if m.block != nil && !bytes.Equal(m.block, in.Block) {
 		return fmt.Errorf("pipeline: storage came back with 0x%x as block %d: it was 0x%x: its data is another one's", in.Block, in.Head, m.block)
 	}
-	m.emit(Follow{m.rooted + 1})
+	m.emit(FollowRoots{m.accepted + 1})
 	for _, c := range m.pending {
 		c.Again = true
 		m.emit(c)
@@ -97,7 +97,7 @@ func (m *Machine) again(in Back) error {
 
 // beginConsensus starts a life of consensus, when nothing is left to do of what was decided before a restart.
 func (m *Machine) beginConsensus() {
-	if len(m.relive) > 0 || m.isAway(ordov1.Stage_STAGE_CONSENSUS) {
+	if len(m.redo) > 0 || m.isDown(ordov1.Stage_STAGE_CONSENSUS) {
 		return
 	}
 	if m.late = m.persisting != nil; m.late {
@@ -105,15 +105,15 @@ func (m *Machine) beginConsensus() {
 	}
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{
 		Height: m.height, Log: m.log, Config: m.config, Pending: uint64(m.ready())}}})
-	if m.demanded && !m.draining {
+	if m.blockRequested && !m.draining {
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
 	}
 	m.announced = false
 }
 
-// orphan ends a life of consensus. Of its attempts the last own one is kept, for what readers have seen of it must be in
+// detachConsensus ends a life of consensus. Of its attempts the last own one is kept, for what readers have seen of it must be in
 // the block; the next life does not know its name.
-func (m *Machine) orphan() {
+func (m *Machine) detachConsensus() {
 	for _, id := range slices.Sorted(mapKeys(m.timers)) {
 		m.emit(CancelTimer{TimerID{ConsensusTimer, id}})
 	}
@@ -135,7 +135,7 @@ func (m *Machine) orphan() {
 	}
 	m.attempts = map[uint64]*attempt{}
 	if heir != nil {
-		m.heir = heir
+		m.carried = heir
 		if !heir.pooled {
 			// It may stand on the lease of the one that it repeats.
 			heir.pooled, heir.order, heir.limit = true, heir.source, 0
@@ -158,10 +158,10 @@ func mapKeys[V any](m map[uint64]V) func(func(uint64) bool) {
 	}
 }
 
-// inherit gives the attempt of another life to this Build; taken is false when it is of no use to it.
-func (m *Machine) inherit(b *ordov1.Action_Build) (taken bool, err error) {
-	a := m.heir
-	m.heir = nil
+// resumeCarried gives the attempt of another life to this Build; taken is false when it is of no use to it.
+func (m *Machine) resumeCarried(b *ordov1.Action_Build) (taken bool, err error) {
+	a := m.carried
+	m.carried = nil
 	if m.attempts[b.Attempt] != nil {
 		return false, fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
@@ -174,7 +174,7 @@ func (m *Machine) inherit(b *ordov1.Action_Build) (taken bool, err error) {
 		return false, nil
 	case closed && b.MaxTransactions > 0 && a.count() > int(b.MaxTransactions):
 		m.drop(a)
-		return true, m.rebuild(a, b)
+		return true, m.repropose(a, b)
 	}
 	if m.open != nil && m.open != a {
 		m.drop(m.open)
@@ -229,35 +229,35 @@ func (m *Machine) releases(a *attempt) bool {
 
 // ---- after a restart ----
 
-// nextLife builds the next of the blocks that were decided before a restart again; after the last, consensus begins.
-func (m *Machine) nextLife() {
-	if len(m.relive) == 0 {
+// nextRedo builds the next of the blocks that were decided before a restart again; after the last, consensus begins.
+func (m *Machine) nextRedo() {
+	if len(m.redo) == 0 {
 		if o := m.order; o != nil && len(o.Items) > 0 && o.Context.GetNumber() == m.height {
-			m.heir = m.fresh(0)
-			m.heir.pooled, m.heir.context, m.heir.order, m.heir.degraded = true, o.Context, o.Items, o.Degraded
+			m.carried = m.newAttempt(0)
+			m.carried.pooled, m.carried.context, m.carried.order, m.carried.degraded = true, o.Context, o.Items, o.Degraded
 		}
 		m.order = nil
 		m.beginConsensus()
 		return
 	}
-	d := &m.relive[0]
-	a := m.fresh(d.Round)
-	a.relive, a.context, a.degraded, a.source, a.limit, a.allowEmpty = d, d.Context, d.Degraded, d.Items, len(d.Items), true
-	if a.theirs = d.Theirs; !a.theirs {
+	d := &m.redo[0]
+	a := m.newAttempt(d.Round)
+	a.redo, a.context, a.degraded, a.source, a.limit, a.allowEmpty = d, d.Context, d.Degraded, d.Items, len(d.Items), true
+	if a.theirs = d.FromPeer; !a.theirs {
 		m.pool.Lease(a.lease, keys(d.Items))
 	}
 	m.open = a
 }
 
-// relived: a block that was decided before a restart is built again.
-func (m *Machine) relived(a *attempt) error {
-	if !bytes.Equal(a.header.PartialHash, a.relive.Value) {
-		return fmt.Errorf("pipeline: block %d was decided as 0x%x before the restart, built again it is 0x%x: start with the execution plugin and the configuration that built it", m.height, a.relive.Value, a.header.PartialHash)
+// redone: a block that was decided before a restart is built again.
+func (m *Machine) redone(a *attempt) error {
+	if !bytes.Equal(a.header.PartialHash, a.redo.Value) {
+		return fmt.Errorf("pipeline: block %d was decided as 0x%x before the restart, built again it is 0x%x: start with the execution plugin and the configuration that built it", m.height, a.redo.Value, a.header.PartialHash)
 	}
-	if err := m.conclude(a, a.relive.Certificate); err != nil {
+	if err := m.conclude(a, a.redo.Certificate); err != nil {
 		return err
 	}
-	m.relive = m.relive[1:]
-	m.nextLife()
+	m.redo = m.redo[1:]
+	m.nextRedo()
 	return nil
 }

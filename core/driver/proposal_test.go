@@ -75,9 +75,9 @@ func (l *liar) next() []*ordov1.Action {
 	return []*ordov1.Action{{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: l.attempt, Proposal: b, Value: l.value}}}}
 }
 
-// TestALyingProposer: whatever another node claims falsely makes its proposal invalid, takes nothing out of the pool, and
+// TestAFalsifiedProposalIsInvalid: whatever another node claims falsely makes its proposal invalid, takes nothing out of the pool, and
 // leaves no trace of transactions that were not sent to this node.
-func TestALyingProposer(t *testing.T) {
+func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 	w := newWorld(t)
 	stranger := w.tx(9, 0, plain, 0)
 	chainID, err := felt.FromShortString(w.options.ChainID)
@@ -133,10 +133,10 @@ func TestALyingProposer(t *testing.T) {
 	w.options.Stages.OrderingCapabilities = []string{"arrival"}
 	n := w.start()
 	var waiting int
-	var trace chainview.Stage
+	var trace chainview.Status
 	l.looked = func() {
 		waiting = len(n.Waiting())
-		trace = n.Chain().Status(mempool.Key(stranger.Hash)).Stage
+		trace = n.Chain().Status(mempool.Key(stranger.Hash)).Status
 	}
 	first, second := w.tx(1, 0, plain, 0), w.tx(2, 0, plain, 0)
 	w.submit(first, second)
@@ -182,8 +182,8 @@ func TestADecidedProposalKeepsItsOwnTransactions(t *testing.T) {
 		if own {
 			want = mine // the journal names it, and has it
 		}
-		if d.Theirs == own || !bytes.Equal(d.Items[0].Tx.Signature, want.Signature) {
-			t.Errorf("own %v: another node's: %v, signature %x", own, d.Theirs, d.Items[0].Tx.Signature)
+		if d.FromPeer == own || !bytes.Equal(d.Items[0].Tx.Signature, want.Signature) {
+			t.Errorf("own %v: another node's: %v, signature %x", own, d.FromPeer, d.Items[0].Tx.Signature)
 		}
 	}
 }

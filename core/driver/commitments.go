@@ -15,14 +15,14 @@ import (
 // leafBatch is from how many results on their leaves are worth hashing: full batches cost half of small ones.
 const leafBatch = 64
 
-// leaves are a block's commitments, hashed while the block still runs: when it closes, the next one waits for its header, and
+// commitments are a block's commitments, hashed while the block still runs: when it closes, the next one waits for its header, and
 // so do the transactions of that one. They keep up with results as they come and are completed when asked.
-type leaves struct {
+type commitments struct {
 	mu      sync.Mutex
 	version starknet.Version
 	hashing bool                  // whether anything is hashed ahead
 	txs     []*ordov1.Transaction // all that execution was given, in order
-	waiting []ran
+	waiting []executed
 	busy    bool // a goroutine hashes what waits
 	work    sync.WaitGroup
 
@@ -31,14 +31,14 @@ type leaves struct {
 	done  []*ordov1.TransactionResult // whose leaves are in the roots
 }
 
-// ran is a transaction with its result.
-type ran struct {
+// executed is a transaction with its result.
+type executed struct {
 	tx     *ordov1.Transaction
 	result *ordov1.TransactionResult
 }
 
 // begin is told the version of the block. Nothing is hashed ahead of a version that cannot be read.
-func (l *leaves) begin(version string) {
+func (l *commitments) begin(version string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v, err := starknet.ParseVersion(version)
@@ -46,15 +46,15 @@ func (l *leaves) begin(version string) {
 }
 
 // add is told what execution is given.
-func (l *leaves) add(txs []*ordov1.Transaction) {
+func (l *commitments) add(txs []*ordov1.Transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.txs = append(l.txs, txs...)
 }
 
-// came is told results; first is the place of the first in what execution was given. Whether they belong there is for the
+// resultsArrived is told results; first is the place of the first in what execution was given. Whether they belong there is for the
 // pipeline to judge: what does not is not hashed.
-func (l *leaves) came(first uint64, results []*ordov1.TransactionResult) {
+func (l *commitments) resultsArrived(first uint64, results []*ordov1.TransactionResult) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if given := uint64(len(l.txs)); !l.hashing || first > given || uint64(len(results)) > given-first {
@@ -63,7 +63,7 @@ func (l *leaves) came(first uint64, results []*ordov1.TransactionResult) {
 	for i, r := range results {
 		tx := l.txs[int(first)+i]
 		if r.GetStatus() != ordov1.TransactionResult_REJECTED && bytes.Equal(tx.Hash, r.GetHash()) {
-			l.waiting = append(l.waiting, ran{tx, r})
+			l.waiting = append(l.waiting, executed{tx, r})
 		}
 	}
 	if len(l.waiting) >= leafBatch && !l.busy {
@@ -73,7 +73,7 @@ func (l *leaves) came(first uint64, results []*ordov1.TransactionResult) {
 }
 
 // hash hashes what waits, as long as it is worth it.
-func (l *leaves) hash() {
+func (l *commitments) hash() {
 	for {
 		l.mu.Lock()
 		batch := l.waiting
@@ -98,8 +98,8 @@ func (l *leaves) hash() {
 	}
 }
 
-// of returns the commitments of a block, hashing what is not known. each runs functions, side by side if it likes.
-func (l *leaves) of(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version, each func(...func())) (starknet.Commitments, error) {
+// finish returns the commitments of a block, hashing what is not known. each runs functions, side by side if it likes.
+func (l *commitments) finish(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version, each func(...func())) (starknet.Commitments, error) {
 	l.mu.Lock()
 	l.hashing, l.waiting = false, nil // what waits is hashed here
 	l.mu.Unlock()
@@ -110,9 +110,9 @@ func (l *leaves) of(txs []*ordov1.Transaction, results []*ordov1.TransactionResu
 	}
 	l.roots.Cut(same)
 	l.done = l.done[:same]
-	rest := make([]ran, len(results)-same)
+	rest := make([]executed, len(results)-same)
 	for i := range rest {
-		rest[i] = ran{txs[same+i], results[same+i]}
+		rest[i] = executed{txs[same+i], results[same+i]}
 	}
 	// In as many parts as there are processors.
 	parts := max(1, min(runtime.GOMAXPROCS(0), len(rest)/leafBatch))
@@ -132,7 +132,7 @@ func (l *leaves) of(txs []*ordov1.Transaction, results []*ordov1.TransactionResu
 	return l.roots.Commit(each), nil
 }
 
-func hashLeaves(list []ran, version starknet.Version) (_ []starknet.Leaf, err error) {
+func hashLeaves(list []executed, version starknet.Version) (_ []starknet.Leaf, err error) {
 	signed, receipts := make([]starknet.Signed, len(list)), make([]starknet.Receipt, len(list))
 	for i, one := range list {
 		if signed[i].Hash, err = wire.Felt(one.tx.Hash); err != nil {

@@ -15,42 +15,42 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-// startCheck begins the check of a proposal. The one before is given up: a machine waits for one at a time, and a proposer
+// startProposalCheck begins the check of a proposal. The one before is given up: a machine waits for one at a time, and a proposer
 // must not keep the compiler busy with what was abandoned.
-func (n *Driver) startCheck(c pipeline.Check) {
-	l := n.at[ordov1.Stage_STAGE_EXECUTION]
+func (d *Driver) startProposalCheck(c pipeline.Check) {
+	l := d.at[ordov1.Stage_STAGE_EXECUTION]
 	ctx, cancel := context.WithCancel(l.ctx)
-	if n.checking != nil {
-		n.checking()
+	if d.checking != nil {
+		d.checking()
 	}
-	n.checking = cancel
+	d.checking = cancel
 	l.run(func() {
 		defer cancel()
-		n.check(ctx, l, c)
+		d.checkProposal(ctx, l, c)
 	})
 }
 
-// check recomputes what a proposal of another node claims about itself, and lets the machine know.
-func (n *Driver) check(ctx context.Context, l *life, c pipeline.Check) {
+// checkProposal recomputes what a proposal of another node claims about itself, and lets the machine know.
+func (d *Driver) checkProposal(ctx context.Context, l *instance, c pipeline.Check) {
 	answer := pipeline.Checked{Build: c.Build, Classes: map[mempool.Key]*ordov1.Class{}}
 	l.doing.Add(1)
-	invalid, err := n.lies(ctx, c.Proposal, answer.Classes)
+	invalid, err := d.proposalFault(ctx, c.Proposal, answer.Classes)
 	if err == nil || ctx.Err() != nil {
 		l.doing.Add(-1) // else the life's end is near, and this was being done
 	}
 	switch {
 	case ctx.Err() != nil: // given up, or asked again when execution is back
 	case err != nil:
-		n.failed(l, err)
+		d.handleCallError(l, err)
 	default:
 		answer.Invalid = invalid
-		n.input(answer)
+		d.input(answer)
 	}
 }
 
-// lies says what is not as the proposal says, "" when all is: hashes of transactions, fields beside what a hash covers, and
+// proposalFault says what is not as the proposal says, "" when all is: hashes of transactions, fields beside what a hash covers, and
 // classes, which it compiles. An error is a fault of this node.
-func (n *Driver) lies(ctx context.Context, p *ordov1.Proposal, classes map[mempool.Key]*ordov1.Class) (invalid string, err error) {
+func (d *Driver) proposalFault(ctx context.Context, p *ordov1.Proposal, classes map[mempool.Key]*ordov1.Class) (invalid string, err error) {
 	definitions := map[mempool.Key][]byte{}
 	for _, class := range p.Classes {
 		if len(class.Hash) == felt.Size {
@@ -59,7 +59,7 @@ func (n *Driver) lies(ctx context.Context, p *ordov1.Proposal, classes map[mempo
 	}
 	var declares []int
 	for i, tx := range p.Transactions {
-		if invalid := n.falsified(tx); invalid != "" {
+		if invalid := d.falsified(tx); invalid != "" {
 			return fmt.Sprintf("transaction %d: %s", i, invalid), nil
 		}
 		if tx.Type == ordov1.TransactionType_DECLARE {
@@ -72,7 +72,7 @@ func (n *Driver) lies(ctx context.Context, p *ordov1.Proposal, classes map[mempo
 		if definitions[hash] == nil {
 			return fmt.Sprintf("transaction %d declares a class that the proposal does not bring", i), nil
 		}
-		class, invalid, err := n.compiled(ctx, tx, definitions[hash])
+		class, invalid, err := d.compiled(ctx, tx, definitions[hash])
 		if invalid != "" || err != nil {
 			return fmt.Sprintf("transaction %d: %s", i, invalid), err
 		}
@@ -83,18 +83,18 @@ func (n *Driver) lies(ctx context.Context, p *ordov1.Proposal, classes map[mempo
 
 // falsified: a transaction must be what its hash stands for, written as this node would write it. What no hash covers and no
 // account signs would otherwise be stored and served as the proposer made it up.
-func (n *Driver) falsified(tx *ordov1.Transaction) string {
+func (d *Driver) falsified(tx *ordov1.Transaction) string {
 	parsed, err := wire.Transaction(tx)
 	if err != nil {
 		return err.Error()
 	}
-	if hash := parsed.Hash(n.chainID, false); !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
+	if hash := parsed.Hash(d.chainID, false); !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
 		return fmt.Sprintf("its hash is %s, not 0x%x", hash, tx.Hash)
 	}
-	if n.replay {
+	if d.replay {
 		return "" // stored by this node
 	}
-	own, err := wire.FromTransaction(parsed, n.chainID, false)
+	own, err := wire.FromTransaction(parsed, d.chainID, false)
 	if err != nil {
 		return err.Error()
 	}
@@ -121,7 +121,7 @@ func within(whole, part protoreflect.Message) bool {
 }
 
 // compiled compiles the class that a DECLARE of a proposal brings. Its hash is compared before: that costs little.
-func (n *Driver) compiled(ctx context.Context, tx *ordov1.Transaction, definition []byte) (class *ordov1.Class, invalid string, err error) {
+func (d *Driver) compiled(ctx context.Context, tx *ordov1.Transaction, definition []byte) (class *ordov1.Class, invalid string, err error) {
 	sierra, err := gateway.DecodeClass(definition)
 	if err != nil {
 		return nil, fmt.Sprintf("its class is malformed: %v", err), nil
@@ -129,9 +129,9 @@ func (n *Driver) compiled(ctx context.Context, tx *ordov1.Transaction, definitio
 	if !bytes.Equal(sierra.Hash, tx.ClassHash) {
 		return nil, fmt.Sprintf("its class has the hash 0x%x, not 0x%x", sierra.Hash, tx.ClassHash), nil
 	}
-	limited, cancel := context.WithTimeout(ctx, n.options.CallLimit)
+	limited, cancel := context.WithTimeout(ctx, d.options.CallLimit)
 	defer cancel()
-	answer, err := n.execution.Compile(limited, &ordov1.CompileRequest{Sierra: sierra.Definition})
+	answer, err := d.execution.Compile(limited, &ordov1.CompileRequest{Sierra: sierra.Definition})
 	switch {
 	case err != nil:
 		return nil, "", fmt.Errorf("compile: %w", err)

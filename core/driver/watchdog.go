@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// patience is how long a life may be silent about what it owes. Every answer begins the time anew.
-type patience struct {
+// replyWatchdog is how long a life may be silent about what it owes. Every answer begins the time anew.
+type replyWatchdog struct {
 	limit time.Duration
 	what  string
 
@@ -17,7 +17,7 @@ type patience struct {
 	since time.Time
 }
 
-func (p *patience) more(n int) {
+func (p *replyWatchdog) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.owed == 0 {
@@ -27,15 +27,15 @@ func (p *patience) more(n int) {
 	p.left = 0
 }
 
-func (p *patience) less(n int) {
+func (p *replyWatchdog) received(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owed, p.since = max(0, p.owed-n), time.Now()
 }
 
-// owe says how many answers are owed in all, for those that may come before their question has ended: a root may be here
+// set says how many answers are owed in all, for those that may come before their question has ended: a root may be here
 // before the answer to its Commit is, and counted one by one it would be owed for ever.
-func (p *patience) owe(n int) {
+func (p *replyWatchdog) set(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.owed == 0 {
@@ -44,24 +44,24 @@ func (p *patience) owe(n int) {
 	p.owed = max(0, n)
 }
 
-func (p *patience) none() { p.less(1 << 30) }
+func (p *replyWatchdog) clear() { p.received(1 << 30) }
 
-// cut ends what is owed with the stream that it was owed on.
-func (p *patience) cut() {
+// streamEnded ends what is owed with the stream that it was owed on.
+func (p *replyWatchdog) streamEnded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owed, p.left, p.since = 0, p.owed, time.Now()
 }
 
-// busy: something is owed, or was when its stream ended.
-func (p *patience) busy() bool {
+// waiting: something is owed, or was when its stream ended.
+func (p *replyWatchdog) waiting() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.owed > 0 || p.left > 0
 }
 
-// over says what is owed for too long, nil when nothing is.
-func (p *patience) over(now time.Time) error {
+// overdue says what is owed for too long, nil when nothing is.
+func (p *replyWatchdog) overdue(now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.owed == 0 || p.limit == 0 || now.Sub(p.since) < p.limit {
@@ -71,28 +71,28 @@ func (p *patience) over(now time.Time) error {
 }
 
 // watch looks for stages that are silent for too long.
-func (n *Driver) watch() {
-	pace := max(10*time.Millisecond, min(n.options.BuildStall, n.options.CallLimit, n.options.RootStall)/8)
+func (d *Driver) watch() {
+	pace := max(10*time.Millisecond, min(d.options.BuildStall, d.options.CallLimit, d.options.RootStall)/8)
 	look := time.NewTicker(pace)
 	defer look.Stop()
 	last := time.Now()
 	for {
 		select {
 		case now := <-look.C:
-			n.livesMu.Lock()
-			lives := n.lives
-			n.livesMu.Unlock()
+			d.instancesMu.Lock()
+			lives := d.instances
+			d.instancesMu.Unlock()
 			stood := now.Sub(last) > 3*pace // this process itself did not run: nobody is to blame
 			last = now
 			for _, l := range lives {
 				if stood {
-					l.owes.less(0)
+					l.pending.received(0)
 				}
-				if err := l.owes.over(now); err != nil {
-					n.broken(l, err)
+				if err := l.pending.overdue(now); err != nil {
+					d.suspect(l, err)
 				}
 			}
-		case <-n.ctx.Done():
+		case <-d.ctx.Done():
 			return
 		}
 	}

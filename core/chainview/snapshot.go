@@ -7,8 +7,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// View is one look at the chain.
-type View struct {
+// Snapshot is one look at the chain.
+type Snapshot struct {
 	latest *ordov1.BlockHeader
 	blocks []*Block
 	layers []*layer // of all blocks, newest last
@@ -16,8 +16,8 @@ type View struct {
 	next   func() *ordov1.BlockContext
 }
 
-// View takes a look.
-func (c *Chain) View() *View {
+// Snapshot takes a look.
+func (c *Chain) Snapshot() *Snapshot {
 	c.mu.RLock()
 	v := c.view
 	c.mu.RUnlock()
@@ -32,8 +32,8 @@ func (c *Chain) View() *View {
 	return c.view
 }
 
-func (c *Chain) look() *View {
-	v := &View{latest: c.latest, blocks: slices.Clip(c.decided), next: c.Next}
+func (c *Chain) look() *Snapshot {
+	v := &Snapshot{latest: c.latest, blocks: slices.Clip(c.decided), next: c.Next}
 	for _, b := range c.decided {
 		v.layers = append(v.layers, b.layers...)
 	}
@@ -51,13 +51,13 @@ func (c *Chain) look() *View {
 }
 
 // Latest is the last block whose root is known; nil before genesis.
-func (v *View) Latest() *ordov1.BlockHeader { return v.latest }
+func (v *Snapshot) Latest() *ordov1.BlockHeader { return v.latest }
 
 // Blocks are those after Latest by number: decided ones, then the open one if any. Read only.
-func (v *View) Blocks() []*Block { return v.blocks }
+func (v *Snapshot) Blocks() []*Block { return v.blocks }
 
 // Open is the open block, or nil.
-func (v *View) Open() *Block {
+func (v *Snapshot) Open() *Block {
 	if !v.open {
 		return nil
 	}
@@ -65,31 +65,31 @@ func (v *View) Open() *Block {
 }
 
 // Next is the context of the open block, or of the block that would be opened next.
-func (v *View) Next() *ordov1.BlockContext { return v.next() }
+func (v *Snapshot) Next() *ordov1.BlockContext { return v.next() }
 
 // Storage, Nonce, ClassHash, CompiledClassHash and Class tell what the blocks after Latest changed; ok is false for what
 // did not change.
-func (v *View) Storage(contract, k Key) (value Key, ok bool) {
+func (v *Snapshot) Storage(contract, k Key) (value Key, ok bool) {
 	return find(v.layers, slot{contract, k}, func(l *layer) map[slot]Key { return l.storage })
 }
 
 // Nonce: see Storage.
-func (v *View) Nonce(contract Key) (nonce Key, ok bool) {
+func (v *Snapshot) Nonce(contract Key) (nonce Key, ok bool) {
 	return find(v.layers, contract, func(l *layer) map[Key]Key { return l.nonces })
 }
 
 // ClassHash: see Storage.
-func (v *View) ClassHash(contract Key) (class Key, ok bool) {
+func (v *Snapshot) ClassHash(contract Key) (class Key, ok bool) {
 	return find(v.layers, contract, func(l *layer) map[Key]Key { return l.classHashes })
 }
 
 // CompiledClassHash: see Storage.
-func (v *View) CompiledClassHash(class Key) (compiled Key, ok bool) {
+func (v *Snapshot) CompiledClassHash(class Key) (compiled Key, ok bool) {
 	return find(v.layers, class, func(l *layer) map[Key]Key { return l.compiled })
 }
 
 // Class: see Storage.
-func (v *View) Class(hash Key) (*ordov1.Class, bool) {
+func (v *Snapshot) Class(hash Key) (*ordov1.Class, bool) {
 	return find(v.layers, hash, func(l *layer) map[Key]*ordov1.Class { return l.classes })
 }
 

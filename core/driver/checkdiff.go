@@ -6,9 +6,9 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// sound looks at what the hash of a block does not show and what would only be refused when the block is decided: classes
+// checkDiff looks at what the hash of a block does not show and what would only be refused when the block is decided: classes
 // that no DECLARE of the block brought, and addresses beyond the trie.
-func sound(c *ordov1.BuildResponse_Closed) error {
+func checkDiff(c *ordov1.BuildResponse_Closed) error {
 	declared := map[string]bool{}
 	pick(c.GetStateDiff().GetDeclared(), 2, func(first []byte) { declared[string(first)] = true })
 	pick(c.GetStateDiff().GetDeprecatedDeclared(), 1, func(hash []byte) { declared[string(hash)] = true })

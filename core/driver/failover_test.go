@@ -118,7 +118,7 @@ func (m *mortal) up() *Driver {
 		m.t.Fatal(err)
 	}
 	node := m.node
-	m.t.Cleanup(func() { node.end(nil); node.work.Wait() })
+	m.t.Cleanup(func() { node.stop(nil); node.work.Wait() })
 	return m.node
 }
 
@@ -182,13 +182,13 @@ func (m *mortal) restart(stage ordov1.Stage) { m.end(stage, true) }
 func (m *mortal) end(stage ordov1.Stage, forced bool) {
 	m.closing.Lock()
 	defer m.closing.Unlock()
-	m.node.Lost(stage, errors.New("killed"), forced)
+	m.node.StageDown(stage, errors.New("killed"), forced)
 	m.stop(stage)
 	m.begin(stage)
 	m.mu.Lock()
 	generation := m.lives[stage]
 	m.mu.Unlock()
-	if err := m.node.Back(stage, Life{Capabilities: []string{"arrival"}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
+	if err := m.node.StageUp(stage, Instance{Capabilities: []string{"arrival"}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
 		m.t.Errorf("back: %v", err)
 	}
 }
@@ -221,13 +221,13 @@ func (e *eyes) see(event chainview.Event) {
 	if r == nil {
 		return
 	}
-	switch r.Stage {
+	switch r.Status {
 	case chainview.PreConfirmed:
 		e.order[r.Height] = append(e.order[r.Height], event.Hash)
 		e.seen[event.Hash] = r.Height
 	case chainview.Received, chainview.Dropped:
 		if height, shown := e.seen[event.Hash]; shown {
-			e.back = append(e.back, mempool.Hex(event.Hash)+" of block "+num10(height)+" is "+r.Stage.String())
+			e.back = append(e.back, mempool.Hex(event.Hash)+" of block "+num10(height)+" is "+r.Status.String())
 		}
 	}
 }

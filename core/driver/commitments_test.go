@@ -11,9 +11,9 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestLeavesAhead: a header is the same whatever was hashed ahead of it: nothing, all, all but what the block was cut off
+// TestCommitmentsAreHashedWhileTheBlockRuns: a header is the same whatever was hashed ahead of it: nothing, all, all but what the block was cut off
 // before, or something that does not belong there.
-func TestLeavesAhead(t *testing.T) {
+func TestCommitmentsAreHashedWhileTheBlockRuns(t *testing.T) {
 	var txs, inside []*ordov1.Transaction
 	var results, kept []*ordov1.TransactionResult
 	for i := range 300 {
@@ -32,29 +32,32 @@ func TestLeavesAhead(t *testing.T) {
 		txs, results = append(txs, tx), append(results, r)
 	}
 	draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 7, StarknetVersion: "0.14.4", Sequencer: make([]byte, 32)}}
-	want, err := Seal(draft, inside, kept, &ordov1.StateDiff{})
+	want, err := HashHeader(draft, inside, kept, &ordov1.StateDiff{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, ahead := range map[string]func(*leaves){
-		"all":              func(l *leaves) { l.came(0, results) },
-		"one at a time":    func(l *leaves) { each(results, l.came) },
-		"some":             func(l *leaves) { l.came(0, results[:100]) },
-		"of another place": func(l *leaves) { l.came(1, results[:200]) },
-		"beyond the end":   func(l *leaves) { l.came(290, results[:100]) },
-		"of no place":      func(l *leaves) { l.came(math.MaxUint64, results[:1]); l.came(math.MaxInt64, results[:2]) },
-		"of other objects": func(l *leaves) {
-			l.came(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)})
+	for name, ahead := range map[string]func(*commitments){
+		"all":              func(l *commitments) { l.resultsArrived(0, results) },
+		"one at a time":    func(l *commitments) { each(results, l.resultsArrived) },
+		"some":             func(l *commitments) { l.resultsArrived(0, results[:100]) },
+		"of another place": func(l *commitments) { l.resultsArrived(1, results[:200]) },
+		"beyond the end":   func(l *commitments) { l.resultsArrived(290, results[:100]) },
+		"of no place": func(l *commitments) {
+			l.resultsArrived(math.MaxUint64, results[:1])
+			l.resultsArrived(math.MaxInt64, results[:2])
 		},
-		"another version": func(l *leaves) { l.begin("0.13.2"); l.came(0, results) },
-		"no version":      func(l *leaves) { l.begin("?"); l.came(0, results) },
+		"of other objects": func(l *commitments) {
+			l.resultsArrived(0, []*ordov1.TransactionResult{proto.Clone(results[0]).(*ordov1.TransactionResult)})
+		},
+		"another version": func(l *commitments) { l.begin("0.13.2"); l.resultsArrived(0, results) },
+		"no version":      func(l *commitments) { l.begin("?"); l.resultsArrived(0, results) },
 	} {
-		l := new(leaves)
+		l := new(commitments)
 		l.begin("0.14.4")
 		l.add(txs[:150])
 		l.add(txs[150:])
 		ahead(l)
-		got, err := seal(draft, inside, kept, &ordov1.StateDiff{}, l)
+		got, err := buildHeader(draft, inside, kept, &ordov1.StateDiff{}, l)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if !proto.Equal(got, want) {
@@ -62,7 +65,7 @@ func TestLeavesAhead(t *testing.T) {
 		}
 	}
 	kept[5] = &ordov1.TransactionResult{Hash: kept[5].Hash[:3], Status: ordov1.TransactionResult_SUCCEEDED}
-	if _, err := Seal(draft, inside, kept, &ordov1.StateDiff{}); err == nil {
+	if _, err := HashHeader(draft, inside, kept, &ordov1.StateDiff{}); err == nil {
 		t.Error("a result without a hash was sealed")
 	}
 }

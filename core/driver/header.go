@@ -12,27 +12,27 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-func (n *Driver) seal(c pipeline.Seal, b *build) {
+func (d *Driver) hashHeader(c pipeline.HashHeader, b *build) {
 	txs, _ := split(c.Items)
-	var leaves *leaves
+	var leaves *commitments
 	if b != nil {
-		leaves = &b.leaves
+		leaves = &b.commitments
 	}
-	header, err := seal(c.Draft, txs, c.Results, c.Diff, leaves)
+	header, err := buildHeader(c.Draft, txs, c.Results, c.Diff, leaves)
 	if err != nil {
-		n.fail("execution", fmt.Errorf("block %d cannot be hashed: %w", c.Draft.Context.Number, err))
+		d.halt("execution", fmt.Errorf("block %d cannot be hashed: %w", c.Draft.Context.Number, err))
 		return
 	}
-	n.input(pipeline.Sealed{Build: c.Build, Header: header})
+	d.input(pipeline.HeaderHashed{Build: c.Build, Header: header})
 }
 
-// Seal fills in a header: counts, commitments and the partial hash.
-func Seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) (*ordov1.BlockHeader, error) {
-	return seal(draft, txs, results, diff, nil)
+// HashHeader fills in a header: counts, commitments and the partial hash.
+func HashHeader(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) (*ordov1.BlockHeader, error) {
+	return buildHeader(draft, txs, results, diff, nil)
 }
 
-// seal is Seal with what was hashed before; nil: nothing.
-func seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff, before *leaves) (*ordov1.BlockHeader, error) {
+// buildHeader is Seal with what was hashed before; nil: nothing.
+func buildHeader(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff, before *commitments) (*ordov1.BlockHeader, error) {
 	header := clone(draft)
 	version, err := starknet.ParseVersion(header.Context.GetStarknetVersion())
 	if err != nil {
@@ -49,9 +49,9 @@ func seal(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov
 	var all sync.WaitGroup
 	all.Go(func() { header.StateDiffCommitment = wire.FromFelt(changes.Commitment()) })
 	if before == nil {
-		before = new(leaves)
+		before = new(commitments)
 	}
-	c, err := before.of(txs, results, version, func(work ...func()) {
+	c, err := before.finish(txs, results, version, func(work ...func()) {
 		for _, w := range work {
 			all.Go(w)
 		}

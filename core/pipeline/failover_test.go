@@ -33,7 +33,7 @@ func (c *chaos) fate(stage ordov1.Stage) {
 	if c.down[stage] {
 		delete(c.down, stage)
 		fmt.Fprintf(&c.out, "back: %v\n", stage)
-		c.give(Back{Stage: stage, Arrival: c.m.options.Arrival, Proposals: true, Head: c.stored, Block: []byte(c.values[c.stored])})
+		c.give(StageUp{Stage: stage, Arrival: c.m.options.Arrival, Proposals: true, Head: c.stored, Block: []byte(c.values[c.stored])})
 		return
 	}
 	switch stage {
@@ -65,7 +65,7 @@ func (c *chaos) fate(stage ordov1.Stage) {
 	}
 	c.down[stage] = true
 	fmt.Fprintf(&c.out, "lost: %v\n", stage)
-	c.give(Lost{Stage: stage, Why: "killed", Forced: true})
+	c.give(StageDown{Stage: stage, Why: "killed", Forced: true})
 }
 
 func (c *chaos) forget(which func(Command) bool) { c.work = slices.DeleteFunc(c.work, which) }
@@ -127,7 +127,7 @@ func (c *chaos) opened(o Open) {
 	c.viewed, c.lease, c.view = o.Build, o.Build, nil
 }
 
-func (c *chaos) progress(p Progress) {
+func (c *chaos) progress(p Preconfirm) {
 	if p.Build != c.viewed || p.First != len(c.view) {
 		c.fatal("readers of build %d saw %d results; now come those of build %d from %d on", c.viewed, len(c.view), p.Build, p.First)
 	}

@@ -36,7 +36,7 @@ func (m *Machine) brokeOff(in BuildFailed) error {
 	a.paused = true
 	m.emit(SetTimer{TimerID{RetryTimer, a.lease}, uint32(min(lastPauseMs, firstPauseMs<<min(a.tries, 10)))})
 	if a.tries++; a.tries%triesToDoubt == 0 {
-		m.emit(Doubt{ordov1.Stage_STAGE_EXECUTION, fmt.Sprintf("block %d could not be built %d times in a row: %s", m.height, a.tries, in.Why)})
+		m.emit(SuspectStage{ordov1.Stage_STAGE_EXECUTION, fmt.Sprintf("block %d could not be built %d times in a row: %s", m.height, a.tries, in.Why)})
 	}
 	return nil
 }
@@ -66,22 +66,22 @@ func (m *Machine) interrupt(a *attempt, c cause, blamed bool) error {
 			break
 		}
 		if a.closings += c.weight; a.closings >= certain {
-			return m.halve(a, up, c.why)
+			return m.splitBlock(a, up, c.why)
 		}
 	case up > low:
 		if !a.suspect || low > 0 {
 			a.suspects = [2]int{low, up}
 		}
 		if a.suspect = !blamed; blamed {
-			return m.accuse(a, c)
+			return m.recordCrash(a, c)
 		}
 	}
 	return nil
 }
 
-// convict drops the transaction at a place of an attempt, and goes on without it.
-func (m *Machine) convict(a *attempt, at int, reason string) error {
-	if a.relive != nil {
+// dropCulprit drops the transaction at a place of an attempt, and goes on without it.
+func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
+	if a.redo != nil {
 		return fmt.Errorf("pipeline: block %d was decided before the restart and cannot be built again: transaction %d: %s", m.height, at, reason)
 	}
 	if a.borrowed() {
@@ -89,24 +89,24 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 		return nil
 	}
 	killer := a.given()[at].Tx
-	refused := mempool.Refused{Hash: mempool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
+	refused := mempool.Rejected{Hash: mempool.Key(killer.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
 	delete(m.suspects, refused.Hash)
 	m.remember(killer)
-	if dropped := m.pool.Refuse([]mempool.Refused{refused}); len(dropped) > 0 {
-		m.emit(Leave{dropped})
+	if dropped := m.pool.Reject([]mempool.Rejected{refused}); len(dropped) > 0 {
+		m.emit(ReportDropped{dropped})
 	}
 	if !a.pooled {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)
 		return nil
 	}
-	m.emit(Found{ordov1.Stage_STAGE_EXECUTION})
+	m.emit(CulpritFound{ordov1.Stage_STAGE_EXECUTION})
 	before := a.order
 	m.releases(a) // without it, and without those of its account that follow
 	kept := map[string]bool{}
 	for _, item := range a.order {
 		kept[string(item.Tx.Hash)] = true
 	}
-	out := Withdraw{Build: a.build}
+	out := DropCandidates{Build: a.build}
 	for i, item := range before {
 		if !kept[string(item.Tx.Hash)] {
 			out.Items = append(out.Items, item)
@@ -117,7 +117,7 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 	}
 	if at < len(a.shown) {
 		a.shown = nil
-		m.emit(Retract{a.build, a.context, a.order[:a.again]})
+		m.emit(ResetPreconfirmed{a.build, a.context, a.order[:a.again]})
 	} else {
 		m.emit(out)
 	}
@@ -127,22 +127,22 @@ func (m *Machine) convict(a *attempt, at int, reason string) error {
 	return nil
 }
 
-// halve leaves the second half of an attempt whose closing ends execution to the next block.
-func (m *Machine) halve(a *attempt, n int, why string) error {
+// splitBlock leaves the second half of an attempt whose closing ends execution to the next block.
+func (m *Machine) splitBlock(a *attempt, n int, why string) error {
 	switch {
 	case !a.pooled:
 		return nil // its content is not ours to choose: the budget of restarts ends this
 	case n == 1 && a.closings > certain:
-		return m.convict(a, 0, "execution ended again and again while closing a block of this transaction alone: "+why)
+		return m.dropCulprit(a, 0, "execution ended again and again while closing a block of this transaction alone: "+why)
 	case n > 1:
-		m.emit(Found{ordov1.Stage_STAGE_EXECUTION}) // half of them are out of it: the search gets on
+		m.emit(CulpritFound{ordov1.Stage_STAGE_EXECUTION}) // half of them are out of it: the search gets on
 		half := (n + 1) / 2
 		m.pool.Rewind(a.lease, half)
-		out := Withdraw{Build: a.build, Items: a.order[half:]}
+		out := DropCandidates{Build: a.build, Items: a.order[half:]}
 		a.order, a.again, a.noted = a.order[:half:half], half, min(a.noted, half)
 		if len(a.shown) > half {
 			a.shown = nil // shown anew when it has run
-			m.emit(Retract{a.build, a.context, a.order})
+			m.emit(ResetPreconfirmed{a.build, a.context, a.order})
 		} else {
 			m.emit(out)
 		}

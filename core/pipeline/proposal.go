@@ -13,8 +13,8 @@ import (
 // futureMs is how far a proposer's clock may be ahead of ours.
 const futureMs = 10_000
 
-// sound says what is wrong with a proposal at first sight, "" when nothing is.
-func (m *Machine) sound(p *ordov1.Proposal) string {
+// checkProposal says what is wrong with a proposal at first sight, "" when nothing is.
+func (m *Machine) checkProposal(p *ordov1.Proposal) string {
 	own := m.context(m.now)
 	c := p.Context
 	switch {

@@ -8,7 +8,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-func TestSound(t *testing.T) {
+func TestAClosedDiffIsChecked(t *testing.T) {
 	felt := func(first byte) []byte { return append([]byte{first}, make([]byte, 31)...) }
 	pair := func(first byte) []byte { return append(felt(first), felt(0)...) }
 	for want, c := range map[string]*ordov1.BuildResponse_Closed{
@@ -23,7 +23,7 @@ func TestSound(t *testing.T) {
 		"state diff: address 0a":        {StateDiff: &ordov1.StateDiff{Deployed: pair(10)}},
 		"state diff: address 0b":        {StateDiff: &ordov1.StateDiff{Replaced: pair(11)}},
 	} {
-		err := sound(c)
+		err := checkDiff(c)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

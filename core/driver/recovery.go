@@ -19,67 +19,67 @@ import (
 
 // restart brings journal, storage and pool together again: what storage has is settled, what waits is in the pool in order
 // of admission, what was decided is to be built again, and the order of the open block is kept.
-func (n *Driver) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipeline.Head) error {
-	j, r := n.options.Journal, n.options.Recovery
+func (d *Driver) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipeline.Head) error {
+	j, r := d.options.Journal, d.options.Recovery
 	if j == nil || r == nil {
 		return nil
 	}
 	if r.Torn != nil {
-		n.log.Warn("the journal ended in the middle of a write that nobody was told of", "torn", r.Torn.String())
+		d.log.Warn("the journal ended in the middle of a write that nobody was told of", "torn", r.Torn.String())
 	}
 	if at.Height+1 < r.Heads.Committed {
 		return fmt.Errorf("storage is at block %d, the journal saw it commit block %d: storage has lost blocks: restore its backup, or move the journal away and lose what waits in it", at.Height, r.Heads.Committed-1)
 	}
-	if err := n.sameChain(ctx, at, r); err != nil {
+	if err := d.sameChain(ctx, at, r); err != nil {
 		return err
 	}
 	waiting := make(map[mempool.Key]*journal.Waiting, len(r.Transactions))
 	for i := range r.Transactions {
 		waiting[mempool.Key(r.Transactions[i].Tx.Hash)] = &r.Transactions[i]
 	}
-	if err := n.reconcile(ctx, at, r, waiting); err != nil {
+	if err := d.reconcile(ctx, at, r, waiting); err != nil {
 		return err
 	}
-	if err := n.refill(ctx, r, waiting); err != nil {
+	if err := d.refill(ctx, r, waiting); err != nil {
 		return err
 	}
-	return n.redecide(r, waiting, head)
+	return d.redecide(r, waiting, head)
 }
 
 // sameChain refuses a journal and a storage that come from two chains: what one promised is not in the other, and blocks
 // that were decided would be built again on a foreign state. A journal that does not know its chain yet learns it.
-func (n *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery) error {
+func (d *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery) error {
 	const remedy = "journal and storage are of two chains: put the folders of one data folder together again, or move the folder journal away and lose what waits in it"
-	zero, err := n.block(ctx, 0, false)
+	zero, err := d.block(ctx, 0, false)
 	if err != nil {
 		return err
 	}
 	if len(r.Genesis) > 0 && !bytes.Equal(r.Genesis, zero.Header.Hash) {
 		return fmt.Errorf("block 0 of storage is 0x%x, the journal belongs to the chain of block 0 0x%x: %s", zero.Header.Hash, r.Genesis, remedy)
 	}
-	for _, d := range slices.Backward(r.Decided) {
-		if d.Height > at.Height {
+	for _, one := range slices.Backward(r.Decided) {
+		if one.Height > at.Height {
 			continue
 		}
-		b, err := n.block(ctx, d.Height, false)
+		b, err := d.block(ctx, one.Height, false)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(b.Header.PartialHash, d.Block) {
-			return fmt.Errorf("block %d of storage is 0x%x, the journal saw 0x%x decided there: %s", d.Height, b.Header.PartialHash, d.Block, remedy)
+		if !bytes.Equal(b.Header.PartialHash, one.Block) {
+			return fmt.Errorf("block %d of storage is 0x%x, the journal saw 0x%x decided there: %s", one.Height, b.Header.PartialHash, one.Block, remedy)
 		}
 		break
 	}
 	if len(r.Genesis) > 0 {
 		return nil
 	}
-	return n.options.Journal.Mark(journal.Step{Kind: journal.Founded, Block: zero.Header.Hash})
+	return d.options.Journal.Mark(journal.Step{Kind: journal.Founded, Block: zero.Header.Hash})
 }
 
 // reconcile settles what storage committed and the journal had no time to note.
-func (n *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
+func (d *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
 	for height := max(1, r.Heads.Committed); height <= at.Height && len(waiting) > 0; height++ {
-		b, err := readBlock(ctx, n.read, height, true)
+		b, err := readBlock(ctx, d.read, height, true)
 		if err == nil && b == nil {
 			err = errors.New("it is missing: the store is damaged: restore a backup")
 		}
@@ -93,16 +93,16 @@ func (n *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *jour
 				delete(waiting, hash)
 			}
 		}
-		if err := n.options.Journal.Settle(settled...); err != nil {
+		if err := d.options.Journal.Release(settled...); err != nil {
 			return err
 		}
 	}
-	for _, kind := range []journal.Kind{journal.Committed, journal.Rooted} {
+	for _, kind := range []journal.Kind{journal.Committed, journal.Accepted} {
 		height := at.Height
-		if kind == journal.Rooted {
+		if kind == journal.Accepted {
 			height = at.RootHeight
 		}
-		if err := n.options.Journal.Mark(journal.Step{Kind: kind, Height: height}); err != nil {
+		if err := d.options.Journal.Mark(journal.Step{Kind: kind, Height: height}); err != nil {
 			return err
 		}
 	}
@@ -113,14 +113,14 @@ func (n *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *jour
 const nonceBatch = 1024
 
 // refill puts what waits into the pool, in order of admission. They were taken in before: no limit refuses them now.
-func (n *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
+func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
 	nonces := map[mempool.Key]uint64{}
 	var ask []byte
 	flush := func() error {
 		if len(ask) == 0 {
 			return nil
 		}
-		state, err := n.read.State(ctx, &ordov1.StateRequest{Nonces: ask})
+		state, err := d.read.State(ctx, &ordov1.StateRequest{Nonces: ask})
 		if err != nil {
 			return fmt.Errorf("storage: nonces of those who wait: %w", err)
 		}
@@ -155,8 +155,8 @@ func (n *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 	if err := flush(); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	back := 0
 	for _, w := range r.Transactions {
 		hash := mempool.Key(w.Tx.Hash)
@@ -167,38 +167,38 @@ func (n *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 		if len(w.Tx.Sender) == felt.Size {
 			nonce = nonces[mempool.Key(w.Tx.Sender)]
 		}
-		_, dropped, err := n.pool.Restore(n.now(), w.Tx, w.Class, nonce)
+		_, dropped, err := d.pool.Restore(d.now(), w.Tx, w.Class, nonce)
 		if err != nil {
 			dropped = append(dropped, mempool.Dropped{Hash: hash, Why: err})
 		}
-		n.left(dropped)
-		n.logLeft(dropped)
+		d.reportDropped(dropped)
+		d.logDropped(dropped)
 		if err != nil {
 			continue
 		}
 		back++
-		n.chain.Received(w.Tx)
+		d.chain.Received(w.Tx)
 	}
 	if back > 0 {
-		n.log.Info("transactions admitted before the restart wait again", "count", back)
-		n.ring()
+		d.log.Info("transactions admitted before the restart wait again", "count", back)
+		d.wakeScorer()
 	}
 	return nil
 }
 
 // redecide reads what was decided, and in which order the open block was built.
-func (n *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting, head *pipeline.Head) error {
+func (d *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting, head *pipeline.Head) error {
 	open := make(map[uint64]*journal.Height, len(r.Heights))
 	for i := range r.Heights {
 		open[r.Heights[i].Number] = &r.Heights[i]
 	}
 	height := head.Height + 1
 	for ; open[height] != nil && len(open[height].Decided) > 0; height++ {
-		d, err := decodeDecided(open[height], waiting)
+		one, err := decodeDecided(open[height], waiting)
 		if err != nil {
 			return fmt.Errorf("journal: block %d was decided and cannot be built again: %w", height, err)
 		}
-		head.Decided = append(head.Decided, *d)
+		head.Decided = append(head.Decided, *one)
 	}
 	h := open[height]
 	if h == nil {
@@ -213,7 +213,7 @@ func (n *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.
 		return fmt.Errorf("journal: the order of block %d: %w", height, err)
 	}
 	head.Order = o
-	n.log.Info("going on after a restart", "block", height, "decided before", len(head.Decided), "transactions under way", len(o.Items))
+	d.log.Info("going on after a restart", "block", height, "decided before", len(head.Decided), "transactions under way", len(o.Items))
 	return nil
 }
 
@@ -225,7 +225,7 @@ func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) 
 	if note.Header.GetContext().GetNumber() != h.Number {
 		return nil, fmt.Errorf("its note is of block %d", note.Header.GetContext().GetNumber())
 	}
-	d := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
+	one := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
 	classes := map[string]*ordov1.Class{}
 	for _, class := range note.Classes {
 		classes[string(class.Hash)] = class
@@ -237,7 +237,7 @@ func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) 
 		item := pipeline.Item{Tx: tx}
 		if tx.Type != ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
 			// Another node proposed it. What waits here under the same hash may have another signature.
-			d.Theirs = true
+			one.FromPeer = true
 			if tx.Type == ordov1.TransactionType_DECLARE {
 				item.Class = classes[string(tx.ClassHash)]
 			}
@@ -246,9 +246,9 @@ func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) 
 		} else {
 			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
 		}
-		d.Items = append(d.Items, item)
+		one.Items = append(one.Items, item)
 	}
-	return d, nil
+	return one, nil
 }
 
 func decodeOrder(b []byte, waiting map[mempool.Key]*journal.Waiting) (*pipeline.Order, error) {

@@ -20,17 +20,17 @@ import (
 // ErrNoRoom is why Submit refuses when the disk of the journal is full. The next one may be taken.
 var ErrNoRoom = errors.New("the disk of the journal is full: make room")
 
-// promised makes a transaction durable before its sender is told that it is admitted.
-func (n *Driver) promised(tx *ordov1.Transaction, class *ordov1.Class) error {
-	if n.options.Journal == nil {
+// journalAdmit makes a transaction durable before its sender is told that it is admitted.
+func (d *Driver) journalAdmit(tx *ordov1.Transaction, class *ordov1.Class) error {
+	if d.options.Journal == nil {
 		return nil
 	}
-	err := n.options.Journal.Admit(tx, class)
+	err := d.options.Journal.Admit(tx, class)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, journal.ErrPoisoned):
-		n.fail("journal", err)
+		d.halt("journal", err)
 	case errors.Is(err, journal.ErrClosed):
 		return ErrStopped
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -39,43 +39,43 @@ func (n *Driver) promised(tx *ordov1.Transaction, class *ordov1.Class) error {
 	return fmt.Errorf("submit: journal: %w", err)
 }
 
-// unpromise lets go of one admission of each.
-func (n *Driver) unpromise(hashes ...mempool.Key) {
-	if n.options.Journal != nil && len(hashes) > 0 {
-		n.noted(n.options.Journal.Drop(hashes...))
+// journalDrop lets go of one admission of each.
+func (d *Driver) journalDrop(hashes ...mempool.Key) {
+	if d.options.Journal != nil && len(hashes) > 0 {
+		d.checkJournal(d.options.Journal.Drop(hashes...))
 	}
 }
 
 // mark notes a step that needs no waiting: the stages tell it again after a crash.
-func (n *Driver) mark(step journal.Step) {
-	if n.options.Journal != nil {
-		n.noted(n.options.Journal.Mark(step))
+func (d *Driver) mark(step journal.Step) {
+	if d.options.Journal != nil {
+		d.checkJournal(d.options.Journal.Mark(step))
 	}
 }
 
-func (n *Driver) noted(err error) {
+func (d *Driver) checkJournal(err error) {
 	if err != nil && !errors.Is(err, journal.ErrClosed) {
-		n.fail("journal", err)
+		d.halt("journal", err)
 	}
 }
 
-// settled: storage has a block.
-func (n *Driver) settled(c pipeline.Stored) {
-	delete(n.marks, c.Height)
-	n.storedTo = c.Height
-	if n.options.Journal == nil {
+// blockStored: storage has a block.
+func (d *Driver) blockStored(c pipeline.Stored) {
+	delete(d.marks, c.Height)
+	d.storedTo = c.Height
+	if d.options.Journal == nil {
 		return
 	}
-	n.noted(n.options.Journal.Settle(hashes(c.Items)...))
-	n.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
-	n.markRooted()
+	d.checkJournal(d.options.Journal.Release(hashes(c.Items)...))
+	d.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
+	d.markAccepted()
 }
 
-// markRooted notes roots in the order of the journal: a root may well come before the answer to its Commit.
-func (n *Driver) markRooted() {
-	if height := min(n.storedTo, n.rootedTo); height > n.markedTo {
-		n.markedTo = height
-		n.mark(journal.Step{Kind: journal.Rooted, Height: height})
+// markAccepted notes roots in the order of the journal: a root may well come before the answer to its Commit.
+func (d *Driver) markAccepted() {
+	if height := min(d.storedTo, d.acceptedTo); height > d.markedTo {
+		d.markedTo = height
+		d.mark(journal.Step{Kind: journal.Accepted, Height: height})
 	}
 }
 
@@ -87,21 +87,21 @@ func hashes(items []pipeline.Item) []mempool.Key {
 	return all
 }
 
-// durably repeats what the journal has no room for until it has. What has failed is kept there and goes with the next one,
+// retryUntilSpace repeats what the journal has no room for until it has. What has failed is kept there and goes with the next one,
 // so the repetition may be less than the first try.
-func (n *Driver) durably(first, again func() error) (ok bool) {
+func (d *Driver) retryUntilSpace(first, again func() error) (ok bool) {
 	err := first()
 	for pause, told := firstRoomPause, false; err != nil; pause = min(2*pause, lastRoomPause) {
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-			n.noted(err)
+			d.checkJournal(err)
 			return false
 		}
 		if !told {
 			told = true
-			n.log.Error("the disk of the journal is full: no blocks are made until there is room; reads go on", "error", err)
+			d.log.Error("the disk of the journal is full: no blocks are made until there is room; reads go on", "error", err)
 		}
-		n.pause(pause)
-		if n.ctx.Err() != nil {
+		d.pause(pause)
+		if d.ctx.Err() != nil {
 			return false
 		}
 		err = again()
@@ -110,30 +110,30 @@ func (n *Driver) durably(first, again func() error) (ok bool) {
 }
 
 // persist keeps what consensus wants kept, beside the loop.
-func (n *Driver) persist(height uint64, data []byte) {
-	j := n.options.Journal
+func (d *Driver) persist(height uint64, data []byte) {
+	j := d.options.Journal
 	if j == nil {
-		n.input(pipeline.Persisted{})
+		d.input(pipeline.Persisted{})
 		return
 	}
-	n.beside(func() {
-		if n.durably(func() error { return j.Persist(height, data) }, func() error { return j.Persist(height, nil) }) {
-			n.input(pipeline.Persisted{})
+	d.spawn(func() {
+		if d.retryUntilSpace(func() error { return j.Persist(height, data) }, func() error { return j.Persist(height, nil) }) {
+			d.input(pipeline.Persisted{})
 		}
 	})
 }
 
 // markDecided makes a decision durable, beside the loop; the block leaves for storage afterwards.
-func (n *Driver) markDecided(c pipeline.Commit) {
-	if n.options.Journal == nil {
+func (d *Driver) markDecided(c pipeline.Commit) {
+	if d.options.Journal == nil {
 		return
 	}
 	step := journal.Step{Kind: journal.Decided, Height: c.Height, Block: c.Header.PartialHash, Note: encodeDecided(c)}
 	marked := make(chan struct{})
-	n.marks[c.Height] = marked
-	n.beside(func() {
-		mark := func() error { return n.options.Journal.Mark(step) }
-		if n.durably(mark, mark) {
+	d.marks[c.Height] = marked
+	d.spawn(func() {
+		mark := func() error { return d.options.Journal.Mark(step) }
+		if d.retryUntilSpace(mark, mark) {
 			close(marked)
 		}
 	})
@@ -229,7 +229,7 @@ func (o *orders) add(c pipeline.Add) {
 	}
 }
 
-func (o *orders) withdraw(c pipeline.Withdraw) {
+func (o *orders) drop(c pipeline.DropCandidates) {
 	if l := o.leases[c.Build]; l != nil {
 		l.kept = max(0, l.kept-len(c.Items))
 	}
@@ -243,32 +243,32 @@ func names(b []byte, items []pipeline.Item) []byte {
 }
 
 // writeOrders writes what came while it wrote before together.
-func (n *Driver) writeOrders() {
-	j := n.options.Journal
-	for n.ctx.Err() == nil {
-		all := n.orders.queue.take(n.ctx)
+func (d *Driver) writeOrders() {
+	j := d.options.Journal
+	for d.ctx.Err() == nil {
+		all := d.orders.queue.take(d.ctx)
 		for len(all) > 0 {
 			o := all[0]
 			for all = all[1:]; len(all) > 0 && all[0].lease == o.lease; all = all[1:] {
 				o.bytes, o.total = append(o.bytes, all[0].bytes...), all[0].total
 			}
 			if j != nil {
-				step := journal.Step{Kind: journal.Ordered, Height: o.height, Block: binary.BigEndian.AppendUint64(n.orders.salt[:8:8], o.lease), Note: o.bytes}
+				step := journal.Step{Kind: journal.Ordered, Height: o.height, Block: binary.BigEndian.AppendUint64(d.orders.salt[:8:8], o.lease), Note: o.bytes}
 				rest := step
 				rest.Note = nil
-				if !n.durably(func() error { return j.Mark(step) }, func() error { return j.Mark(rest) }) {
+				if !d.retryUntilSpace(func() error { return j.Mark(step) }, func() error { return j.Mark(rest) }) {
 					continue
 				}
 			}
-			n.input(pipeline.Noted{Build: o.lease, N: o.total})
+			d.input(pipeline.OrderPersisted{Build: o.lease, N: o.total})
 		}
 	}
 }
 
 // pause waits, or until the node ends.
-func (n *Driver) pause(d time.Duration) {
+func (d *Driver) pause(span time.Duration) {
 	select {
-	case <-time.After(d):
-	case <-n.ctx.Done():
+	case <-time.After(span):
+	case <-d.ctx.Done():
 	}
 }

@@ -80,7 +80,7 @@ func (m *mortal) once(txs []*ordov1.Transaction) {
 
 // Every stage dies again and again under load: nothing is lost, nothing comes twice, and what clients were shown is in the
 // block, in the same order.
-func TestStagesDie(t *testing.T) {
+func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 	for _, seed := range []int64{1, 2, 3} {
 		m := newMortal(t)
 		m.slow = 200 * time.Microsecond
@@ -101,7 +101,7 @@ func TestStagesDie(t *testing.T) {
 		m.once(txs)
 		eyes.kept(t, m.storage.blocks)
 		for _, h := range n.Health() {
-			if h.Away || h.Generation != m.lives[h.Stage] {
+			if h.Down || h.Generation != m.lives[h.Stage] {
 				t.Errorf("health: %+v, lives %d", h, m.lives[h.Stage])
 			}
 		}
@@ -126,7 +126,7 @@ func TestExecutionHangs(t *testing.T) {
 }
 
 // A transaction that ends its process is found and dropped with its reason; the others go on.
-func TestTransactionThatKills(t *testing.T) {
+func TestTransactionThatCrashesExecutionIsDropped(t *testing.T) {
 	m := newMortal(t)
 	n := m.up()
 	killer, after := m.tx(2, 0, kills, 0), m.tx(2, 1, plain, 0)
@@ -152,7 +152,7 @@ func TestTransactionThatKills(t *testing.T) {
 }
 
 // Storage without room: blocks stop, the node goes on serving, says why, and resumes.
-func TestNoRoom(t *testing.T) {
+func TestBlocksWaitForSpaceInStorage(t *testing.T) {
 	m := newMortal(t)
 	n := m.up()
 	m.storage.mu.Lock()
@@ -166,13 +166,13 @@ func TestNoRoom(t *testing.T) {
 			t.Fatal("nobody says that there is no room")
 		}
 	}
-	if h := n.Health()[2]; h.Away || !strings.Contains(h.Why, "make room") {
+	if h := n.Health()[2]; h.Down || !strings.Contains(h.Why, "make room") {
 		t.Errorf("health: %+v", h)
 	}
 	second := m.tx(1, 1, plain, 0)
 	m.submit(second)
 	time.Sleep(50 * time.Millisecond)
-	if got := n.Chain().Status(mempool.Key(second.Hash)).Stage; got != chainview.Received {
+	if got := n.Chain().Status(mempool.Key(second.Hash)).Status; got != chainview.Received {
 		t.Errorf("a block is built though storage has no room: %s", got)
 	}
 	m.storage.mu.Lock()
@@ -185,24 +185,24 @@ func TestNoRoom(t *testing.T) {
 }
 
 // A stage cannot be back before it is lost, and a storage that lost blocks is not taken back.
-func TestBackRefused(t *testing.T) {
+func TestAnInstanceThatCannotBeUsedIsRejected(t *testing.T) {
 	m := newMortal(t)
 	n := m.up()
-	if err := n.Back(ordov1.Stage_STAGE_ORDERING, Life{}); err == nil || !strings.Contains(err.Error(), "was not lost") {
+	if err := n.StageUp(ordov1.Stage_STAGE_ORDERING, Instance{}); err == nil || !strings.Contains(err.Error(), "was not lost") {
 		t.Errorf("back without loss: %v", err)
 	}
-	if err := n.Back(99, Life{}); err == nil {
+	if err := n.StageUp(99, Instance{}); err == nil {
 		t.Error("an unknown stage is back")
 	}
 	tx := m.tx(1, 0, plain, 0)
 	m.submit(tx)
 	m.await(chainview.Accepted, tx)
-	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed"), true)
-	n.Lost(ordov1.Stage_STAGE_STORAGE, errors.New("killed again"), true)
+	n.StageDown(ordov1.Stage_STAGE_STORAGE, errors.New("killed"), true)
+	n.StageDown(ordov1.Stage_STAGE_STORAGE, errors.New("killed again"), true)
 	m.storage.mu.Lock()
 	m.storage.blocks = m.storage.blocks[:1]
 	m.storage.mu.Unlock()
-	if err := n.Back(ordov1.Stage_STAGE_STORAGE, Life{Generation: 2}); err != nil {
+	if err := n.StageUp(ordov1.Stage_STAGE_STORAGE, Instance{Generation: 2}); err != nil {
 		t.Fatal(err)
 	}
 	stopsWith(t, n, "storage came back at block 0")
