@@ -108,7 +108,7 @@ func TestAnswersTellARejection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := func(err error) {
 			t.Helper()
-			var why *gateway.Refused
+			var why *gateway.Rejection
 			if !errors.As(err, &why) || why.Code != ordov1.Refusal_INSUFFICIENT_BALANCE || why.Reason != "too poor" {
 				t.Errorf("got %v", err)
 			}

@@ -32,7 +32,7 @@ type Options struct {
 	Forbidden []string
 }
 
-// Gateway admits the transactions of the faucet; *gateway.Ingress is one.
+// Gateway admits the transactions of the faucet; *gateway.Gateway is one.
 type Gateway interface {
 	Admit(ctx context.Context, b *gateway.Broadcast) error
 }

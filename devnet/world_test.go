@@ -59,7 +59,7 @@ func newWorld(t testing.TB) *world {
 		CreateBlock: func(context.Context) (felt.Felt, error) { return felt.FromUint64(0xb10c2), nil },
 		Clock:       w.clock,
 	}
-	w.config = rpc.Options{ChainID: id, Chain: w.chain, Storage: reads, Execution: runs, Ingress: in}
+	w.config = rpc.Options{ChainID: id, Chain: w.chain, Storage: reads, Execution: runs, Gateway: in}
 	w.serve(AtOnce(w.chain))
 	return w
 }

@@ -18,21 +18,21 @@ type Protocol interface {
 	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
 }
 
-// Hosted serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
+// ServeProtocol serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
 // A part that also implements Configurer or Drainer is given as part; nil is fine.
-func Hosted(d Description, part any, begin func() Protocol) *Service {
-	s := Consensus(d, &hosted{begin: begin})
-	s.part = part
+func ServeProtocol(d Description, part any, begin func() Protocol) *Service {
+	s := Consensus(d, &protocolService{begin: begin})
+	s.impl = part
 	return s
 }
 
-type hosted struct {
+type protocolService struct {
 	ordov1.UnimplementedConsensusServer
 	begin func() Protocol
 }
 
 // Run answers each event with exactly one Actions of the same seq.
-func (h *hosted) Run(stream ordov1.Consensus_RunServer) error {
+func (h *protocolService) Run(stream ordov1.Consensus_RunServer) error {
 	protocol := h.begin()
 	started := false
 	for {

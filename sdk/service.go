@@ -38,7 +38,7 @@ type Capable interface {
 type Service struct {
 	description Description
 	stage       ordov1.Stage
-	part        any
+	impl        any
 	register    func(grpc.ServiceRegistrar)
 	// sockets are the services that are served on a socket of their own, by role.
 	sockets map[string]func(grpc.ServiceRegistrar)
@@ -46,13 +46,13 @@ type Service struct {
 
 // Ordering serves a level-2 ordering plugin. See ServeScore for level 1.
 func Ordering(d Description, part ordov1.OrderingServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_ORDERING, part: part,
+	return &Service{description: d, stage: ordov1.Stage_STAGE_ORDERING, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterOrderingServer(r, part) }}
 }
 
 // Execution serves an execution plugin.
 func Execution(d Description, part ordov1.ExecutionServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_EXECUTION, part: part,
+	return &Service{description: d, stage: ordov1.Stage_STAGE_EXECUTION, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterExecutionServer(r, part) }}
 }
 
@@ -64,7 +64,7 @@ type StoragePart interface {
 
 // Storage serves a storage plugin.
 func Storage(d Description, part StoragePart) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_STORAGE, part: part,
+	return &Service{description: d, stage: ordov1.Stage_STAGE_STORAGE, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterStorageServer(r, part) },
 		sockets: map[string]func(grpc.ServiceRegistrar){
 			"read": func(r grpc.ServiceRegistrar) { ordov1.RegisterStorageReadServer(r, part) },
@@ -73,7 +73,7 @@ func Storage(d Description, part StoragePart) *Service {
 
 // Consensus serves a consensus plugin that handles its own stream. See Hosted for level 1.
 func Consensus(d Description, part ordov1.ConsensusServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_CONSENSUS, part: part,
+	return &Service{description: d, stage: ordov1.Stage_STAGE_CONSENSUS, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterConsensusServer(r, part) }}
 }
 
@@ -84,7 +84,7 @@ func (s *Service) Describe() *ordov1.DescribeResponse {
 		version = "dev"
 	}
 	capabilities := s.description.Capabilities
-	if c, ok := s.part.(Capable); ok {
+	if c, ok := s.impl.(Capable); ok {
 		capabilities = c.Capabilities()
 	}
 	return &ordov1.DescribeResponse{

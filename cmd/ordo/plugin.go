@@ -49,12 +49,12 @@ func printPlugins(out io.Writer, list []rpc.PluginInfo) error {
 		if capabilities == "" {
 			capabilities = "-"
 		}
-		pid, death := fmt.Sprint(p.PID), p.LastDeath
+		pid, death := fmt.Sprint(p.PID), p.LastExit
 		if p.PID == 0 {
 			pid = "-"
 		}
-		if p.Trouble != "" {
-			death = strings.TrimSpace(p.Trouble + "; " + death)
+		if p.Problem != "" {
+			death = strings.TrimSpace(p.Problem + "; " + death)
 		}
 		if death, _, _ = strings.Cut(death, "\n"); death == "" {
 			death = "-"

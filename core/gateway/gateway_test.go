@@ -84,9 +84,9 @@ func (b *basket) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1
 
 func (b *basket) Deploying([]byte) bool { return b.deploying }
 
-func start(t testing.TB, e *engine, b *basket) *Ingress { return startWithin(t, Limits{}, e, b) }
+func start(t testing.TB, e *engine, b *basket) *Gateway { return startWithin(t, Limits{}, e, b) }
 
-func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Ingress {
+func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Gateway {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -201,7 +201,7 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 	for n := range flood {
 		wait.Go(func() {
 			_, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", fmt.Sprintf(`"%#x"`, n)))
-			var refused *Refused
+			var refused *Rejection
 			switch odd := n%2 == 1; {
 			case !odd && err != nil:
 				failures <- fmt.Errorf("nonce %d: %w", n, err)
@@ -273,7 +273,7 @@ func TestAClassIsCompiledOnce(t *testing.T) {
 func TestADeclaredClassIsNotCompiled(t *testing.T) {
 	g := start(t, &engine{declared: felt.One().Append(nil)}, &basket{})
 	_, err := g.Submit(t.Context(), transaction("DECLARE")) // a Compile would panic: the engine has none
-	var refused *Refused
+	var refused *Rejection
 	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_CLASS_ALREADY_DECLARED {
 		t.Error(err)
 	}
@@ -303,8 +303,8 @@ func TestAnAccountOnItsWay(t *testing.T) {
 	}
 }
 
-// TestFaultsAreNotRefusals: a dead or senseless execution must not look as if the transaction were bad.
-func TestFaultsAreNotRefusals(t *testing.T) {
+// TestFaultsAreNotRejections: a dead or senseless execution must not look as if the transaction were bad.
+func TestFaultsAreNotRejections(t *testing.T) {
 	for name, e := range map[string]*engine{
 		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			return nil, status.Error(codes.Unavailable, "gone")
@@ -323,7 +323,7 @@ func TestFaultsAreNotRefusals(t *testing.T) {
 			kind = "DECLARE"
 		}
 		_, err := g.Submit(t.Context(), transaction(kind))
-		var refused *Refused
+		var refused *Rejection
 		var shape *jsonin.Error
 		if err == nil || errors.As(err, &refused) || errors.As(err, &shape) || len(b.taken) > 0 {
 			t.Errorf("%s: %v, the pool got %d", name, err, len(b.taken))
@@ -331,7 +331,7 @@ func TestFaultsAreNotRefusals(t *testing.T) {
 	}
 }
 
-func TestAClosedIngressAnswers(t *testing.T) {
+func TestAClosedGatewayAnswers(t *testing.T) {
 	g := start(t, &engine{}, &basket{})
 	g.validate.close()
 	if _, err := g.Submit(t.Context(), transaction("INVOKE")); !errors.Is(err, errStopped) {
@@ -360,7 +360,7 @@ func TestLimits(t *testing.T) {
 		{transaction("DECLARE", "contract_class", strings.Replace(class, `"[]"`, `"`+strings.Repeat("a", 4_089_446)+`"`, 1)), ordov1.Refusal_CLASS_TOO_LARGE},
 	} {
 		_, err := g.Submit(t.Context(), c.raw)
-		var refused *Refused
+		var refused *Rejection
 		got := ordov1.Refusal_REFUSAL_UNSPECIFIED
 		if errors.As(err, &refused) {
 			got = refused.Code

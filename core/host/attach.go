@@ -139,7 +139,7 @@ func (p *Plugin) watchConnection() {
 	}()
 	for state := p.control.GetState(); ; state = p.control.GetState() {
 		if state != connectivity.Ready {
-			p.Condemn(errLost.Error())
+			p.KillFor(errLost.Error())
 			return
 		}
 		if !p.control.WaitForStateChange(ctx, state) {

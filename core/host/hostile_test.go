@@ -41,7 +41,7 @@ func play(role string) {
 		serveGood(sdk.Description{Name: "good", Version: "1.2.3", Capabilities: []string{"arrival"},
 			ConfigSchema: `{"type":"object","properties":{"greeting":{"type":"string"},"noise":{"type":"string"}}}`})
 	case "consensus":
-		sdk.Serve(sdk.Hosted(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
+		sdk.Serve(sdk.ServeProtocol(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
 	case "storage":
 		sdk.Serve(sdk.Storage(sdk.Description{Name: "store"}, &store{}))
 	case "execution":

@@ -9,13 +9,13 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// lines turns what a plugin writes to stderr into log entries: hclog's JSON with its level and fields, everything else as
+// logLines turns what a plugin writes to stderr into log entries: hclog's JSON with its level and fields, everything else as
 // text. It never fails: whatever cannot be understood is logged as it came.
-type lines struct {
+type logLines struct {
 	trace bool // a stack trace runs: the plugin is dying, and each line of it matters
 }
 
-func (l *lines) log(to hclog.Logger, line string) {
+func (l *logLines) log(to hclog.Logger, line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
@@ -31,7 +31,7 @@ func (l *lines) log(to hclog.Logger, line string) {
 	to.Log(l.level(line), line)
 }
 
-func (l *lines) level(line string) hclog.Level {
+func (l *logLines) level(line string) hclog.Level {
 	if l.trace {
 		return hclog.Error
 	}

@@ -56,7 +56,7 @@ func (o *output) read(stdout, stderr *os.File, hello *io.PipeWriter) {
 	}()
 	go func() {
 		defer o.readers.Done()
-		var l lines
+		var l logLines
 		forLines(stderr, func(line string) {
 			o.remember(line)
 			if o.pass() {
@@ -129,8 +129,8 @@ func (o *output) hello() (string, bool) {
 	return o.first, o.seen
 }
 
-// lastWords returns the end of stderr, for an error message.
-func (o *output) lastWords() string {
+// lastOutput returns the end of stderr, for an error message.
+func (o *output) lastOutput() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.Join(o.tail, "\n  ")

@@ -38,7 +38,7 @@ func TestDecodeEntry(t *testing.T) {
 }
 
 func TestLevels(t *testing.T) {
-	var l lines
+	var l logLines
 	for _, c := range []struct {
 		line string
 		want hclog.Level
@@ -63,7 +63,7 @@ func FuzzLog(f *testing.F) {
 	f.Add("[WARN] x\n{\"@message\":\"\\ud800\"}\npanic: x")
 	log := hclog.New(&hclog.LoggerOptions{Output: &strings.Builder{}, JSONFormat: true, Level: hclog.Trace})
 	f.Fuzz(func(t *testing.T, text string) {
-		var l lines
+		var l logLines
 		forLines(strings.NewReader(text), func(line string) { l.log(log, line) })
 	})
 }

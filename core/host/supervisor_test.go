@@ -24,7 +24,7 @@ type diary struct {
 	blame  func(*host.Ended) host.Blame // nil: the process
 }
 
-func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
+func (d *diary) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("lost %s: %v", host.StageName(stage), why))
@@ -34,7 +34,7 @@ func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 	return host.Process
 }
 
-func (d *diary) Back(stage ordov1.Stage, p *host.Plugin) error {
+func (d *diary) StageUp(stage ordov1.Stage, p *host.Plugin) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("back %s, generation %d", p.Name(), p.Generation()))
@@ -123,7 +123,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Millisecond) // the count follows Back
-	for _, s := range sup.Standings() {
+	for _, s := range sup.StageStatuses() {
 		restarts := map[ordov1.Stage]uint64{ordov1.Stage_STAGE_STORAGE: 2, ordov1.Stage_STAGE_ORDERING: 1}[s.Stage]
 		if s.State != host.Up || s.Restarts != restarts || (s.Last != nil) != (restarts > 0) {
 			t.Errorf("%s: %+v", host.StageName(s.Stage), s)
@@ -148,7 +148,7 @@ func TestTwoAtOnce(t *testing.T) {
 // TestStopped: a process that is stopped is found, killed and replaced, whichever stage it serves.
 func TestStopped(t *testing.T) {
 	t.Parallel()
-	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, Silence: time.Second}, quick)
+	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, HealthTimeout: time.Second}, quick)
 	for _, p := range set.Plugins() {
 		_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
 	}
@@ -207,7 +207,7 @@ func TestSuspect(t *testing.T) {
 		sup.Suspect(ordering, errors.New("late"))
 	}
 	time.Sleep(500 * time.Millisecond)
-	state := func() host.State { return sup.Standings()[0].State }
+	state := func() host.State { return sup.StageStatuses()[0].State }
 	if lines := d.await(t, 4); len(lines) != 4 || sup.Err() != nil || state() != host.Degraded {
 		t.Fatal(lines, sup.Err(), state())
 	}

@@ -19,8 +19,8 @@ type PluginInfo struct {
 	P99          float64  `json:"p99_ms"`
 	State        string   `json:"state,omitempty"` // "up", "degraded" or "away"
 	Restarts     uint64   `json:"restarts,omitempty"`
-	LastDeath    string   `json:"last_death,omitempty"` // when and why
-	Trouble      string   `json:"trouble,omitempty"`    // what keeps it from its work
+	LastExit     string   `json:"last_exit,omitempty"` // when and why
+	Problem      string   `json:"problem,omitempty"`   // what keeps it from its work
 }
 
 func (s *Server) adminMethods() map[string]Method {

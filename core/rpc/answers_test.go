@@ -106,7 +106,7 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 	if err := other.share.Take(t.Context(), 4<<20); err != nil { // by one that still works
 		t.Fatal(err)
 	}
-	if got := postBody(s, call1(method, params)); !strings.Contains(got, `"code":-32005`) || !strings.Contains(got, "limits.answers_mib") {
+	if got := postBody(s, call1(method, params)); !strings.Contains(got, `"code":-32005`) || !strings.Contains(got, "limits.responses_mib") {
 		t.Errorf("%.300s", got)
 	}
 	var ran atomic.Int32
@@ -114,7 +114,7 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 	r := httptest.NewRecorder()
 	batch := "[" + strings.Repeat(call1("test_count", "[]")+",", 99) + call1("test_count", "[]") + "]"
 	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(batch)))
-	if r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" || !strings.Contains(r.Body.String(), "limits.answers_mib") || ran.Load() > 0 {
+	if r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" || !strings.Contains(r.Body.String(), "limits.responses_mib") || ran.Load() > 0 {
 		t.Errorf("a batch: %d %s, %d ran", r.Code, r.Body, ran.Load())
 	}
 	if got := postBody(s, chainIDRequest); !strings.Contains(got, "0x534e") {
@@ -371,7 +371,7 @@ func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
 	}
 	r := httptest.NewRecorder()
 	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(call1(method, params))))
-	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.answers_mib") {
+	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.responses_mib") {
 		t.Errorf("%d %.300s", r.Code, r.Body)
 	}
 }

@@ -183,9 +183,9 @@ func (r *run) begin() {
 func (r *run) notRun() *jrpc2.Error {
 	switch err := r.ctx.Err(); {
 	case err != nil:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.work_timeout): send smaller batches", r.s.Limits.Work)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
 	case int(r.size.Load()) >= r.s.Limits.Answer:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.answer_mib): send smaller batches", r.s.Limits.Answer)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
 	}
 	return nil
 }
@@ -269,8 +269,8 @@ func (r *run) await(list []request) (failed []*jrpc2.Error) {
 	var hashes [][]byte
 	var from []int // by hash: its request
 	for i := range list {
-		if list[i].sent != nil {
-			hashes, from = append(hashes, list[i].sent), append(from, i)
+		if list[i].submitted != nil {
+			hashes, from = append(hashes, list[i].submitted), append(from, i)
 		}
 	}
 	if len(hashes) == 0 {
@@ -319,7 +319,7 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2
 	if b := r.invoke; b != nil {
 		result, failed = s.guarded(ctx, r.method, func() (any, error) { return s.addInvoke(ctx, b) })
 		if failed == nil {
-			r.sent = b.Transaction.Hash
+			r.submitted = b.Transaction.Hash
 		}
 		r.invoke = nil // the pool has it, or nobody
 		return result, failed

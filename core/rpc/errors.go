@@ -107,7 +107,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &shape) {
 		return jrpc2.Errorf(jrpc2.InvalidParams, "invalid params: %s", shape.Error()), true
 	}
-	var refused *gateway.Refused
+	var refused *gateway.Rejection
 	if errors.As(err, &refused) {
 		e, known := refusals[refused.Code]
 		if !known {
@@ -131,7 +131,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &crashed) {
 		return specError(codeCrash, crashed.Error()), true
 	}
-	var away *retry.Away
+	var away *retry.Down
 	if errors.As(err, &away) {
 		return specError(codeAway, away.Error()), true
 	}

@@ -357,7 +357,7 @@ func flakyWorld(t *testing.T, grace time.Duration) (w *world, storage, execution
 	o.Storage, o.Execution = ordov1.NewStorageReadClient(storage), ordov1.NewExecutionClient(execution)
 	in := gateway.New(gateway.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Limits: gateway.Limits{Grace: grace}})
 	t.Cleanup(in.Close)
-	o.Ingress = in
+	o.Gateway = in
 	o.Limits.Grace = grace
 	w.server = New(o)
 	return w, storage, execution

@@ -31,7 +31,7 @@ type Options struct {
 	Chain     *chainview.Chain // what the node knows and storage does not
 	Storage   ordov1.StorageReadClient
 	Execution ordov1.ExecutionClient
-	Ingress   Ingress
+	Gateway   Gateway
 	Log       *slog.Logger // default: slog.Default()
 
 	Extension Extension                          // adds methods and delays answers; may be nil
@@ -81,7 +81,7 @@ func New(o Options) *Server {
 		Options: o, methods: map[string]Method{},
 		bodyBytes: limiter.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
 		large:     limiter.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
-		answers:   limiter.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
+		answers:   limiter.NewBudget("answers that wait to be sent", "limits.responses_mib", int64(l.Answers), l.Stall, l.Turn),
 		helpers:   semaphore.NewWeighted(helping),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
@@ -173,16 +173,16 @@ func (s *Server) told(ctx context.Context, name string, err error) *jrpc2.Error 
 
 // bind names positional parameters, and checks that a method without parameters gets none.
 func (m Method) bind(raw json.RawMessage) (*jsonin.Object, error) {
-	if fields := m.bindQuickly(raw); fields != nil {
+	if fields := m.bindFast(raw); fields != nil {
 		return jsonin.NewObject(fields), nil
 	}
 	return m.bindCarefully(raw)
 }
 
-// bindQuickly returns nil for what is unusual or wrong.
-func (m Method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
+// bindFast returns nil for what is unusual or wrong.
+func (m Method) bindFast(raw json.RawMessage) map[string]json.RawMessage {
 	fields := make(map[string]json.RawMessage, len(m.Params))
-	q := jsonin.NewQuick(raw)
+	q := jsonin.NewFast(raw)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {

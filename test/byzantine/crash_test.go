@@ -33,7 +33,7 @@ func crasherOver(t *testing.T, marks map[string][]byte, args ...string) *node {
 	t.Helper()
 	n := begin(t, liar(t), "execution", deed{Crash: marks}, false,
 		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error",
-			"--limit-grace", "1m", "--limit-turn", "1m", "--answer-when", "admitted"}, args...)...)
+			"--limit-restart-wait", "1m", "--limit-queue-timeout", "1m", "--answer-when", "admitted"}, args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := n.serving(ctx); err != nil {

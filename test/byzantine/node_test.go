@@ -83,7 +83,7 @@ func begin(t *testing.T, program, stage string, d deed, once bool, args ...strin
 	if err := os.WriteFile(plugin+".deed", raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--" + stage, plugin, "--plugin-call-timeout", "2s", "--plugin-silence", "3s",
+	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--" + stage, plugin, "--plugin-call-timeout", "2s", "--plugin-health-timeout", "3s",
 		"--plugin-restarts", "3"}, args...)
 	if stage == "consensus" { // its settings have defaults only for the shipped name; solo's own default is the same mode
 		all = append(all, "--block-generation-on", "transaction")

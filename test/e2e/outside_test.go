@@ -192,7 +192,7 @@ func TestShutdownDeadline(t *testing.T) {
 		t.Run(hung, func(t *testing.T) {
 			dir := t.TempDir()
 			args := []string{"--data-dir", dir, "--accounts", "3", "--block-generation-on", "demand",
-				"--plugin-silence", "0", "--plugin-call-timeout", "0", "--shutdown-timeout", "5s"}
+				"--plugin-health-timeout", "0", "--plugin-call-timeout", "0", "--shutdown-timeout", "5s"}
 			n := start(t, args...)
 			var hashes []string // acknowledged, and in no block
 			for i, a := range accounts(0, 3) {
@@ -232,7 +232,7 @@ func TestShutdownDeadline(t *testing.T) {
 
 // TestSecondSignal: it ends the core at once, and the plugins with it, when the first one takes too long.
 func TestSecondSignal(t *testing.T) {
-	n := start(t, "--accounts", "2", "--plugin-silence", "0", "--shutdown-timeout", "10m")
+	n := start(t, "--accounts", "2", "--plugin-health-timeout", "0", "--shutdown-timeout", "10m")
 	plugins := n.children()
 	for _, p := range plugins {
 		if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {

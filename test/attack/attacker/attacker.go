@@ -66,7 +66,7 @@ type Client struct {
 	held    *sync.WaitGroup // what goes on behind a turn
 }
 
-// requestTimeout is beyond what the node may take for a body: limits.work_timeout and the time to send.
+// requestTimeout is beyond what the node may take for a body: limits.request_timeout and the time to send.
 const requestTimeout = 4 * time.Minute
 
 // NewClient is the client of a number; two of the same seed and number do the same. The context is that of all its turns.

@@ -170,7 +170,7 @@ type plugin struct {
 	Generation uint64 `json:"generation"`
 	State      string `json:"state"`
 	Restarts   uint64 `json:"restarts"`
-	LastDeath  string `json:"last_death"`
+	LastExit   string `json:"last_exit"`
 }
 
 func (n *node) plugins(ctx context.Context) (list []plugin, err error) {

@@ -197,7 +197,7 @@ func (r *round) alive(ctx context.Context) {
 	for _, p := range list {
 		r.part.Restarts += p.Restarts
 		if p.Restarts > 0 || p.State != "" && p.State != "up" {
-			r.fail("%s/%s is %s after %d restarts: %s", p.Stage, p.Name, p.State, p.Restarts, p.LastDeath)
+			r.fail("%s/%s is %s after %d restarts: %s", p.Stage, p.Name, p.State, p.Restarts, p.LastExit)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 func main() {
 	d := sdk.Description{Name: "scripted", Version: "0.1.0", Capabilities: []string{"network"}}
-	sdk.Serve(sdk.Hosted(d, nil, func() sdk.Protocol { return new(script) }))
+	sdk.Serve(sdk.ServeProtocol(d, nil, func() sdk.Protocol { return new(script) }))
 }
 
 type script struct {

@@ -15,24 +15,24 @@ var quickSeeds = []string{
 // quickly holds what Quick reads beside what encoding/json and the careful functions read.
 func quickly(t *testing.T, raw []byte) {
 	t.Helper()
-	q := NewQuick(raw)
+	q := NewFast(raw)
 	if v := q.Value(); q.Ended() && (!json.Valid(raw) || !bytes.Equal(v, bytes.TrimSpace(raw))) {
 		t.Fatalf("%q is read as %q", raw, v)
 	}
-	q = NewQuick(raw)
+	q = NewFast(raw)
 	if list := q.Felts(); q.Ended() {
 		if want, err := feltsCarefully(raw); err != nil || !json.Valid(raw) || !bytes.Equal(list, want) {
 			t.Fatalf("%q is read as %x, the careful reader has %x, %v", raw, list, want, err)
 		}
 	}
-	q = NewQuick(raw)
+	q = NewFast(raw)
 	if n := q.Uint64(); q.Ended() {
 		if want, err := Uint64(raw); err != nil || n != want {
 			t.Fatalf("%q is read as %d, the careful reader has %d, %v", raw, n, want, err)
 		}
 	}
 	var price [16]byte
-	q = NewQuick(raw)
+	q = NewFast(raw)
 	if q.Hex(price[:]); q.Ended() {
 		if want, err := Uint128(raw); err != nil || !bytes.Equal(price[:], want) {
 			t.Fatalf("%q is read as %x, the careful reader has %x, %v", raw, price, want, err)
@@ -40,11 +40,11 @@ func quickly(t *testing.T, raw []byte) {
 	}
 }
 
-func TestQuickSeeds(t *testing.T) {
+func TestFastSeeds(t *testing.T) {
 	read := 0
 	for _, seed := range quickSeeds {
 		quickly(t, []byte(seed))
-		if q := NewQuick([]byte(seed)); q.Felts() != nil && q.Ended() {
+		if q := NewFast([]byte(seed)); q.Felts() != nil && q.Ended() {
 			read++
 		}
 	}

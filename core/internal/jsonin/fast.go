@@ -2,29 +2,29 @@ package jsonin
 
 import "bytes"
 
-// Quick reads JSON in one pass as long as it looks the way programs write it: strings are plain ASCII without escapes. On
+// Fast reads JSON in one pass as long as it looks the way programs write it: strings are plain ASCII without escapes. On
 // anything else, wrong or only unusual, it gives up, and the caller reads the whole again with the careful functions of this
 // package, which alone tell errors. What it does read is what the careful functions would have read.
-type Quick struct {
+type Fast struct {
 	text   []byte
 	at     int
 	gaveUp bool
 }
 
-// NewQuick starts at the beginning of the text.
-func NewQuick(text []byte) Quick { return Quick{text: text} }
+// NewFast starts at the beginning of the text.
+func NewFast(text []byte) Fast { return Fast{text: text} }
 
 // GiveUp is for callers who find something unusual.
-func (q *Quick) GiveUp() { q.gaveUp = true }
+func (q *Fast) GiveUp() { q.gaveUp = true }
 
 // GaveUp reports whether something was unusual; what was read until then means nothing.
-func (q *Quick) GaveUp() bool { return q.gaveUp }
+func (q *Fast) GaveUp() bool { return q.gaveUp }
 
 // Ended reports whether all of the text was read.
-func (q *Quick) Ended() bool { return q.Peek() == 0 && !q.gaveUp && q.at == len(q.text) }
+func (q *Fast) Ended() bool { return q.Peek() == 0 && !q.gaveUp && q.at == len(q.text) }
 
 // Peek shows the next byte after white space; 0 at the end.
-func (q *Quick) Peek() byte {
+func (q *Fast) Peek() byte {
 	for q.at < len(q.text) {
 		switch c := q.text[q.at]; c {
 		case ' ', '\n', '\r', '\t':
@@ -37,7 +37,7 @@ func (q *Quick) Peek() byte {
 }
 
 // Take goes over the next byte after white space if it is c.
-func (q *Quick) Take(c byte) bool {
+func (q *Fast) Take(c byte) bool {
 	if q.gaveUp || q.Peek() != c {
 		return false
 	}
@@ -45,14 +45,14 @@ func (q *Quick) Take(c byte) bool {
 	return true
 }
 
-func (q *Quick) must(c byte) {
+func (q *Fast) must(c byte) {
 	if !q.Take(c) {
 		q.gaveUp = true
 	}
 }
 
 // Fields reads an object: the body of the loop reads the value of each name.
-func (q *Quick) Fields(yield func(name []byte) bool) {
+func (q *Fast) Fields(yield func(name []byte) bool) {
 	q.must('{')
 	for more := !q.Take('}'); more && !q.gaveUp; more = !q.Take('}') && q.comma() {
 		name := q.Text()
@@ -64,7 +64,7 @@ func (q *Quick) Fields(yield func(name []byte) bool) {
 }
 
 // Items reads a list: the body of the loop reads each value.
-func (q *Quick) Items(yield func(i int) bool) {
+func (q *Fast) Items(yield func(i int) bool) {
 	q.must('[')
 	i := 0
 	for more := !q.Take(']'); more && !q.gaveUp; more = !q.Take(']') && q.comma() {
@@ -75,13 +75,13 @@ func (q *Quick) Items(yield func(i int) bool) {
 	}
 }
 
-func (q *Quick) comma() bool {
+func (q *Fast) comma() bool {
 	q.must(',')
 	return !q.gaveUp
 }
 
 // Text reads a string.
-func (q *Quick) Text() []byte {
+func (q *Fast) Text() []byte {
 	q.must('"')
 	if q.gaveUp {
 		return nil
@@ -105,7 +105,7 @@ func (q *Quick) Text() []byte {
 const mostDepth = 32
 
 // Value goes over any value and returns its text.
-func (q *Quick) Value() []byte {
+func (q *Fast) Value() []byte {
 	q.Peek()
 	start := q.at
 	q.value(mostDepth)
@@ -115,7 +115,7 @@ func (q *Quick) Value() []byte {
 	return q.text[start:q.at:q.at]
 }
 
-func (q *Quick) value(depth int) {
+func (q *Fast) value(depth int) {
 	if depth == 0 {
 		q.gaveUp = true
 		return
@@ -142,7 +142,7 @@ func (q *Quick) value(depth int) {
 	}
 }
 
-func (q *Quick) word(w string) {
+func (q *Fast) word(w string) {
 	if !bytes.HasPrefix(q.text[q.at:], []byte(w)) {
 		q.gaveUp = true
 		return
@@ -151,7 +151,7 @@ func (q *Quick) word(w string) {
 }
 
 // number goes over a whole number; those with a fraction or an exponent are unusual.
-func (q *Quick) number() {
+func (q *Fast) number() {
 	if q.at < len(q.text) && q.text[q.at] == '-' {
 		q.at++
 	}
@@ -166,7 +166,7 @@ func (q *Quick) number() {
 }
 
 // Hex reads a quoted hex number into all of dst, big-endian.
-func (q *Quick) Hex(dst []byte) {
+func (q *Fast) Hex(dst []byte) {
 	digits := q.Text()
 	if q.gaveUp || len(digits) < 3 || digits[0] != '0' || digits[1] != 'x' {
 		q.gaveUp = true
@@ -209,7 +209,7 @@ var nibbles = func() (table [256]byte) {
 }()
 
 // Felt reads a felt into dst, which has its size. The few felts from 2^251 on are unusual.
-func (q *Quick) Felt(dst []byte) {
+func (q *Fast) Felt(dst []byte) {
 	q.Hex(dst)
 	if !q.gaveUp && dst[0] > 7 {
 		q.gaveUp = true
@@ -220,7 +220,7 @@ func (q *Quick) Felt(dst []byte) {
 const shortest = len(`"0x0"`)
 
 // Felts reads a list of felts, packed.
-func (q *Quick) Felts() []byte {
+func (q *Fast) Felts() []byte {
 	q.must('[')
 	end := bytes.IndexByte(q.text[q.at:], ']')
 	if q.gaveUp || end < 0 {
@@ -247,7 +247,7 @@ func (q *Quick) Felts() []byte {
 }
 
 // Uint64 reads a quoted hex number of at most 64 bits.
-func (q *Quick) Uint64() (n uint64) {
+func (q *Fast) Uint64() (n uint64) {
 	var b [8]byte
 	q.Hex(b[:])
 	for _, c := range b {

@@ -25,7 +25,7 @@ const (
 
 // ReadInvoke reads an invoke of version 3 as clients write it, in one pass and without its hash. It returns nil when q gives
 // up: then Decode reads the same, or tells what is wrong.
-func ReadInvoke(q *jsonin.Quick) *Broadcast {
+func ReadInvoke(q *jsonin.Fast) *Broadcast {
 	// One array for what has a fixed size.
 	fixed := make([]byte, 2*felt.Size+3*16)
 	sender, nonce, prices := fixed[:felt.Size:felt.Size], fixed[felt.Size:2*felt.Size:2*felt.Size], fixed[2*felt.Size:]
@@ -87,7 +87,7 @@ func ReadInvoke(q *jsonin.Quick) *Broadcast {
 	return &Broadcast{Transaction: tx}
 }
 
-func readMode(q *jsonin.Quick) uint32 {
+func readMode(q *jsonin.Fast) uint32 {
 	switch string(q.Text()) {
 	case "L1":
 		return 0
@@ -98,7 +98,7 @@ func readMode(q *jsonin.Quick) uint32 {
 	return 0
 }
 
-func readBounds(q *jsonin.Quick, prices []byte) *ordov1.ResourceBounds {
+func readBounds(q *jsonin.Fast, prices []byte) *ordov1.ResourceBounds {
 	r := &ordov1.ResourceBounds{L1GasPrice: prices[:16:16], L2GasPrice: prices[16:32:32], L1DataGasPrice: prices[32:48:48]}
 	seen := 0
 	for name := range q.Fields {
@@ -125,7 +125,7 @@ func readBounds(q *jsonin.Quick, prices []byte) *ordov1.ResourceBounds {
 	return r
 }
 
-func readBound(q *jsonin.Quick, price []byte) (amount uint64) {
+func readBound(q *jsonin.Fast, price []byte) (amount uint64) {
 	seen := 0
 	for name := range q.Fields {
 		field := 0

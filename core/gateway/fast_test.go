@@ -19,7 +19,7 @@ import (
 // agree holds the quick reader beside the careful one: the same transaction, or none. read says whether there was one.
 func agree(t *testing.T, raw []byte) (read bool) {
 	t.Helper()
-	q := jsonin.NewQuick(raw)
+	q := jsonin.NewFast(raw)
 	quick := ReadInvoke(&q)
 	if quick == nil || !q.Ended() {
 		return false

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// guardian ends the process groups of plugins when this process has ended without doing so. The kernel's Pdeathsig ends
+// reaper ends the process groups of plugins when this process has ended without doing so. The kernel's Pdeathsig ends
 // the plugin itself, even a stopped one, but not what the plugin has started: those would live on and hold its sockets and
 // files. It is a shell that waits for the end of a pipe; no group that is over is ever in its list.
-type guardian struct {
+type reaper struct {
 	mu   sync.Mutex
 	pipe *os.File // nil: there is no shell here
 }
 
-const guardScript = `trap '' INT TERM HUP
+const reaperScript = `trap '' INT TERM HUP
 groups=
 while read -r what id; do
   case $what in
@@ -28,25 +28,25 @@ while read -r what id; do
 done
 for g in $groups; do kill -s KILL -- "-$g"; done`
 
-// newGuardian starts one. It is nobody's child: whoever counts the plugins of a node by its children should count right.
-func newGuardian() (*guardian, error) {
+// newReaper starts one. It is nobody's child: whoever counts the plugins of a node by its children should count right.
+func newReaper() (*reaper, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return &guardian{}, err
+		return &reaper{}, err
 	}
 	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-c", `sh -c "$1" ordo-guardian <&3 3<&- >/dev/null 2>&1 &`, "sh", guardScript)
+	cmd := exec.Command("/bin/sh", "-c", `sh -c "$1" ordo-guardian <&3 3<&- >/dev/null 2>&1 &`, "sh", reaperScript)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.ExtraFiles = []*os.File{r}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		w.Close()
-		return &guardian{}, fmt.Errorf("no guardian of the plugins' children: %w", err)
+		return &reaper{}, fmt.Errorf("no guardian of the plugins' children: %w", err)
 	}
-	return &guardian{pipe: w}, nil
+	return &reaper{pipe: w}, nil
 }
 
-func (g *guardian) tell(what string, group int) {
+func (g *reaper) tell(what string, group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.pipe != nil {
@@ -55,7 +55,7 @@ func (g *guardian) tell(what string, group int) {
 }
 
 // close ends the guardian; all groups must be over.
-func (g *guardian) close() {
+func (g *reaper) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.pipe != nil {

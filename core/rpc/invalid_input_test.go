@@ -27,8 +27,8 @@ var right = map[string]string{
 
 var optional = []string{"response_flags", "contract_addresses", "trace_flags"}
 
-// TestWrongInput puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
-func TestWrongInput(t *testing.T) {
+// TestInvalidInputIsRejected puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
+func TestInvalidInputIsRejected(t *testing.T) {
 	w, _ := extendedWorld(t)
 	server := w.server
 	tried := 0

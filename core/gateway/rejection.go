@@ -13,19 +13,19 @@ var ErrUnsupportedVersion = errors.New("transaction version is not supported: se
 // ErrQueryVersion: the transaction was signed for an estimate and must never be in a block.
 var ErrQueryVersion = fmt.Errorf("query version is for estimates and simulations only: %w", ErrUnsupportedVersion)
 
-// Refused is a transaction that cannot enter, and why. It is an outcome, not a fault of the node.
-type Refused struct {
+// Rejection is a transaction that cannot enter, and why. It is an outcome, not a fault of the node.
+type Rejection struct {
 	Code   ordov1.Refusal
 	Reason string
 }
 
-func (r *Refused) Error() string {
+func (r *Rejection) Error() string {
 	if r.Reason == "" {
 		return r.Code.String()
 	}
 	return r.Code.String() + ": " + r.Reason
 }
 
-func refuse(code ordov1.Refusal, format string, args ...any) error {
-	return &Refused{Code: code, Reason: fmt.Sprintf(format, args...)}
+func reject(code ordov1.Refusal, format string, args ...any) error {
+	return &Rejection{Code: code, Reason: fmt.Sprintf(format, args...)}
 }

@@ -24,14 +24,14 @@ func TestSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	book.eventually(t, "does not answer its health check")
-	if p.Silent() == 0 {
+	if p.Unresponsive() == 0 {
 		t.Fatal("not called silent")
 	}
 	if err := syscall.Kill(p.Pid(), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	book.eventually(t, "answers again")
-	if p.Silent() != 0 {
+	if p.Unresponsive() != 0 {
 		t.Fatal("still called silent")
 	}
 	// Stopped again: nothing is answered, and the kill works all the same.

@@ -13,15 +13,15 @@ import (
 // ago may have a request on its way.
 const calm = time.Second
 
-// doorman is a listener that keeps no more connections than the node can bear. A newcomer for whom there is no room waits for
+// connLimiter is a listener that keeps no more connections than the node can bear. A newcomer for whom there is no room waits for
 // a moment, until a connection ends or has been quiet for a while: an idle one, or one that still sends its request; the one
 // that is quiet for longest goes. One whose request is being worked on never does; when all are such, the newcomer is told that
 // the node is busy. So idle and slow clients, in any number, keep nobody out, and many clients at once are all answered.
-type doorman struct {
+type connLimiter struct {
 	net.Listener
 	room     room
 	patience time.Duration // of a newcomer
-	entered  chan *guest
+	entered  chan *limitedConn
 	failed   chan error
 	stop     chan struct{}
 	once     sync.Once
@@ -31,7 +31,7 @@ type doorman struct {
 	quiet   list.List // of *guest, the one that is quiet for longest first
 	waiting list.List // of *newcomer, the first first
 	parting int       // connections that are being refused
-	homes   map[netip.Prefix]*home
+	homes   map[netip.Prefix]*prefix
 }
 
 // room is how many connections there may be.
@@ -43,23 +43,23 @@ type room struct {
 
 func (r room) waitingEach() int { return max(1, min(r.waiting, r.each/4)) }
 
-// home is where guests come from.
-type home struct {
+// prefix is where guests come from.
+type prefix struct {
 	open, waiting int
 	quiet         list.List
 }
 
-// newcomer is a connection that waits for room.
-type newcomer struct {
+// newConn is a connection that waits for room.
+type newConn struct {
 	conn  net.Conn
 	from  netip.Prefix
 	since time.Time
 }
 
-// guest is an open connection.
-type guest struct {
+// limitedConn is an open connection.
+type limitedConn struct {
 	net.Conn
-	door  *doorman
+	door  *connLimiter
 	from  netip.Prefix
 	heads heads
 
@@ -71,10 +71,10 @@ type guest struct {
 	at, atHome *list.Element // nil while its request is worked on
 }
 
-func newDoorman(l net.Listener, r room, patience time.Duration) *doorman {
-	d := &doorman{
-		Listener: l, room: r, patience: patience, homes: map[netip.Prefix]*home{},
-		entered: make(chan *guest), failed: make(chan error, 1), stop: make(chan struct{}),
+func newConnLimiter(l net.Listener, r room, patience time.Duration) *connLimiter {
+	d := &connLimiter{
+		Listener: l, room: r, patience: patience, homes: map[netip.Prefix]*prefix{},
+		entered: make(chan *limitedConn), failed: make(chan error, 1), stop: make(chan struct{}),
 	}
 	go d.listen()
 	go d.watch()
@@ -82,7 +82,7 @@ func newDoorman(l net.Listener, r room, patience time.Duration) *doorman {
 }
 
 // listen takes the connections of the system.
-func (d *doorman) listen() {
+func (d *connLimiter) listen() {
 	pause := 5 * time.Millisecond
 	for {
 		conn, err := d.Listener.Accept()
@@ -107,7 +107,7 @@ func (d *doorman) listen() {
 }
 
 // watch lets newcomers in when a connection has been quiet for long enough, and refuses those that waited in vain.
-func (d *doorman) watch() {
+func (d *connLimiter) watch() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -124,7 +124,7 @@ func (d *doorman) watch() {
 }
 
 // Accept implements net.Listener.
-func (d *doorman) Accept() (net.Conn, error) {
+func (d *connLimiter) Accept() (net.Conn, error) {
 	select {
 	case g := <-d.entered:
 		return g, nil
@@ -135,19 +135,19 @@ func (d *doorman) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener.
-func (d *doorman) Close() error {
+func (d *connLimiter) Close() error {
 	err := d.Listener.Close()
 	d.once.Do(func() { close(d.stop) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := d.waiting.Front(); e != nil; e = e.Next() {
-		e.Value.(*newcomer).conn.Close()
+		e.Value.(*newConn).conn.Close()
 	}
 	d.waiting.Init()
 	return err
 }
 
-func (d *doorman) enter(in []*guest) {
+func (d *connLimiter) enter(in []*limitedConn) {
 	for _, g := range in {
 		select {
 		case d.entered <- g:
@@ -158,8 +158,8 @@ func (d *doorman) enter(in []*guest) {
 }
 
 // arrive is for a new connection: it enters, waits, or is refused.
-func (d *doorman) arrive(conn net.Conn) {
-	n := &newcomer{conn: conn, from: homeOf(conn.RemoteAddr()), since: time.Now()}
+func (d *connLimiter) arrive(conn net.Conn) {
+	n := &newConn{conn: conn, from: prefixOf(conn.RemoteAddr()), since: time.Now()}
 	d.mu.Lock()
 	h := d.home(n.from)
 	h.waiting++
@@ -173,7 +173,7 @@ func (d *doorman) arrive(conn net.Conn) {
 	full = full && (d.waiting.Len() > d.room.waiting || h.waiting > d.room.waitingEach())
 	if full { // all are worked on, and as many wait as may
 		last := d.waiting.Back()
-		for last.Value.(*newcomer).from != n.from {
+		for last.Value.(*newConn).from != n.from {
 			last = last.Prev()
 		}
 		d.refuse(last)
@@ -182,24 +182,24 @@ func (d *doorman) arrive(conn net.Conn) {
 	d.enter(in)
 }
 
-func (d *doorman) home(from netip.Prefix) *home {
+func (d *connLimiter) home(from netip.Prefix) *prefix {
 	h := d.homes[from]
 	if h == nil {
-		h = &home{}
+		h = &prefix{}
 		d.homes[from] = h
 	}
 	return h
 }
 
 // admit lets in waiting connections that find room, in their order. The lock is held.
-func (d *doorman) admit(hurry *netip.Prefix) (in []*guest) {
+func (d *connLimiter) admit(hurry *netip.Prefix) (in []*limitedConn) {
 	if d.waiting.Len() == 0 {
 		return nil
 	}
 	now := time.Now()
 	none := map[netip.Prefix]bool{} // addresses that have no room, so that the others behind are not looked at
 	for e := d.waiting.Front(); e != nil; {
-		n, next := e.Value.(*newcomer), e.Next()
+		n, next := e.Value.(*newConn), e.Next()
 		switch {
 		case now.Sub(n.since) >= d.patience:
 			d.refuse(e)
@@ -217,7 +217,7 @@ func (d *doorman) admit(hurry *netip.Prefix) (in []*guest) {
 }
 
 // makeRoom finds room for one from this address, if need be by ending a connection. The lock is held.
-func (d *doorman) makeRoom(from netip.Prefix, now time.Time, hurry bool) bool {
+func (d *connLimiter) makeRoom(from netip.Prefix, now time.Time, hurry bool) bool {
 	h := d.homes[from]
 	var quiet *list.List
 	switch {
@@ -229,7 +229,7 @@ func (d *doorman) makeRoom(from netip.Prefix, now time.Time, hurry bool) bool {
 		return true
 	}
 	for e := quiet.Front(); e != nil; e = e.Next() {
-		g := e.Value.(*guest)
+		g := e.Value.(*limitedConn)
 		if now.Sub(g.since) < calm && (!hurry || unread(g.Conn)) {
 			if hurry {
 				continue // its request is here and not looked at yet
@@ -243,7 +243,7 @@ func (d *doorman) makeRoom(from netip.Prefix, now time.Time, hurry bool) bool {
 }
 
 // book makes a newcomer a guest. The lock is held.
-func (d *doorman) book(n *newcomer) *guest {
+func (d *connLimiter) book(n *newConn) *limitedConn {
 	h := d.homes[n.from]
 	h.waiting--
 	d.open++
@@ -251,21 +251,21 @@ func (d *doorman) book(n *newcomer) *guest {
 	if tcp, ok := n.conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	g := &guest{Conn: n.conn, door: d, from: n.from}
+	g := &limitedConn{Conn: n.conn, door: d, from: n.from}
 	d.rest(g)
 	return g
 }
 
 // evict ends a connection for another: its server goroutine sees that, and closes it. The lock is held.
-func (d *doorman) evict(g *guest) {
+func (d *connLimiter) evict(g *limitedConn) {
 	d.leave(g)
 	g.evicted = true
 	_ = g.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // refuse tells a newcomer that the node is busy. The lock is held.
-func (d *doorman) refuse(e *list.Element) {
-	n := e.Value.(*newcomer)
+func (d *connLimiter) refuse(e *list.Element) {
+	n := e.Value.(*newConn)
 	d.waiting.Remove(e)
 	h := d.homes[n.from]
 	h.waiting--
@@ -280,7 +280,7 @@ const refused = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-
 
 // part answers what fits any request, and reads for a moment what the client sends: were it left unread, the system would
 // reset the connection, and the client never see the answer. The lock is held.
-func (d *doorman) part(conn net.Conn) {
+func (d *connLimiter) part(conn net.Conn) {
 	if d.parting >= d.room.parting {
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Millisecond))
 		_, _ = conn.Write([]byte(refused))
@@ -314,8 +314,8 @@ func linger(conn net.Conn) {
 	}
 }
 
-// homeOf: whoever has an IPv6 network has all its addresses.
-func homeOf(a net.Addr) netip.Prefix {
+// prefixOf: whoever has an IPv6 network has all its addresses.
+func prefixOf(a net.Addr) netip.Prefix {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}
@@ -330,14 +330,14 @@ func homeOf(a net.Addr) netip.Prefix {
 }
 
 // rest: the guest is quiet from now on. The lock is held.
-func (d *doorman) rest(g *guest) {
+func (d *connLimiter) rest(g *limitedConn) {
 	g.since = time.Now()
 	g.at = d.quiet.PushBack(g)
 	g.atHome = d.homes[g.from].quiet.PushBack(g)
 }
 
 // wake: the guest is quiet no more. The lock is held.
-func (d *doorman) wake(g *guest) {
+func (d *connLimiter) wake(g *limitedConn) {
 	if g.at != nil {
 		d.quiet.Remove(g.at)
 		d.homes[g.from].quiet.Remove(g.atHome)
@@ -346,7 +346,7 @@ func (d *doorman) wake(g *guest) {
 }
 
 // leave takes a guest out of the books. The lock is held.
-func (d *doorman) leave(g *guest) {
+func (d *connLimiter) leave(g *limitedConn) {
 	if g.gone {
 		return
 	}
@@ -358,21 +358,21 @@ func (d *doorman) leave(g *guest) {
 	d.forget(g.from, h)
 }
 
-func (d *doorman) forget(from netip.Prefix, h *home) {
+func (d *connLimiter) forget(from netip.Prefix, h *prefix) {
 	if h.open == 0 && h.waiting == 0 {
 		delete(d.homes, from)
 	}
 }
 
 // Read implements net.Conn.
-func (g *guest) Read(p []byte) (int, error) {
+func (g *limitedConn) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	g.heads.feed(p[:n])
 	return n, err
 }
 
 // SetReadDeadline implements net.Conn: one that has to go stays so.
-func (g *guest) SetReadDeadline(t time.Time) error {
+func (g *limitedConn) SetReadDeadline(t time.Time) error {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
 	if g.evicted {
@@ -382,7 +382,7 @@ func (g *guest) SetReadDeadline(t time.Time) error {
 }
 
 // Close implements net.Conn. One that had to go before it was answered is told why.
-func (g *guest) Close() error {
+func (g *limitedConn) Close() error {
 	d := g.door
 	d.mu.Lock()
 	d.leave(g)
@@ -400,14 +400,14 @@ func (g *guest) Close() error {
 }
 
 // left: it had to go for another.
-func (g *guest) left() bool {
+func (g *limitedConn) left() bool {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
 	return g.evicted
 }
 
 // wasAnswered: when it has to go from now on, it needs not be told.
-func (g *guest) wasAnswered() {
+func (g *limitedConn) wasAnswered() {
 	g.door.mu.Lock()
 	defer g.door.mu.Unlock()
 	g.answered = true
@@ -415,28 +415,28 @@ func (g *guest) wasAnswered() {
 
 // placeOf is the network that a request came from.
 func placeOf(ctx context.Context) string {
-	if g, ok := ctx.Value(guestKey{}).(*guest); ok {
+	if g, ok := ctx.Value(connKey{}).(*limitedConn); ok {
 		return g.from.String()
 	}
 	return ""
 }
 
-type guestKey struct{}
+type connKey struct{}
 
 // remember makes the connection known to its requests.
 func remember(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, guestKey{}, conn)
+	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// guestOf returns the connection of a request; nil when there is none, as in a test.
-func guestOf(ctx context.Context) *guest {
-	g, _ := ctx.Value(guestKey{}).(*guest)
+// connOf returns the connection of a request; nil when there is none, as in a test.
+func connOf(ctx context.Context) *limitedConn {
+	g, _ := ctx.Value(connKey{}).(*limitedConn)
 	return g
 }
 
 // atWork marks the connection of a request as worked on, until done is called.
 func atWork(ctx context.Context) (done func()) {
-	g := guestOf(ctx)
+	g := connOf(ctx)
 	if g == nil {
 		return func() {}
 	}

@@ -102,7 +102,7 @@ func TestWedgedWhileConfigured(t *testing.T) {
 		s := spec(t, "good")
 		s.Config = []byte(`{"noise":"` + noise + `"}`)
 		begin := time.Now()
-		_, err := host.Start(context.Background(), host.Options{Silence: time.Second, ConfigureTimeout: 3 * time.Second}, s)
+		_, err := host.Start(context.Background(), host.Options{HealthTimeout: time.Second, ConfigureTimeout: 3 * time.Second}, s)
 		if err == nil || !strings.Contains(err.Error(), want) || time.Since(begin) > 20*time.Second {
 			t.Errorf("%s, after %s: %v", noise, time.Since(begin), err)
 		}
