@@ -173,9 +173,7 @@ type client struct {
 
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	c := &client{}
-	if g := connOf(r.Context()); g != nil {
-		c.holder.From = g.from
-	}
+	c.holder.From = fromOf(r.Context())
 	c.holder.Cut = func(why string) {
 		s.cutOff.log(s.Log, "rpc: a client was cut off", "from", r.RemoteAddr, "why", why)
 		now, control := time.Now(), http.NewResponseController(w)
@@ -222,8 +220,8 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpErr
 	_ = control.EnableFullDuplex() // else the body is read before the answer is sent
 	w.Header().Set("Connection", "close")
 	s.refuse(w, why)
-	if g := connOf(r.Context()); g != nil {
-		g.wasAnswered()
+	if conn := connOf(r.Context()); conn != nil {
+		conn.Answered()
 	}
 	if control.Flush() != nil || r.Header.Get("Expect") != "" { // such a client waits for the answer itself
 		return
@@ -234,7 +232,7 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpErr
 
 // framing refuses what proxies and servers may read in two ways: where a body ends must never be a question.
 func framing(r *http.Request) *httpError {
-	if g := connOf(r.Context()); g != nil && g.heads.ambiguous() {
+	if conn := connOf(r.Context()); conn != nil && conn.heads.ambiguous() {
 		return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
 	}
 	return nil
@@ -298,10 +296,10 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 }
 
 func (s *Server) notReceived(r *http.Request, c *client, err error) *httpError {
-	switch g := connOf(r.Context()); {
+	switch conn := connOf(r.Context()); {
 	case c.holder.Gone():
 		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, "busy: the request body came too slowly while others waited (limits.bodies_mib): try again later")}
-	case g != nil && g.left():
+	case conn != nil && conn.Evicted():
 		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &httpError{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
