@@ -5,8 +5,6 @@ import (
 	"math/big"
 	"sync"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/rpc"
@@ -106,7 +104,7 @@ type Account struct {
 }
 
 // errForbidden is starknet-devnet's, of its restrictive mode.
-func errForbidden() error { return &jrpc2.Error{Code: -32604, Message: "Method forbidden"} }
+func errForbidden() error { return rpc.Errorf(-32604, "Method forbidden") }
 
 // Methods implements rpc.Extension. All of them are guarded: they move money and time, or reveal keys.
 func (d *Devnet) Methods(s *rpc.Server) map[string]rpc.Method {

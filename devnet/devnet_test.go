@@ -15,8 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/mutate"
@@ -134,7 +132,7 @@ func TestInvalidInputIsRejected(t *testing.T) {
 				}
 				tried++
 				_, failed := w.server.Call(t.Context(), name, params)
-				if failed == nil || failed.Code != jrpc2.InvalidParams || !strings.Contains(failed.Message, param) {
+				if failed == nil || failed.Code != rpc.InvalidParams || !strings.Contains(failed.Message, param) {
 					t.Errorf("%s %s: %v", name, params, failed)
 				}
 			}

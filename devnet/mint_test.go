@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/rpc"
@@ -135,7 +133,7 @@ func TestAMintThatWaitsForItsTurn(t *testing.T) {
 	}
 	defer leave()
 	gone, cancel := context.WithCancel(t.Context())
-	ended := make(chan *jrpc2.Error)
+	ended := make(chan *rpc.Error)
 	go func() {
 		_, failed := w.server.Call(gone, "devnet_mint", json.RawMessage(`["0x66",5]`))
 		ended <- failed

@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/creachadair/jrpc2"
 )
 
 // Access is where requests for guarded methods may come from. Such methods make blocks and reveal keys and processes, and a
@@ -28,16 +26,16 @@ type Access struct {
 func (s *Server) checkAccess(r *http.Request, method string) *httpError {
 	for _, origin := range r.Header["Origin"] {
 		if !s.Access.originAllowed(origin) {
-			return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
+			return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
 				"origin %q: pages of this origin may not call %s: name it in rpc.allowed_origins", clip(origin), method)}
 		}
 	}
 	if !s.Access.HostAllowed(r.Host) {
-		return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
+		return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
 			"host %q: %s is not served under this name: name it in rpc.allowed_hosts", clip(r.Host), method)}
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(r.Header["Content-Type"]) != 1 {
-		return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest,
+		return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest,
 			"content type %q: %s takes application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")), method)}
 	}
 	return nil

@@ -6,15 +6,13 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-
-	"github.com/creachadair/jrpc2"
 )
 
-// abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
-// as many as wait for validation together.
+// maxParallelPerBody is how many requests of a body run at a time, and maxHelpers how many of all bodies beside the first of
+// each: about as many as wait for validation together.
 const (
-	abreast = 128
-	helping = 512
+	maxParallelPerBody = 128
+	maxHelpers         = 512
 )
 
 // small is what the answer to a request may hold, beside its text, without a share of Limits.Answers: so what most clients ask
@@ -121,7 +119,7 @@ func (o *output) total() int { return o.sent + len(o.json.buf) }
 // weighed answers a request and takes a share of the memory for answers. When there is none, the answer is let go and made
 // again when there is room for it, so that what waits holds nothing. Few large answers are made at a time, until they have
 // their share.
-func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
+func (r *run) weighed(q *request) (result any, held int, failed *Error) {
 	m := r.s.methods[q.method]
 	for {
 		leave := func() {}
@@ -160,11 +158,11 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 }
 
 // internal is clientError for an error that has one in any case.
-func internal(err error) *jrpc2.Error {
+func internal(err error) *Error {
 	if e, ok := clientError(err); ok {
 		return e
 	}
-	return jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
+	return Errorf(InternalError, "internal error: %v", err)
 }
 
 // begin writes what stands in front of an answer.
@@ -180,12 +178,12 @@ func (r *run) begin() {
 }
 
 // notRun is why a request is not run; nil when it is.
-func (r *run) notRun() *jrpc2.Error {
+func (r *run) notRun() *Error {
 	switch err := r.ctx.Err(); {
 	case err != nil:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
+		return Errorf(InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
 	case int(r.size.Load()) >= r.s.Limits.Answer:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
+		return Errorf(InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
 	}
 	return nil
 }
@@ -235,14 +233,17 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 		}
 	}
 	var helpers sync.WaitGroup
-	for range min(len(lanes), abreast) - 1 {
-		if !r.s.helpers.TryAcquire(1) {
-			break
+help:
+	for range min(len(lanes), maxParallelPerBody) - 1 {
+		select {
+		case r.s.helpers <- struct{}{}:
+			helpers.Go(func() {
+				defer func() { <-r.s.helpers }()
+				work()
+			})
+		default:
+			break help
 		}
-		helpers.Go(func() {
-			defer r.s.helpers.Release(1)
-			work()
-		})
 	}
 	work()
 	helpers.Wait()
@@ -262,7 +263,7 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 // await lets the extension delay the answers about what requests have submitted, so that what comes after them, and the
 // client, can read what the transactions did. It returns, by request, why a transaction is in no block; nil when all are, or may
 // yet be.
-func (r *run) await(list []request) (failed []*jrpc2.Error) {
+func (r *run) await(list []request) (failed []*Error) {
 	if r.s.Extension == nil {
 		return nil
 	}
@@ -281,7 +282,7 @@ func (r *run) await(list []request) (failed []*jrpc2.Error) {
 		errs = r.s.Extension.Await(r.ctx, hashes...)
 		return nil, nil
 	})
-	failed = make([]*jrpc2.Error, len(list))
+	failed = make([]*Error, len(list))
 	for i, at := range from {
 		if failed[at] = fault; fault == nil {
 			failed[at] = r.s.told(r.ctx, addInvokeMethod, errs[i])
@@ -312,7 +313,7 @@ func (r *run) apart(q *request) []byte {
 }
 
 // one runs a request.
-func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2.Error) {
+func (s *Server) one(ctx context.Context, r *request) (result any, failed *Error) {
 	if r.failed != nil {
 		return nil, r.failed
 	}

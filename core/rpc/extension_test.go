@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -213,7 +211,7 @@ func TestAReasonTakesThePlaceOfTheAnswer(t *testing.T) {
 		"none":     {nil, 0},
 		"rejected": {&gateway.Rejection{Code: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}, int(errBalance.Code)},
 		"dropped":  {Unexpected("the transaction was dropped"), int(errUnexpected.Code)},
-		"a fault":  {errors.New("no such block"), int(jrpc2.InternalError)},
+		"a fault":  {errors.New("no such block"), int(InternalError)},
 	} {
 		for _, n := range []int{1, 3} {
 			w, e := extendedWorld(t)

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
@@ -104,16 +102,16 @@ type envelope struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
 	Result  any             `json:"result,omitempty"`
-	Error   *jrpc2.Error    `json:"error,omitempty"`
+	Error   *Error          `json:"error,omitempty"`
 }
 
 var nullID = json.RawMessage("null")
 
-func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
+func failure(id json.RawMessage, err *Error) *envelope {
 	if len(id) == 0 {
 		id = nullID
 	}
-	return &envelope{Version: jrpc2.Version, ID: id, Error: err}
+	return &envelope{Version: jsonrpcVersion, ID: id, Error: err}
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +139,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	}
 	list, batch, failed := requests(body, s.Limits.Batch)
 	if failed == nil && !utf8.Valid(body) { // an id goes back as it came
-		failed = jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid UTF-8")
+		failed = Errorf(ParseError, "parse error: the body is not valid UTF-8")
 	}
 	if failed != nil {
 		s.reply(w, http.StatusOK, failure(nil, failed))
@@ -188,7 +186,7 @@ var errCutOff = errors.New("the client was cut off")
 // httpError is a body that is not looked at.
 type httpError struct {
 	status int
-	err    *jrpc2.Error
+	err    *Error
 }
 
 // unavailable: what is asked for has no room, or no time.
@@ -233,7 +231,7 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpErr
 // framing refuses what proxies and servers may read in two ways: where a body ends must never be a question.
 func framing(r *http.Request) *httpError {
 	if conn := connOf(r.Context()); conn != nil && conn.heads.ambiguous() {
-		return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
+		return &httpError{http.StatusBadRequest, Errorf(InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
 	}
 	return nil
 }
@@ -243,7 +241,7 @@ func coded(h http.Header) *httpError {
 	for _, value := range h.Values("Content-Encoding") {
 		for coding := range strings.SplitSeq(value, ",") {
 			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-				return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+				return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
 			}
 		}
 	}
@@ -256,7 +254,7 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 	if refused := coded(r.Header); refused != nil {
 		return nil, refused
 	}
-	tooLarge := &httpError{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
+	tooLarge := &httpError{http.StatusRequestEntityTooLarge, Errorf(InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
 	if r.ContentLength > int64(s.Limits.Body) {
 		return nil, tooLarge
 	}
@@ -302,9 +300,9 @@ func (s *Server) notReceived(r *http.Request, c *client, err error) *httpError {
 	case conn != nil && conn.Evicted():
 		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
+		return &httpError{http.StatusRequestTimeout, Errorf(InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
 	}
-	return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)}
+	return &httpError{http.StatusBadRequest, Errorf(InvalidRequest, "request body: %v", err)}
 }
 
 func encode(v any) ([]byte, error) {
@@ -321,7 +319,7 @@ func written(v any) []byte {
 		if e, ok := v.(*envelope); ok {
 			id = e.ID
 		}
-		body, _ = encode(failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
+		body, _ = encode(failure(id, Errorf(InternalError, "internal error: encode the answer: %v", err)))
 	}
 	return body
 }

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
@@ -64,7 +62,7 @@ func TestInvalidInputIsRejected(t *testing.T) {
 				}
 				tried++
 				_, failed := server.Call(t.Context(), name, params)
-				if failed == nil || failed.Code != jrpc2.InvalidParams || !strings.Contains(failed.Message, param) {
+				if failed == nil || failed.Code != InvalidParams || !strings.Contains(failed.Message, param) {
 					t.Errorf("%s %s: %v", name, params, failed)
 				}
 			}
@@ -161,7 +159,7 @@ func TestABatchIsBounded(t *testing.T) {
 	handler.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("["+strings.Join(requests, ",")+"]")))
 	var answers []struct {
 		ID    int
-		Error *jrpc2.Error
+		Error *Error
 	}
 	if err := json.Unmarshal(r.Body.Bytes(), &answers); err != nil || len(answers) != 10 {
 		t.Fatal(len(answers), err)
@@ -204,7 +202,7 @@ func FuzzPost(f *testing.F) {
 			t.Fatalf("%q: answer %s", body, r.Body)
 		}
 		for _, a := range many {
-			if a.Version != "2.0" || a.Error != nil && a.Error.Code == jrpc2.InternalError {
+			if a.Version != "2.0" || a.Error != nil && a.Error.Code == InternalError {
 				t.Fatalf("%q: answer %s", body, r.Body)
 			}
 		}

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/creachadair/jrpc2"
-	"golang.org/x/sync/semaphore"
-
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
@@ -48,10 +45,10 @@ type Server struct {
 	methods map[string]Method
 	bodies  bodies
 
-	bodyBytes *limiter.Budget     // of request bodies over smallBody
-	large     *limiter.Budget     // of those that are worked on
-	answers   *limiter.Budget     // of what waits to be sent
-	helpers   *semaphore.Weighted // goroutines that work on batches
+	bodyBytes *limiter.Budget // of request bodies over smallBody
+	large     *limiter.Budget // of those that are worked on
+	answers   *limiter.Budget // of what waits to be sent
+	helpers   chan struct{}   // goroutines that work on batches
 	views     *limiter.Gate
 	scans     *limiter.Gate
 	makes     *limiter.Gate // of answers that may be large, until they have their share of the memory
@@ -82,7 +79,7 @@ func New(o Options) *Server {
 		bodyBytes: limiter.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
 		large:     limiter.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
 		answers:   limiter.NewBudget("answers that wait to be sent", "limits.responses_mib", int64(l.Answers), l.Stall, l.Turn),
-		helpers:   semaphore.NewWeighted(helping),
+		helpers:   make(chan struct{}, maxHelpers),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
 		makes:     l.gate("large answers", l.Reads, l.Connections),
@@ -131,10 +128,10 @@ func (s *Server) Methods() []string {
 }
 
 // Call answers one request. The error is what the client is to read.
-func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) (result any, failed *jrpc2.Error) {
+func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) (result any, failed *Error) {
 	m, ok := s.methods[name]
 	if !ok {
-		return nil, jrpc2.Errorf(jrpc2.MethodNotFound, "method %q is not served", clip(name))
+		return nil, Errorf(MethodNotFound, "method %q is not served", clip(name))
 	}
 	return s.guarded(ctx, name, func() (any, error) {
 		p, err := m.bind(params)
@@ -146,11 +143,11 @@ func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) 
 }
 
 // guarded runs a method and turns its error into what the client is to read.
-func (s *Server) guarded(ctx context.Context, name string, work func() (any, error)) (result any, failed *jrpc2.Error) {
+func (s *Server) guarded(ctx context.Context, name string, work func() (any, error)) (result any, failed *Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("rpc: a method panicked", "method", name, "panic", p, "stack", string(debug.Stack()))
-			result, failed = nil, jrpc2.Errorf(jrpc2.InternalError, "internal error: see the log of the node")
+			result, failed = nil, Errorf(InternalError, "internal error: see the log of the node")
 		}
 	}()
 	result, err := work()
@@ -158,7 +155,7 @@ func (s *Server) guarded(ctx context.Context, name string, work func() (any, err
 }
 
 // told turns the error of a method into what the client reads, and logs a fault of the node.
-func (s *Server) told(ctx context.Context, name string, err error) *jrpc2.Error {
+func (s *Server) told(ctx context.Context, name string, err error) *Error {
 	if err == nil {
 		return nil
 	}
@@ -168,7 +165,7 @@ func (s *Server) told(ctx context.Context, name string, err error) *jrpc2.Error 
 	if ctx.Err() == nil { // else the client left
 		s.Log.Warn("rpc: a method failed", "method", name, "error", err)
 	}
-	return jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
+	return Errorf(InternalError, "internal error: %v", err)
 }
 
 // bind names positional parameters, and checks that a method without parameters gets none.

@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/creachadair/jrpc2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -87,7 +86,7 @@ func notViewed(err error) error {
 		errors.As(err, &said) // without the words that were put around it
 		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
 	case codes.OutOfRange:
-		return jrpc2.Errorf(jrpc2.InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+		return Errorf(InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
 	}
 	return fmt.Errorf("view: %w", err)
 }
