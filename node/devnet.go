@@ -8,6 +8,7 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -18,10 +19,10 @@ func (n *Node) extension() rpc.Extension {
 	c, chain := n.config, n.driver.Chain()
 	answers := devnet.AtOnce(chain)
 	switch {
-	case c.Consensus.Plugin == "solo" && c.BlockGeneration.Mode == "transaction":
+	case c.Consensus.Plugin == solo && c.BlockGeneration.Mode == "transaction":
 		answers = devnet.WhenAccepted(chain)
 	// An ordering policy that waits for the last to come runs nothing before the block is sealed.
-	case c.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"):
+	case c.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival):
 		answers = devnet.WhenRun(chain)
 	case !c.Devnet:
 		return nil

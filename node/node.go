@@ -105,7 +105,18 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
-	if n.sup, err = host.Supervise(n.set, host.Supervision{Restarts: v.Restarts, Window: v.Window}); err != nil {
+	var plugins []described
+	for _, p := range n.set.Plugins() {
+		plugins = append(plugins, describedBy(p))
+		if err := lacking(describedBy(p)); err != nil {
+			return err
+		}
+	}
+	for _, note := range notes(n.config, plugins) {
+		n.log.Warn(note)
+	}
+	if n.sup, err = host.Supervise(n.set, host.Supervision{Restarts: v.Restarts, Window: v.Window,
+		LeaveLate: v.HealthTimeout == 0 || v.CallTimeout == 0}); err != nil {
 		return err
 	}
 	if err := n.startNode(ctx, recovery); err != nil {
@@ -158,6 +169,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		BuildStall:     stall(n.config.Supervision.CallTimeout),
 		CallLimit:      stall(n.config.Supervision.CallTimeout),
 		RootStall:      4 * stall(n.config.Supervision.CallTimeout),
+		StallAfter:     stallAfter(n.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
 		Recovery:       recovery,
 		Log:            n.log,
 	}

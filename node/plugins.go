@@ -23,38 +23,59 @@ func (d pool) Deploying(account []byte) bool { return d.driver.Deploying(account
 // Plugins describes the running plugins for `ordo plugin list`.
 func (n *Node) Plugins(context.Context) []rpc.PluginInfo {
 	var list []rpc.PluginInfo
-	trouble := make(map[ordov1.Stage]string)
+	health := make(map[ordov1.Stage]driver.Health)
 	for _, h := range n.driver.Health() {
-		trouble[h.Stage] = h.Why
+		health[h.Stage] = h
 	}
 	for _, standing := range n.sup.StageStatuses() {
-		p := standing.Plugin
-		info := rpc.PluginInfo{
-			Stage: host.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
-			Generation: p.Generation(), Capabilities: p.Info().GetCapabilities(),
-			State: string(standing.State), Restarts: standing.Restarts,
-		}
-		if standing.State == host.Away {
-			info.PID = 0
-		}
-		if info.Problem = trouble[standing.Stage]; info.Problem != "" && standing.State == host.Up {
-			info.State = string(host.Degraded)
-		}
-		if d := standing.Last; d != nil {
-			info.LastExit = d.At.Format(time.DateTime) + " " + d.Why
-		}
-		// A stage has one method that matters for its speed; the others would only blur the times.
-		var busiest uint64
-		for _, s := range p.Stats() {
-			messages := max(s.Calls, s.Received)
-			info.Calls += messages
-			if messages > busiest && s.P50 > 0 {
-				busiest, info.P50, info.P99 = messages, ms(s.P50), ms(s.P99)
-			}
-		}
-		list = append(list, info)
+		list = append(list, describe(standing, health[standing.Stage]))
 	}
 	return list
+}
+
+// describe puts together what the host and the node know of a plugin.
+func describe(standing host.StageStatus, health driver.Health) rpc.PluginInfo {
+	p := standing.Plugin
+	info := rpc.PluginInfo{
+		Stage: host.StageName(p.Spec().Stage), Name: p.Info().GetName(), Version: p.Info().GetVersion(), PID: p.Pid(),
+		Generation: p.Generation(), Capabilities: p.Info().GetCapabilities(), APIMinor: p.Info().GetApiMinor(), ConfigSchema: p.Info().GetConfigSchema(),
+		State: string(standing.State), Restarts: standing.Restarts, Since: p.Since().Format(time.DateTime),
+		Attached: p.Spec().Attach, Problem: standing.Problem,
+	}
+	if info.Attached == "" {
+		info.Path = p.Spec().Path
+	}
+	if standing.State == host.Away {
+		info.PID = 0
+	}
+	if health.Why != "" {
+		info.Problem = health.Why
+		switch {
+		case standing.State != host.Up:
+		case health.Stage != ordov1.Stage_STAGE_ORDERING: // no room: no fault of its answers
+			info.State = string(host.Degraded)
+		case health.Late:
+			info.State = string(host.Late)
+		default:
+			info.State = string(host.Failing)
+		}
+	}
+	if d := standing.Last; d != nil {
+		info.LastExit = d.At.Format(time.DateTime) + " " + d.Why
+	}
+	// A stage has one method that matters for its speed; the others would only blur the times.
+	var busiest uint64
+	for _, s := range p.Stats() {
+		messages := max(s.Calls, s.Received)
+		info.Methods = append(info.Methods, rpc.MethodInfo{Name: s.Method, Calls: messages, Errors: s.Errors, Late: s.Late, Open: s.Open, P50: ms(s.P50), P99: ms(s.P99)})
+		info.Calls += messages
+		info.Errors += s.Errors
+		info.Late += s.Late
+		if messages > busiest && s.P50 > 0 {
+			busiest, info.Method, info.P50, info.P99 = messages, s.Method, ms(s.P50), ms(s.P99)
+		}
+	}
+	return info
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -130,7 +129,6 @@ func (r *Server) configureAgain(req *ordov1.ConfigureRequest) (*ordov1.Configure
 
 func (r *Server) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
 	setup := &Setup{
-		Config:     req.GetConfig(),
 		Chain:      req.GetChain(),
 		RunDir:     req.GetRunDir(),
 		DataDir:    req.GetDataDir(),
@@ -138,18 +136,13 @@ func (r *Server) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
 		Logger:     r.log,
 		peers:      req.GetPeers(),
 	}
-	if len(setup.Config) == 0 {
-		setup.Config = []byte("{}")
-	}
 	if setup.Chain == nil {
 		setup.Chain = &ordov1.Chain{}
 	}
-	rules, err := schema.Parse(r.service.description.ConfigSchema)
-	if err != nil {
-		return setup, err
-	}
+	whole, found := r.service.rules.Complete(req.GetConfig())
+	setup.Config = whole
 	var problems []error
-	for _, p := range rules.Check(setup.Config) {
+	for _, p := range found {
 		problems = append(problems, &Problem{Summary: p.Summary, Detail: p.Detail, Path: p.Path})
 	}
 	return setup, errors.Join(problems...)

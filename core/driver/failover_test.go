@@ -17,6 +17,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -80,7 +81,7 @@ func newMortal(t testing.TB) *mortal {
 		m.links[stage] = &link{}
 	}
 	m.options.Stages = Stages{Ordering: m.links[all[0]], Execution: m.links[all[1]], Storage: m.links[all[2]], StorageRead: m.read, Consensus: m.links[all[3]],
-		OrderingCapabilities: []string{"arrival"}}
+		OrderingCapabilities: []string{sdk.CapArrival}}
 	m.options.Suspect = func(stage ordov1.Stage, why error) {
 		m.mu.Lock()
 		m.suspects = append(m.suspects, why.Error())
@@ -133,6 +134,7 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
@@ -188,7 +190,7 @@ func (m *mortal) end(stage ordov1.Stage, forced bool) {
 	m.mu.Lock()
 	generation := m.lives[stage]
 	m.mu.Unlock()
-	if err := m.node.StageUp(stage, Instance{Capabilities: []string{"arrival"}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
+	if err := m.node.StageUp(stage, Instance{Capabilities: []string{sdk.CapArrival}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
 		m.t.Errorf("back: %v", err)
 	}
 }

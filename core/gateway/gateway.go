@@ -130,8 +130,8 @@ func (g *Gateway) Admit(ctx context.Context, b *Broadcast) error {
 		return err
 	}
 	nonce, ok := mempool.Nonce(verdict.AccountNonce)
-	if !ok {
-		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
+	if length := len(verdict.AccountNonce); !ok || length != 0 && length != felt.Size {
+		return fmt.Errorf("validation: execution answered with %d bytes as the nonce of the account, want a number below 2^64 in %d bytes", length, felt.Size)
 	}
 	return g.pool.Submit(ctx, tx, class, nonce)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -175,6 +176,19 @@ func TestTheNonceOfTheTipReachesThePool(t *testing.T) {
 	}
 }
 
+// TestANonceOfAWrongLengthIsNoVerdict: a felt has 32 bytes, or none for zero.
+func TestANonceOfAWrongLengthIsNoVerdict(t *testing.T) {
+	for length, want := range map[int]bool{0: true, 32: true, 31: false, 33: false, 8: false} {
+		b := &basket{}
+		g := start(t, &engine{validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+			return &ordov1.ValidateResponse{Verdicts: []*ordov1.ValidateResponse_Verdict{{AccountNonce: make([]byte, length)}}}, nil
+		}}, b)
+		if _, err := g.Submit(t.Context(), transaction("INVOKE")); (err == nil) != want || len(b.taken) > 0 != want {
+			t.Errorf("%d bytes: %v, %d in the pool", length, err, len(b.taken))
+		}
+	}
+}
+
 // TestAFloodIsValidatedInBatches: while calls run, what arrives gathers; each transaction gets its own verdict.
 func TestAFloodIsValidatedInBatches(t *testing.T) {
 	const flood = 200
@@ -238,13 +252,17 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 
 // TestAClassIsCompiledOnce: an estimate and many declarations of one class share a compilation.
 func TestAClassIsCompiledOnce(t *testing.T) {
+	synctest.Test(t, aClassIsCompiledOnce)
+}
+
+func aClassIsCompiledOnce(t *testing.T) {
 	var calls int
 	var mu sync.Mutex
 	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		mu.Lock()
 		calls++
 		mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // until all others wait for it
 		c, err := DecodeClass(q.Sierra)
 		if err != nil {
 			return nil, err

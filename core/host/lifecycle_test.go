@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestSilent: a stopped process is noticed, and so is its return.
-func TestSilent(t *testing.T) {
+// TestUnresponsivePluginIsKilled: a stopped process is noticed, and so is its return.
+func TestUnresponsivePluginIsKilled(t *testing.T) {
 	book := &logBook{}
 	p := start(t, host.Options{Logger: book.logger(), HealthInterval: 50 * time.Millisecond}, spec(t, "good"))
 	if err := syscall.Kill(p.Pid(), syscall.SIGSTOP); err != nil {

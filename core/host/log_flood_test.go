@@ -14,8 +14,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestBombs: whatever a plugin writes, and however fast, the host's log and memory stay small, and the plugin is served.
-func TestBombs(t *testing.T) {
+// TestLogFloodsAreBounded: whatever a plugin writes, and however fast, the host's log and memory stay small, and the plugin is served.
+func TestLogFloodsAreBounded(t *testing.T) {
 	for noise, logged := range map[string]string{
 		"bomb":   "the plugin writes too much, lines were dropped",
 		"prints": "the plugin writes too much, lines were dropped",
@@ -74,8 +74,8 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
-// TestDeafToSignals: who ignores what can be ignored ends by what cannot.
-func TestDeafToSignals(t *testing.T) {
+// TestPluginThatIgnoresSignalsIsKilled: who ignores what can be ignored ends by what cannot.
+func TestPluginThatIgnoresSignalsIsKilled(t *testing.T) {
 	t.Parallel()
 	s := spec(t, "good")
 	if err := os.WriteFile(filepath.Join(s.DataDir, "stuck"), nil, 0o600); err != nil {
@@ -101,10 +101,9 @@ func TestWedgedWhileConfigured(t *testing.T) {
 	} {
 		s := spec(t, "good")
 		s.Config = []byte(`{"noise":"` + noise + `"}`)
-		begin := time.Now()
 		_, err := host.Start(context.Background(), host.Options{HealthTimeout: time.Second, ConfigureTimeout: 3 * time.Second}, s)
-		if err == nil || !strings.Contains(err.Error(), want) || time.Since(begin) > 20*time.Second {
-			t.Errorf("%s, after %s: %v", noise, time.Since(begin), err)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", noise, err)
 		}
 	}
 }

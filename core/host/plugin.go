@@ -33,6 +33,7 @@ type Plugin struct {
 	sockets string      // of this life
 
 	warnings []*ordov1.Diagnostic
+	since    time.Time
 
 	// stop asks nicely for the end: go-plugin's shutdown. It may hang while the process lives, so it runs beside a timer.
 	stop     func()
@@ -82,6 +83,9 @@ func (p *Plugin) Warnings() []*ordov1.Diagnostic { return p.warnings }
 
 // Stats returns what each method has served.
 func (p *Plugin) Stats() []MethodStats { return p.meter.snapshot() }
+
+// Since is when the plugin was started or attached.
+func (p *Plugin) Since() time.Time { return p.since }
 
 // Exited is closed when the plugin has ended, for whatever reason.
 func (p *Plugin) Exited() <-chan struct{} { return p.exited }

@@ -112,7 +112,7 @@ func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := p.cmd.Start(); err != nil {
-		started <- err
+		started <- explainExec(p.cmd.Path, err)
 		return
 	}
 	p.pid = p.cmd.Process.Pid

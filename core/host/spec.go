@@ -51,7 +51,7 @@ type Options struct {
 	StartTimeout     time.Duration // launch to handshake; 10 s
 	ConfigureTimeout time.Duration // Configure may open a database or warm up; 5 min
 	ExitTimeout      time.Duration // from the end of Drain to the kill; 3 s
-	HealthInterval   time.Duration // between health checks; 10 s, or 1 s when Silence is set
+	HealthInterval   time.Duration // between health checks; 10 s, or 1 s when HealthTimeout is set
 	// HealthTimeout is for how long a plugin may leave its health checks unanswered before it is killed. 0: for ever, which is
 	// what a debugger needs.
 	HealthTimeout time.Duration

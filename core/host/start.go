@@ -58,7 +58,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	if err := verifyChecksums(spec.Checksums); err != nil {
 		return nil, err
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: filepath.Base(path)})
 	p.log = options.Logger.Named(StageName(spec.Stage))
 	if err := p.makeRunDir(); err != nil {
@@ -289,15 +289,17 @@ func explainStart(cause error, proc *process, ended bool, allowed time.Duration)
 	var err error
 	switch {
 	case !seen && ended:
-		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout", proc.reason)
+		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout%s", proc.reason, interpreterHint(proc))
 	case !seen && strings.Contains(cause.Error(), "timeout"):
 		err = fmt.Errorf("not a plugin: it said nothing on stdout for %s", allowed)
 	case !seen:
 		err = cause
+	case isHello(hello) && strings.Contains(cause.Error(), "core API version"):
+		err = fmt.Errorf("its handshake is of version %s of go-plugin's protocol, this node speaks %d: see docs/spec/plugin.md", strings.Split(hello, "|")[0], plugin.CoreProtocolVersion)
 	case !isHello(hello):
 		err = fmt.Errorf("not a plugin: its first line on stdout is no handshake: %q", cut(hello, 120))
 	case strings.Contains(cause.Error(), "incompatible API version"):
-		err = fmt.Errorf("it speaks version %s of the contract, this node speaks %d: use a plugin built for it",
+		err = fmt.Errorf("it speaks version %s of the plugin protocol, this node speaks %d: use a plugin built for it",
 			strings.Split(hello, "|")[1], sdk.ProtocolVersion)
 	case ended:
 		err = fmt.Errorf("it ended with %s right after the handshake", proc.reason)

@@ -17,6 +17,8 @@ type Supervision struct {
 	Window   time.Duration // 60 s
 	Backoff  time.Duration // the pause before the first restart; 100 ms
 	MaxPause time.Duration // 5 s
+	// LeaveLate: an ordering plugin that does not rank in time is never ended for it: a debugger may hold it.
+	LeaveLate bool
 }
 
 func (s Supervision) withDefaults() Supervision {
@@ -43,7 +45,7 @@ type Events interface {
 }
 
 // Supervisor keeps the plugins of a set alive: it restarts whoever ends, with a pause that grows and a budget, and stops
-// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.Silence, Options.CallLimit)
+// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.HealthTimeout, Options.CallLimit)
 // or by callers, who say so with Suspect: a wedged plugin is killed, and then it is like any other that ended.
 type Supervisor struct {
 	set     *Set
@@ -321,7 +323,7 @@ func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
 	if stage == ordov1.Stage_STAGE_ORDERING {
 		w.late, w.answered = true, p.meter.received()
 		gap := s.options.Window / time.Duration(max(1, s.options.Restarts-1))
-		if s.options.Restarts == 0 || time.Since(w.lastKilled) < gap {
+		if s.options.LeaveLate || s.options.Restarts == 0 || time.Since(w.lastKilled) < gap {
 			s.mu.Unlock()
 			p.log.Warn("is late and left alone: the node goes by arrival", "why", why)
 			return
@@ -347,7 +349,9 @@ type State string
 
 const (
 	Up       State = "up"
-	Degraded State = "degraded" // there, and does not answer, or too late
+	Late     State = "late"     // there, and its answers come too late
+	Failing  State = "failing"  // there, and its answers are errors
+	Degraded State = "degraded" // there, and does not answer its health checks, or is kept from its work
 	Away     State = "away"     // ended, being started again
 )
 
@@ -357,7 +361,8 @@ type StageStatus struct {
 	Plugin   *Plugin // the newest life; it has ended when State is Away
 	State    State
 	Restarts uint64
-	Last     *Exit // nil: none
+	Last     *Exit  // nil: none
+	Problem  string // what is wrong with its answers
 }
 
 // StageStatuses tells how the stages do, in the order in which a block passes them.
@@ -371,8 +376,17 @@ func (s *Supervisor) StageStatuses() []StageStatus {
 		switch {
 		case !w.up || p.ExitReason() != "":
 			standing.State = Away
-		case p.Unresponsive() > 0 || w.late && p.meter.received() == w.answered:
-			standing.State = Degraded
+		case p.Unresponsive() > 0:
+			standing.State, standing.Problem = Degraded, "it does not answer its health checks"
+		case w.late && p.meter.received() == w.answered:
+			standing.State, standing.Problem = Late, "it does not rank in time"
+		default:
+			if why, late, failing := p.meter.failing(); failing {
+				standing.State, standing.Problem = Failing, why
+				if late {
+					standing.State = Late
+				}
+			}
 		}
 		s.mu.Unlock()
 		all = append(all, standing)

@@ -7,7 +7,7 @@ import (
 )
 
 // Unresponsive tells for how long the plugin has not answered the host's health checks; zero when it answers. A process that
-// is stopped, or held by a debugger, is silent. Options.Silence kills it for that.
+// is stopped, or held by a debugger, is silent. Options.HealthTimeout kills it for that.
 func (p *Plugin) Unresponsive() time.Duration { return time.Duration(p.unresponsive.Load()) }
 
 // watch checks the plugin's health until it ends. Time is counted in ticks that were seen, not read from a clock: when

@@ -13,6 +13,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help, but
@@ -137,6 +140,9 @@ func clientError(err error) (e *Error, ok bool) {
 	if errors.As(err, &late) {
 		return specError(codeAway, late.Error()), true
 	}
+	if status.Code(err) == codes.Unimplemented {
+		return specError(MethodNotFound, "not served by this node's plugins: "+status.Convert(err).Message()), true
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return specError(codeBusy, "busy: no answer within the time that this node gives a request: try again later"), true
 	}
@@ -153,7 +159,7 @@ func clientError(err error) (e *Error, ok bool) {
 func writeError(err error) (e *Error, fault bool) {
 	e, ok := clientError(err)
 	switch {
-	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash):
+	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash || e.Code == MethodNotFound):
 		return withData(errUnexpected, e.Message), false
 	case ok:
 		return e, false

@@ -104,7 +104,7 @@ func call(t *testing.T, w *world, name, params string) string {
 func TestMethodsBesideTheSpecification(t *testing.T) {
 	w, _ := extendedWorld(t)
 	for _, c := range []struct{ method, params, want string }{
-		{"ordo_plugins", ``, `[{"stage":"ordering","name":"fifo","version":"1.0.0","pid":7,"generation":0,"capabilities":["arrival"],"calls":3,"p50_ms":0.5,"p99_ms":0}]`},
+		{"ordo_plugins", ``, `[{"stage":"ordering","name":"fifo","version":"1.0.0","pid":7,"generation":0,"capabilities":["arrival"],"calls":3,"p50_ms":0.5,"p99_ms":0,"errors":0,"late":0,"api_minor":0}]`},
 		{"test_setTime", `[7]`, `7`},
 		{"test_balance", `["0x77","latest"]`, `["0x77","0x5"]`},
 		{"test_balance", `["0xdead","latest"]`, `{"code":20,"message":"Contract not found"}`},

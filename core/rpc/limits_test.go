@@ -38,6 +38,12 @@ func serve(t testing.TB, s *Server) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, s, l)
+	return l.Addr().String()
+}
+
+// serveOn serves until the end of the test.
+func serveOn(t testing.TB, s *Server, l net.Listener) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
@@ -47,7 +53,6 @@ func serve(t testing.TB, s *Server) (address string) {
 			t.Error(err)
 		}
 	})
-	return l.Addr().String()
 }
 
 const chainIDRequest = `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"}`

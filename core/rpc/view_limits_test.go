@@ -63,6 +63,7 @@ func TestAViewThatExecutionCannotAnswer(t *testing.T) {
 	}{
 		{codes.ResourceExhausted, `"code":-32005,"message":"busy: execution: so"`},
 		{codes.OutOfRange, `the answer is larger than the 256 MiB`},
+		{codes.Unimplemented, `"code":-32601,"message":"not served by this node's execution plugin`},
 	} {
 		refusing.why = status.Error(c.code, "so")
 		for method, params := range map[string]string{"starknet_traceBlockTransactions": `[{"block_number":1}]`, "starknet_call": `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`} {

@@ -87,6 +87,8 @@ func notViewed(err error) error {
 		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
 	case codes.OutOfRange:
 		return Errorf(InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+	case codes.Unimplemented:
+		return specError(MethodNotFound, "not served by this node's execution plugin: it runs no calls, estimates, simulations and traces (capability "+sdk.CapView+")")
 	}
 	return fmt.Errorf("view: %w", err)
 }

@@ -1,6 +1,6 @@
-// Package retry asks the stages questions: calls that change nothing, so that one may be asked again. Every question has a
-// deadline, and one that finds the stage away, because the supervisor is starting it anew, waits a moment for it. One that was in
-// flight when the stage's process ended is put again only as package crash allows.
+// Package retry asks the stages questions: calls that change nothing, each with a deadline, put again when a stage restarts.
+// A question that finds the stage down, because the supervisor is starting it again, waits a moment for it. One that was in flight
+// when the stage's process ended is put again only as package crash allows.
 package retry
 
 import (

@@ -86,6 +86,19 @@ pub fn watch_signals(stop: Stop) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Ends an attached plugin in order on its owner's SIGINT, SIGTERM and SIGHUP, as for any program in a terminal.
+pub fn watch_owner(stop: Stop) -> std::io::Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            if signals.recv().await.is_some() {
+                stop.now();
+            }
+        });
+    }
+    Ok(())
+}
+
 /// Ends the process when the core is gone. A thread of its own: a runtime that is stuck must not keep an orphan alive.
 ///
 /// stdin is watched only when the host says so (`ORDO_PLUGIN_WATCH_STDIN`): go-plugin hands down its own stdin, and an

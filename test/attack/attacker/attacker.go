@@ -1,6 +1,5 @@
-// Package attacker holds what strangers do to a node, one attack a file: heavy views and transactions, clients that do not read,
-// floods of bodies, connections and batches, damaged requests, foreign pages. Each attack counts what it sent and what came back,
-// so that a run that did not reach the node cannot pass for one that the node has withstood.
+// Package attacker holds what clients may do to a node, one attack a file: each counts what it sent and what came back.
+// So a run that did not reach the node cannot pass for one that the node has withstood.
 package attacker
 
 import (

@@ -10,6 +10,7 @@
 //! | [`classes`], [`compile`], [`native`] | contract classes, Sierra to CASM, Sierra to machine code |
 //! | [`compiler`], [`child`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
+//! | [`weights`] | which kinds of transaction ran light so far |
 //! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
 //! | [`run`] | what one run may hold: memory, the stack of machine code |
 //! | [`prefetch`] | what transactions will read, in one request |
@@ -47,3 +48,4 @@ pub mod transactions;
 pub mod validate;
 pub mod view;
 pub mod views;
+pub mod weights;

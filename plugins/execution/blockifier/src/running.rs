@@ -36,7 +36,7 @@ pub struct Running {
     pub chain: Chain,
     pub ceiling: Ceiling,
     pub tip: Tip,
-    pool: Arc<Pool>,
+    pub pool: Arc<Pool>,
     pub validators: Threads,
     pub views: Views,
     pub compiler: Compiler,

@@ -186,6 +186,7 @@ impl Execution for Service {
             timer: Handle::current(),
             time: validate::Trial::TIME,
             process,
+            pool: running.pool.clone(),
         });
         let trial = Arc::new(trial);
         let base = validate::Base { tip: snapshot, open };

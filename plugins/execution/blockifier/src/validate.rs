@@ -17,6 +17,7 @@ use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 use tokio::runtime::Handle;
 
+use crate::attempt::Pool;
 use crate::classes;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire};
@@ -27,6 +28,7 @@ use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Overlay, Snapshot};
 use crate::stop::Stop;
+use crate::threads::ProcessorTime;
 use crate::transactions::{self, ClassInfos, Flags};
 
 /// How far an INVOKE may run ahead of its account.
@@ -34,11 +36,12 @@ pub const NONCE_WINDOW: u64 = 200;
 
 /// The trial run of an INVOKE: it finds transactions that would hold up a block, before one holds them.
 pub struct Trial {
-    /// Ends a trial that takes longer than `time`.
+    /// Ends a trial that takes more processor time than `time`.
     pub timer: Handle,
     pub time: Duration,
     /// Bytes that the process may hold.
     pub process: u64,
+    pub pool: Arc<Pool>,
 }
 
 impl Trial {
@@ -58,11 +61,18 @@ impl Trial {
         };
         let flags = Flags { charge_fee: true, validate: true, strict_nonce: false };
         let Ok(run) = transactions::executable(wire, &ClassInfos::new(), flags) else { return false };
+        let kind = self.pool.weights.kind(state, &run);
+        if kind.as_ref().is_some_and(|kind| self.pool.weights.is_light(kind)) {
+            return false;
+        }
         let stop = Stop::default();
-        let late = stop.clone();
-        let time = self.time;
+        let (late, time, used) = (stop.clone(), self.time, ProcessorTime::of_this_thread());
         let timer = self.timer.spawn(async move {
-            tokio::time::sleep(time).await;
+            let mut left = time;
+            while !left.is_zero() {
+                tokio::time::sleep(left).await;
+                left = time.saturating_sub(used.since());
+            }
             late.ask();
         });
         let limits = Limits { memory: Self::MEMORY, process: self.process };
@@ -70,6 +80,9 @@ impl Trial {
             caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false).is_ok())
         });
         timer.abort();
+        if let (Ok(_), Some(kind)) = (&ended, &kind) {
+            self.pool.weights.was_light(kind);
+        }
         ended.is_err()
     }
 }

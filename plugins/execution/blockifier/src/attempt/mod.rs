@@ -312,13 +312,16 @@ impl Attempt {
                 self.finish(result, Some(changes));
             }
             Err(error) => {
-                if let (TransactionExecutorError::TransactionExecutionError(error), false) = (&error, self.mode.rejects)
-                {
+                if let TransactionExecutorError::TransactionExecutionError(error) = &error {
                     if let Some(reason) = over_limit(error) {
-                        return Err(Broken::Memory(format!(
-                            "transaction {}: {reason}",
-                            Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
-                        )));
+                        if self.mode.rejects {
+                            self.note_heavy();
+                        } else {
+                            return Err(Broken::Memory(format!(
+                                "transaction {}: {reason}",
+                                Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
+                            )));
+                        }
                     }
                 }
                 let result = results::rejected(hash.clone(), &Refused::from(&error));
@@ -326,6 +329,14 @@ impl Attempt {
             }
         }
         Ok(())
+    }
+
+    /// The last run was rejected for what it held.
+    fn note_heavy(&self) {
+        let weights = &self.pool.weights;
+        if let Some(kind) = weights.kind(&self.snapshot, &self.runs[self.ran - 1]) {
+            weights.was_heavy(&kind);
+        }
     }
 
     fn start_segment(&mut self) {
