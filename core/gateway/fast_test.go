@@ -75,8 +75,8 @@ func TestQuickAndCarefulAgree(t *testing.T) {
 	}
 }
 
-// FuzzQuickInvoke: the quick reader gives up or reads what the careful one reads.
-func FuzzQuickInvoke(f *testing.F) {
+// FuzzFastInvoke: the quick reader gives up or reads what the careful one reads.
+func FuzzFastInvoke(f *testing.F) {
 	f.Add([]byte(transaction("INVOKE")))
 	for field, value := range unusual {
 		f.Add([]byte(transaction("INVOKE", field, value)))

@@ -86,8 +86,8 @@ func TestFastAndCarefulBodiesAgree(t *testing.T) {
 	}
 }
 
-// FuzzQuickBody: the quick reader gives up or reads what the careful one reads.
-func FuzzQuickBody(f *testing.F) {
+// FuzzFastBody: the quick reader gives up or reads what the careful one reads.
+func FuzzFastBody(f *testing.F) {
 	for _, body := range append(plainBodies, unusualBodies...) {
 		f.Add([]byte(body))
 	}
@@ -208,8 +208,8 @@ func bound(t *testing.T, raw []byte) {
 	}
 }
 
-// FuzzBind: quick and careful give the same parameters, or the quick one none.
-func FuzzBind(f *testing.F) {
+// FuzzFastBind: quick and careful give the same parameters, or the quick one none.
+func FuzzFastBind(f *testing.F) {
 	for _, raw := range []string{`[]`, `{}`, `[1]`, ` [ {"a": [ ] } , "b" ] `, `[1,2,3]`, `{"first":1}`, `{"second": "x" , "first":[1]}`, `{"first":1,"first":2}`, `{"third":1}`, `[1,"\n"]`, ``} {
 		f.Add([]byte(raw))
 	}

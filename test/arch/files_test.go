@@ -65,9 +65,7 @@ var tooLong = map[string]int{
 	"sdk/conformance/storage_tests.go":                520,
 	"core/pipeline/property_test.go":                  518,
 	"core/pipeline/transcript_test.go":                492,
-	"core/rpc/answers_test.go":                        461,
 	"plugins/execution/blockifier/src/attempt/mod.rs": 459,
-	"core/rpc/connlimit.go":                           457,
 }
 
 // TestNoFileIsTooLong: a file has at most maxLines lines.

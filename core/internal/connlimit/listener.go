@@ -1,5 +1,6 @@
-// Package connlimit bounds how many connections a listener keeps, of all clients and of one address, so that idle and slow
-// clients keep no other client out.
+// Package connlimit bounds how many connections a listener keeps, so that idle and slow clients keep no other client out.
+//
+// There is a bound for all clients and one for each address. What a rejected client reads is given to it.
 package connlimit
 
 import (
