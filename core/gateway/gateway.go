@@ -39,7 +39,7 @@ type Chain interface {
 	CatchUp(ctx context.Context) error
 }
 
-// Options are the parts that ingress works with.
+// Options are the parts that a Gateway works with.
 type Options struct {
 	ChainID   felt.Felt
 	Execution ordov1.ExecutionClient
@@ -167,7 +167,7 @@ func (g *Gateway) skip(tx *ordov1.Transaction) bool {
 	return tx.Type == ordov1.TransactionType_INVOKE && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
 }
 
-// verdict asks execution. While execution lacks a decided block, a refusal is not the last word: the client may have seen
+// verdict asks execution. While execution lacks a decided block, a rejection is not the last word: the client may have seen
 // what that block did. Then it is asked once more, when execution has caught up.
 func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
 	for again := false; ; again = true {

@@ -38,7 +38,7 @@ func call1(method, params string) string {
 }
 
 // TestSlowReadersShareTheMemory is the smallest case of an attack: sockets that ask for large classes, many each, and do not
-// read. What all of them hold stays within the budget, and one who reads gets its answer, large or small.
+// read. What all of them hold stays within the budget, and a client that reads gets its answer, large or small.
 func TestSlowReadersShareTheMemory(t *testing.T) {
 	w := newWorld(t)
 	method, params := largeClass(w, 2<<20)
@@ -131,7 +131,7 @@ func method2(do func()) Method {
 	return Method{Class: Open, Call: func(context.Context, *jsonin.Object) (any, error) { do(); return 7, nil }}
 }
 
-// TestLargeRequestsAreLetGo: what a request held is given back when its answer is there, so that those who do not read their
+// TestLargeRequestsAreLetGo: what a request held is given back when its answer is there, so that clients that do not read their
 // answers keep no large request out.
 func TestLargeRequestsAreLetGo(t *testing.T) {
 	w := newWorld(t)

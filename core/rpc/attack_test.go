@@ -234,7 +234,7 @@ func crowd(t *testing.T, address string, n int, do func(i int, c net.Conn)) []ne
 	return slices.DeleteFunc(conns, func(c net.Conn) bool { return c == nil })
 }
 
-// TestSocketAttack: idle, trickling, half-closed and deaf clients in large numbers keep nobody out, and leave nothing behind.
+// TestSocketAttack: idle, trickling, half-closed and unreading clients in large numbers keep no other client out, and leave nothing behind.
 func TestSocketAttack(t *testing.T) {
 	head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 	whole := fmt.Sprintf(head, len(chainIDRequest)) + chainIDRequest

@@ -16,7 +16,7 @@ const (
 )
 
 // small is what the answer to a request may hold, beside its text, without a share of Limits.Answers: so what most clients ask
-// for never waits for those who do not read.
+// for never waits for clients that do not read.
 const small = 64 << 10
 
 // fewAnswers is how many answers fit into a piece, unless they are large.
@@ -322,7 +322,7 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *Error
 		if failed == nil {
 			r.submitted = b.Transaction.Hash
 		}
-		r.invoke = nil // the pool has it, or nobody
+		r.invoke = nil // the pool has it, or it is gone
 		return result, failed
 	}
 	return s.Call(ctx, r.method, r.params)

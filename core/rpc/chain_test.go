@@ -21,7 +21,7 @@ type world struct {
 	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
-	ingress   *gateway.Gateway
+	gateway   *gateway.Gateway
 
 	reads, runs grpc.ClientConnInterface // to storage and execution
 }
@@ -139,7 +139,7 @@ func newWorld(t testing.TB) *world {
 	in := gateway.New(gateway.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
 	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Gateway: in})
-	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
+	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, gateway: in, reads: toStorage, runs: toExecution}
 }
 
 // Senders whose transactions are refused, each for its own reason.

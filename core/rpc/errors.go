@@ -64,8 +64,8 @@ var (
 	errInvalidProof         = specError(69, "The proof field in the invoke v3 transaction is invalid")
 )
 
-// refusals maps what execution says to the error of the same name.
-var refusals = map[ordov1.Refusal]*Error{
+// rejections maps what execution says to the error of the same name.
+var rejections = map[ordov1.Refusal]*Error{
 	ordov1.Refusal_INVALID_NONCE:                errInvalidNonce,
 	ordov1.Refusal_INSUFFICIENT_RESOURCES:       errResources,
 	ordov1.Refusal_INSUFFICIENT_BALANCE:         errBalance,
@@ -84,7 +84,7 @@ var refusals = map[ordov1.Refusal]*Error{
 	ordov1.Refusal_MEMORY_EXCEEDED:              errUnexpected,
 }
 
-// outcomes maps what ingress and the pool say.
+// outcomes maps what the gateway and the pool say.
 var outcomes = []struct {
 	is error
 	as *Error
@@ -108,13 +108,13 @@ func clientError(err error) (e *Error, ok bool) {
 	if errors.As(err, &shape) {
 		return Errorf(InvalidParams, "invalid params: %s", shape.Error()), true
 	}
-	var refused *gateway.Rejection
-	if errors.As(err, &refused) {
-		e, known := refusals[refused.Code]
+	var rejected *gateway.Rejection
+	if errors.As(err, &rejected) {
+		e, known := rejections[rejected.Code]
 		if !known {
 			e = errUnexpected
 		}
-		return withReason(e, refused.Reason), true
+		return withReason(e, rejected.Reason), true
 	}
 	var full *limiter.Busy
 	if errors.As(err, &full) {

@@ -192,7 +192,7 @@ func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *ev
 		return ref.number, nil
 	}
 	if q.from != nil && q.from.Number != nil {
-		// Who polls asks from the next block on; one further off is a mistake.
+		// A client that polls asks from the next block on; one further off is a mistake.
 		if from = *q.from.Number; from > preConfirmed(view).number {
 			return 0, 0, errBlockNotFound
 		}
@@ -204,7 +204,7 @@ func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *ev
 	last := BlockID{Tag: TagLatest}
 	if q.to != nil {
 		last = *q.to
-		// Who polls names blocks that are yet to come: there is nothing in them.
+		// A client that polls names blocks that are yet to come: there is nothing in them.
 		if last.Number != nil && view.Latest() != nil && *last.Number > view.Latest().Context.Number {
 			last = BlockID{Tag: TagLatest}
 		}

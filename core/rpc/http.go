@@ -249,7 +249,7 @@ func coded(h http.Header) *httpError {
 }
 
 // receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
-// it is announced: who announces much and sends nothing takes nothing away.
+// it is announced: a client that announces much and sends nothing takes nothing away.
 func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *httpError) {
 	if refused := coded(r.Header); refused != nil {
 		return nil, refused

@@ -14,7 +14,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// BlockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
+// BlockRef is a block that a request names: an accepted one, which is read from storage, or one of the snapshot.
 type BlockRef struct {
 	number uint64
 	view   *chainview.Snapshot
@@ -108,7 +108,7 @@ func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id Block
 	return &BlockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
 }
 
-// byNumber finds rooted blocks only: who asks by number expects a block with a hash, and strict clients fail on one without.
+// byNumber finds a block of that number whose hash is known: strict clients fail on a numbered block without one.
 func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number uint64) (*BlockRef, error) {
 	latest := view.Latest()
 	switch {

@@ -125,7 +125,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestNoConnectionIsFree: when all are worked on, the newcomer is told so.
+// TestNoConnectionIsFree: when all are worked on, a new one is told so.
 func TestNoConnectionIsFree(t *testing.T) {
 	s := limited(t, newWorld(t), func(l *Limits) { l.Connections, l.PerAddress, l.Turn = 2, 2, 50*time.Millisecond })
 	var began sync.WaitGroup
@@ -151,7 +151,7 @@ func TestNoConnectionIsFree(t *testing.T) {
 	all.Wait()
 }
 
-// TestSlowClients: a head and a body that trickle, and an answer that nobody reads, end with the connection.
+// TestSlowClients: a head and a body that trickle, and an answer that is not read, end with the connection.
 func TestSlowClients(t *testing.T) {
 	s := limited(t, newWorld(t), func(l *Limits) {
 		l.Header, l.Receive, l.Idle = 200*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond

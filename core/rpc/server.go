@@ -239,7 +239,7 @@ func (s *Server) chainMethods() map[string]Method {
 	return map[string]Method{
 		"starknet_specVersion": {Call: func(context.Context, *jsonin.Object) (any, error) { return SpecVersion, nil }},
 		"starknet_chainId":     {Call: func(context.Context, *jsonin.Object) (any, error) { return s.ChainID, nil }},
-		// The node makes the blocks itself: there is nobody to catch up with.
+		// The node makes the blocks itself, so it never has to catch up.
 		"starknet_syncing": {Call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},
 		"starknet_blockNumber": {Call: func(context.Context, *jsonin.Object) (any, error) {
 			latest := s.Chain.Snapshot().Latest()

@@ -134,7 +134,7 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 	case chainview.Received, chainview.Candidate:
 		return &place{tx: r.Tx, stage: r.Status}, nil
 	case chainview.PreConfirmed:
-		// Gone from the view when its root came or the attempt was lost a moment ago: then storage, or nobody, has it.
+		// Gone from the view when its root came or the attempt was lost a moment ago: then it is in storage, or nowhere.
 		if at := inView(s.Chain.Snapshot(), r.Height, hash); at != nil {
 			return at, nil
 		}

@@ -199,7 +199,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	return q, nil
 }
 
-// unreadable: estimates have no errors of their own for what ingress refuses, so a class that does not compile is a failed
+// unreadable: estimates have no errors of their own for what the gateway rejects, so a class that does not compile is a failed
 // execution, and an old version a wrong parameter.
 func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)

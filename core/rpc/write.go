@@ -40,7 +40,7 @@ func (a added) appendJSON(out []byte) []byte {
 	return append(out, '}')
 }
 
-// add hands a transaction of one kind to ingress.
+// add hands a transaction of one kind to the gateway.
 func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (any, error) {
 	return func(ctx context.Context, p *jsonin.Object) (any, error) {
 		raw := p.Raw(param)
@@ -99,7 +99,7 @@ func (s *Server) addInvoke(ctx context.Context, b *gateway.Broadcast) (any, erro
 	return s.added(ctx, invokeParam, b.Transaction, s.Gateway.Admit(ctx, b))
 }
 
-// added is the answer about a transaction that was handed to ingress.
+// added is the answer about a transaction that was handed to the gateway.
 func (s *Server) added(ctx context.Context, param string, tx *ordov1.Transaction, err error) (any, error) {
 	if err != nil {
 		return nil, s.notTaken(ctx, param, err)

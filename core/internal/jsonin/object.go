@@ -86,7 +86,7 @@ func (o *Object) Fail(name string, err error) {
 // Err is the first error so far.
 func (o *Object) Err() error { return o.err }
 
-// Done is the first error, or that there are fields nobody asked for.
+// Done is the first error, or that there are unknown fields.
 func (o *Object) Done() error {
 	if o.err != nil || len(o.fields) == 0 {
 		return o.err
