@@ -67,6 +67,7 @@ type mortal struct {
 	servers   map[ordov1.Stage][]*grpc.Server
 	mu        sync.Mutex
 	lives     map[ordov1.Stage]uint64
+	conns     []*grpc.ClientConn // of all instances
 	suspects  []string
 	restarted sync.WaitGroup
 	slow      time.Duration
@@ -92,6 +93,9 @@ func newMortal(t testing.TB) *mortal {
 		m.restarted.Wait()
 		for _, stage := range all {
 			m.stop(stage)
+		}
+		for _, conn := range m.conns {
+			conn.Close()
 		}
 	})
 	return m
@@ -134,7 +138,9 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { conn.Close() })
+	m.mu.Lock()
+	m.conns = append(m.conns, conn)
+	m.mu.Unlock()
 	return conn
 }
 

@@ -18,7 +18,7 @@ import (
 //
 //	| folder | one line |                                  each folder with source files: `core/driver`, or `starknet/internal/...`
 //	                                                       for a folder and all below it
-//	| step | folder | function | who waits for whom |      the way of a block: functions as `Type.Method` or `function`, each in
+//	| step | folder | function | (waiting) |               the way of a block: functions as `Type.Method` or `function`, each in
 //	                                                       one of the folders of its row
 //
 // What is a name of the code stands between backticks.
