@@ -31,7 +31,7 @@ type resourcePrice struct {
 
 func priceOf(p *ordov1.GasPrice) resourcePrice { return resourcePrice{p.GetFri(), p.GetWei()} }
 
-// preConfirmedHeader has the fields of a block that is not rooted, and no other: clients refuse unknown ones.
+// preConfirmedHeader has the fields of a block that is not accepted, and no other: clients refuse unknown ones.
 type preConfirmedHeader struct {
 	Number          uint64        `json:"block_number"`
 	Timestamp       uint64        `json:"timestamp"`
@@ -54,7 +54,7 @@ func newPreConfirmedHeader(c *ordov1.BlockContext) preConfirmedHeader {
 	return h
 }
 
-// header is that of a rooted block.
+// header is that of an accepted block.
 type header struct {
 	Status string  `json:"status"`
 	Hash   hexFelt `json:"block_hash"`
@@ -85,11 +85,11 @@ func blockAnswer[T any](ref *BlockRef, transactions []T) any {
 	if transactions == nil {
 		transactions = []T{}
 	}
-	if ref.rooted != nil {
+	if ref.accepted != nil {
 		return struct {
 			header
 			Transactions []T `json:"transactions"`
-		}{newHeader(ref.rooted), transactions}
+		}{newHeader(ref.accepted), transactions}
 	}
 	return struct {
 		preConfirmedHeader
@@ -156,8 +156,8 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *jsonin.Object) (a
 	if err != nil {
 		return nil, err
 	}
-	if ref.rooted != nil {
-		return ref.rooted.TransactionCount, nil
+	if ref.accepted != nil {
+		return ref.accepted.TransactionCount, nil
 	}
 	return len(ref.block.Results), nil
 }
@@ -183,7 +183,7 @@ func changes(b *chainview.Block) *ordov1.StateDiff {
 }
 
 func finality(ref *BlockRef) string {
-	if ref.rooted != nil {
+	if ref.accepted != nil {
 		return acceptedOnL2
 	}
 	return preConfirmedOnL2
@@ -218,12 +218,12 @@ func (s *Server) stateUpdate(ctx context.Context, p *jsonin.Object) (any, error)
 		if err != nil {
 			return nil, err
 		}
-		old = parent.rooted.GetStateRoot()
+		old = parent.accepted.GetStateRoot()
 	}
 	return struct {
 		Hash    hexFelt    `json:"block_hash"`
 		OldRoot hexFelt    `json:"old_root"`
 		NewRoot hexFelt    `json:"new_root"`
 		Diff    *stateDiff `json:"state_diff"`
-	}{ref.rooted.Hash, old, ref.rooted.StateRoot, newStateDiff(b.StateDiff, only)}, nil
+	}{ref.accepted.Hash, old, ref.accepted.StateRoot, newStateDiff(b.StateDiff, only)}, nil
 }

@@ -16,17 +16,17 @@ import (
 
 // BlockRef is a block that a request names: an accepted one, which is read from storage, or one of the snapshot.
 type BlockRef struct {
-	number uint64
-	view   *chainview.Snapshot
-	rooted *ordov1.BlockHeader // nil for a block of the view
-	block  *chainview.Block    // nil for a rooted one
-	tip    bool                // the pre_confirmed block, the last of the view
+	number   uint64
+	view     *chainview.Snapshot
+	accepted *ordov1.BlockHeader // nil for a block of the view
+	block    *chainview.Block    // nil for an accepted one
+	tip      bool                // the pre_confirmed block, the last of the view
 }
 
 // Context is what code that runs at this block sees.
 func (r *BlockRef) Context() *ordov1.BlockContext {
-	if r.rooted != nil {
-		return r.rooted.Context
+	if r.accepted != nil {
+		return r.accepted.Context
 	}
 	return r.block.Context
 }
@@ -94,7 +94,7 @@ func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id Block
 		if latest == nil {
 			return nil, errBlockNotFound
 		}
-		return &BlockRef{number: latest.Context.Number, view: view, rooted: latest}, nil
+		return &BlockRef{number: latest.Context.Number, view: view, accepted: latest}, nil
 	case id.Number != nil:
 		return s.byNumber(ctx, view, *id.Number)
 	}
@@ -105,7 +105,7 @@ func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id Block
 	if stored == nil || isZero(stored.Header.Hash) {
 		return nil, errBlockNotFound
 	}
-	return &BlockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
+	return &BlockRef{number: stored.Header.Context.Number, view: view, accepted: stored.Header}, nil
 }
 
 // byNumber finds a block of that number whose hash is known: strict clients fail on a numbered block without one.
@@ -115,7 +115,7 @@ func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number 
 	case latest == nil || number > latest.Context.Number:
 		return nil, errBlockNotFound
 	case number == latest.Context.Number:
-		return &BlockRef{number: number, view: view, rooted: latest}, nil
+		return &BlockRef{number: number, view: view, accepted: latest}, nil
 	}
 	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: number}})
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number 
 	if stored == nil {
 		return nil, errBlockNotFound
 	}
-	return &BlockRef{number: number, view: view, rooted: stored.Header}, nil
+	return &BlockRef{number: number, view: view, accepted: stored.Header}, nil
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.

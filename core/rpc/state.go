@@ -24,7 +24,7 @@ func (s *Server) stateMethods() map[string]Method {
 // read asks for state at the block. At a block of the view, what changed since the latest root is laid over storage.
 func (s *Server) read(ctx context.Context, ref *BlockRef, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
 	q.AtHeight, q.Height = true, ref.number
-	overlay := ref.rooted == nil && ref.tip
+	overlay := ref.accepted == nil && ref.tip
 	if overlay {
 		latest := ref.view.Latest()
 		if latest == nil {
@@ -185,7 +185,7 @@ func ofProtocol(contract []byte) bool {
 // of writes, so a slot that was written long ago costs a read of all diffs since.
 func (s *Server) lastUpdate(ctx context.Context, ref *BlockRef, contract, key []byte) (uint64, error) {
 	top := ref.number
-	if ref.rooted == nil {
+	if ref.accepted == nil {
 		blocks := ref.view.Blocks()
 		for i := len(blocks) - 1; i >= 0; i-- {
 			if b := blocks[i]; b.Context.Number <= ref.number && writes(changes(b), contract, key) {

@@ -43,7 +43,7 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if ref.rooted == nil {
+	if ref.accepted == nil {
 		return nil, jsonin.In("block_id", jsonin.Errorf("a pre_confirmed block has no traces of its own: trace its transactions one by one"))
 	}
 	txs, _, err := s.body(ctx, ref, false)
@@ -76,7 +76,7 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 // replay runs the first transactions of a block again, on the state before the block.
 func (s *Server) replay(ctx context.Context, ref *BlockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
 	at := &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number - 1}}
-	if ref.rooted == nil && ref.tip {
+	if ref.accepted == nil && ref.tip {
 		at = &ordov1.StateAt{At: &ordov1.StateAt_Tip{Tip: true}} // the open block stands on it
 	}
 	q := &ordov1.Simulation{Transactions: txs, Trace: true, TraceFrom: uint32(from), Replay: true, InitialReads: reads}

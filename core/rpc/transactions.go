@@ -195,9 +195,9 @@ func (s *Server) findStored(ctx context.Context, view *chainview.Snapshot, hash 
 }
 
 func storedPlace(view *chainview.Snapshot, b *ordov1.Block, index int) *place {
-	ref := &BlockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
+	ref := &BlockRef{number: b.Header.Context.Number, view: view, accepted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
-		ref.rooted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
+		ref.accepted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}
 	return &place{ref: ref, index: index, tx: b.Transactions[index], result: b.Results[index]}
 }
@@ -281,5 +281,5 @@ func (s *Server) transactionReceipt(ctx context.Context, p *jsonin.Object) (any,
 		*receipt
 		Hash   hexFelt `json:"block_hash,omitempty"`
 		Number uint64  `json:"block_number"`
-	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.rooted.GetHash(), at.ref.number}, nil
+	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.accepted.GetHash(), at.ref.number}, nil
 }

@@ -33,7 +33,7 @@ func (s *Server) viewMethods() map[string]Method {
 
 // stateAt names the state after the block to execution.
 func stateAt(ref *BlockRef) *ordov1.StateAt {
-	if ref.rooted == nil && ref.tip {
+	if ref.accepted == nil && ref.tip {
 		return &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
 	}
 	return &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number}}

@@ -94,8 +94,8 @@ var limits = []struct {
 	words *regexp.Regexp
 	most  int
 }{
-	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 135},
-	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 82},
+	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 123},
+	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 65},
 }
 
 // slack is how far below its limit a count may be before the limit must follow.
