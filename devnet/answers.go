@@ -26,10 +26,13 @@ type Answers struct {
 	enough chainview.Status
 }
 
-// AtOnce answers when a transaction is admitted, WhenRun when it has run in the open block, WhenAccepted when its block is
-// accepted: the way of nodes that make a block for every transaction.
-func AtOnce(c *chainview.Chain) *Answers       { return &Answers{chain: c, enough: chainview.Unknown} }
-func WhenRun(c *chainview.Chain) *Answers      { return &Answers{chain: c, enough: chainview.PreConfirmed} }
+// AtOnce answers when a transaction is admitted.
+func AtOnce(c *chainview.Chain) *Answers { return &Answers{chain: c, enough: chainview.Unknown} }
+
+// WhenRun answers when a transaction has run in the open block.
+func WhenRun(c *chainview.Chain) *Answers { return &Answers{chain: c, enough: chainview.PreConfirmed} }
+
+// WhenAccepted answers when the block of a transaction is accepted, for nodes that make a block for every transaction.
 func WhenAccepted(c *chainview.Chain) *Answers { return &Answers{chain: c, enough: chainview.Accepted} }
 
 var _ rpc.Extension = (*Answers)(nil)

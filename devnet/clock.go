@@ -90,7 +90,7 @@ func (d *Devnet) advance(by uint64) (to uint64, err error) {
 	return to, nil
 }
 
-// reachable: a chain that was led to the end of time would stay there.
+// reachable checks that a time is not too far ahead: a chain that was led to the end of time would stay there.
 func (d *Devnet) reachable(to uint64) error {
 	if most := max(uint64(time.Now().Unix()), d.newestTime()) + maxAhead; to > most {
 		return tooFar(to, most)

@@ -83,13 +83,13 @@ type Config struct {
 	LiteMode         bool      `json:"lite_mode"`
 }
 
-// Fork has no values: there is no forking.
+// Fork is the part of Config about forking. It has no values: there is no forking.
 type Fork struct {
 	URL         *string `json:"url"`
 	BlockNumber *uint64 `json:"block_number"`
 }
 
-// Listener is where the node listens.
+// Listener is the address that the node listens at.
 type Listener struct {
 	Host string `json:"host"`
 	Port int    `json:"port"`

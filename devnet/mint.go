@@ -19,7 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-// minter keeps the faucet's transactions apart: each needs the nonce after the one before.
+// minter orders the transactions of the faucet: each needs the nonce after the one before.
 type minter struct {
 	turns *rpc.Turns // one at a time
 	next  uint64     // nonce after the last one sent

@@ -154,7 +154,7 @@ func (c *compiler) busy(waited time.Duration) *limiter.Busy {
 	return &limiter.Busy{What: "compilations", Running: c.most, Waiting: c.turns.most, Waited: waited}
 }
 
-// leave: a client does not wait any more. A class without a waiting client is not compiled, or not to its end.
+// leave notes that a client does not wait any more. A class without a waiting client is not compiled, or not to its end.
 func (c *compiler) leave(f *flow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

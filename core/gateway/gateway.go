@@ -152,7 +152,7 @@ func (g *Gateway) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 	return verdict, nil
 }
 
-// underway: the transaction is here already. One that was accepted is not, and fails by its nonce.
+// underway reports that the node has the transaction already. One that was accepted does not count: it fails by its nonce.
 func underway(c Chain, tx *ordov1.Transaction) bool {
 	switch c.Status(chainview.Key(tx.Hash)).Status {
 	case chainview.Received, chainview.Candidate, chainview.PreConfirmed:
@@ -161,8 +161,8 @@ func underway(c Chain, tx *ordov1.Transaction) bool {
 	return false
 }
 
-// skip: the account has no code yet that could validate, because its deployment is on the way. A DECLARE never goes ahead of
-// its account, and nothing is compiled for a signature that was not checked.
+// skip reports that validation is skipped: the account has no code yet that could validate, because its deployment is on the
+// way. A DECLARE never goes ahead of its account, and nothing is compiled for a signature that was not checked.
 func (g *Gateway) skip(tx *ordov1.Transaction) bool {
 	return tx.Type == ordov1.TransactionType_INVOKE && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
 }

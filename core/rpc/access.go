@@ -89,7 +89,7 @@ func (a Access) HostAllowed(host string) bool {
 	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".internal") // of containers, and Docker's for the machine
 }
 
-// listenAddress is "" where the node listens at all addresses: then none of them tells anything.
+// listenAddress is the address that the node listens at; "" when it listens at all of them.
 func (a Access) listenAddress() string {
 	if addr, err := netip.ParseAddr(a.Listen); err == nil && addr.IsUnspecified() {
 		return ""
@@ -97,7 +97,7 @@ func (a Access) listenAddress() string {
 	return canonicalName(a.Listen)
 }
 
-// canonicalName is a host of a URL or a header without port and brackets, in lower case; "" for what is none.
+// canonicalName is the host of a URL or a header without port and brackets, in lower case; "" when the text is no host.
 func canonicalName(host string) string {
 	name := strings.ToLower(host)
 	if inside, rest, ok := strings.Cut(strings.TrimPrefix(name, "["), "]"); ok && strings.HasPrefix(name, "[") {
@@ -111,7 +111,7 @@ func canonicalName(host string) string {
 	return strings.TrimSuffix(name, ".")
 }
 
-// isLoopback: browsers resolve localhost and all below it to this machine, whatever a name server says.
+// isLoopback reports a name of this machine: browsers resolve localhost and all below it so, whatever a name server says.
 func isLoopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true

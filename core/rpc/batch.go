@@ -71,7 +71,7 @@ func (s *Server) answer(ctx context.Context, out *output, list []request, batch 
 	}
 }
 
-// left: the client is gone, or does not read.
+// left reports that the client is gone, or does not read.
 func (r *run) left() bool {
 	return r.out.json.err != nil || errors.Is(r.ctx.Err(), context.Canceled)
 }
@@ -116,8 +116,8 @@ func (r *run) one(at int) {
 // total is the length of the answers so far.
 func (o *output) total() int { return o.sent + len(o.json.buf) }
 
-// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is let go and made
-// again when there is room for it, so that what waits holds nothing. Few large answers are made at a time, until they have
+// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is dropped and made
+// again when there is memory for it, so that a request that waits holds none. Few large answers are made at a time, until they have
 // their share.
 func (r *run) weighed(q *request) (result any, held int, failed *Error) {
 	m := r.s.methods[q.method]
@@ -291,7 +291,7 @@ func (r *run) await(list []request) (failed []*Error) {
 	return failed
 }
 
-// apart answers a request beside others: the text, nil when there is none.
+// apart answers a request that runs beside others and returns the text; nil when there is none.
 func (r *run) apart(q *request) []byte {
 	var result any
 	failed := r.notRun()
@@ -328,7 +328,7 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *Error
 	return s.Call(ctx, r.method, r.params)
 }
 
-// appender writes itself; for answers that are given often.
+// appender is an answer that is given so often that it writes its own JSON.
 type appender interface{ appendJSON([]byte) []byte }
 
 var contentJSON = []string{"application/json"}

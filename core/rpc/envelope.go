@@ -9,7 +9,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 )
 
-// request is one of a body.
+// request is one request of a body.
 type request struct {
 	id        json.RawMessage // empty: a notification
 	method    string
@@ -19,7 +19,7 @@ type request struct {
 	submitted []byte             // hash of what was sent with it, while its answer waits for that
 }
 
-// silent: it is a notification, and gets no answer.
+// silent reports that the request is a notification, which gets no answer.
 func (r *request) silent() bool { return len(r.id) == 0 && r.failed == nil }
 
 // requests takes a body apart.

@@ -182,7 +182,7 @@ func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
 	return &page, nil
 }
 
-// eventRange: without bounds, from genesis to the latest block.
+// eventRange is the range of blocks that a query names; without bounds it goes from genesis to the latest block.
 func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *eventQuery) (from, to uint64, err error) {
 	bound := func(id *BlockID) (uint64, error) {
 		ref, err := s.resolve(ctx, view, *id)

@@ -162,7 +162,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
 }
 
-// client is where a request comes from, and what it holds.
+// client is the address that a request comes from, and the memory that it holds.
 type client struct {
 	holder        limiter.Holder
 	caller        limiter.Caller
@@ -180,7 +180,7 @@ func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	return c
 }
 
-// errCutOff: the client did not take its answer while others waited for the memory.
+// errCutOff is the end of a client that did not take its answer while others waited for the memory.
 var errCutOff = errors.New("the client was cut off")
 
 // httpError is a body that is not looked at.
@@ -189,7 +189,7 @@ type httpError struct {
 	err    *Error
 }
 
-// unavailable: what is asked for has no room, or no time.
+// unavailable is the error of a request for which there is no memory, or no time.
 func unavailable(err error) *httpError {
 	e, ok := clientError(err)
 	if !ok {

@@ -176,7 +176,7 @@ func (s *Server) storageAt(ctx context.Context, p *jsonin.Object) (any, error) {
 	}{state.Storage, block}, err
 }
 
-// ofProtocol: 0x1 and 0x2 have storage that the protocol writes, and no class.
+// ofProtocol reports an address of the protocol: 0x1 and 0x2 have storage that the protocol writes, and no class.
 func ofProtocol(contract []byte) bool {
 	return isZero(contract[:felt.Size-1]) && (contract[felt.Size-1] == 1 || contract[felt.Size-1] == 2)
 }

@@ -120,7 +120,7 @@ func (f *failedView) Error() string {
 
 func (f *failedView) Unwrap() error { return viewError(f.outcome, f.memory) }
 
-// ofTransaction: methods that run transactions have one error for all that happens inside of them.
+// ofTransaction is the failure as methods that run transactions tell it: they have one error for all that happens inside.
 func (f *failedView) ofTransaction(missing bool) *failedView {
 	e := f.outcome
 	if e.Code == ordov1.ViewError_STATE_NOT_FOUND || e.Code == ordov1.ViewError_CONTRACT_NOT_FOUND && missing {
@@ -199,8 +199,8 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	return q, nil
 }
 
-// unreadable: estimates have no errors of their own for what the gateway rejects, so a class that does not compile is a failed
-// execution, and an old version a wrong parameter.
+// unreadable is the error of a transaction that cannot be estimated. Estimates have no errors of their own for what the gateway
+// rejects, so a class that does not compile is a failed execution, and an old version a wrong parameter.
 func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*gateway.Rejection); {
@@ -319,7 +319,7 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *jsonin.Object) (any,
 	return estimate, nil
 }
 
-// messageError: a message is no transaction of the client's list, so its failure is the contract's.
+// messageError is the failure of a message: it is no transaction of the client's list, so the error is the contract's.
 func messageError(err error) error {
 	failed, ok := err.(*failedView)
 	if !ok || failed.outcome.Code != ordov1.ViewError_EXECUTION_ERROR {

@@ -126,7 +126,7 @@ func (s *Server) notTaken(ctx context.Context, param string, err error) error {
 	return e
 }
 
-// ofKind: each method takes one kind of transaction.
+// ofKind checks the type of a transaction: each method takes one.
 func ofKind(raw json.RawMessage, kind string) error {
 	var head struct {
 		Type string `json:"type"`
