@@ -75,7 +75,7 @@ pub fn stage_name(plugin: &DescribeResponse) -> String {
         .map_or_else(|_| "unknown".into(), |stage| stage.as_str_name().trim_start_matches("STAGE_").to_lowercase())
 }
 
-/// What a person reads who starts a plugin by hand; the Go SDK says the same.
+/// The text of a start by hand; the Go SDK says the same.
 pub fn introduction(program: &str, plugin: &DescribeResponse) -> String {
     let (stage, name) = (stage_name(plugin), &plugin.name);
     let mut text = format!(

@@ -147,7 +147,7 @@ fn end(runtime: tokio::runtime::Runtime, socket: &Path, result: Result<()>) -> R
     result
 }
 
-/// Tells a person who started the plugin by hand what it is: its own `Describe`, called in the process.
+/// Prints what the plugin is, after a start by hand: its own `Describe`, called in the process.
 fn introduce<F>(build: F, program: &str) -> Result<()>
 where
     F: FnOnce(&Host) -> Routes,
