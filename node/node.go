@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -248,10 +247,8 @@ func (n *Node) startServer() error {
 	})
 	n.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: n.driver.Chain(), Storage: read, Execution: execution, Gateway: n.gateway, Limits: serving,
-		Log:    newSlog(n.config.LogLevel, n.errs),
-		Devnet: n.devnet(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
-		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: n.config.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival),
+		Log:       newSlog(n.config.LogLevel, n.errs),
+		Extension: n.extension(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 	})
 	return nil
 }

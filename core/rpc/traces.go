@@ -9,10 +9,10 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-func (s *Server) traceMethods() map[string]method {
-	return map[string]method{
-		"starknet_traceTransaction":       {params: []string{"transaction_hash"}, call: s.traceTransaction},
-		"starknet_traceBlockTransactions": {params: []string{"block_id", "trace_flags"}, call: s.traceBlock},
+func (s *Server) traceMethods() map[string]Method {
+	return map[string]Method{
+		"starknet_traceTransaction":       {Params: []string{"transaction_hash"}, Call: s.traceTransaction},
+		"starknet_traceBlockTransactions": {Params: []string{"block_id", "trace_flags"}, Call: s.traceBlock},
 	}
 }
 
@@ -44,7 +44,7 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if ref.rooted == nil {
+	if ref.accepted == nil {
 		return nil, jsonin.In("block_id", jsonin.Errorf("a pre_confirmed block has no traces of its own: trace its transactions one by one"))
 	}
 	txs, _, err := s.body(ctx, ref, false)
@@ -75,9 +75,9 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 }
 
 // replay runs the first transactions of a block again, on the state before the block.
-func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
+func (s *Server) replay(ctx context.Context, ref *BlockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
 	at := &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number - 1}}
-	if ref.rooted == nil && ref.tip {
+	if ref.accepted == nil && ref.tip {
 		at = &ordov1.StateAt{At: &ordov1.StateAt_Tip{Tip: true}} // the open block stands on it
 	}
 	q := &ordov1.Simulation{Transactions: txs, Trace: true, TraceFrom: uint32(from), Replay: true, InitialReads: reads}
@@ -96,7 +96,7 @@ func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transa
 			q.Classes = append(q.Classes, class)
 		}
 	}
-	out, err := s.simulate(ctx, at, ref.context(), q)
+	out, err := s.simulate(ctx, at, ref.Context(), q)
 	if failed, ok := err.(*failedView); ok {
 		if failed.outcome.Code == ordov1.ViewError_STATE_NOT_FOUND {
 			return nil, errNoTrace // the state before the block is not kept

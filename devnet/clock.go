@@ -1,13 +1,14 @@
-package rpc
+package devnet
 
 import (
 	"context"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// Clock moves the time of blocks against the clock, in seconds; *driver.Node is one.
+// Clock moves the time of blocks against the clock of the machine, in seconds; *driver.Driver is one.
 type Clock interface {
 	TimeOffset() int64
 	SetTimeOffset(seconds int64)
@@ -23,89 +24,87 @@ const (
 
 // setTime makes the given time that of the next block. Block time never goes back: for a time before the newest block's it goes
 // on from there, and the answer tells the block's own.
-func (s *Server) setTime(ctx context.Context, p *jsonin.Object) (any, error) {
+func (d *Devnet) setTime(ctx context.Context, p *rpc.Params) (any, error) {
 	to, generate := p.Number("time"), true
 	if p.Has("generate_block") {
-		v, err := jsonin.Bool(p.Raw("generate_block"))
-		p.Fail("generate_block", err)
-		generate = v
+		generate = p.Bool("generate_block")
 	}
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	if err := s.reachable(to); err != nil {
+	if err := d.reachable(to); err != nil {
 		return nil, err
 	}
 	var answer struct {
-		Timestamp uint64   `json:"block_timestamp"`
-		Hash      *hexFelt `json:"block_hash"` // of the block that was made
+		Timestamp uint64     `json:"block_timestamp"`
+		Hash      *felt.Felt `json:"block_hash"` // of the block that was made
 	}
 	if generate {
 		if err := beginSecond(ctx); err != nil {
 			return nil, err
 		}
 	}
-	s.moving.Lock()
-	at := max(to, s.newestTime())
-	s.Devnet.Clock.SetTimeOffset(int64(at) - time.Now().Unix())
-	s.moving.Unlock()
+	d.moving.Lock()
+	at := max(to, d.newestTime())
+	d.Clock.SetTimeOffset(int64(at) - time.Now().Unix())
+	d.moving.Unlock()
 	if !generate {
 		answer.Timestamp = at
 		return answer, nil
 	}
-	hash, timestamp, err := s.blockSince(ctx, to)
-	answer.Hash, answer.Timestamp = (*hexFelt)(&hash), timestamp
+	hash, timestamp, err := d.blockSince(ctx, to)
+	answer.Hash, answer.Timestamp = &hash, timestamp
 	return answer, err
 }
 
-func (s *Server) increaseTime(ctx context.Context, p *jsonin.Object) (any, error) {
+func (d *Devnet) increaseTime(ctx context.Context, p *rpc.Params) (any, error) {
 	by := p.Number("time")
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	to, err := s.advance(by)
+	to, err := d.advance(by)
 	if err != nil {
 		return nil, err
 	}
-	hash, _, err := s.blockSince(ctx, to)
+	hash, _, err := d.blockSince(ctx, to)
 	return struct {
-		By   uint64  `json:"timestamp_increased_by"`
-		Hash hexFelt `json:"block_hash"`
+		By   uint64    `json:"timestamp_increased_by"`
+		Hash felt.Felt `json:"block_hash"`
 	}{by, hash}, err
 }
 
 // advance moves block time on from where it is, and returns where it is then.
-func (s *Server) advance(by uint64) (to uint64, err error) {
-	s.moving.Lock()
-	defer s.moving.Unlock()
-	now, clock := time.Now().Unix(), s.Devnet.Clock
-	to = max(uint64(max(0, now+clock.TimeOffset())), s.newestTime())
+func (d *Devnet) advance(by uint64) (to uint64, err error) {
+	d.moving.Lock()
+	defer d.moving.Unlock()
+	now, clock := time.Now().Unix(), d.Clock
+	to = max(uint64(max(0, now+clock.TimeOffset())), d.newestTime())
 	if by > maxAhead {
 		return 0, tooFar(by, maxAhead)
 	}
 	to += by
-	if err := s.reachable(to); err != nil {
+	if err := d.reachable(to); err != nil {
 		return 0, err
 	}
 	clock.SetTimeOffset(int64(to) - now)
 	return to, nil
 }
 
-// reachable: a chain that was led to the end of time would stay there.
-func (s *Server) reachable(to uint64) error {
-	if most := max(uint64(time.Now().Unix()), s.newestTime()) + maxAhead; to > most {
+// reachable checks that a time is not too far ahead: a chain that was led to the end of time would stay there.
+func (d *Devnet) reachable(to uint64) error {
+	if most := max(uint64(time.Now().Unix()), d.newestTime()) + maxAhead; to > most {
 		return tooFar(to, most)
 	}
 	return nil
 }
 
 func tooFar(n, most uint64) error {
-	return jsonin.In("time", jsonin.Errorf("%d is over a hundred years ahead, and block time never goes back: want seconds, at most %d", n, most))
+	return rpc.InvalidParam("time", "%d is over a hundred years ahead, and block time never goes back: want seconds, at most %d", n, most)
 }
 
 // newestTime is the time of the newest block, be it open: no later one has a smaller time.
-func (s *Server) newestTime() (t uint64) {
-	view := s.Chain.Snapshot()
+func (d *Devnet) newestTime() (t uint64) {
+	view := d.Chain.Snapshot()
 	if latest := view.Latest(); latest != nil {
 		t = latest.Context.Timestamp
 	}
@@ -116,16 +115,16 @@ func (s *Server) newestTime() (t uint64) {
 }
 
 // blockSince closes blocks until one has at least this time: the one that is open keeps the time it was opened with.
-func (s *Server) blockSince(ctx context.Context, at uint64) (hash []byte, timestamp uint64, err error) {
+func (d *Devnet) blockSince(ctx context.Context, at uint64) (hash felt.Felt, timestamp uint64, err error) {
 	for range 2 {
-		if hash, err = s.makeBlock(ctx); err != nil {
-			return nil, 0, err
+		if hash, err = d.makeBlock(ctx); err != nil {
+			return hash, 0, err
 		}
-		ref, err := s.resolve(ctx, s.Chain.Snapshot(), blockID{hash: hash})
+		block, err := d.server.Block(ctx, rpc.BlockID{Hash: hash.Append(nil)})
 		if err != nil {
-			return nil, 0, err
+			return hash, 0, err
 		}
-		if timestamp = ref.context().Timestamp; timestamp >= at {
+		if timestamp = block.Context().Timestamp; timestamp >= at {
 			break
 		}
 	}

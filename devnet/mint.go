@@ -1,8 +1,9 @@
-package rpc
+package devnet
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -11,19 +12,18 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
-	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
-	"github.com/ordo-sequencer/ordo/core/internal/limiter"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-// minter keeps the faucet's transactions apart: each needs the nonce after the one before.
+// minter orders the transactions of the faucet: each needs the nonce after the one before.
 type minter struct {
-	turn *limiter.Gate // of one
-	next uint64        // nonce after the last one sent
-	last []byte        // hash of the last one sent
+	turns *rpc.Turns // one at a time
+	next  uint64     // nonce after the last one sent
+	last  []byte     // hash of the last one sent
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 	mintL1Gas    = 100_000
 )
 
-func (s *Server) devnetMint(ctx context.Context, p *jsonin.Object) (any, error) {
+func (d *Devnet) serveMint(ctx context.Context, p *rpc.Params) (any, error) {
 	packed, unit := p.Felt("address"), unitParam(p)
 	amount, err := decimal(p.Raw("amount"))
 	p.Fail("amount", err)
@@ -44,28 +44,28 @@ func (s *Server) devnetMint(ctx context.Context, p *jsonin.Object) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	hash, err := s.sendMint(ctx, address, unit, amount)
+	hash, err := d.sendMint(ctx, address, unit, amount)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.awaitMint(ctx, hash); err != nil {
+	if err := d.awaitMint(ctx, hash.Append(nil)); err != nil {
 		return nil, err
 	}
-	total, err := s.balanceOf(ctx, preConfirmed(s.Chain.Snapshot()), address, unit)
+	total, err := d.balanceOf(ctx, d.server.PreConfirmed(), address, unit)
 	if err != nil {
 		return nil, err
 	}
 	return struct {
-		Balance string  `json:"new_balance"`
-		Unit    string  `json:"unit"`
-		Hash    hexFelt `json:"tx_hash"`
+		Balance string    `json:"new_balance"`
+		Unit    string    `json:"unit"`
+		Hash    felt.Felt `json:"tx_hash"`
 	}{total.String(), unit, hash}, nil
 }
 
 // decimal reads a whole JSON number below 2^256; clients in JavaScript write 1e+21. Its length and its exponent are bounded
 // before anything is calculated: 1e-1000000 is ten bytes, and a number with a million digits to multiply.
 func decimal(raw json.RawMessage) (*big.Int, error) {
-	wrong := jsonin.Errorf("want a whole number from 0 to 2^256-1")
+	wrong := errors.New("want a whole number from 0 to 2^256-1")
 	digits, ok := wholeDigits(string(raw))
 	if !ok {
 		return nil, wrong
@@ -109,37 +109,37 @@ func wholeDigits(text string) (digits string, ok bool) {
 }
 
 // sendMint sends the faucet's next transaction.
-func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount *big.Int) ([]byte, error) {
-	leave, err := s.mint.turn.Enter(ctx)
+func (d *Devnet) sendMint(ctx context.Context, to felt.Felt, unit string, amount *big.Int) (hash felt.Felt, err error) {
+	leave, err := d.mint.turns.Enter(ctx)
 	if err != nil {
-		return nil, err
+		return hash, err
 	}
 	defer leave()
-	nonce, err := s.faucetNonce(ctx)
+	nonce, err := d.faucetNonce(ctx)
 	if err != nil {
-		return nil, err
+		return hash, err
 	}
-	tx, err := s.mintTransaction(to, unit, amount, nonce)
+	tx, err := d.mintTransaction(to, unit, amount, nonce)
 	if err != nil {
-		return nil, err
+		return hash, err
 	}
-	if err := s.Gateway.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
-		return nil, err
+	if err := d.Gateway.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
+		return hash, err
 	}
-	s.mint.next, s.mint.last = nonce+1, tx.Hash
-	s.underway.add(tx.Hash)
-	return tx.Hash, nil
+	d.mint.next, d.mint.last = nonce+1, tx.Hash
+	d.submitted.add(tx.Hash)
+	return felt.FromBytes(tx.Hash)
 }
 
 // faucetNonce is the nonce at the tip, unless the last mint still waits for its turn.
-func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
-	if s.mint.last != nil {
-		if stage := s.Chain.Status(Key(s.mint.last)).Status; stage == chainview.Received || stage == chainview.Candidate {
-			return s.mint.next, nil
+func (d *Devnet) faucetNonce(ctx context.Context) (uint64, error) {
+	if d.mint.last != nil {
+		if stage := d.Chain.Status(chainview.Key(d.mint.last)).Status; stage == chainview.Received || stage == chainview.Candidate {
+			return d.mint.next, nil
 		}
 	}
-	address := s.Devnet.Faucet.Address().Append(nil)
-	state, err := s.read(ctx, preConfirmed(s.Chain.Snapshot()), &ordov1.StateRequest{Nonces: address})
+	address := d.Faucet.Address().Append(nil)
+	state, err := d.server.State(ctx, d.server.PreConfirmed(), &ordov1.StateRequest{Nonces: address})
 	if err != nil {
 		return 0, fmt.Errorf("mint: nonce of the faucet: %w", err)
 	}
@@ -152,7 +152,7 @@ func (s *Server) faucetNonce(ctx context.Context) (uint64, error) {
 }
 
 // mintTransaction is a multicall of one call, signed by the faucet.
-func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, nonce uint64) (*ordov1.Transaction, error) {
+func (d *Devnet) mintTransaction(to felt.Felt, unit string, amount *big.Int, nonce uint64) (*ordov1.Transaction, error) {
 	low := new(big.Int).And(amount, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(1)))
 	lowFelt, err := felt.FromBig(low)
 	if err != nil {
@@ -162,13 +162,13 @@ func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 	if err != nil {
 		return nil, err
 	}
-	next := s.Chain.Snapshot().Next()
+	next := d.Chain.Snapshot().Next()
 	tx := &ordov1.Transaction{
 		Type:   ordov1.TransactionType_INVOKE,
-		Sender: s.Devnet.Faucet.Address().Append(nil),
+		Sender: d.Faucet.Address().Append(nil),
 		Nonce:  felt.FromUint64(nonce).Append(nil),
 		Calldata: felt.Pack([]felt.Felt{
-			felt.One(), s.token(unit), keccak.Selector("permissioned_mint"), felt.FromUint64(3), to, lowFelt, highFelt,
+			felt.One(), d.token(unit), keccak.Selector("permissioned_mint"), felt.FromUint64(3), to, lowFelt, highFelt,
 		}),
 		ResourceBounds: &ordov1.ResourceBounds{
 			L1GasAmount: mintL1Gas, L1GasPrice: doubled(next.L1Gas),
@@ -176,12 +176,12 @@ func (s *Server) mintTransaction(to felt.Felt, unit string, amount *big.Int, non
 			L1DataGasAmount: mintL1Gas, L1DataGasPrice: doubled(next.L1DataGas),
 		},
 	}
-	hash, err := wire.TransactionHash(tx, s.ChainID)
+	hash, err := wire.TransactionHash(tx, d.ChainID)
 	if err != nil {
 		return nil, err
 	}
 	tx.Hash = wire.FromFelt(hash)
-	signature, err := s.Devnet.Faucet.Sign(hash)
+	signature, err := d.Faucet.Sign(hash)
 	tx.Signature = felt.Pack(signature)
 	return tx, err
 }
@@ -194,28 +194,28 @@ func doubled(p *ordov1.GasPrice) []byte {
 
 // awaitMint waits until the mint has run, and on an instant node until its block is accepted. On a node that makes blocks on
 // demand it may wait for a block that the client has yet to ask for, so waiting longer is no error.
-func (s *Server) awaitMint(ctx context.Context, hash []byte) error {
+func (d *Devnet) awaitMint(ctx context.Context, hash []byte) error {
 	patience := mintPatience
 	enough := chainview.PreConfirmed
-	if s.Devnet.Instant {
+	if d.OneByOne() {
 		patience, enough = mintWait, chainview.Accepted
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var r chainview.Record
-	err := s.Chain.Await(waiting, func() bool {
-		r = s.Chain.Status(Key(hash))
+	err := d.Chain.Await(waiting, func() bool {
+		r = d.Chain.Status(chainview.Key(hash))
 		return r.Status >= enough
 	})
 	switch {
 	case r.Status == chainview.Dropped:
-		return withData(errUnexpected, fmt.Sprintf("the mint was dropped: %v", r.Why))
+		return rpc.Unexpected(fmt.Sprintf("the mint was dropped: %v", r.Why))
 	case r.Result.GetStatus() == ordov1.TransactionResult_REVERTED:
-		return withData(errUnexpected, "the mint reverted: "+r.Result.Reason)
+		return rpc.Unexpected("the mint reverted: " + r.Result.Reason)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && s.Devnet.Instant:
-		return withData(errUnexpected, "the mint is in no accepted block yet: see the log of the node")
+	case err != nil && d.OneByOne():
+		return rpc.Unexpected("the mint is in no accepted block yet: see the log of the node")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package rpc
+package devnet
 
 import (
 	"context"
@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // clockwork is a node whose blocks have the time of the clock and the offset.
@@ -81,21 +80,20 @@ func TestTimeGoesOn(t *testing.T) {
 	runs(newest + 99_201)
 }
 
+// clockWorld makes blocks with the time of the clock; the first has the time it was opened with, when that is not 0.
 func clockWorld(t *testing.T, open uint64) (*world, *clockwork, *int) {
-	w, clock, made := devnetWorld(t), &clockwork{}, new(int)
-	storage := &fakeStorage{}
-	w.server.Storage = ordov1.NewStorageReadClient(dial(t, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, storage) }))
-	w.server.Devnet.Clock = clock
-	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) {
-		block := rooted(uint64(0x10+*made), nil, nil, nil)
-		block.Header.Context.Timestamp = uint64(time.Now().Unix() + clock.TimeOffset())
+	w, made := newWorld(t), new(int)
+	w.options.CreateBlock = func(context.Context) (felt.Felt, error) {
+		n := uint64(0x10 + *made)
+		header := &ordov1.BlockHeader{Context: blockContext(n), Hash: fe(0xb10c0 + n)}
+		header.Context.Timestamp = uint64(time.Now().Unix() + w.clock.TimeOffset())
 		if open > 0 && *made == 0 {
-			block.Header.Context.Timestamp = open
+			header.Context.Timestamp = open
 		}
-		storage.blocks = append(storage.blocks, block)
+		w.storage.add(header)
 		*made++
-		return block.Header.Hash, nil
+		return felt.FromBytes(header.Hash)
 	}
-	w.server = New(w.server.Options)
-	return w, clock, made
+	w.serve(AtOnce(w.chain))
+	return w, w.clock, made
 }
