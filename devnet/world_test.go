@@ -170,7 +170,7 @@ func (fakeExecution) View(_ context.Context, q *ordov1.ViewRequest) (*ordov1.Vie
 // fakePool keeps what it is given.
 type fakePool struct{ chain *chainview.Chain }
 
-func (p fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
+func (p fakePool) SubmitAt(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
 	p.chain.Received(tx)
 	return nil
 }

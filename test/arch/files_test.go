@@ -92,8 +92,8 @@ var limits = []struct {
 	words *regexp.Regexp
 	most  int
 }{
-	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 118},
-	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 62},
+	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 104},
+	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 43},
 }
 
 // slack is how far below its limit a count may be before the limit must follow.
