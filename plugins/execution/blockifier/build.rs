@@ -19,9 +19,9 @@ fn main() {
         }
     }
     // What the compiler is mended by is part of it.
-    let patch = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/mended/cairo-native.patch";
+    let patch = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/patches/cairo-native.patch";
     println!("cargo:rerun-if-changed={patch}");
-    let patch = std::fs::read(&patch).expect("mended/cairo-native.patch beside this file");
+    let patch = std::fs::read(&patch).expect("patches/cairo-native.patch beside this file");
     let sum = patch
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));

@@ -72,7 +72,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
         }
     }
     if published {
-        // For what is mended while the plugin is built (mended/); nothing has read it yet.
+        // For what is mended while the plugin is built (patches/); nothing has read it yet.
         std::env::set_var("ORDO_AS_PUBLISHED", "1");
     } else {
         arithmetic::install();

@@ -1,5 +1,5 @@
 //! What a hash costs by the published methods: the baseline of `ordo bench commit`. The types are starknet-types-core's; the
-//! arithmetic below them is `hashes/`, which has the published methods and uses them as long as nothing is installed.
+//! arithmetic below them is `lambdaworks-crypto/`, which has the published methods and uses them as long as nothing is installed.
 
 use std::hint::black_box;
 use std::time::Instant;

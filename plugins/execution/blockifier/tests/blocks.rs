@@ -246,7 +246,7 @@ fn an_open_block_that_waits_gives_the_workers_back() {
     assert!(!attempt.in_segment());
 }
 
-/// Set-up lets blockifier remember what it estimated of a class (mended/blockifier.patch): each time the same as computed.
+/// Set-up lets blockifier remember what it estimated of a class (patches/blockifier.patch): each time the same as computed.
 #[test]
 fn estimates_of_classes_are_what_is_computed() {
     for class in [token_class(), cairo_test_class("account__account")] {

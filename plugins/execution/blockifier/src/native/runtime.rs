@@ -13,7 +13,7 @@ use crate::run::{check, stack};
 /// recursion, so it is refused.
 pub fn guard(class: &AotContractExecutor) -> Result<(), String> {
     let place = class.find_symbol_ptr(stack::SYMBOL).ok_or(
-        "its machine code does not look at the stack: cairo-native was built without mended/cairo-native.patch",
+        "its machine code does not look at the stack: cairo-native was built without patches/cairo-native.patch",
     )?;
     // SAFETY: the symbol is a global of the class, a pointer to a function that is called without arguments.
     unsafe { place.cast::<*const ()>().write(stack::handler()) };

@@ -167,7 +167,7 @@ fn exhausted() -> ! {
     leave(Interrupted::Stack)
 }
 
-// What the mended crates ask for (mended/*.patch). They know no crate of ours, so the linker brings them together.
+// What the mended crates ask for (patches/*.patch). They know no crate of ours, so the linker brings them together.
 
 #[no_mangle]
 extern "C-unwind" fn ordo__check() {

@@ -1,7 +1,7 @@
 //! The stack of machine code: how much of it there is, and what happens when it is used up.
 //!
 //! Each function of a compiled class compares the stack pointer with a limit in the control block of its thread before it takes
-//! its frame (`mended/cairo-native.patch` asks LLVM for that). Below the limit there is room for this program's own functions,
+//! its frame (`patches/cairo-native.patch` asks LLVM for that). Below the limit there is room for this program's own functions,
 //! which do not look: those of system calls, with calls of further contracts on the virtual machine inside.
 
 use std::cell::Cell;
