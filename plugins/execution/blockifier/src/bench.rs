@@ -22,7 +22,7 @@ use ordo_sdk::v1::build_request::{Open, Step};
 use serde_json::json;
 
 use crate::arithmetic;
-use crate::attempt::Counters;
+use crate::build::Counters;
 use crate::classes;
 use crate::config::{cores, Config};
 use crate::context::{Block, Chain};

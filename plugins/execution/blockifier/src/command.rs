@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 
 use crate::native::{self, Engine};
 use crate::threads::STACK;
-use crate::{bench, classes, compile, compiler, hashing};
+use crate::{bench, casm, classes, compile_queue, hashing};
 
 const USAGE: &str = "usage:
   ordo-execution-blockifier                                  serve as a plugin (started by ordo)
@@ -27,7 +27,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some("bench") => bench::command(&arguments[1..]),
         Some("hash") => hashing::command(&arguments[1..]),
         Some("native") => native_files(&arguments[1..]),
-        Some(compiler::COMMAND) => compiler::stdin_to_stdout(),
+        Some(compile_queue::COMMAND) => compile_queue::stdin_to_stdout(),
         #[cfg(feature = "native")]
         Some(native::COMMAND) => match arguments.get(1) {
             Some(folder) => native::stdin_to_folder(Path::new(folder)),
@@ -133,9 +133,9 @@ fn compile_file(file: &Path, out: &Path) -> Result<(), String> {
 pub fn class_of(text: &[u8]) -> Result<v1::Class, String> {
     let json: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let class = if json.get("sierra_program").is_some() {
-        compile::compile(&rpc_shape(text)?)
+        casm::compile(&rpc_shape(text)?)
     } else if json.get("program").is_some() {
-        compile::cairo0(&Bytes::copy_from_slice(text))
+        casm::cairo0(&Bytes::copy_from_slice(text))
     } else {
         return Err("neither a Sierra class nor one of Cairo 0".into());
     };

@@ -3,14 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`service`] | the gRPC service, one method each |
-//! | [`running`] | the stage from Configure on: tip, open attempt, closed ones |
-//! | [`attempt`] | one block attempt: executor, results, close |
-//! | [`stream`] | drives an attempt from a Build stream |
+//! | [`stage`] | the stage from Configure on: tip, open attempt, closed ones |
+//! | [`build`] | one block attempt: executor, results, close |
+//! | [`build_stream`] | drives an attempt from a Build stream |
 //! | [`state`] | the tip in memory, snapshots of it, misses read from storage |
-//! | [`classes`], [`compile`], [`native`] | contract classes, Sierra to CASM, Sierra to machine code |
-//! | [`compiler`], [`child`] | compiling in child processes with limits |
+//! | [`classes`], [`casm`], [`native`] | contract classes, Sierra to CASM, Sierra to machine code |
+//! | [`compile_queue`], [`subprocess`] | compiling in child processes with limits |
 //! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
-//! | [`views`], [`threads`], [`stop`] | on which thread, how many, and until when |
+//! | [`view_pool`], [`threads`], [`cancel`] | on which thread, how many, and until when |
 //! | [`run`] | what one run may hold: memory, the stack of machine code |
 //! | [`prefetch`] | what transactions will read, in one request |
 //! | [`arithmetic`] | faster functions in the place of published ones |
@@ -18,13 +18,14 @@
 //! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
 
 pub mod arithmetic;
-pub mod attempt;
 pub mod bench;
-pub mod child;
+pub mod build;
+pub mod build_stream;
+pub mod cancel;
+pub mod casm;
 pub mod classes;
 pub mod command;
-pub mod compile;
-pub mod compiler;
+pub mod compile_queue;
 pub mod config;
 pub mod context;
 pub mod diff;
@@ -32,18 +33,17 @@ pub mod felts;
 pub mod hashing;
 pub mod native;
 pub mod prefetch;
-pub mod refusal;
+pub mod rejection;
 pub mod results;
 pub mod run;
-pub mod running;
 pub mod service;
 pub mod simulate;
+pub mod stage;
 pub mod state;
-pub mod stop;
-pub mod stream;
+pub mod subprocess;
 pub mod threads;
 pub mod trace;
 pub mod transactions;
 pub mod validate;
 pub mod view;
-pub mod views;
+pub mod view_pool;

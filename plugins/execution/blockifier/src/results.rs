@@ -9,7 +9,7 @@ use starknet_api::execution_resources::GasVector;
 use starknet_types_core::felt::Felt;
 
 use crate::felts::{from_amount, wire, wire_list, FELT};
-use crate::refusal::Refused;
+use crate::rejection::Refused;
 
 /// Longest text of a refusal. Revert reasons are hashed and never cut here; blockifier bounds them itself.
 const MAX_REASON: usize = 8 << 10;

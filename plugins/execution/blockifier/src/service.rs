@@ -21,13 +21,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::build_stream;
+use crate::cancel::{Gone, Stop};
 use crate::native::Engine;
-use crate::running::{malformed, Running};
-use crate::stop::{Gone, Stop};
-use crate::stream;
+use crate::stage::{malformed, Running};
 use crate::threads::STACK;
-use crate::views::Unanswered;
-use crate::{compiler, config, validate, view};
+use crate::view_pool::Unanswered;
+use crate::{compile_queue, config, validate, view};
 
 pub const NAME: &str = "blockifier";
 
@@ -182,11 +182,7 @@ impl Execution for Service {
         }
         let next = Arc::new(AtomicUsize::new(0));
         let process = running.ceiling.view(0).process;
-        let trial = tried.then(|| validate::Trial {
-            timer: Handle::current(),
-            time: validate::Trial::TIME,
-            process,
-        });
+        let trial = tried.then(|| validate::Trial { timer: Handle::current(), time: validate::Trial::TIME, process });
         let trial = Arc::new(trial);
         let base = validate::Base { tip: snapshot, open };
         let mut waiting = Vec::new();
@@ -256,10 +252,10 @@ impl Execution for Service {
         let running = self.running()?;
         match running.compiler.compile(request.into_inner().sierra).await {
             Ok(answer) => Ok(Response::new(answer)),
-            Err(compiler::Unanswered::Busy(cause)) => {
+            Err(compile_queue::Unanswered::Busy(cause)) => {
                 Err(Status::resource_exhausted(format!("compile: busy: {cause}")))
             }
-            Err(compiler::Unanswered::Failed(cause)) => Err(Status::internal(format!("compile: {cause}"))),
+            Err(compile_queue::Unanswered::Failed(cause)) => Err(Status::internal(format!("compile: {cause}"))),
         }
     }
 }
@@ -277,7 +273,7 @@ impl Turn {
 async fn serve_build(
     running: Arc<Running>,
     inward: &mut Streaming<BuildRequest>,
-    out: stream::Out,
+    out: build_stream::Out,
 ) -> Result<(), Status> {
     let first = match inward.message().await {
         Ok(Some(first)) => first.step,

@@ -19,13 +19,13 @@ use starknet_api::execution_resources::{GasAmount, GasVector};
 use starknet_api::transaction::fields::{Fee, GasVectorComputationMode, Tip};
 use starknet_types_core::felt::Felt;
 
+use crate::cancel::Stop;
 use crate::classes;
 use crate::context::Block;
 use crate::diff;
 use crate::felts::from_amount;
 use crate::results;
 use crate::run::caught;
-use crate::stop::Stop;
 use crate::trace::trace;
 use crate::transactions::{self, ClassInfos, Flags};
 use crate::validate::NONCE_WINDOW;

@@ -17,16 +17,16 @@ use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 use tokio::runtime::Handle;
 
+use crate::cancel::Stop;
 use crate::classes;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire};
 use crate::prefetch::Prefetch;
-use crate::refusal::Refused;
+use crate::rejection::Refused;
 use crate::results::bounded as shortened;
 use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Overlay, Snapshot};
-use crate::stop::Stop;
 use crate::transactions::{self, ClassInfos, Flags};
 
 /// How far an INVOKE may run ahead of its account.

@@ -32,12 +32,12 @@ use starknet_api::transaction::fields::Calldata;
 use starknet_types_core::felt::Felt;
 use tonic::Status;
 
+use crate::cancel::Stop;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire, wire_list};
 use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source, Watched};
-use crate::stop::Stop;
 
 /// Bytes of an answer. The caller holds it several times, and eight at a time: what is larger is refused where it is made.
 const LARGEST: usize = 64 << 20;

@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::*;
+use ordo_execution_blockifier::cancel::Stop;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{felts, wire, wire_list};
 use ordo_execution_blockifier::native::{Engine, Settings, Wait};
 use ordo_execution_blockifier::run::Limits;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::transactions::ClassInfos;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_execution_blockifier::{arithmetic, classes, command, validate};
@@ -225,10 +225,10 @@ async fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_o
         let block = validate::block(&world.chain, &context(2)).unwrap();
         let base = validate::Base { tip: world.snapshot(), open: None };
         // Its time is not looked at: that depends on the machine.
-        let trial = validate::Trial { timer: tokio::runtime::Handle::current(), time: Duration::MAX, process: u64::MAX };
-        let verdict = big_stack(|| {
-            validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, Some(&trial)).unwrap()
-        });
+        let trial =
+            validate::Trial { timer: tokio::runtime::Handle::current(), time: Duration::MAX, process: u64::MAX };
+        let verdict =
+            big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, Some(&trial)).unwrap());
         assert_eq!(verdict.refusal, 0, "{}", verdict.reason);
         verdict.heavy
     };

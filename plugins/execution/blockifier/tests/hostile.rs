@@ -11,7 +11,7 @@ use cairo_lang_sierra::ProgramParser;
 use cairo_lang_starknet_classes::contract_class::{ContractClass, ContractEntryPoints};
 use common::*;
 use ordo_execution_blockifier::command::rpc_shape;
-use ordo_execution_blockifier::compiler::{Compiler, Unanswered};
+use ordo_execution_blockifier::compile_queue::{Compiler, Unanswered};
 use ordo_sdk::v1::{CompileResponse, Refusal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ordo-execution-blockifier");

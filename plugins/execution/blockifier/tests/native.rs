@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::*;
+use ordo_execution_blockifier::cancel::Stop;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{felts, wire_list};
 use ordo_execution_blockifier::native::{Engine, Settings, Wait};
 use ordo_execution_blockifier::run::Limits;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::{arithmetic, classes, validate};
 use ordo_sdk::v1;
 use starknet_types_core::felt::Felt;

@@ -12,12 +12,12 @@ use blockifier::state::cached_state::StateMaps;
 use blockifier::state::state_api::StateReader;
 use bytes::Bytes;
 use common::*;
+use ordo_execution_blockifier::cancel::Stop;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::diff;
 use ordo_execution_blockifier::felts::{rows, wire_list, Word};
 use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::state::{Keys, Limits, Past, Remote, Tip};
-use ordo_execution_blockifier::stop::Stop;
 use ordo_sdk::v1;
 use ordo_sdk::v1::storage_read_server::{StorageRead, StorageReadServer};
 use ordo_sdk::v1::transaction_result::Status as Outcome;
@@ -301,7 +301,7 @@ fn a_storage_that_stays_away_ends_the_attempt_as_unavailable() {
                 }
             }
         });
-        let status = ordo_execution_blockifier::stream::status(&broken);
+        let status = ordo_execution_blockifier::build_stream::status(&broken);
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
         assert!(status.message().contains("storage: reading"), "{status}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());

@@ -4,12 +4,12 @@ mod common;
 
 use bytes::Bytes;
 use common::*;
-use ordo_execution_blockifier::compile::compile;
+use ordo_execution_blockifier::cancel::Stop;
+use ordo_execution_blockifier::casm::compile;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{amount, felt as read_felt, felts, wire, wire_list};
 use ordo_execution_blockifier::run::Limits;
 use ordo_execution_blockifier::state::Overlay;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::validate;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_sdk::v1;

@@ -15,8 +15,8 @@ use starknet_api::core::ClassHash;
 
 use super::cache::Cache;
 use super::{make, runtime, shown, Counts, Settings, Slot, Wait};
-use crate::child::{self, Limits};
-use crate::stop::Stop;
+use crate::cancel::Stop;
+use crate::subprocess::{self, Limits};
 use crate::threads::Threads;
 
 /// MLIR and LLVM want far more than the Sierra compiler.
@@ -148,9 +148,10 @@ impl Inner {
         let nice = if self.settings.wait == Wait::No { 10 } else { 0 };
         let limits = Limits { memory: MEMORY, cpu: self.settings.seconds, output: 0, nice };
         let folder = scratch.to_string_lossy();
-        let made = child::run(&self.settings.program, &[make::COMMAND, &folder], definition, limits, &Stop::default())
-            .map_err(|fate| fate.to_string())
-            .and_then(|_| self.cache.keep(hash, &scratch).map_err(|error| format!("cache: {error}")));
+        let made =
+            subprocess::run(&self.settings.program, &[make::COMMAND, &folder], definition, limits, &Stop::default())
+                .map_err(|fate| fate.to_string())
+                .and_then(|_| self.cache.keep(hash, &scratch).map_err(|error| format!("cache: {error}")));
         if made.is_err() {
             let _ = fs::remove_dir_all(&scratch);
         }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ordo_sdk::logging;
 
-use crate::stop::Stop;
+use crate::cancel::Stop;
 use crate::threads::Panicked;
 
 /// What one run may hold.

@@ -3,11 +3,11 @@
 //! Blocks write into memory as they are applied; what memory never saw is read from storage. A key that is not in memory
 //! was changed by no block since the adopted height, or is stored already, so storage's head has its value.
 
-mod cells;
+mod cache;
+mod historical;
 mod layers;
-mod past;
-mod remote;
 mod snapshot;
+mod storage_client;
 mod watched;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,11 +21,11 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress};
 use starknet_api::state::StorageKey;
 
 use crate::native::{Engine, Slot};
-use cells::{Cells, Evictable};
+use cache::{Cells, Evictable};
+pub use historical::{Overlay, Past, Source};
 pub use layers::Layers;
-pub use past::{Overlay, Past, Source};
-pub use remote::{Failed, Keys, Remote};
 pub use snapshot::Snapshot;
+pub use storage_client::{Failed, Keys, Remote};
 pub use watched::Watched;
 
 /// A class that can run.

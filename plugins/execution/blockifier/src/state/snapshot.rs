@@ -10,10 +10,10 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use super::remote::{self, Failed, Keys, Remote};
+use super::storage_client::{self, Failed, Keys, Remote};
 use super::{locked, Loaded, Memory, Tip};
+use crate::cancel::Stop;
 use crate::classes;
-use crate::stop::Stop;
 
 struct Pin {
     memory: Arc<Memory>,
@@ -94,7 +94,7 @@ impl Snapshot {
         }
     }
 
-    fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<remote::Values> {
+    fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<storage_client::Values> {
         self.unharmed()?;
         let values = match remote.at_tip(keys, self.height(), &self.stop) {
             Ok(values) => values,

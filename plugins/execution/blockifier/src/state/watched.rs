@@ -7,7 +7,7 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use crate::stop::Stop;
+use crate::cancel::Stop;
 
 pub struct Watched<S> {
     pub state: S,

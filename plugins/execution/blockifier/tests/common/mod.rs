@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordo_execution_blockifier::attempt::{Attempt, Mode, Pool};
+use ordo_execution_blockifier::build::{Attempt, Mode, Pool};
+use ordo_execution_blockifier::build_stream::{self, Ended};
 use ordo_execution_blockifier::command::class_of;
 use ordo_execution_blockifier::config::{Block as Limits, Executor};
 use ordo_execution_blockifier::context::{Block, Chain};
@@ -13,7 +14,6 @@ use ordo_execution_blockifier::felts::{from_amount, wire, wire_list, wire_map};
 use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::run;
 use ordo_execution_blockifier::state::{Limits as Cache, Loaded, Snapshot, Tip};
-use ordo_execution_blockifier::stream::{self, Ended};
 use ordo_execution_blockifier::threads::STACK;
 use ordo_execution_blockifier::transactions::{executable, ClassInfos, Flags};
 use ordo_execution_blockifier::{classes, diff};
@@ -174,7 +174,7 @@ fn drive(attempt: Attempt, chunks: Vec<Add>, n: Option<u64>) -> Built {
     let (out, mut outward) = mpsc::channel(4);
     let driver = std::thread::Builder::new()
         .stack_size(STACK)
-        .spawn(move || stream::drive(attempt, &mut steps, &out, 128, |_| {}))
+        .spawn(move || build_stream::drive(attempt, &mut steps, &out, 128, |_| {}))
         .unwrap();
     let mut built = Built::default();
     for chunk in chunks {
@@ -202,7 +202,7 @@ pub struct Built {
     pub results: Vec<v1::TransactionResult>,
     pub deltas: Vec<v1::StateDiff>,
     pub full: Option<v1::build_response::Full>,
-    pub closed: Option<Box<ordo_execution_blockifier::attempt::Closed>>,
+    pub closed: Option<Box<ordo_execution_blockifier::build::Closed>>,
     pub failed: Option<Status>,
 }
 

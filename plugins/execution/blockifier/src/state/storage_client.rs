@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::cancel::Stop;
 use crate::felts::{self, wire, Word, FELT};
-use crate::stop::Stop;
 
 /// How tonic begins what it says of an answer that is no message. Its code is the one of a connection that broke, which a new
 /// storage mends; asking again for nonsense would only look as if this process hung.

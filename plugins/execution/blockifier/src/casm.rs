@@ -16,7 +16,7 @@ use starknet_api::core::{ClassHash, CompiledClassHash};
 use starknet_api::state::SierraContractClass;
 
 use crate::felts::wire;
-use crate::refusal::Refused;
+use crate::rejection::Refused;
 use crate::threads::{caught, Panicked};
 
 /// Limits of the network: felts of CASM, felts of Sierra, bytes of the class as JSON.

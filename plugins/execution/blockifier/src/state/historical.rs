@@ -12,8 +12,8 @@ use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
 use super::{Failed, Keys, Layers, Loaded, Remote, Snapshot};
+use crate::cancel::Stop;
 use crate::classes;
-use crate::stop::Stop;
 
 /// Changes of the open block over the tip, as far as results were sent.
 #[derive(Clone)]
@@ -102,7 +102,7 @@ impl Past {
         self.fault.get()
     }
 
-    fn read(&self, keys: Keys) -> StateResult<super::remote::Values> {
+    fn read(&self, keys: Keys) -> StateResult<super::storage_client::Values> {
         self.remote.at_height(&keys, self.height, &self.stop).map_err(|error| self.fail(error))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::stop::Stop;
+use crate::cancel::Stop;
 use crate::threads::{Panicked, Place, Threads};
 
 /// Views that wait, for each that may run.

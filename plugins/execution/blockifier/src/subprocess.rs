@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stop::Stop;
+use crate::cancel::Stop;
 
 /// What one child may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

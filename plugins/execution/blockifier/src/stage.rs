@@ -14,9 +14,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::attempt::{Attempt, Closed, Mode, Pool};
+use crate::build::{Attempt, Closed, Mode, Pool};
+use crate::build_stream::{self, Ended};
+use crate::cancel::Stop;
 use crate::classes;
-use crate::compiler::Compiler;
+use crate::compile_queue::Compiler;
 use crate::config::{self, Config, Native};
 use crate::context::{Block, Chain};
 use crate::diff;
@@ -25,10 +27,8 @@ use crate::native::{self, Engine, Wait};
 use crate::run::memory::Ceiling;
 use crate::run::stack;
 use crate::state::{Limits, Overlay, Remote, Snapshot, Tip};
-use crate::stop::Stop;
-use crate::stream::{self, Ended};
 use crate::threads::{caught, Threads};
-use crate::views::Views;
+use crate::view_pool::Views;
 
 /// What exists from Configure on.
 pub struct Running {
@@ -221,7 +221,7 @@ impl Running {
             limits: self.ceiling.block(open.memory_mib),
             rejects: open.memory_mib > 0,
         };
-        Attempt::open(snapshot, block, mode, self.pool.clone()).map_err(|broken| stream::status(&broken))
+        Attempt::open(snapshot, block, mode, self.pool.clone()).map_err(|broken| build_stream::status(&broken))
     }
 
     /// From here on the attempts before show nothing any more.
@@ -232,7 +232,7 @@ impl Running {
     }
 
     /// The whole life of an attempt, on a thread of its own. `stop` ends its waits for storage.
-    pub fn build(&self, turn: u64, open: Open, mut steps: mpsc::Receiver<Step>, out: stream::Out, stop: Stop) {
+    pub fn build(&self, turn: u64, open: Open, mut steps: mpsc::Receiver<Step>, out: build_stream::Out, stop: Stop) {
         let begun = Instant::now();
         let result = caught(|| {
             let attempt = self.open(&open, stop)?;
@@ -243,7 +243,7 @@ impl Running {
             if out.blocking_send(Ok(opened)).is_err() {
                 return Ok(Ended::Aborted);
             }
-            stream::drive(attempt, &mut steps, &out, self.config.chunk, |attempt| {
+            build_stream::drive(attempt, &mut steps, &out, self.config.chunk, |attempt| {
                 self.set_overlay(turn, shown(attempt));
             })
         });

@@ -30,16 +30,16 @@ use starknet_api::core::{ClassHash, ContractAddress};
 use starknet_api::executable_transaction::AccountTransaction as Executable;
 use starknet_types_core::felt::Felt;
 
+use crate::cancel::Stop;
 use crate::classes;
 use crate::config::Executor;
 use crate::context::Block;
 use crate::diff;
 use crate::prefetch::Prefetch;
-use crate::refusal::{over_limit, Refused};
+use crate::rejection::{over_limit, Refused};
 use crate::results;
 use crate::run::{self, Limits};
 use crate::state::{Layers, Loaded, Overlay, Snapshot};
-use crate::stop::Stop;
 use crate::threads::caught;
 use crate::transactions::{self, ClassInfos, Flags};
 pub use close::Closed;

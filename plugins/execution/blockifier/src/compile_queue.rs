@@ -9,10 +9,10 @@ use bytes::Bytes;
 use ordo_sdk::prost::Message;
 use ordo_sdk::v1::{CompileResponse, Refusal};
 
-use crate::child::{self, Fate, Limits};
-use crate::compile;
-use crate::refusal::Refused;
-use crate::stop::Gone;
+use crate::cancel::Gone;
+use crate::casm;
+use crate::rejection::Refused;
+use crate::subprocess::{self, Fate, Limits};
 use crate::threads::{on_big_stack, Panicked, Threads};
 
 /// The sub-command that a child runs.
@@ -52,8 +52,8 @@ impl Compiler {
 
     pub async fn compile(&self, sierra: Bytes) -> Result<CompileResponse, Unanswered> {
         // Before a process is started for it.
-        if sierra.len() > compile::MAX_JSON {
-            return Ok(answer(compile::compile(&sierra)));
+        if sierra.len() > casm::MAX_JSON {
+            return Ok(answer(casm::compile(&sierra)));
         }
         let Some(_place) = Place::take(&self.waiting) else {
             return Err(Unanswered::Busy(format!("{WAITING} classes are waiting to be compiled, try again later")));
@@ -61,7 +61,7 @@ impl Compiler {
         let (program, limits) = (self.program.clone(), self.limits);
         let gone = Gone::default();
         let stop = gone.0.clone();
-        let ended = self.threads.run(move || child::run(&program, &[COMMAND], &sierra, limits, &stop)).await;
+        let ended = self.threads.run(move || subprocess::run(&program, &[COMMAND], &sierra, limits, &stop)).await;
         match ended {
             Ok(Ok(output)) => CompileResponse::decode(&output[..])
                 .map_err(|error| Unanswered::Failed(format!("child process: its answer cannot be read: {error}"))),
@@ -103,9 +103,9 @@ fn answer(compiled: Result<ordo_sdk::v1::Class, Refused>) -> CompileResponse {
 pub fn stdin_to_stdout() -> Result<(), String> {
     use std::io::{Read, Write};
     let mut sierra = Vec::new();
-    let most = compile::MAX_JSON as u64 + 1;
+    let most = casm::MAX_JSON as u64 + 1;
     std::io::stdin().lock().take(most).read_to_end(&mut sierra).map_err(|error| format!("stdin: {error}"))?;
     let sierra = Bytes::from(sierra);
-    let answer = on_big_stack(|| answer(compile::compile(&sierra)))?;
+    let answer = on_big_stack(|| answer(casm::compile(&sierra)))?;
     std::io::stdout().lock().write_all(&answer.encode_to_vec()).map_err(|error| format!("stdout: {error}"))
 }

@@ -7,7 +7,7 @@ use ordo_sdk::v1::{build_response, BuildResponse};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::attempt::{Attempt, Broken, Closed};
+use crate::build::{Attempt, Broken, Closed};
 
 /// Shortest time between two messages of results, while there are more to come: those of a busy block share one.
 const HOLD: Duration = Duration::from_millis(4);
