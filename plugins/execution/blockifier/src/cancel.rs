@@ -1,51 +1,55 @@
-//! A sign that nobody waits for a piece of work any more.
+//! Cancellation of work whose answer is not wanted any more.
+//!
+//! The token has the methods of `tokio_util::sync::CancellationToken`. It is our own because each step of the virtual machine asks
+//! it: here that is one load of an atomic, there it takes a mutex.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+/// A flag that clones share. It is set once, and can be polled or waited for.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<Inner>);
+pub struct CancellationToken(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    asked: AtomicBool,
+    cancelled: AtomicBool,
     wake: Notify,
 }
 
-impl Stop {
-    pub fn ask(&self) {
-        self.0.asked.store(true, Ordering::Release);
+impl CancellationToken {
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Release);
         self.0.wake.notify_waiters();
     }
 
-    pub fn asked(&self) -> bool {
-        self.0.asked.load(Ordering::Acquire)
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
     }
 
-    pub async fn wait(&self) {
+    pub async fn cancelled(&self) {
         let woken = self.0.wake.notified();
         tokio::pin!(woken);
-        woken.as_mut().enable(); // before the look at the flag: what is asked between the two is not missed
-        if !self.asked() {
+        woken.as_mut().enable(); // before the flag is read, so that a cancellation between the two is not missed
+        if !self.is_cancelled() {
             woken.await;
         }
     }
 }
 
-/// Asks to stop when the call that it belongs to is over, also when the caller went away.
+/// Cancels its token when it is dropped: at the end of a call, also when the caller went away.
 #[derive(Default)]
-pub struct Gone(pub Stop);
+pub struct CancelOnDrop(pub CancellationToken);
 
-impl Drop for Gone {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.ask();
+        self.0.cancel();
     }
 }
 
-impl std::fmt::Debug for Stop {
+impl std::fmt::Debug for CancellationToken {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Stop({})", self.asked())
+        write!(out, "CancellationToken({})", self.is_cancelled())
     }
 }

@@ -1,26 +1,28 @@
-//! StarkWare's blockifier as ordo's execution stage. The contract is `docs/spec/execution.md`.
+//! StarkWare's blockifier as ordo's execution stage. The plugin protocol is in `docs/spec/execution.md`.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`service`] | the gRPC service, one method each |
-//! | [`stage`] | the stage from Configure on: tip, open attempt, closed ones |
-//! | [`build`] | one block attempt: executor, results, close |
-//! | [`build_stream`] | drives an attempt from a Build stream |
-//! | [`state`] | the tip in memory, snapshots of it, misses read from storage |
-//! | [`classes`], [`casm`], [`native`] | contract classes, Sierra to CASM, Sierra to machine code |
+//! | [`stage`] | the configured stage: the tip, the open build, closed builds |
+//! | [`build`] | the execution of one block: transactions in, results out, close |
+//! | [`build_stream`] | drives a build from a Build stream |
+//! | [`state`] | the tip in memory, snapshots of it, reads from storage |
+//! | [`classes`], [`cairo0`], [`casm`], [`native`] | contract classes, those of Cairo 0, Sierra to CASM, Sierra to machine code |
 //! | [`compile_queue`], [`subprocess`] | compiling in child processes with limits |
-//! | [`validate`], [`view`], [`simulate`], [`trace`] | what runs beside the block |
-//! | [`view_pool`], [`threads`], [`cancel`] | on which thread, how many, and until when |
-//! | [`run`] | what one run may hold: memory, the stack of machine code |
-//! | [`prefetch`] | what transactions will read, in one request |
+//! | [`validate`] | validation at admission |
+//! | [`view`], [`view_error`], [`simulate`], [`trace`] | calls, estimates, simulations and traces |
+//! | [`view_pool`], [`threads`], [`cancel`] | threads, and cancellation |
+//! | [`run`] | the limits of one run: memory, the stack of machine code |
+//! | [`prefetch`] | reads what transactions will need, in one request |
 //! | [`arithmetic`] | faster functions in the place of published ones |
-//! | [`command`], [`bench`], [`hashing`] | what the program does when it is not a plugin |
-//! | [`transactions`], [`results`], [`diff`], [`context`], [`felts`] | between the wire and blockifier's types |
+//! | [`command`], [`bench`], [`hashing`] | the commands of the binary |
+//! | [`transactions`], [`results`], [`rejection`], [`diff`], [`context`], [`felts`], [`config`] | between the wire and blockifier's types |
 
 pub mod arithmetic;
 pub mod bench;
 pub mod build;
 pub mod build_stream;
+pub mod cairo0;
 pub mod cancel;
 pub mod casm;
 pub mod classes;
@@ -46,4 +48,5 @@ pub mod trace;
 pub mod transactions;
 pub mod validate;
 pub mod view;
+pub mod view_error;
 pub mod view_pool;

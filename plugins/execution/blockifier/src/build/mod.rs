@@ -1,13 +1,16 @@
-//! One attempt at a block: transactions in, results out, and the state after any prefix of them.
+//! A build: the execution of one block from its Open to its Close. Transactions go in, results come out, and it can be closed
+//! after any prefix of them.
 //!
-//! The block's state lives in a [`TransactionExecutor`] between *segments*. A few waiting transactions run on it one after
-//! the other, on the caller's thread. Many make a segment: the state moves into a [`WorkerExecutor`] of the shared
-//! pool, transactions stream into it without a barrier, and when it runs dry the state comes back. So an open block
-//! that waits for transactions costs nothing, while blockifier's own open block would keep every worker spinning. Results
-//! and diffs do not depend on the way they were computed.
+//! A build holds the block's state in a [`TransactionExecutor`] between *segments*. A few waiting transactions run on it one
+//! after the other, on the caller's thread. Many make a segment: the state moves into a `WorkerExecutor` of the shared pool,
+//! transactions stream into it without a barrier, and when none are left the state comes back. So an open block that waits for
+//! transactions uses no processor, while blockifier's own open block would keep every worker spinning. Results and diffs do not
+//! depend on the way they were computed.
 
 mod close;
 mod full;
+mod input;
+mod output;
 mod pool;
 mod segment;
 
@@ -20,67 +23,65 @@ use blockifier::blockifier::transaction_executor::{
     TransactionExecutionOutput, TransactionExecutor, TransactionExecutorError, TransactionExecutorResult,
 };
 use blockifier::state::cached_state::{CachedState, StateMaps};
-use blockifier::state::state_api::StateReader;
-use blockifier::transaction::account_transaction::AccountTransaction;
 use blockifier::transaction::transaction_execution::Transaction;
 use bytes::Bytes;
 use ordo_sdk::v1;
-use ordo_sdk::v1::transaction_result::Status;
-use starknet_api::core::{ClassHash, ContractAddress};
-use starknet_api::executable_transaction::AccountTransaction as Executable;
+use starknet_api::core::ClassHash;
 use starknet_types_core::felt::Felt;
 
-use crate::cancel::Stop;
-use crate::classes;
+use crate::classes::Loaded;
 use crate::config::Executor;
 use crate::context::Block;
-use crate::diff;
-use crate::prefetch::Prefetch;
-use crate::rejection::{over_limit, Refused};
+use crate::rejection::{over_limit, Rejection};
 use crate::results;
 use crate::run::{self, Limits};
-use crate::state::{Layers, Loaded, Overlay, Snapshot};
+use crate::state::{Layers, Snapshot};
 use crate::threads::caught;
-use crate::transactions::{self, ClassInfos, Flags};
+use crate::transactions::ClassInfos;
 pub use close::Closed;
 pub use pool::{Counters, Pool};
 use segment::{Polled, Segment};
 
-/// The attempt cannot go on. Nothing of it may be used.
+/// Why a build cannot go on. Nothing of it may be used.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// Storage could not be read: another attempt may do.
+pub enum BuildError {
+    /// Storage could not be read. Another build may succeed.
     Storage(String),
     /// A transaction that cannot be left out needs more memory than this process has.
     Memory(String),
+    /// This program is at fault.
     Internal(String),
 }
 
-/// How an attempt runs its transactions.
+/// How a build runs its transactions.
 #[derive(Clone)]
 pub struct Mode {
     pub executor: Executor,
+    /// The number of waiting transactions from which they run concurrently, with [`Executor::Auto`].
     pub concurrent_from: usize,
-    /// What each transaction may hold.
+    /// Limits of each transaction.
     pub limits: Limits,
-    /// Whether a transaction over its limit is rejected. The block of another node, or one that is decided, holds what it holds:
-    /// there the attempt fails.
+    /// Whether a transaction over its limit is rejected. The list of transactions is fixed in a proposal of another node and in a
+    /// decided block: there the build fails instead.
     pub rejects: bool,
 }
 
+/// The place of one transaction in the order in which they were added, with its hash.
 enum Slot {
-    /// The next of `runs`.
+    /// It is the next of `runs`.
     Run(Bytes),
-    Refused(Bytes, Refused),
+    /// It was rejected before it could run.
+    Rejected(Bytes, Rejection),
 }
 
-/// What a finished transaction left behind.
+/// What is kept of a transaction whose result is known.
 struct Done {
     gas: Option<v1::Gas>,
     changes: Option<Box<StateMaps>>,
 }
 
-pub struct Attempt {
+/// One open block. See the module for how it runs.
+pub struct Build {
     pub height: u64,
     snapshot: Snapshot,
     block: Block,
@@ -90,11 +91,12 @@ pub struct Attempt {
     segment: Option<Segment>,
 
     slots: Vec<Slot>,
-    /// Transactions of the `Run` slots, in order. Kept: a panic of the virtual machine makes us run them again.
+    /// Transactions of the `Run` slots, in order. They are kept because a panic of the virtual machine makes them run again.
     runs: Vec<Transaction>,
     done: Vec<Done>,
     /// How many of `runs` are done.
     ran: usize,
+    /// Why no more transactions fit, once that is so.
     full: Option<String>,
 
     class_infos: ClassInfos,
@@ -102,15 +104,16 @@ pub struct Attempt {
     wire_classes: HashMap<ClassHash, v1::Class>,
     broken_classes: HashMap<ClassHash, String>,
 
-    /// Results that were not taken yet, and what they changed.
+    /// Results that were not taken yet, and their changes.
     fresh: Vec<v1::TransactionResult>,
     fresh_changes: StateMaps,
     /// All changes of results that were taken.
     sent_changes: Layers,
 }
 
-impl Attempt {
-    pub fn open(snapshot: Snapshot, block: Block, mode: Mode, pool: Arc<Pool>) -> Result<Self, Broken> {
+impl Build {
+    /// Opens a block on the state of `snapshot`.
+    pub fn open(snapshot: Snapshot, block: Block, mode: Mode, pool: Arc<Pool>) -> Result<Self, BuildError> {
         run::limit_block(mode.limits);
         let executor = new_executor(&snapshot, &block)?;
         Ok(Self {
@@ -136,98 +139,30 @@ impl Attempt {
         })
     }
 
-    pub fn add(&mut self, add: v1::build_request::Add) {
-        if self.full.is_some() {
-            return; // the core keeps them for the next block
-        }
-        for class in add.classes {
-            self.add_class(class);
-        }
-        let before = self.runs.len();
-        for wire in &add.transactions {
-            let hash = wire.hash.clone();
-            match self.executable(wire) {
-                Ok(run) => {
-                    self.runs.push(run);
-                    self.slots.push(Slot::Run(hash));
-                }
-                Err(refused) => self.slots.push(Slot::Refused(hash, refused)),
-            }
-        }
-        self.prefetch(before);
-        if let Some(segment) = &mut self.segment {
-            segment.add(&self.runs[before..]);
-        }
-    }
-
-    fn add_class(&mut self, class: v1::Class) {
-        let Ok(hash) = classes::hash(&class) else { return };
-        match classes::declared(&class) {
-            Ok((hash, info, loaded)) => {
-                self.class_infos.insert(hash, info);
-                Arc::make_mut(&mut self.loaded).insert(hash, loaded);
-                self.wire_classes.insert(hash, class);
-            }
-            Err(cause) => {
-                self.broken_classes.insert(hash, cause.0);
-            }
-        }
-    }
-
-    fn executable(&self, wire: &v1::Transaction) -> Result<Transaction, Refused> {
-        // The query version is for simulations; such a transaction would have another hash in a block.
-        if wire.query_only {
-            return Err(Refused::new(v1::Refusal::Other, "a query-only transaction cannot be in a block"));
-        }
-        transactions::executable(wire, &self.class_infos, Flags::default()).map_err(|error| match &error {
-            transactions::Unusable::ClassMissing(hash) => match self.broken_classes.get(hash) {
-                Some(cause) => Refused::new(v1::Refusal::CompilationFailed, cause),
-                None => Refused::from(&error),
-            },
-            _ => Refused::from(&error),
-        })
-    }
-
-    /// Brings what the transactions from here on will read, in one request.
-    fn prefetch(&self, from: usize) {
-        let fee_token = self.block.context.chain_info().fee_token_addresses.strk_fee_token_address;
-        let mut wanted = Prefetch::new(&self.snapshot, fee_token);
-        for run in &self.runs[from..] {
-            wanted.account(run.sender_address());
-            if let Transaction::Account(AccountTransaction { tx: Executable::Invoke(invoke), .. }) = run {
-                wanted.calls(invoke.sender_address(), &invoke.calldata().0);
-            }
-        }
-        wanted.balance(fee_token, self.block.context.block_info().sequencer_address);
-        if wanted.is_needed() {
-            wanted.bring();
-        }
-    }
-
-    /// Whether nothing happens without more input.
-    pub fn quiet(&self) -> bool {
+    /// Whether nothing is left to do until more is added.
+    pub fn is_idle(&self) -> bool {
         self.segment.is_none() && (self.full.is_some() || self.done.len() == self.slots.len())
     }
 
-    /// Whether pool threads are at work, so that waiting is better than asking again.
+    /// Whether pool threads are at work, so that the caller should wait before the next [`Self::advance`].
     pub fn in_segment(&self) -> bool {
         self.segment.is_some()
     }
 
-    /// Does what can be done now: one transaction on this thread, or a look at the pool.
-    pub fn pump(&mut self) -> Result<(), Broken> {
-        let pumped = self.pump_once();
-        if pumped.is_err() {
-            // The pool is for the next attempt, however long this one is still held.
+    /// Does one step of what can be done now: runs one transaction on this thread, or collects results of the pool.
+    pub fn advance(&mut self) -> Result<(), BuildError> {
+        let advanced = self.advance_once();
+        if advanced.is_err() {
+            // The next build gets the pool at once, however long this one is still held.
             self.segment = None;
         }
-        pumped
+        advanced
     }
 
-    fn pump_once(&mut self) -> Result<(), Broken> {
-        self.refused_first();
+    fn advance_once(&mut self) -> Result<(), BuildError> {
+        self.reject_leading();
         if self.segment.is_some() {
-            self.pump_segment()?;
+            self.advance_segment()?;
         } else if self.full.is_none() && self.ran < self.runs.len() {
             if self.runs.len() - self.ran >= self.concurrent_from() {
                 self.start_segment();
@@ -235,7 +170,7 @@ impl Attempt {
                 self.run_here()?;
             }
         }
-        self.refused_first();
+        self.reject_leading();
         Ok(())
     }
 
@@ -243,19 +178,19 @@ impl Attempt {
         match self.mode.executor {
             Executor::Sequential => usize::MAX,
             Executor::Concurrent => 1,
-            // One worker only adds the cost of versions.
+            // With one worker, concurrent execution only adds the cost of its versioned state.
             Executor::Auto if self.pool.workers() < 2 => usize::MAX,
             Executor::Auto => self.mode.concurrent_from,
         }
     }
 
-    /// Slots that need no run, up to the next one that does.
-    fn refused_first(&mut self) {
+    /// Gives the results of rejected transactions, up to the next one that has to run.
+    fn reject_leading(&mut self) {
         if self.full.is_some() {
             return;
         }
-        while let Some(Slot::Refused(hash, refused)) = self.slots.get(self.done.len()) {
-            let result = results::rejected(hash.clone(), refused);
+        while let Some(Slot::Rejected(hash, rejection)) = self.slots.get(self.done.len()) {
+            let result = results::rejected(hash.clone(), rejection);
             self.finish(result, None);
         }
     }
@@ -268,7 +203,7 @@ impl Attempt {
         self.fresh.push(result);
     }
 
-    fn run_here(&mut self) -> Result<(), Broken> {
+    fn run_here(&mut self) -> Result<(), BuildError> {
         let outcome = caught(|| self.executor.execute(&self.runs[self.ran]));
         match outcome {
             Ok(Err(TransactionExecutorError::BlockFull)) => {
@@ -279,9 +214,9 @@ impl Attempt {
             Ok(outcome) => self.ran(outcome),
             Err(panicked) => {
                 let Some(Slot::Run(hash)) = self.slots.get(self.done.len()) else {
-                    return Err(Broken::Internal("attempt: a run without a slot".into()));
+                    return Err(BuildError::Internal("build: a run without a slot".into()));
                 };
-                let result = results::rejected(hash.clone(), &Refused::panicked(&panicked.0));
+                let result = results::rejected(hash.clone(), &Rejection::panicked(&panicked.0));
                 self.ran += 1;
                 self.finish(result, None);
                 // The panic may have come in the middle of counting the block's weights.
@@ -290,19 +225,19 @@ impl Attempt {
         }
     }
 
-    fn check_fault(&self) -> Result<(), Broken> {
+    fn check_fault(&self) -> Result<(), BuildError> {
         match self.snapshot.fault() {
-            Some(cause) => Err(Broken::Storage(cause.into())),
+            Some(cause) => Err(BuildError::Storage(cause.into())),
             None => Ok(()),
         }
     }
 
-    /// Takes over the outcome of the next run.
-    fn ran(&mut self, outcome: TransactionExecutorResult<TransactionExecutionOutput>) -> Result<(), Broken> {
+    /// Makes a result of the outcome of the next run.
+    fn ran(&mut self, outcome: TransactionExecutorResult<TransactionExecutionOutput>) -> Result<(), BuildError> {
         self.check_fault()?;
-        self.refused_first();
+        self.reject_leading();
         let Some(Slot::Run(hash)) = self.slots.get(self.done.len()) else {
-            return Err(Broken::Internal("attempt: an outcome without a slot".into()));
+            return Err(BuildError::Internal("build: an outcome without a slot".into()));
         };
         self.ran += 1;
         match outcome {
@@ -315,13 +250,13 @@ impl Attempt {
                 if let (TransactionExecutorError::TransactionExecutionError(error), false) = (&error, self.mode.rejects)
                 {
                     if let Some(reason) = over_limit(error) {
-                        return Err(Broken::Memory(format!(
+                        return Err(BuildError::Memory(format!(
                             "transaction {}: {reason}",
                             Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
                         )));
                     }
                 }
-                let result = results::rejected(hash.clone(), &Refused::from(&error));
+                let result = results::rejected(hash.clone(), &Rejection::from(&error));
                 self.finish(result, None);
             }
         }
@@ -336,12 +271,12 @@ impl Attempt {
         self.segment = Some(segment);
     }
 
-    fn pump_segment(&mut self) -> Result<(), Broken> {
-        // With a state that cannot be read the workers may run in a circle and never hand out anything.
+    fn advance_segment(&mut self) -> Result<(), BuildError> {
+        // When the state cannot be read the workers may repeat a transaction for ever and never give an outcome.
         self.check_fault()?;
         let Some(segment) = &mut self.segment else { return Ok(()) };
         match caught(|| segment.poll()) {
-            Ok(Polled { outcomes, halted, dry }) => {
+            Ok(Polled { outcomes, halted, idle }) => {
                 for outcome in outcomes {
                     self.ran(outcome)?;
                 }
@@ -349,13 +284,14 @@ impl Attempt {
                     self.check_fault()?;
                     self.set_full();
                 }
-                if halted || dry {
+                if halted || idle {
                     self.end_segment();
                 }
                 Ok(())
             }
             Err(_) => {
-                // Which transaction it was nobody knows: run what is open one by one, each behind a guard of its own.
+                // It is unknown which transaction panicked. So those without a result run one by one, where a panic is caught for
+                // each of them.
                 self.segment = None;
                 self.pool.discard();
                 self.mode.executor = Executor::Sequential;
@@ -370,8 +306,9 @@ impl Attempt {
         }
     }
 
-    /// Brings executor and weights to where `ran` says, from nothing. What is rejected left no trace and is left out.
-    fn run_again(&mut self) -> Result<(), Broken> {
+    /// Runs all transactions that have a result again on a new executor, so that its state and the weights of the block are right.
+    /// Rejected ones are left out: they change nothing.
+    fn run_again(&mut self) -> Result<(), BuildError> {
         self.executor = new_executor(&self.snapshot, &self.block)?;
         let mut run = 0;
         for (slot, done) in self.slots.iter().zip(&self.done) {
@@ -381,79 +318,27 @@ impl Attempt {
             if done.changes.is_some() {
                 match caught(|| self.executor.execute(&self.runs[run])) {
                     Ok(Ok((_, changes))) if Some(&changes) == done.changes.as_deref() => {}
-                    _ => return Err(Broken::Internal("attempt: a transaction ran differently the second time".into())),
+                    _ => {
+                        return Err(BuildError::Internal("build: a transaction ran differently the second time".into()))
+                    }
                 }
             }
             run += 1;
         }
         self.check_fault()
     }
-
-    /// Why nothing more runs.
-    pub fn full(&self) -> Option<&str> {
-        self.full.as_deref()
-    }
-
-    pub fn added(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Number of results that were taken.
-    pub fn sent(&self) -> usize {
-        self.done.len() - self.fresh.len()
-    }
-
-    /// Results that wait to be taken.
-    pub fn waiting(&self) -> usize {
-        self.fresh.len()
-    }
-
-    pub fn take_results(&mut self) -> Option<v1::build_response::Results> {
-        if self.fresh.is_empty() {
-            return None;
-        }
-        let first = self.sent() as u64;
-        let results = std::mem::take(&mut self.fresh);
-        let changes = std::mem::take(&mut self.fresh_changes);
-        let delta = diff::to_wire(&changes, |address| self.was_deployed(address));
-        self.sent_changes.push(changes);
-        Some(v1::build_response::Results { first, results, delta: Some(delta) })
-    }
-
-    /// Before the results that wait.
-    fn was_deployed(&self, address: &ContractAddress) -> bool {
-        let class = match self.sent_changes.find(|maps| maps.class_hashes.get(address).copied()) {
-            Some(class) => class,
-            None => self.snapshot.get_class_hash_at(*address).unwrap_or_default(),
-        };
-        class != ClassHash::default()
-    }
-
-    /// The tip with the results that were taken.
-    pub fn overlay(&self) -> Overlay {
-        Overlay {
-            under: self.snapshot.fresh(Stop::default()),
-            changes: self.sent_changes.clone(),
-            classes: self.loaded.clone(),
-        }
-    }
-
-    /// Rejected and reverted among all results, for the log.
-    pub fn count(results: &[v1::TransactionResult], status: Status) -> usize {
-        results.iter().filter(|result| result.status() == status).count()
-    }
 }
 
-fn new_executor(snapshot: &Snapshot, block: &Block) -> Result<TransactionExecutor<Snapshot>, Broken> {
+fn new_executor(snapshot: &Snapshot, block: &Block) -> Result<TransactionExecutor<Snapshot>, BuildError> {
     let mut state = CachedState::new(snapshot.clone());
     begin(&mut state, block)?;
     Ok(TransactionExecutor::new(state, block.context.as_ref().clone(), TransactionExecutorConfig::default()))
 }
 
 /// The write that the protocol makes before the first transaction.
-fn begin(state: &mut CachedState<Snapshot>, block: &Block) -> Result<(), Broken> {
+fn begin(state: &mut CachedState<Snapshot>, block: &Block) -> Result<(), BuildError> {
     let info = block.context.block_info();
     let constants = &block.context.versioned_constants().os_constants;
     pre_process_block(state, block.old_hash, info.block_number, constants)
-        .map_err(|error| Broken::Internal(error.to_string()))
+        .map_err(|error| BuildError::Internal(error.to_string()))
 }

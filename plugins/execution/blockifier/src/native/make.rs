@@ -1,4 +1,4 @@
-//! Sierra to machine code. This is what the child process does.
+//! Compiling Sierra to machine code, in the child process.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub fn stdin_to_folder(folder: &Path) -> Result<(), String> {
 }
 
 fn make(sierra: &[u8], folder: &Path) -> Result<(), String> {
-    let class: ContractClass = casm::contract_class(sierra).map_err(|refused| refused.reason)?;
+    let class: ContractClass = casm::contract_class(sierra).map_err(|rejection| rejection.reason)?;
     let extracted = class.extract_sierra_program(false).map_err(|error| format!("class: {error}"))?;
     AotContractExecutor::new_into(
         &extracted.program,
@@ -35,5 +35,5 @@ fn make(sierra: &[u8], folder: &Path) -> Result<(), String> {
     )
     .map_err(|error| format!("cairo native: {error}"))?
     .ok_or("cairo native: the folder is locked")?;
-    cache::seal(folder).map_err(|error| format!("{}: {error}", folder.display()))
+    cache::write_sum(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
