@@ -11,11 +11,12 @@ test: ## set up, then all tests
 	@scripts/setup.sh --tests
 	@scripts/test.sh
 
-lint: ## gofmt, go vet, staticcheck, rustfmt, clippy
+lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shellcheck, rustfmt, clippy; make test runs it first
 	@scripts/lint.sh
 
-proto: ## regenerate the Go code of sdk/proto (needs no protoc)
+proto: ## regenerate the Go code of sdk/proto (needs no protoc), and the copies in examples
 	@cd sdk/proto/gen && go run . ..
+	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/ordering.proto examples/ordering-python/proto/ordo/v1/
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
 	@bin/ordo-bench exec $(ARGS)
@@ -34,8 +35,8 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
 	@go run ./test/chaos $(ARGS)
 
-byzantine: build ## a whole node with one plugin that lies, every deed
-	@ORDO_BYZANTINE=all go test -count=1 -timeout 40m ./test/byzantine
+byzantine: build ## a whole node with one faulty plugin, every fault; ORDO_BYZANTINE=N: N of each stage
+	@ORDO_BYZANTINE=$${ORDO_BYZANTINE:-all} go test -count=1 -timeout 40m ./test/byzantine
 
 metamorphic: build ## generated programs on every engine of the executor; ARGS="-programs 400 -seed 0"
 	@scripts/metamorphic.sh $(ARGS)

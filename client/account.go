@@ -1,5 +1,5 @@
-// Package client is a small Starknet client for tests and benchmarks: it signs transactions, speaks the JSON-RPC, and
-// hides nothing that a test may want to get wrong.
+// Package client is a small Starknet JSON-RPC client for commands, benchmarks and tests.
+// It signs transactions, and hides nothing that a test may want to get wrong.
 package client
 
 import (

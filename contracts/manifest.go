@@ -1,5 +1,5 @@
-// Package contracts names the compiled contracts that ordo takes out of published crates, and reads the class files that
-// the build makes of them. None is kept in this repository: cmd/compile-contracts writes them beside the binary.
+// Package contracts names the compiled Cairo contracts that ordo takes out of published crates, and reads their class files.
+// None is kept in this repository: cmd/compile-contracts writes them beside the binary.
 package contracts
 
 import (

@@ -1,11 +1,12 @@
-// Package node puts a node together: it starts the four plugins, the core between them, and the JSON-RPC, and stops them
-// in the opposite order.
+// Package node assembles a node: it starts the four plugins, the core between them and the JSON-RPC, and stops them in the
+// opposite order.
 package node
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ordo-sequencer/ordo/core/host"
@@ -14,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/node/memory"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -57,20 +59,29 @@ func (i Installation) plugin(stage, choice string) (string, error) {
 	if _, err := os.Stat(choice); err == nil {
 		return "." + string(filepath.Separator) + choice, nil
 	}
-	return "", fmt.Errorf("--%s %s: no such plugin: choose %s, or the path of a plugin binary", stage, choice, i.shipped(stage))
+	found := i.shipped(stage)
+	if near, ok := schema.Nearest(choice, found); ok {
+		return "", fmt.Errorf("--%s %s: no such plugin: did you mean %s?", stage, choice, near)
+	}
+	for other := ordov1.Stage_STAGE_ORDERING; other <= ordov1.Stage_STAGE_CONSENSUS; other++ {
+		if name := host.StageName(other); slices.Contains(i.shipped(name), choice) {
+			return "", fmt.Errorf("--%s %s: that is a plugin of stage %s: choose %s, or the path of a plugin binary", stage, choice, name, strings.Join(found, ", "))
+		}
+	}
+	if len(found) == 0 {
+		found = []string{"one after make build (there is none in " + i.Plugins + ")"}
+	}
+	return "", fmt.Errorf("--%s %s: no such plugin: choose %s, or the path of a plugin binary", stage, choice, strings.Join(found, ", "))
 }
 
-// shipped lists the plugins of a stage for an error message.
-func (i Installation) shipped(stage string) string {
+// shipped lists the plugins of a stage.
+func (i Installation) shipped(stage string) []string {
 	prefix := "ordo-" + stage + "-"
 	found, _ := filepath.Glob(filepath.Join(i.Plugins, prefix+"*"))
-	if len(found) == 0 {
-		return "one after make build (there is none in " + i.Plugins + ")"
-	}
 	for n, path := range found {
 		found[n] = strings.TrimPrefix(filepath.Base(path), prefix)
 	}
-	return strings.Join(found, ", ")
+	return found
 }
 
 // specs says how each stage is started. shares are nil when the memory of the processes is not limited.
@@ -113,7 +124,7 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 	}
 	var consensus map[string]any
 	execution := map[string]any{}
-	if c.Execution.Plugin == "blockifier" {
+	if c.Execution.Plugin == blockifier {
 		if c.Workers > 0 {
 			execution["workers"] = c.Workers
 		}
@@ -121,7 +132,7 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 			execution["native"] = c.Native
 		}
 	}
-	if c.Consensus.Plugin == "solo" {
+	if c.Consensus.Plugin == solo {
 		consensus = c.SoloDefaults()
 	}
 	for _, err := range []error{

@@ -33,7 +33,8 @@ func TestPluginNames(t *testing.T) {
 		{"fee", filepath.Join(i.Plugins, "ordo-ordering-fee"), ""},
 		{"mine", "./mine", ""},
 		{"./else/where", "./else/where", ""}, // the host says what is wrong with it
-		{"badger", "", "fee, fifo"},          // of another stage
+		{"badger", "", "that is a plugin of stage storage: choose fee, fifo, or the path"},
+		{"fiffo", "", "no such plugin: did you mean fifo?"},
 		{"nothing", "", "--ordering nothing: no such plugin"},
 	} {
 		got, err := i.plugin("ordering", c.choice)

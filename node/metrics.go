@@ -90,11 +90,11 @@ func newGauges(m *Node) *gauges {
 		up:         prometheus.NewDesc("ordo_plugin_up", "1 when the stage's plugin is there and answers, else 0", stage, nil),
 		restarts:   prometheus.NewDesc("ordo_plugin_restarts_total", "Times that the stage's plugin was started again", stage, nil),
 		generation: prometheus.NewDesc("ordo_plugin_generation", "Which start of the stage is at work", stage, nil),
-		calls:      prometheus.NewDesc("ordo_plugin_calls", "Calls of this life of the plugin", method, nil),
-		errors:     prometheus.NewDesc("ordo_plugin_call_errors", "Calls of this life that ended with an error", method, nil),
-		messages:   prometheus.NewDesc("ordo_plugin_messages_received", "Messages that this life of the plugin has sent", method, nil),
-		p99:        prometheus.NewDesc("ordo_plugin_answer_seconds", "Time from a message to the next answer, in this life", append(slices.Clip(method), "quantile"), nil),
-		height:     prometheus.NewDesc("ordo_height", "Number of the newest block with a root", nil, nil),
+		calls:      prometheus.NewDesc("ordo_plugin_calls_total", "Calls of this instance of the plugin", method, nil),
+		errors:     prometheus.NewDesc("ordo_plugin_call_errors_total", "Calls of this instance that ended with an error", method, nil),
+		messages:   prometheus.NewDesc("ordo_plugin_messages_received_total", "Messages that this instance of the plugin has sent", method, nil),
+		p99:        prometheus.NewDesc("ordo_plugin_response_seconds", "Time from a message to the next answer, in this instance", append(slices.Clip(method), "quantile"), nil),
+		height:     prometheus.NewDesc("ordo_chain_height", "Number of the newest block with a root", nil, nil),
 		waiting:    prometheus.NewDesc("ordo_pool_transactions", "Transactions that wait", nil, nil),
 		journal:    prometheus.NewDesc("ordo_journal_bytes", "Size of the journal's files", nil, nil),
 	}
@@ -110,25 +110,29 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, s := range g.m.sup.Standings() {
+	// They begin at 0 with each instance of a plugin, as counters of a process do.
+	count := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	for _, s := range g.m.sup.StageStatuses() {
 		stage, name := host.StageName(s.Stage), s.Plugin.Info().GetName()
 		up := 0.0
 		if s.State == host.Up {
 			up = 1
 		}
 		gauge(g.up, up, stage, name)
-		to <- prometheus.MustNewConstMetric(g.restarts, prometheus.CounterValue, float64(s.Restarts), stage, name)
+		count(g.restarts, float64(s.Restarts), stage, name)
 		gauge(g.generation, float64(s.Plugin.Generation()), stage, name)
 		for _, c := range s.Plugin.Stats() {
-			gauge(g.calls, float64(c.Calls), stage, name, c.Method)
-			gauge(g.errors, float64(c.Errors), stage, name, c.Method)
-			gauge(g.messages, float64(c.Received), stage, name, c.Method)
+			count(g.calls, float64(c.Calls), stage, name, c.Method)
+			count(g.errors, float64(c.Errors), stage, name, c.Method)
+			count(g.messages, float64(c.Received), stage, name, c.Method)
 			gauge(g.p99, c.P50.Seconds(), stage, name, c.Method, "0.5")
 			gauge(g.p99, c.P99.Seconds(), stage, name, c.Method, "0.99")
 		}
 	}
-	gauge(g.height, float64(g.m.node.Chain().Latest().GetContext().GetNumber()))
-	gauge(g.waiting, float64(g.m.node.Pending()))
+	gauge(g.height, float64(g.m.driver.Chain().Latest().GetContext().GetNumber()))
+	gauge(g.waiting, float64(g.m.driver.Pending()))
 	if g.m.journal != nil {
 		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
 	}

@@ -46,8 +46,8 @@ type Node struct {
 	sup      *host.Supervisor
 	journal  *journal.Journal // nil: nothing outlives the process
 	folder   *journal.Folder
-	node     *driver.Driver
-	ingress  *gateway.Ingress
+	driver   *driver.Driver
+	gateway  *gateway.Gateway
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
 
@@ -68,134 +68,146 @@ func Start(ctx context.Context, c config.Config, installed Installation, errs io
 	return m, nil
 }
 
-func (m *Node) start(ctx context.Context, installed Installation) (err error) {
-	if m.listener, err = listen(ctx, m.config); err != nil {
+func (n *Node) start(ctx context.Context, installed Installation) (err error) {
+	if n.listener, err = listen(ctx, n.config); err != nil {
 		return err
 	}
-	m.URL = "http://" + m.listener.Addr().String()
-	if m.config.DataDir != "" {
-		if m.config.DataDir, err = filepath.Abs(m.config.DataDir); err != nil {
+	n.URL = "http://" + n.listener.Addr().String()
+	if n.config.DataDir != "" {
+		if n.config.DataDir, err = filepath.Abs(n.config.DataDir); err != nil {
 			return err
 		}
-		if m.lock, err = lock(m.config.DataDir); err != nil {
+		if n.lock, err = lock(n.config.DataDir); err != nil {
 			return err
 		}
 	}
-	m.Genesis, err = genesis.New(genesis.Options{
-		Seed: m.config.Seed, Accounts: m.config.Accounts, InitialBalance: m.config.InitialBalance,
-		AccountClass: m.config.AccountClass, Contracts: installed.Contracts,
+	n.Genesis, err = genesis.New(genesis.Options{
+		Seed: n.config.Seed, Accounts: n.config.Accounts, InitialBalance: n.config.InitialBalance,
+		AccountClass: n.config.AccountClass, Contracts: installed.Contracts,
 	})
 	if err != nil {
 		return err
 	}
-	shares := memoryShares(m.config.Memory, "/")
+	shares := memoryShares(n.config.Memory, "/")
 	limitCore(shares, os.LookupEnv)
-	stages, err := specs(m.config, installed, shares)
+	stages, err := specs(n.config, installed, shares)
 	if err != nil {
 		return err
 	}
-	if m.metrics, err = listenMetrics(ctx, m.config.MetricsAddr); err != nil {
+	if n.metrics, err = listenMetrics(ctx, n.config.MetricsAddr); err != nil {
 		return err
 	}
-	recovery, err := m.openJournal()
+	recovery, err := n.openJournal()
 	if err != nil {
 		return err
 	}
-	v := m.config.Supervision
-	m.crashes = crash.New(crash.Options{Crashes: v.QuestionCrashes, Window: v.Window, Pause: v.QuestionPause, Memory: v.QuestionMemory, Log: m.log})
-	if m.set, err = host.StartSet(ctx, host.Options{Logger: m.log, Silence: v.Silence, CallLimit: v.CallTimeout}, stages...); err != nil {
+	v := n.config.Supervision
+	n.crashes = crash.New(crash.Options{Crashes: v.QuestionCrashes, Window: v.Window, Pause: v.QuestionPause, Memory: v.QuestionMemory, Log: n.log})
+	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout}, stages...); err != nil {
 		return err
 	}
-	if m.sup, err = host.Supervise(m.set, host.Supervision{Restarts: v.Restarts, Window: v.Window}); err != nil {
+	var plugins []described
+	for _, p := range n.set.Plugins() {
+		plugins = append(plugins, describedBy(p))
+		if err := lacking(describedBy(p)); err != nil {
+			return err
+		}
+	}
+	for _, note := range notes(n.config, plugins) {
+		n.log.Warn(note)
+	}
+	if n.sup, err = host.Supervise(n.set, host.Supervision{Restarts: v.Restarts, Window: v.Window,
+		LeaveLate: v.HealthTimeout == 0 || v.CallTimeout == 0}); err != nil {
 		return err
 	}
-	if err := m.startNode(ctx, recovery); err != nil {
-		return errors.Join(err, m.gone())
+	if err := n.startNode(ctx, recovery); err != nil {
+		return errors.Join(err, n.gone())
 	}
-	m.sup.Watch(events{m.node})
-	return m.startServer()
+	n.sup.Watch(supervisorEvents{n.driver})
+	return n.startServer()
 }
 
 // openJournal reads what a node that used the data folder before had promised.
-func (m *Node) openJournal() (*journal.Recovery, error) {
-	if m.config.DataDir == "" {
+func (n *Node) openJournal() (*journal.Recovery, error) {
+	if n.config.DataDir == "" {
 		return nil, nil
 	}
 	var err error
-	if m.folder, err = journal.OpenFolder(filepath.Join(m.config.DataDir, "journal")); err != nil {
+	if n.folder, err = journal.OpenFolder(filepath.Join(n.config.DataDir, "journal")); err != nil {
 		return nil, err
 	}
 	var found *journal.Recovery
-	if m.journal, found, err = journal.Open(m.folder, journal.Options{Chain: m.config.ChainID}); err != nil {
+	if n.journal, found, err = journal.Open(n.folder, journal.Options{Chain: n.config.ChainID}); err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
-func (m *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err error) {
-	plugin, link, gas := m.set.Plugin, m.sup.Link, m.config.Gas
+func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err error) {
+	plugin, link, gas := n.set.Plugin, n.sup.Link, n.config.Gas
 	options := driver.Options{
 		Stages: driver.Stages{
 			Ordering:              link(ordov1.Stage_STAGE_ORDERING),
 			Execution:             link(ordov1.Stage_STAGE_EXECUTION),
 			Storage:               link(ordov1.Stage_STAGE_STORAGE),
-			StorageRead:           m.sup.ReadLink(),
+			StorageRead:           n.sup.ReadLink(),
 			Consensus:             link(ordov1.Stage_STAGE_CONSENSUS),
 			OrderingCapabilities:  plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(),
 			ConsensusCapabilities: plugin(ordov1.Stage_STAGE_CONSENSUS).Info().GetCapabilities(),
 		},
-		ChainID: m.config.ChainID,
+		ChainID: n.config.ChainID,
 		Block: driver.Block{StarknetVersion: StarknetVersion, Prices: driver.Prices{
 			L1Wei: gas.L1Wei, L1Fri: gas.L1Fri, L1DataWei: gas.L1DataWei, L1DataFri: gas.L1DataFri, L2Wei: gas.L2Wei, L2Fri: gas.L2Fri,
 		}},
-		Genesis:         &driver.Genesis{Diff: m.Genesis.Diff, Classes: m.Genesis.Classes},
+		Genesis:         &driver.Genesis{Diff: n.Genesis.Diff, Classes: n.Genesis.Classes},
 		ConsensusConfig: plugin(ordov1.Stage_STAGE_CONSENSUS).Spec().Config,
-		Pool: mempool.Options{TTL: m.config.PoolTTL, MaxBytes: m.config.PoolCapacityMiB << 20,
-			AccountBytes: m.config.PoolAccountMiB << 20, MaxNonceGap: uint64(m.config.PoolNonceGap)},
-		TransactionMiB: m.config.TransactionMiB,
-		Suspect:        m.sup.Suspect,
-		CulpritFound:   m.sup.Forgive,
-		Questions:      m.crashes,
-		BuildStall:     stall(m.config.Supervision.CallTimeout),
-		CallLimit:      stall(m.config.Supervision.CallTimeout),
-		RootStall:      4 * stall(m.config.Supervision.CallTimeout),
+		Pool: mempool.Options{TTL: n.config.PoolTTL, MaxBytes: n.config.PoolCapacityMiB << 20,
+			AccountBytes: n.config.PoolAccountMiB << 20, MaxNonceGap: uint64(n.config.PoolNonceGap)},
+		TransactionMiB: n.config.TransactionMiB,
+		Suspect:        n.sup.Suspect,
+		CulpritFound:   n.sup.Forgive,
+		Questions:      n.crashes,
+		BuildStall:     stall(n.config.Supervision.CallTimeout),
+		CallLimit:      stall(n.config.Supervision.CallTimeout),
+		RootStall:      4 * stall(n.config.Supervision.CallTimeout),
+		StallAfter:     stallAfter(n.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
 		Recovery:       recovery,
-		Log:            m.log,
+		Log:            n.log,
 	}
-	if m.journal != nil { // a nil pointer in the interface would not be nil
-		options.Journal = m.journal
+	if n.journal != nil { // a nil pointer in the interface would not be nil
+		options.Journal = n.journal
 	}
-	if m.node, err = driver.New(options); err != nil {
+	if n.driver, err = driver.New(options); err != nil {
 		return err
 	}
-	if start := m.config.StartTime; start != 0 {
-		m.node.SetTimeOffset(int64(start) - time.Now().Unix())
+	if start := n.config.StartTime; start != 0 {
+		n.driver.SetTimeOffset(int64(start) - time.Now().Unix())
 	}
-	if err := m.node.Start(ctx); err != nil {
+	if err := n.driver.Start(ctx); err != nil {
 		return err
 	}
-	m.keepTime()
+	n.keepTime()
 	return nil
 }
 
 // keepTime lets block time go on from the newest block's. It can be far ahead of the clock on a chain of development, whose
 // users set it; on any other the clock catches up, and block time waits for it.
-func (m *Node) keepTime() {
-	offset := m.node.TimeOffset()
-	ahead := int64(m.node.Chain().Snapshot().Next().GetTimestamp()) - time.Now().Unix() - offset
+func (n *Node) keepTime() {
+	offset := n.driver.TimeOffset()
+	ahead := int64(n.driver.Chain().Snapshot().Next().GetTimestamp()) - time.Now().Unix() - offset
 	switch {
 	case ahead <= 1:
-	case m.config.Devnet:
-		m.node.SetTimeOffset(offset + ahead)
+	case n.config.Devnet:
+		n.driver.SetTimeOffset(offset + ahead)
 	default:
-		m.log.Warn("the newest block is ahead of the clock: block time stands still until the clock has caught up: look at the clock of this machine, or go on from there with --devnet",
+		n.log.Warn("the newest block is ahead of the clock: block time stands still until the clock has caught up: look at the clock of this machine, or go on from there with --devnet",
 			"seconds", ahead)
 	}
 }
 
 // access is where the methods beside the specification's, and the metrics, are served to.
-func (m *Node) access() rpc.Access {
-	return rpc.Access{Origins: m.config.AllowedOrigins, Hosts: m.config.AllowedHosts, Listen: m.config.Host}
+func (n *Node) access() rpc.Access {
+	return rpc.Access{Origins: n.config.AllowedOrigins, Hosts: n.config.AllowedHosts, Listen: n.config.Host}
 }
 
 // stall: no limit at all is a long one for the node.
@@ -206,11 +218,11 @@ func stall(limit time.Duration) time.Duration {
 	return limit
 }
 
-// events carries the supervisor's news to the node.
-type events struct{ node *driver.Driver }
+// supervisorEvents carries the supervisor's news to the node.
+type supervisorEvents struct{ driver *driver.Driver }
 
-func (e events) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
-	switch in := e.node.StageDown(stage, why, why.Forced); {
+func (e supervisorEvents) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
+	switch in := e.driver.StageDown(stage, why, why.Forced); {
 	case in.Asked:
 		return host.Questions
 	case in.Block:
@@ -219,26 +231,26 @@ func (e events) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 	return host.Process
 }
 
-func (e events) Back(stage ordov1.Stage, p *host.Plugin) error {
-	return e.node.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
+func (e supervisorEvents) StageUp(stage ordov1.Stage, p *host.Plugin) error {
+	return e.driver.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
 }
 
-func (m *Node) startServer() error {
-	// They wait for a stage that is being started again themselves, see limits.grace.
-	execution := ordov1.NewExecutionClient(m.sup.Link(ordov1.Stage_STAGE_EXECUTION))
-	read := ordov1.NewStorageReadClient(m.sup.ReadLink())
-	serving, admission := limits(m.config)
-	chainID := felt.MustShortString(m.config.ChainID)
-	m.ingress = gateway.New(gateway.Options{
-		ChainID: chainID, Execution: execution, Storage: read, Pool: door{m.node}, Chain: m.node.Chain(), Validators: 2, Limits: admission,
-		Crashes: m.crashes,
+func (n *Node) startServer() error {
+	// They wait for a stage that is being started again themselves, see limits.restart_wait.
+	execution := ordov1.NewExecutionClient(n.sup.Link(ordov1.Stage_STAGE_EXECUTION))
+	read := ordov1.NewStorageReadClient(n.sup.ReadLink())
+	serving, admission := limits(n.config)
+	chainID := felt.MustShortString(n.config.ChainID)
+	n.gateway = gateway.New(gateway.Options{
+		ChainID: chainID, Execution: execution, Storage: read, Pool: pool{n.driver}, Chain: n.driver.Chain(), Validators: 2, Limits: admission,
+		Crashes: n.crashes,
 	})
-	m.server = rpc.New(rpc.Options{
-		ChainID: chainID, Chain: m.node.Chain(), Storage: read, Execution: execution, Ingress: m.ingress, Limits: serving,
-		Log:    newSlog(m.config.LogLevel, m.errs),
-		Devnet: m.devnet(), Plugins: m.Plugins, Access: m.access(), Crashes: m.crashes,
+	n.server = rpc.New(rpc.Options{
+		ChainID: chainID, Chain: n.driver.Chain(), Storage: read, Execution: execution, Gateway: n.gateway, Limits: serving,
+		Log:    newSlog(n.config.LogLevel, n.errs),
+		Devnet: n.devnet(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: m.config.AnswerWhen == config.AnswerRun && slices.Contains(m.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), "arrival"),
+		AnswerRun: n.config.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival),
 	})
 	return nil
 }
@@ -257,14 +269,14 @@ func limits(c config.Config) (rpc.Limits, gateway.Limits) {
 
 // Wait serves until the context ends or the node or a plugin fails, then stops everything in order, within the time that
 // the configuration gives a shutdown. When that was not enough something still runs: the process has to end.
-func (m *Node) Wait(ctx context.Context) error {
+func (n *Node) Wait(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work errgroup.Group
 	part := func(name string, run func() error) {
 		work.Go(func() (err error) {
 			defer cancel()
-			m.ending.wait(name, func() { err = run() })
+			n.ending.wait(name, func() { err = run() })
 			return err
 		})
 	}
@@ -272,32 +284,32 @@ func (m *Node) Wait(ctx context.Context) error {
 		returnMemory(serving)
 		return nil
 	})
-	part("requests that are being answered", func() error { return m.server.Serve(serving, m.listener) })
-	if m.metrics != nil {
-		part("metrics", func() error { return m.metrics.serve(m) })
-		context.AfterFunc(serving, m.metrics.close)
+	part("requests that are being answered", func() error { return n.server.Serve(serving, n.listener) })
+	if n.metrics != nil {
+		part("metrics", func() error { return n.metrics.serve(n) })
+		context.AfterFunc(serving, n.metrics.close)
 	}
-	part("the end of the plugins", func() error { return m.watch(serving) })
+	part("the end of the plugins", func() error { return n.watch(serving) })
 	<-serving.Done()
 	if ctx.Err() != nil {
-		m.log.Warn("the node drains and stops", "why", context.Cause(ctx))
+		n.log.Warn("the node drains and stops", "why", context.Cause(ctx))
 	}
-	schedule := planned(time.Now(), m.config.Supervision.Shutdown)
+	schedule := planned(time.Now(), n.config.Supervision.Shutdown)
 	over := make(chan error, 1)
-	go func() { over <- errors.Join(work.Wait(), m.close(schedule)) }()
-	return within(m.config.Supervision.Shutdown, over, &m.ending, m.set, m.log)
+	go func() { over <- errors.Join(work.Wait(), n.close(schedule)) }()
+	return within(n.config.Supervision.Shutdown, over, &n.ending, n.set, n.log)
 }
 
 // watch returns when the context ends, or with the reason why the node cannot go on.
-func (m *Node) watch(ctx context.Context) error {
+func (n *Node) watch(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-m.sup.Done():
-		return m.sup.Err()
-	case <-m.node.Done():
-		err := errors.Join(m.node.Err(), m.gone())
-		m.sup.Close() // no plugin is to come back to a node that has stopped
+	case <-n.sup.Done():
+		return n.sup.Err()
+	case <-n.driver.Done():
+		err := errors.Join(n.driver.Err(), n.gone())
+		n.sup.Close() // no plugin is to come back to a node that has stopped
 		return err
 	}
 }
@@ -306,10 +318,10 @@ func (m *Node) watch(ctx context.Context) error {
 const exitNotice = 500 * time.Millisecond
 
 // gone names the plugins that have ended: when the node could not go on, that is what the operator needs to read.
-func (m *Node) gone() error {
+func (n *Node) gone() error {
 	deadline := time.After(exitNotice)
 	var errs []error
-	for _, p := range m.set.Plugins() {
+	for _, p := range n.set.Plugins() {
 		select {
 		case <-p.Exited():
 			errs = append(errs, fmt.Errorf("%s: the plugin has ended: %s: the chain is as it was at the last committed block; start the node again", p.Name(), p.ExitReason()))
@@ -321,48 +333,48 @@ func (m *Node) gone() error {
 }
 
 // close stops what was started, the last first.
-func (m *Node) close(schedule plan) error {
+func (n *Node) close(schedule plan) error {
 	var errs []error
-	wait := m.ending.wait
-	if m.listener != nil {
-		m.listener.Close()
+	wait := n.ending.wait
+	if n.listener != nil {
+		n.listener.Close()
 	}
-	if m.ingress != nil {
-		wait("admission", m.ingress.Close)
+	if n.gateway != nil {
+		wait("admission", n.gateway.Close)
 	}
-	if m.metrics != nil {
-		m.metrics.close()
+	if n.metrics != nil {
+		n.metrics.close()
 	}
-	if m.node != nil {
+	if n.driver != nil {
 		ctx, cancel := context.WithDeadline(context.Background(), schedule.node)
 		defer cancel()
-		if m.sup.Err() != nil { // a stage is away for good: nothing to wait for
+		if n.sup.Err() != nil { // a stage is away for good: nothing to wait for
 			ctx, cancel = context.WithTimeout(ctx, time.Second)
 			defer cancel()
 		}
 		wait("blocks on their way to storage", func() {
-			if err := ended(m.node.Stop(ctx)); m.sup.Err() == nil {
+			if err := ended(n.driver.Stop(ctx)); n.sup.Err() == nil {
 				errs = append(errs, err)
 			}
 		})
 	}
-	if m.sup != nil {
-		wait("a plugin that is being started again", m.sup.Close)
+	if n.sup != nil {
+		wait("a plugin that is being started again", n.sup.Close)
 	}
-	if m.set != nil {
+	if n.set != nil {
 		ctx, cancel := context.WithDeadline(context.Background(), schedule.plugins)
 		defer cancel()
-		wait("plugins that drain", func() { errs = append(errs, m.set.Close(ctx)) })
+		wait("plugins that drain", func() { errs = append(errs, n.set.Close(ctx)) })
 	}
 	wait("the journal's disk", func() {
-		if m.journal != nil {
-			errs = append(errs, m.journal.Close())
+		if n.journal != nil {
+			errs = append(errs, n.journal.Close())
 		}
-		if m.folder != nil {
-			errs = append(errs, m.folder.Close())
+		if n.folder != nil {
+			errs = append(errs, n.folder.Close())
 		}
-		if m.lock != nil {
-			m.lock.Close()
+		if n.lock != nil {
+			n.lock.Close()
 		}
 	})
 	return errors.Join(errs...)
@@ -416,4 +428,4 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func (m *Node) port() int { return m.listener.Addr().(*net.TCPAddr).Port }
+func (n *Node) port() int { return n.listener.Addr().(*net.TCPAddr).Port }

@@ -128,9 +128,9 @@ native_debs=(llvm-19-dev libmlir-19-dev mlir-19-tools libpolly-19-dev libclang1-
 native=off
 cargo_options=()
 
-has_llvm() { [ -x "$llvm/bin/llvm-config" ] && [ -x "$llvm/bin/mlir-tblgen" ] && [ -e "$llvm/lib/libMLIR.so" -o -e "$llvm/lib/libMLIRIR.a" ] && [ -d "$llvm/include/mlir-c" ] &&
+has_llvm() { [ -x "$llvm/bin/llvm-config" ] && [ -x "$llvm/bin/mlir-tblgen" ] && { [ -e "$llvm/lib/libMLIR.so" ] || [ -e "$llvm/lib/libMLIRIR.a" ]; } && [ -d "$llvm/include/mlir-c" ] &&
   [ -n "$(find "$llvm/lib" -maxdepth 1 -name 'libclang-19.so*' -print -quit)" ] && printf 'int main(){}' | cc -x c - -lzstd -lz -o /dev/null 2>/dev/null; }
-can_install_llvm() { [ "$(id -u)" = 0 ] && have apt-get && [ -n "$(apt-cache policy llvm-19-dev 2>/dev/null | grep Candidate: | grep -v none)" ]; }
+can_install_llvm() { [ "$(id -u)" = 0 ] && have apt-get && apt-cache policy llvm-19-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; }
 
 check_native() {
   patch_crate blockifier

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test after the set-up: format and vet, Go, Rust, end to end, the engines beside each other. Any argument goes to the end-to-end tests.
+# Runs every test after the set-up: lint, Go, Rust, end to end, the engines beside each other. Any argument goes to the end-to-end tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -12,24 +12,26 @@ ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 
-say "gofmt, go vet"
-unformatted="$(gofmt -l client cmd contracts core devnet examples node plugins sdk starknet test 2>/dev/null || true)"
-[ -z "$unformatted" ] || fail "not formatted (run gofmt -w):" $unformatted
-go vet ./...
+ORDO_CLIPPY_TIME=170 scripts/lint.sh
 
 say "go test"
-go test $(go list ./... | grep -v -E "/test/(e2e|metamorphic)(/|$)")
+packages="$(go list ./... | grep -v -E '/test/(e2e|metamorphic|rustcrate)(/|$)')"
+mapfile -t packages <<<"$packages"
+go test "${packages[@]}"
 
 # The paths of processors without AVX-512, in portable code; those with it have run above as far as this machine has them.
 go test -tags purego ./starknet/felt ./starknet/pedersen ./starknet/poseidon ./starknet/internal/...
 
-(cd docs/benchmarks/page && go vet ./... && go test ./...)
+(cd docs/benchmarks/page && go test ./...)
 
-say "fuzz, briefly"
-go run ./test/attack/fuzz -time 1s -total 60s
+say "fuzz, briefly: each fuzz test has its part of a minute"
+go run ./test/attack/fuzz -total 60s
 
 say "cargo test"
 cargo test --release --locked --workspace "${cargo_options[@]}"
+
+say "the Rust SDK in a crate outside of the workspace"
+go test -count=1 ./test/rustcrate
 
 say "end to end"
 go test -count=1 -timeout 20m ./test/e2e/... "$@"

@@ -12,16 +12,15 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
-// Running is one life of a Service: configured once, drained once. Serve makes one for the process; a test makes its own
+// Server is one life of a Service: configured once, drained once. Serve makes one for the process; a test makes its own
 // with Service.Run and may register it on any server.
-type Running struct {
+type Server struct {
 	ordov1.UnimplementedPluginServer
 	service  *Service
 	log      hclog.Logger
@@ -49,28 +48,28 @@ const (
 )
 
 // Run starts a life of the service. Nothing happens before the host's calls.
-func (s *Service) Run(log hclog.Logger) *Running {
-	return &Running{service: s, log: log, drained: make(chan struct{})}
+func (s *Service) Run(log hclog.Logger) *Server {
+	return &Server{service: s, log: log, drained: make(chan struct{})}
 }
 
 // Register adds the plugin's services to a server that was made with the options of ServerOptions.
-func (r *Running) Register(to grpc.ServiceRegistrar) {
+func (r *Server) Register(to grpc.ServiceRegistrar) {
 	ordov1.RegisterPluginServer(to, r)
 	r.service.register(to)
 }
 
 // ServerOptions are what a server of this life needs: the wire's numbers, and the gate that counts calls of the stage.
-func (r *Running) ServerOptions() []grpc.ServerOption {
+func (r *Server) ServerOptions() []grpc.ServerOption {
 	return append(ServerOptions(), grpc.ChainUnaryInterceptor(r.gateUnary), grpc.ChainStreamInterceptor(r.gateStream))
 }
 
 // Describe implements the contract.
-func (r *Running) Describe(context.Context, *ordov1.DescribeRequest) (*ordov1.DescribeResponse, error) {
+func (r *Server) Describe(context.Context, *ordov1.DescribeRequest) (*ordov1.DescribeResponse, error) {
 	return r.service.Describe(), nil
 }
 
 // Configure implements the contract: check against the schema, hand over to the part, open the sockets.
-func (r *Running) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
+func (r *Server) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
 	r.mu.Lock()
 	if r.phase == serving && r.attached {
 		defer r.mu.Unlock()
@@ -85,7 +84,7 @@ func (r *Running) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (
 
 	setup, err := r.setup(req)
 	if err == nil {
-		err = r.configurePart(ctx, setup)
+		err = r.configureImpl(ctx, setup)
 	}
 	if err == nil {
 		err = r.openSockets(req.GetListen())
@@ -105,7 +104,7 @@ func (r *Running) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (
 
 // configureAgain is for a host that comes back to an attached plugin: a part is configured once, so the settings must be
 // the same. Only the sockets may lie elsewhere. Under mu.
-func (r *Running) configureAgain(req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
+func (r *Server) configureAgain(req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
 	same := proto.CloneOf(req)
 	same.Generation, same.RunDir, same.Listen = r.settled.GetGeneration(), r.settled.GetRunDir(), r.settled.GetListen()
 	if !proto.Equal(same, r.settled) {
@@ -128,9 +127,8 @@ func (r *Running) configureAgain(req *ordov1.ConfigureRequest) (*ordov1.Configur
 	return &ordov1.ConfigureResponse{Diagnostics: r.warned}, nil
 }
 
-func (r *Running) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
+func (r *Server) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
 	setup := &Setup{
-		Config:     req.GetConfig(),
 		Chain:      req.GetChain(),
 		RunDir:     req.GetRunDir(),
 		DataDir:    req.GetDataDir(),
@@ -138,32 +136,27 @@ func (r *Running) setup(req *ordov1.ConfigureRequest) (*Setup, error) {
 		Logger:     r.log,
 		peers:      req.GetPeers(),
 	}
-	if len(setup.Config) == 0 {
-		setup.Config = []byte("{}")
-	}
 	if setup.Chain == nil {
 		setup.Chain = &ordov1.Chain{}
 	}
-	rules, err := schema.Parse(r.service.description.ConfigSchema)
-	if err != nil {
-		return setup, err
-	}
+	whole, found := r.service.rules.Complete(req.GetConfig())
+	setup.Config = whole
 	var problems []error
-	for _, p := range rules.Check(setup.Config) {
+	for _, p := range found {
 		problems = append(problems, &Problem{Summary: p.Summary, Detail: p.Detail, Path: p.Path})
 	}
 	return setup, errors.Join(problems...)
 }
 
-func (r *Running) configurePart(ctx context.Context, setup *Setup) error {
-	if c, ok := r.service.part.(Configurer); ok {
+func (r *Server) configureImpl(ctx context.Context, setup *Setup) error {
+	if c, ok := r.service.impl.(Configurer); ok {
 		return c.Configure(ctx, setup)
 	}
 	return nil
 }
 
 // openSockets serves every socket that the host asked for before Configure answers.
-func (r *Running) openSockets(listen map[string]string) error {
+func (r *Server) openSockets(listen map[string]string) error {
 	for role, path := range listen {
 		register, ok := r.service.sockets[role]
 		if !ok {
@@ -211,7 +204,7 @@ func listenUnix(path string) (net.Listener, error) {
 }
 
 // Drain implements the contract. A second call waits for the first.
-func (r *Running) Drain(ctx context.Context, req *ordov1.DrainRequest) (*ordov1.DrainResponse, error) {
+func (r *Server) Drain(ctx context.Context, req *ordov1.DrainRequest) (*ordov1.DrainResponse, error) {
 	if ms := req.GetDeadlineMs(); ms > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
@@ -223,7 +216,7 @@ func (r *Running) Drain(ctx context.Context, req *ordov1.DrainRequest) (*ordov1.
 	return &ordov1.DrainResponse{}, nil
 }
 
-func (r *Running) drain(ctx context.Context) error {
+func (r *Server) drain(ctx context.Context) error {
 	r.mu.Lock()
 	first, configured := r.phase != draining, r.phase != described
 	r.phase = draining
@@ -232,7 +225,7 @@ func (r *Running) drain(ctx context.Context) error {
 		go func() {
 			defer close(r.drained)
 			r.calls.Wait()
-			if d, ok := r.service.part.(Drainer); ok && configured {
+			if d, ok := r.service.impl.(Drainer); ok && configured {
 				r.failure = d.Drain(ctx)
 			}
 		}()
@@ -246,7 +239,7 @@ func (r *Running) drain(ctx context.Context) error {
 }
 
 // Close stops the extra sockets. The process's end does the same.
-func (r *Running) Close() {
+func (r *Server) Close() {
 	r.mu.Lock()
 	servers := r.servers
 	r.servers = nil
@@ -257,7 +250,7 @@ func (r *Running) Close() {
 }
 
 // enter lets a call of the stage pass, or says why not.
-func (r *Running) enter(counted bool) (func(), error) {
+func (r *Server) enter(counted bool) (func(), error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch r.phase {

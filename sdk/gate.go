@@ -11,7 +11,7 @@ import (
 // The gate stands before the calls of a stage: none before Configure, none after Drain, and Drain waits for those that
 // run. Describe, health and whatever else the server offers pass freely.
 
-func (r *Running) gateUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (r *Server) gateUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if !ofStage(info.FullMethod) {
 		return next(ctx, req)
 	}
@@ -23,7 +23,7 @@ func (r *Running) gateUnary(ctx context.Context, req any, info *grpc.UnaryServer
 	return next(ctx, req)
 }
 
-func (r *Running) gateStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (r *Server) gateStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if !ofStage(info.FullMethod) {
 		return next(srv, stream)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -18,21 +19,23 @@ type Protocol interface {
 	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
 }
 
-// Hosted serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
+// ServeProtocol serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
 // A part that also implements Configurer or Drainer is given as part; nil is fine.
-func Hosted(d Description, part any, begin func() Protocol) *Service {
-	s := Consensus(d, &hosted{begin: begin})
-	s.part = part
+func ServeProtocol(d Description, part any, begin func() Protocol) *Service {
+	h := &protocolService{begin: begin}
+	s := Consensus(d, h)
+	h.rules, s.impl = s.rules, part
 	return s
 }
 
-type hosted struct {
+type protocolService struct {
 	ordov1.UnimplementedConsensusServer
 	begin func() Protocol
+	rules *schema.Schema
 }
 
 // Run answers each event with exactly one Actions of the same seq.
-func (h *hosted) Run(stream ordov1.Consensus_RunServer) error {
+func (h *protocolService) Run(stream ordov1.Consensus_RunServer) error {
 	protocol := h.begin()
 	started := false
 	for {
@@ -43,10 +46,16 @@ func (h *hosted) Run(stream ordov1.Consensus_RunServer) error {
 		if err != nil {
 			return err
 		}
-		if isStart := event.GetStart() != nil; isStart == started {
+		start := event.GetStart()
+		if (start != nil) == started {
 			return status.Error(codes.FailedPrecondition, "run: Start is the first event of a stream, and only the first")
 		}
 		started = true
+		if start != nil {
+			if whole, problems := h.rules.Complete(start.Config); len(problems) == 0 {
+				start.Config = whole // with the defaults, as in Configure
+			}
+		}
 		actions := &ordov1.Actions{Seq: event.GetSeq(), Actions: protocol.Step(event)}
 		if err := stream.Send(actions); err != nil {
 			return err

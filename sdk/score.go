@@ -58,7 +58,7 @@ func Version(v string) Option { return func(d *Description) { d.Version = v } }
 // ByArrival declares that every score is equal: order is arrival, nothing is gained by waiting, and the node streams
 // transactions into the open block as they come.
 func ByArrival() Option {
-	return func(d *Description) { d.Capabilities = append(d.Capabilities, "arrival") }
+	return func(d *Description) { d.Capabilities = append(d.Capabilities, CapArrival) }
 }
 
 // policy serves a pure function. Its scores never age, so its generation stays 1.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -216,5 +217,88 @@ func BenchmarkScore(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// settings keeps the configuration that it was given.
+type settings struct {
+	ordov1.UnimplementedOrderingServer
+	config string
+}
+
+func (s *settings) Configure(_ context.Context, setup *sdk.Setup) error {
+	s.config = string(setup.Config)
+	return nil
+}
+
+// TestDefaultsApply: a plugin is configured with what the operator wrote and the defaults of its schema for the rest.
+func TestDefaultsApply(t *testing.T) {
+	s := &settings{}
+	running := sdk.Ordering(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"max_run":{"type":"integer","default":2},"vip":{"type":"string"}}}`}, s).
+		Run(hclog.NewNullLogger())
+	resp, err := running.Configure(context.Background(), &ordov1.ConfigureRequest{Config: []byte(`{"vip":"x"}`)})
+	if want := `{"max_run":2,"vip":"x"}`; err != nil || len(resp.GetDiagnostics()) > 0 || s.config != want {
+		t.Fatalf("%s, want %s: %v %v", s.config, want, resp, err)
+	}
+}
+
+// TestSchemaIsReadWhenTheServiceIsMade: the author of a broken schema is told at the first run, and not the operator.
+func TestSchemaIsReadWhenTheServiceIsMade(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":`:                             `sdk: plugin "test": config schema: unexpected end of JSON input`,
+		`{"properties":{"a":{"pattern":"x"}}}`: `sdk: plugin "test": config schema: a: the keyword "pattern" is not supported`,
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.HasPrefix(text, want) {
+					t.Errorf("%s: %s, want %s", schema, text, want)
+				}
+			}()
+			sdk.Ordering(sdk.Description{Name: "test", ConfigSchema: schema}, &settings{})
+		}()
+	}
+}
+
+// oneEvent is a stream of consensus with one event.
+type oneEvent struct {
+	grpc.ServerStream
+	event *ordov1.ConsensusEvent
+}
+
+func (o *oneEvent) Recv() (*ordov1.ConsensusEvent, error) {
+	if o.event == nil {
+		return nil, io.EOF
+	}
+	event := o.event
+	o.event = nil
+	return event, nil
+}
+
+func (o *oneEvent) Send(*ordov1.Actions) error { return nil }
+
+// captor keeps what is registered, by the name of the service.
+type captor map[string]any
+
+func (c captor) RegisterService(d *grpc.ServiceDesc, served any) { c[d.ServiceName] = served }
+
+// starter keeps the configuration of Start.
+type starter struct{ config string }
+
+func (s *starter) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
+	s.config = string(event.GetStart().GetConfig())
+	return nil
+}
+
+// TestStartHasTheDefaults: a hosted protocol reads the same configuration from Start as a part does from Configure.
+func TestStartHasTheDefaults(t *testing.T) {
+	s := &starter{}
+	service := sdk.ServeProtocol(sdk.Description{Name: "test", ConfigSchema: `{"properties":{"n":{"type":"integer","default":2}}}`}, nil, func() sdk.Protocol { return s })
+	served := captor{}
+	service.Run(hclog.NewNullLogger()).Register(served)
+	if err := served["ordo.v1.Consensus"].(ordov1.ConsensusServer).Run(&oneEvent{event: &ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{Height: 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"n":2}`; s.config != want {
+		t.Errorf("%s, want %s", s.config, want)
 	}
 }

@@ -61,7 +61,7 @@ func Serve(s *Service) {
 	})
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: h,
-		Plugins:         plugin.PluginSet{"ordo": &adapter{running: running}},
+		Plugins:         plugin.PluginSet{"ordo": &adapter{server: running}},
 		Logger:          log.Named("go-plugin"),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(append(opts, running.ServerOptions()...), creds)...)
@@ -95,11 +95,11 @@ func stageName(stage ordov1.Stage) string {
 // adapter is go-plugin's view of a Running.
 type adapter struct {
 	plugin.NetRPCUnsupportedPlugin
-	running *Running
+	server *Server
 }
 
 func (a *adapter) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
-	a.running.Register(s)
+	a.server.Register(s)
 	return nil
 }
 

@@ -2,8 +2,10 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"google.golang.org/grpc"
 )
 
@@ -12,11 +14,21 @@ type Description struct {
 	Name         string   // short, lower case: "fifo"
 	Version      string   // "" is shown as "dev"
 	Capabilities []string // named on the stage's page of docs/spec; optional interfaces add theirs
-	ConfigSchema string   // JSON Schema of the configuration; "" takes none
+	ConfigSchema string   // JSON Schema of the configuration, see sdk/schema for the keywords; "" takes none
+}
+
+// rules reads the schema when the service is made, so that a schema that is wrong, or promises checks that are not made, is
+// found by the author's first run and not by an operator: it panics, as regexp.MustCompile does.
+func (d Description) rules() *schema.Schema {
+	rules, err := schema.Parse(d.ConfigSchema)
+	if err != nil {
+		panic(fmt.Sprintf("sdk: plugin %q: %v", d.Name, err))
+	}
+	return rules
 }
 
 // Configurer is implemented by a part that wants its configuration, its data folder or its peers. Configure is called
-// once, before any call of the stage, with a configuration that fits the schema. An error refuses the start; a *Problem
+// once, before any call of the stage, with a configuration that fits the schema and has its defaults. An error refuses the start; a *Problem
 // (or several, joined) points at the key that is wrong.
 type Configurer interface {
 	Configure(ctx context.Context, setup *Setup) error
@@ -37,8 +49,9 @@ type Capable interface {
 // Service is one stage, ready to be served: by Serve in a process of its own, or by a test over any listener.
 type Service struct {
 	description Description
+	rules       *schema.Schema // of the configuration
 	stage       ordov1.Stage
-	part        any
+	impl        any
 	register    func(grpc.ServiceRegistrar)
 	// sockets are the services that are served on a socket of their own, by role.
 	sockets map[string]func(grpc.ServiceRegistrar)
@@ -46,13 +59,13 @@ type Service struct {
 
 // Ordering serves a level-2 ordering plugin. See ServeScore for level 1.
 func Ordering(d Description, part ordov1.OrderingServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_ORDERING, part: part,
+	return &Service{description: d, rules: d.rules(), stage: ordov1.Stage_STAGE_ORDERING, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterOrderingServer(r, part) }}
 }
 
 // Execution serves an execution plugin.
 func Execution(d Description, part ordov1.ExecutionServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_EXECUTION, part: part,
+	return &Service{description: d, rules: d.rules(), stage: ordov1.Stage_STAGE_EXECUTION, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterExecutionServer(r, part) }}
 }
 
@@ -64,7 +77,7 @@ type StoragePart interface {
 
 // Storage serves a storage plugin.
 func Storage(d Description, part StoragePart) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_STORAGE, part: part,
+	return &Service{description: d, rules: d.rules(), stage: ordov1.Stage_STAGE_STORAGE, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterStorageServer(r, part) },
 		sockets: map[string]func(grpc.ServiceRegistrar){
 			"read": func(r grpc.ServiceRegistrar) { ordov1.RegisterStorageReadServer(r, part) },
@@ -73,7 +86,7 @@ func Storage(d Description, part StoragePart) *Service {
 
 // Consensus serves a consensus plugin that handles its own stream. See Hosted for level 1.
 func Consensus(d Description, part ordov1.ConsensusServer) *Service {
-	return &Service{description: d, stage: ordov1.Stage_STAGE_CONSENSUS, part: part,
+	return &Service{description: d, rules: d.rules(), stage: ordov1.Stage_STAGE_CONSENSUS, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterConsensusServer(r, part) }}
 }
 
@@ -84,7 +97,7 @@ func (s *Service) Describe() *ordov1.DescribeResponse {
 		version = "dev"
 	}
 	capabilities := s.description.Capabilities
-	if c, ok := s.part.(Capable); ok {
+	if c, ok := s.impl.(Capable); ok {
 		capabilities = c.Capabilities()
 	}
 	return &ordov1.DescribeResponse{

@@ -13,7 +13,7 @@ import (
 
 // Setup is what a part gets to work with. It stays valid after Configure returned.
 type Setup struct {
-	Config     []byte        // JSON object, checked against the schema; "{}" when there is none
+	Config     []byte        // JSON object that fits the schema, with its defaults; "{}" when there is none
 	Chain      *ordov1.Chain // never nil
 	RunDir     string        // private folder of this run, for sockets and scratch files
 	DataDir    string        // durable folder of the stage; "" when nothing is to outlive the process

@@ -1,5 +1,6 @@
-// Package starknet is the arithmetic of the Starknet protocol: transaction, class, commitment and block hashes over plain
-// structs. Everything here is a pure function; nothing reads or writes.
+// Package starknet is the arithmetic of the Starknet protocol: hashes of transactions, classes, commitments and blocks over plain
+// structs.
+// Everything here is a pure function; nothing reads or writes.
 //
 // New blocks have a version from 0.13.2 to 0.14.x; what differs between them is chosen by Version. The forms that blocks
 // before 0.13.2 have are in old.go, for verifiers.

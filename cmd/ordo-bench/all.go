@@ -20,6 +20,9 @@ const allLong = `Run the whole set, one after the other, and write what each fou
 of plots of it. A part that fails is told and does not hold up the rest. Each waits up to 10 s for the machine to become quiet, so
 that the share of processors that it reports as busy is not the part before it.`
 
+// peerAccounts is how many accounts a comparison with another node uses on both: starknet-devnet has so many of its own.
+const peerAccounts = 10
+
 type allOptions struct {
 	out    string
 	quick  bool
@@ -174,16 +177,17 @@ func (o allOptions) parts() []part {
 			}
 			beside("one transaction a request", func(run *loadOptions) { run.Batch, run.Connections = 1, 64 })
 			beside("Cairo VM", func(run *loadOptions) { run.nodeArgs = []string{"--native=off"} })
-			for _, peer := range o.peers {
-				// The class is that of ordo's own accounts, then that of the peer's. Below is ordo with starknet-devnet's.
-				// Where a node makes a block for each transaction, more of them on their way change nothing.
-				beside("accounts of the same class", func(run *loadOptions) {
-					run.urls, run.Accounts, run.AccountClass = []string{peer}, 10, string(genesis.Native)
-				})
-				beside("its own class of accounts", func(run *loadOptions) { run.urls, run.Accounts = []string{peer}, 10 })
-			}
-			if len(o.peers) > 0 {
-				beside("OpenZeppelin accounts", func(run *loadOptions) { run.AccountClass = string(genesis.OpenZeppelin) })
+			// A peer and this node get the same number of accounts of the same class: ordo's own, then starknet-devnet's.
+			for _, class := range []genesis.AccountClass{genesis.Native, genesis.OpenZeppelin} {
+				if len(o.peers) == 0 {
+					break
+				}
+				same := func(run *loadOptions) { run.Accounts, run.AccountClass = peerAccounts, string(class) }
+				note := fmt.Sprintf("%d accounts of the class %s", peerAccounts, class)
+				beside(note, same)
+				for _, peer := range o.peers {
+					beside(note, func(run *loadOptions) { same(run); run.urls = []string{peer} })
+				}
 			}
 			return report, err
 		}},

@@ -49,9 +49,7 @@ func devCommand(screen *terminal) *cobra.Command {
 	}
 	config.Bind(cmd.Flags())
 	config.BindDevnet(cmd.Flags())
-	cmd.Flags().SortFlags = false
-	cmd.SetFlagErrorFunc(meant)
-	return cmd
+	return completed(cmd)
 }
 
 func runCommand(screen *terminal) *cobra.Command {
@@ -92,8 +90,29 @@ func runCommand(screen *terminal) *cobra.Command {
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as a file and stop")
 	config.Bind(cmd.Flags())
+	return completed(cmd)
+}
+
+// completed adds what every command that starts a node has: the order of the table, and help in two lengths.
+func completed(cmd *cobra.Command) *cobra.Command {
+	var all bool
+	cmd.Flags().BoolVar(&all, "help-all", false, "help with all flags: attach, checksum and tls of each plugin, limits")
 	cmd.Flags().SortFlags = false
 	cmd.SetFlagErrorFunc(meant)
+	args, run := cmd.Args, cmd.RunE
+	cmd.Args = func(cmd *cobra.Command, list []string) error {
+		if all {
+			return nil
+		}
+		return args(cmd, list)
+	}
+	cmd.RunE = func(cmd *cobra.Command, list []string) error {
+		if !all {
+			return run(cmd, list)
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = false })
+		return cmd.Help()
+	}
 	return cmd
 }
 
@@ -101,7 +120,10 @@ func runCommand(screen *terminal) *cobra.Command {
 func meant(cmd *cobra.Command, err error) error {
 	var none *pflag.NotExistError
 	if errors.As(err, &none) && none.GetSpecifiedShortnames() == "" {
-		return fmt.Errorf("%w: did you mean --%s?", err, config.NearestFlag(none.GetSpecifiedName(), cmd.Flags()))
+		if near := config.NearestFlag(none.GetSpecifiedName(), cmd.Flags()); near != "" {
+			return fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+		return fmt.Errorf("%w: %s --help-all lists all", err, cmd.CommandPath())
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-// Command ordo is a Starknet sequencer whose four stages are plugins.
+// Command ordo is a Starknet sequencer whose four stages are plugins: one file for each subcommand.
 package main
 
 import (

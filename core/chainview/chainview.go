@@ -1,8 +1,8 @@
-// Package chainview is what readers see of the chain beyond storage: the last block with a root, the decided blocks whose
-// root is still being computed, the open block with the results so far, and where each recent transaction stands.
+// Package chainview is what readers see of the chain beyond storage: decided blocks, the open block with its results, statuses of
+// transactions.
 //
-// The node writes, from one goroutine; anybody reads. A View is one consistent look that never changes: it shares what
-// it can with its successors, so taking one is cheap.
+// The driver writes, from one goroutine; any goroutine reads. A Snapshot is one consistent look that never changes: it shares
+// what it can with its successors, so taking one is cheap.
 package chainview
 
 import (

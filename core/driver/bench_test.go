@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -19,7 +20,7 @@ import (
 // gRPC, statuses, commitments and block hashes included.
 func BenchmarkNode(b *testing.B) {
 	w := newWorld(b)
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	w.execution.limit = 1000
 	n := w.start()
 	txs := make([]*ordov1.Transaction, b.N)
@@ -54,7 +55,7 @@ func BenchmarkSubmit(b *testing.B) {
 		for _, callers := range []int{1, 64, 256} {
 			b.Run(fmt.Sprintf("%s/%d", kind, callers), func(b *testing.B) {
 				w := newWorld(b)
-				w.options.Stages.OrderingCapabilities = []string{"arrival"}
+				w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 				w.execution.limit = 1000
 				var written func() journal.Stats
 				if kind != "none" {
@@ -174,7 +175,7 @@ func BenchmarkWaiting(b *testing.B) {
 	for _, waiting := range []int{100, 100_000} {
 		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
 			w := newWorld(b)
-			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+			w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 			n := w.start()
 			defer func() { n.stop(nil); n.work.Wait() }()
 			ranked := func() {

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -39,6 +40,7 @@ func (d *Driver) recvActions(l *instance, stream ordov1.Consensus_RunClient) {
 			return
 		}
 		l.pending.received(1)
+		d.talk.hear(time.Now(), actions.GetActions())
 		d.input(pipeline.Answered{Actions: actions})
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -15,156 +15,9 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
-
-var errCrash = errors.New("the machine is off")
-
-// fuse counts what happens to anything durable, and turns the machine off at one of the counts: nothing that comes later
-// has any effect.
-type fuse struct {
-	mu    sync.Mutex
-	at    int // 0: never
-	count int
-	names []string
-	blown chan struct{}
-}
-
-func newFuse(at int) *fuse { return &fuse{at: at, blown: make(chan struct{})} }
-
-// pass says whether the machine is still on.
-func (f *fuse) pass(name string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.at > 0 && f.count >= f.at {
-		return false
-	}
-	f.count++
-	f.names = append(f.names, name)
-	if f.count == f.at {
-		close(f.blown)
-		return false
-	}
-	return true
-}
-
-func (f *fuse) reached() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.at > 0 && f.count >= f.at
-}
-
-// memory is a journal.Directory of which a crash leaves what was synced, and whatever else it likes: here all that was
-// written (keep) or nothing.
-type memory struct {
-	fuse  *fuse
-	mu    sync.Mutex
-	files map[string]*page
-}
-
-type page struct{ data, synced []byte }
-
-// survivor is what the next process finds. Names are durable at once here; package journal has its own test for names.
-func (d *memory) survivor(fuse *fuse, keep bool) *memory {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	next := &memory{fuse: fuse, files: map[string]*page{}}
-	for name, p := range d.files {
-		data := p.synced
-		if keep {
-			data = p.data
-		}
-		data = append([]byte(nil), data...)
-		next.files[name] = &page{data, data}
-	}
-	return next
-}
-
-func (d *memory) change(name string, do func()) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.fuse.pass(name) {
-		return errCrash
-	}
-	do()
-	return nil
-}
-
-func (d *memory) List() (names []string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name := range d.files {
-		names = append(names, name)
-	}
-	return names, nil
-}
-
-func (d *memory) Open(name string) (journal.File, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.files[name] == nil {
-		return nil, os.ErrNotExist
-	}
-	return &leaf{d, d.files[name]}, nil
-}
-
-func (d *memory) Create(name string) (journal.File, error) {
-	p := &page{}
-	return &leaf{d, p}, d.change("create", func() { d.files[name] = p })
-}
-
-func (d *memory) Rename(from, to string) error {
-	return d.change("rename", func() { d.files[to] = d.files[from]; delete(d.files, from) })
-}
-
-func (d *memory) Remove(name string) error {
-	return d.change("remove", func() { delete(d.files, name) })
-}
-
-func (d *memory) Sync() error { return d.change("sync names", func() {}) }
-
-type leaf struct {
-	d *memory
-	p *page
-}
-
-func (l *leaf) ReadAt(b []byte, at int64) (int, error) {
-	l.d.mu.Lock()
-	defer l.d.mu.Unlock()
-	if at >= int64(len(l.p.data)) {
-		return 0, io.EOF
-	}
-	n := copy(b, l.p.data[at:])
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (l *leaf) Write(b []byte) (int, error) {
-	err := l.d.change("journal write", func() { l.p.data = append(l.p.data, b...) })
-	if err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-func (l *leaf) Size() (int64, error) {
-	l.d.mu.Lock()
-	defer l.d.mu.Unlock()
-	return int64(len(l.p.data)), nil
-}
-
-func (l *leaf) Truncate(n int64) error {
-	return l.d.change("truncate", func() { l.p.data = l.p.data[:n:n] })
-}
-
-func (l *leaf) Sync() error {
-	time.Sleep(300 * time.Microsecond) // a disk is slower than the rest of it
-	return l.d.change("journal sync", func() { l.p.synced = append([]byte(nil), l.p.data...) })
-}
-
-func (l *leaf) Close() error { return nil }
 
 // fragile is a storage and an execution that are on the same machine.
 type fragile struct {
@@ -240,7 +93,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 			m.servers = append(m.servers, s)
 			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
 		}),
-		OrderingCapabilities: []string{"arrival"}}
+		OrderingCapabilities: []string{sdk.CapArrival}}
 	if w.node, err = New(w.options); err != nil {
 		t.Fatal(err)
 	}
@@ -286,6 +139,20 @@ func (m *machine) live(txs [][]*ordov1.Transaction) {
 	clients.Wait()
 }
 
+// crashOffset is where a run that tries a part of the points begins: another one each time, or that of ORDO_CRASH_SEED.
+func crashOffset(t *testing.T, stride int) int {
+	seed := time.Now().UnixNano()
+	if text := os.Getenv("ORDO_CRASH_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseInt(text, 10, 64); err != nil || seed < 0 {
+			t.Fatalf("ORDO_CRASH_SEED: %q is no seed", text)
+		}
+	}
+	offset := int(seed % int64(stride))
+	t.Logf("every %d. point; again: ORDO_CRASH_SEED=%d, all of them: ORDO_CRASH_POINTS=all", stride, offset)
+	return offset
+}
+
 // A crash at every write, sync and rename of the journal, and on both sides of every Commit and Apply: the next start has all
 // that was promised, each once, in nonce order, and goes on with what clients were shown, in the same order.
 func TestEveryCrashPoint(t *testing.T) {
@@ -305,12 +172,12 @@ func TestEveryCrashPoint(t *testing.T) {
 		handlers = append(handlers, &ordov1.Transaction{Type: ordov1.TransactionType_L1_HANDLER, Hash: num(0xabc00 + i), Sender: num(0x100)})
 	}
 	kinds := map[string]int{}
-	stride := 1
+	stride, offset := 1, 0
 	if os.Getenv("ORDO_CRASH_POINTS") == "" {
-		stride = 3
+		stride, offset = 3, crashOffset(t, 3)
 	}
 	points := 0
-	for at := 1 + int(time.Now().UnixNano())%stride; ; at += stride {
+	for at := 1 + offset; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
 		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())

@@ -1,5 +1,5 @@
-// Package driver drives the pipeline: it holds the pool and the machine, carries out the machine's commands against the four
-// stages over gRPC, and keeps core/chainview, what readers see, up to date.
+// Package driver drives the pipeline: it feeds the machine, carries out its commands over gRPC, and keeps pool, journal and chain
+// view in step.
 //
 // One goroutine, the loop, feeds the machine. Everything that waits for a stage runs beside it and comes back as an input:
 // one goroutine for consensus in each direction, two for the build, one each for Apply, Commit, the roots and scoring. They
@@ -24,6 +24,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -65,6 +66,7 @@ type Options struct {
 	BuildStall time.Duration // how long execution may be silent about work it has, longer than any one transaction; 30 s
 	CallLimit  time.Duration // how long any other call may take, and consensus about an event; 30 s
 	RootStall  time.Duration // how long storage may owe the next root; 2 min
+	StallAfter time.Duration // how long no block may be made although transactions wait before the log says so; 0: for ever
 
 	Journal  Journal           // nil: what was admitted does not outlive the process
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
@@ -146,6 +148,11 @@ type Driver struct {
 	instancesMu sync.Mutex
 	instances   [stages]*instance // the newest, at work or lost
 	noRoom      string            // why storage takes no block
+	noRanks     string            // why ordering ranks nothing
+	late        bool              // it was late with the last batch
+
+	talk   talk
+	unsent atomic.Bool // consensus sent a message
 
 	creating chan struct{} // holds one when somebody demands a block
 
@@ -273,14 +280,14 @@ func (d *Driver) Start(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(d.options.Stages.OrderingCapabilities, "arrival"), Proposals: has(d.options.Stages.ConsensusCapabilities, "network"),
+		Arrival: has(d.options.Stages.OrderingCapabilities, sdk.CapArrival), Proposals: has(d.options.Stages.ConsensusCapabilities, sdk.CapNetwork),
 		Chunk: d.options.Chunk, Window: d.options.Window, MaxCommits: d.options.MaxCommits, Replay: d.replay, Template: d.template,
 		Journaled: d.options.Journal != nil,
 	}, d.pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
 	d.mu.Unlock()
 
-	for _, work := range []func(){d.score, d.expire, d.watch, d.writeOrders} {
+	for _, work := range []func(){d.score, d.expire, d.watch, d.watchStalls, d.writeOrders} {
 		d.spawn(work)
 	}
 	run()

@@ -15,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
@@ -43,7 +44,7 @@ func TestChainGrows(t *testing.T) {
 		w := newWorld(t)
 		w.execution.limit = 7
 		if arrival {
-			w.options.Stages.OrderingCapabilities = []string{"arrival"}
+			w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 		}
 		n := w.start()
 		var all []*ordov1.Transaction
@@ -178,7 +179,7 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 		}
 		return nil
 	}
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	n := w.start()
 	a, b := w.tx(1, 0, plain, 0), w.tx(1, 1, plain, 0)
 	w.submit(a)

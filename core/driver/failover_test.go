@@ -17,6 +17,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -66,6 +67,7 @@ type mortal struct {
 	servers   map[ordov1.Stage][]*grpc.Server
 	mu        sync.Mutex
 	lives     map[ordov1.Stage]uint64
+	conns     []*grpc.ClientConn // of all instances
 	suspects  []string
 	restarted sync.WaitGroup
 	slow      time.Duration
@@ -80,7 +82,7 @@ func newMortal(t testing.TB) *mortal {
 		m.links[stage] = &link{}
 	}
 	m.options.Stages = Stages{Ordering: m.links[all[0]], Execution: m.links[all[1]], Storage: m.links[all[2]], StorageRead: m.read, Consensus: m.links[all[3]],
-		OrderingCapabilities: []string{"arrival"}}
+		OrderingCapabilities: []string{sdk.CapArrival}}
 	m.options.Suspect = func(stage ordov1.Stage, why error) {
 		m.mu.Lock()
 		m.suspects = append(m.suspects, why.Error())
@@ -91,6 +93,9 @@ func newMortal(t testing.TB) *mortal {
 		m.restarted.Wait()
 		for _, stage := range all {
 			m.stop(stage)
+		}
+		for _, conn := range m.conns {
+			conn.Close()
 		}
 	})
 	return m
@@ -133,6 +138,9 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.mu.Lock()
+	m.conns = append(m.conns, conn)
+	m.mu.Unlock()
 	return conn
 }
 
@@ -188,7 +196,7 @@ func (m *mortal) end(stage ordov1.Stage, forced bool) {
 	m.mu.Lock()
 	generation := m.lives[stage]
 	m.mu.Unlock()
-	if err := m.node.StageUp(stage, Instance{Capabilities: []string{"arrival"}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
+	if err := m.node.StageUp(stage, Instance{Capabilities: []string{sdk.CapArrival}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
 		m.t.Errorf("back: %v", err)
 	}
 }

@@ -36,6 +36,7 @@ func serve(t testing.TB, recorder *grammar.Recorder, register func(*grpc.Server)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { conn.Close() })
 	return conn
 }
 

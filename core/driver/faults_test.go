@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
@@ -57,7 +58,9 @@ func TestStorageLiesAboutAHash(t *testing.T) {
 }
 
 // A dead ordering plugin loses nothing: arrival decides, and the block says so.
-func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) {
+func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) { synctest.Test(t, orderByArrival) }
+
+func orderByArrival(t *testing.T) {
 	w := newWorld(t)
 	w.options.ScoreTimeout = 600 * time.Millisecond
 	n := w.start()
@@ -90,7 +93,9 @@ func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) {
 }
 
 // A policy whose scores move: the pool is ranked anew, again and again, and nothing stands still meanwhile.
-func TestOrderingMovesAllTheTime(t *testing.T) {
+func TestOrderingMovesAllTheTime(t *testing.T) { synctest.Test(t, orderingMoves) }
+
+func orderingMoves(t *testing.T) {
 	w := newWorld(t)
 	w.ordering.restless = true
 	n := w.start()

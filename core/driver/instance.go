@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -143,7 +144,7 @@ func (d *Driver) StageUp(stage ordov1.Stage, life Instance) error {
 		return ErrStopped
 	}
 	l := d.newInstance(stage, life.Generation)
-	in := pipeline.StageUp{Stage: stage, Arrival: has(life.Capabilities, "arrival"), Proposals: has(life.Capabilities, "network")}
+	in := pipeline.StageUp{Stage: stage, Arrival: has(life.Capabilities, sdk.CapArrival), Proposals: has(life.Capabilities, sdk.CapNetwork)}
 	begin := func() {}
 	switch stage {
 	case ordov1.Stage_STAGE_EXECUTION:
@@ -223,6 +224,7 @@ type Health struct {
 	Generation uint64 // of the life at work, or of the last one
 	Down       bool
 	Why        string // why it is away, or what keeps it from its work ("no room on the device")
+	Late       bool   // it does not answer in time
 }
 
 // Health tells how the four stages are.
@@ -236,6 +238,9 @@ func (d *Driver) Health() []Health {
 		l.mu.Unlock()
 		if l.stage == ordov1.Stage_STAGE_STORAGE && !h.Down {
 			h.Why = d.noRoom
+		}
+		if l.stage == ordov1.Stage_STAGE_ORDERING && !h.Down {
+			h.Why, h.Late = d.noRanks, d.late
 		}
 		all = append(all, h)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
@@ -152,7 +153,9 @@ func TestTransactionThatCrashesExecutionIsDropped(t *testing.T) {
 }
 
 // Storage without room: blocks stop, the node goes on serving, says why, and resumes.
-func TestBlocksWaitForSpaceInStorage(t *testing.T) {
+func TestBlocksWaitForSpaceInStorage(t *testing.T) { synctest.Test(t, blocksWaitForSpace) }
+
+func blocksWaitForSpace(t *testing.T) {
 	m := newMortal(t)
 	n := m.up()
 	m.storage.mu.Lock()
@@ -171,7 +174,9 @@ func TestBlocksWaitForSpaceInStorage(t *testing.T) {
 	}
 	second := m.tx(1, 1, plain, 0)
 	m.submit(second)
+	synctest.Wait()
 	time.Sleep(50 * time.Millisecond)
+	synctest.Wait()
 	if got := n.Chain().Status(mempool.Key(second.Hash)).Status; got != chainview.Received {
 		t.Errorf("a block is built though storage has no room: %s", got)
 	}

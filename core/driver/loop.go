@@ -170,7 +170,7 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 		case pipeline.Persist:
 			d.persist(d.machine.Height(), c.Data)
 		case pipeline.Send:
-			d.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
+			d.unsendable(c)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
@@ -129,8 +130,8 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		}},
 	}}
 	w.consensus = l.step
-	w.options.Stages.ConsensusCapabilities = []string{"network"}
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.ConsensusCapabilities = []string{sdk.CapNetwork}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	n := w.start()
 	var waiting int
 	var trace chainview.Status

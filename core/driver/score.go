@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -79,6 +82,7 @@ func (d *Driver) score() {
 			if d.ctx.Err() != nil {
 				return
 			}
+			d.ranked(err)
 			if (err != nil) != away {
 				if away = err != nil; away {
 					d.log.Error("ordering: no ranks: transactions go by arrival and their blocks are marked degraded", "error", err)
@@ -87,6 +91,22 @@ func (d *Driver) score() {
 				}
 			}
 		}
+	}
+}
+
+// ranked keeps what came of a batch for Health. That it was not asked for a moment says nothing new.
+func (d *Driver) ranked(err error) {
+	if errors.Is(err, errOrderingDown) {
+		return
+	}
+	d.instancesMu.Lock()
+	defer d.instancesMu.Unlock()
+	d.noRanks, d.late = "", status.Code(err) == codes.DeadlineExceeded
+	switch {
+	case d.late:
+		d.noRanks = fmt.Sprintf("no ranks within %s: transactions go by arrival", d.options.ScoreTimeout)
+	case err != nil:
+		d.noRanks = "no ranks: transactions go by arrival: " + err.Error()
 	}
 }
 
@@ -106,7 +126,7 @@ func (d *Driver) rank(l *instance, views []*ordov1.TransactionView) (*ordov1.Sco
 		return nil, err
 	}
 	if len(response.Hi) != len(views) || len(response.Lo) != 0 && len(response.Lo) != len(views) {
-		return nil, fmt.Errorf("%d and %d scores for %d transactions", len(response.Hi), len(response.Lo), len(views))
+		return nil, fmt.Errorf("it gave %d scores (hi) and %d second ones (lo) for %d transactions", len(response.Hi), len(response.Lo), len(views))
 	}
 	return response, nil
 }

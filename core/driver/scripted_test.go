@@ -11,6 +11,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -103,8 +104,8 @@ func TestScriptedConsensus(t *testing.T) {
 	w := newWorld(t)
 	script := &scripted{}
 	w.consensus = script.step
-	w.options.Stages.ConsensusCapabilities = []string{"network"}
-	w.options.Stages.OrderingCapabilities = []string{"arrival"}
+	w.options.Stages.ConsensusCapabilities = []string{sdk.CapNetwork}
+	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 	n := w.start()
 	var all []*ordov1.Transaction
 	for nonce := range uint64(6) {

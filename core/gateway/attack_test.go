@@ -82,7 +82,7 @@ func TestABadClassIsCompiledOnce(t *testing.T) {
 	}}, &basket{})
 	for range 20 {
 		_, err := g.Submit(t.Context(), transaction("DECLARE"))
-		if refused := (*Refused)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILATION_FAILED {
+		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILATION_FAILED {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestExecutionComesBack(t *testing.T) {
 	returns = 1 << 30
 	g = startWithin(t, Limits{Grace: 50 * time.Millisecond}, e, &basket{})
 	_, err := g.Submit(t.Context(), transaction("INVOKE"))
-	if away := (*retry.Away)(nil); !errors.As(err, &away) || away.Error() != "execution is restarting, try again" {
+	if away := (*retry.Down)(nil); !errors.As(err, &away) || away.Error() != "execution is restarting, try again" {
 		t.Error(err)
 	}
 }
@@ -179,7 +179,7 @@ func TestEstimatesAreBounded(t *testing.T) {
 	g := startWithin(t, Limits{Calldata: 2, Signature: 2}, &engine{}, &basket{})
 	for _, field := range []string{"calldata", "signature"} {
 		_, _, err := g.Read(t.Context(), transaction("INVOKE", field, `["0x1","0x2","0x3"]`))
-		if refused := (*Refused)(nil); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "at most 2") {
+		if refused := (*Rejection)(nil); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "at most 2") {
 			t.Errorf("%s: %v", field, err)
 		}
 	}

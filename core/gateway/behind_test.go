@@ -10,8 +10,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestARefusalOnAnOldState: while execution lacks a decided block it is asked once more before anybody is refused.
-func TestARefusalOnAnOldState(t *testing.T) {
+// TestARejectionOnAnOldState: while execution lacks a decided block it is asked once more before anybody is refused.
+func TestARejectionOnAnOldState(t *testing.T) {
 	asked := 0
 	refuses := func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		asked++
@@ -37,13 +37,13 @@ func TestARefusalOnAnOldState(t *testing.T) {
 	}
 
 	e.validate, asked = refuses, 0
-	var refused *Refused
+	var refused *Rejection
 	if _, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", `"0x4"`)); !errors.As(err, &refused) || asked != 1 {
 		t.Errorf("with nothing missing: %v, asked %d times", err, asked)
 	}
 	present.Unexecuted()
 	asked = 0
-	var away *retry.Away
+	var away *retry.Down
 	if _, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", `"0x5"`)); !errors.As(err, &away) || asked != 1 {
 		t.Errorf("never caught up: %v, asked %d times", err, asked)
 	}

@@ -33,7 +33,7 @@ func Decode(raw json.RawMessage, chain felt.Felt) (*Broadcast, error) {
 
 // read is Decode without the hashes of transaction and class, which cost more than all the rest.
 func read(raw json.RawMessage) (*Broadcast, error) {
-	q := jsonin.NewQuick(raw)
+	q := jsonin.NewFast(raw)
 	if b := ReadInvoke(&q); b != nil && q.Ended() {
 		return b, nil
 	}

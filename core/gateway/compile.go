@@ -197,7 +197,7 @@ func (c *compiler) end(f *flow, class *ordov1.Class, err error) {
 	if c.flows[f.hash] == f {
 		delete(c.flows, f.hash)
 	}
-	refused := (*Refused)(nil)
+	refused := (*Rejection)(nil)
 	switch {
 	case err == nil:
 		c.kept = last(append(c.kept, f), keepClasses)
@@ -227,7 +227,7 @@ func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	case err != nil:
 		return nil, fmt.Errorf("compilation: %w", err)
 	case response.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-		return nil, &Refused{Code: response.Refusal, Reason: response.Reason}
+		return nil, &Rejection{Code: response.Refusal, Reason: response.Reason}
 	case response.Class == nil:
 		return nil, fmt.Errorf("compilation: execution answered neither a class nor a refusal")
 	case !bytes.Equal(response.Class.Hash, []byte(f.hash)):

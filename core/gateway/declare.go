@@ -12,7 +12,7 @@ import (
 
 // declared compiles the class of a DECLARE and compares the hash that the account signed. A class takes a processor for
 // seconds, and the signature covers both hashes: so nonce, balance and signature are checked before it is compiled.
-func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, error) {
+func (g *Gateway) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, error) {
 	tx := b.Transaction
 	if g.storage != nil {
 		var state *ordov1.StateResponse
@@ -24,7 +24,7 @@ func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 			return nil, fmt.Errorf("declare: look up the class: %w", err)
 		}
 		if len(bytes.Trim(state.CompiledClassHashes, "\x00")) > 0 {
-			return nil, refuse(ordov1.Refusal_CLASS_ALREADY_DECLARED, "")
+			return nil, reject(ordov1.Refusal_CLASS_ALREADY_DECLARED, "")
 		}
 	}
 	class, refused := g.compile.remembered(tx.ClassHash)
@@ -50,7 +50,7 @@ func (g *Ingress) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 }
 
 func mismatch(tx *ordov1.Transaction, compiled []byte) error {
-	return refuse(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
+	return reject(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
 		felt.Reduce(tx.CompiledClassHash), felt.Reduce(compiled))
 }
 
@@ -64,7 +64,7 @@ func FromClient(ctx context.Context, place string) context.Context {
 
 // Read decodes a transaction for an estimate or a simulation, with its class compiled. Only its shape and its size are
 // checked.
-func (g *Ingress) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
+func (g *Gateway) Read(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, *ordov1.Class, error) {
 	b, err := read(raw)
 	if err != nil {
 		return nil, nil, err

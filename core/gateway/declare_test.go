@@ -64,7 +64,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 		all.Go(func() {
 			raw := transaction("DECLARE", "sender_address", stranger, "contract_class", strings.Replace(class, `"0x7"`, fmt.Sprintf(`"%#x"`, n+16), 1))
 			_, err := g.Submit(t.Context(), raw)
-			if refused := (*Refused)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_VALIDATION_FAILURE {
+			if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_VALIDATION_FAILURE {
 				t.Error(err)
 			}
 		})
@@ -243,7 +243,7 @@ func TestAWrongCompiledHashIsCompiledOnce(t *testing.T) {
 	wrong := transaction("DECLARE", "compiled_class_hash", `"0xdd"`)
 	for n := range 3 {
 		_, err := g.Submit(t.Context(), wrong)
-		if refused := (*Refused)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH {
+		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH {
 			t.Fatal(err)
 		}
 		for i := range keepClasses {
@@ -259,7 +259,7 @@ func TestAWrongCompiledHashIsCompiledOnce(t *testing.T) {
 
 // TestTheSameSentAtOnce: the second copy may be looked at when the first has run already, and is still the same transaction.
 func TestTheSameSentAtOnce(t *testing.T) {
-	var g *Ingress
+	var g *Gateway
 	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		g.chain.(*chainview.Chain).Received(q.Items[0].Transaction)
 		out := accept(q)

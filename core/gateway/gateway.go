@@ -18,7 +18,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-var errStopped = errors.New("ingress: the node is stopping")
+var errStopped = errors.New("gateway: the node is stopping")
 
 // Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
 type Pool interface {
@@ -53,8 +53,8 @@ type Options struct {
 	Batch      int // transactions a call; default 128
 }
 
-// Ingress admits transactions. Safe for concurrent use.
-type Ingress struct {
+// Gateway admits transactions. Safe for concurrent use.
+type Gateway struct {
 	chainID  felt.Felt
 	storage  ordov1.StorageReadClient
 	reading  retry.Asker
@@ -67,9 +67,9 @@ type Ingress struct {
 }
 
 // New starts the validation workers; Close stops them.
-func New(o Options) *Ingress {
+func New(o Options) *Gateway {
 	o.Limits = o.Limits.orDefaults()
-	return &Ingress{
+	return &Gateway{
 		chainID:  o.ChainID,
 		storage:  o.Storage,
 		reading:  retry.Asker{Stage: "storage", Deadline: o.Limits.Validate, Grace: o.Limits.Grace},
@@ -90,11 +90,11 @@ func or(n, otherwise int) int {
 }
 
 // Close waits for the calls that run. Submit fails afterwards.
-func (g *Ingress) Close() { g.validate.close() }
+func (g *Gateway) Close() { g.validate.close() }
 
 // Submit reads a broadcast transaction, checks it and hands it to the pool. The errors are jsonin.Error (malformed),
 // ErrUnsupportedVersion, Refused, an error of the pool, or a fault of the node.
-func (g *Ingress) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error) {
+func (g *Gateway) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error) {
 	b, err := read(raw)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (g *Ingress) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Tran
 
 // Admit is Submit for a transaction that is read already. It computes the hash where that is missing: invokes are hashed
 // together with those that wait for validation beside them.
-func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
+func (g *Gateway) Admit(ctx context.Context, b *Broadcast) error {
 	if err := g.limits.check(b); err != nil {
 		return err
 	}
@@ -130,14 +130,14 @@ func (g *Ingress) Admit(ctx context.Context, b *Broadcast) error {
 		return err
 	}
 	nonce, ok := mempool.Nonce(verdict.AccountNonce)
-	if !ok {
-		return fmt.Errorf("validation: execution answered an account nonce of %d bytes", len(verdict.AccountNonce))
+	if length := len(verdict.AccountNonce); !ok || length != 0 && length != felt.Size {
+		return fmt.Errorf("validation: execution answered with %d bytes as the nonce of the account, want a number below 2^64 in %d bytes", length, felt.Size)
 	}
 	return g.pool.Submit(ctx, tx, class, nonce)
 }
 
 // accepted is the verdict of execution where that is good, else a Refused.
-func (g *Ingress) accepted(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
+func (g *Gateway) accepted(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
 	verdict, err := g.verdict(ctx, tx, class)
 	switch {
 	case err != nil:
@@ -145,7 +145,7 @@ func (g *Ingress) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 	case verdict.Refusal == ordov1.Refusal_INVALID_NONCE && underway(g.chain, tx):
 		return nil, mempool.ErrDuplicate // the same one, sent at the same time, has run meanwhile
 	case verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-		return nil, &Refused{Code: verdict.Refusal, Reason: verdict.Reason}
+		return nil, &Rejection{Code: verdict.Refusal, Reason: verdict.Reason}
 	case verdict.Heavy:
 		return verdict, g.trials.run(ctx, tx)
 	}
@@ -163,13 +163,13 @@ func underway(c Chain, tx *ordov1.Transaction) bool {
 
 // skip: the account has no code yet that could validate, because its deployment is on the way. A DECLARE never goes ahead of
 // its account, and nothing is compiled for a signature that was not checked.
-func (g *Ingress) skip(tx *ordov1.Transaction) bool {
+func (g *Gateway) skip(tx *ordov1.Transaction) bool {
 	return tx.Type == ordov1.TransactionType_INVOKE && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
 }
 
 // verdict asks execution. While execution lacks a decided block, a refusal is not the last word: the client may have seen
 // what that block did. Then it is asked once more, when execution has caught up.
-func (g *Ingress) verdict(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
+func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
 	for again := false; ; again = true {
 		// In this order: a deployment leaves the pool when its block is decided.
 		item := &ordov1.ValidateRequest_Item{Transaction: tx, Class: class, SkipValidate: g.skip(tx)}
@@ -188,7 +188,7 @@ func (g *Ingress) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 			if err == nil {
 				err = fmt.Errorf("it refused on an old state: %s: %s", verdict.Refusal, verdict.Reason)
 			}
-			return nil, &retry.Away{Stage: "execution", Cause: err}
+			return nil, &retry.Down{Stage: "execution", Cause: err}
 		}
 	}
 }

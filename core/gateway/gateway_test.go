@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -84,9 +85,9 @@ func (b *basket) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1
 
 func (b *basket) Deploying([]byte) bool { return b.deploying }
 
-func start(t testing.TB, e *engine, b *basket) *Ingress { return startWithin(t, Limits{}, e, b) }
+func start(t testing.TB, e *engine, b *basket) *Gateway { return startWithin(t, Limits{}, e, b) }
 
-func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Ingress {
+func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Gateway {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -175,6 +176,19 @@ func TestTheNonceOfTheTipReachesThePool(t *testing.T) {
 	}
 }
 
+// TestANonceOfAWrongLengthIsNoVerdict: a felt has 32 bytes, or none for zero.
+func TestANonceOfAWrongLengthIsNoVerdict(t *testing.T) {
+	for length, want := range map[int]bool{0: true, 32: true, 31: false, 33: false, 8: false} {
+		b := &basket{}
+		g := start(t, &engine{validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+			return &ordov1.ValidateResponse{Verdicts: []*ordov1.ValidateResponse_Verdict{{AccountNonce: make([]byte, length)}}}, nil
+		}}, b)
+		if _, err := g.Submit(t.Context(), transaction("INVOKE")); (err == nil) != want || len(b.taken) > 0 != want {
+			t.Errorf("%d bytes: %v, %d in the pool", length, err, len(b.taken))
+		}
+	}
+}
+
 // TestAFloodIsValidatedInBatches: while calls run, what arrives gathers; each transaction gets its own verdict.
 func TestAFloodIsValidatedInBatches(t *testing.T) {
 	const flood = 200
@@ -201,7 +215,7 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 	for n := range flood {
 		wait.Go(func() {
 			_, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", fmt.Sprintf(`"%#x"`, n)))
-			var refused *Refused
+			var refused *Rejection
 			switch odd := n%2 == 1; {
 			case !odd && err != nil:
 				failures <- fmt.Errorf("nonce %d: %w", n, err)
@@ -238,13 +252,17 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 
 // TestAClassIsCompiledOnce: an estimate and many declarations of one class share a compilation.
 func TestAClassIsCompiledOnce(t *testing.T) {
+	synctest.Test(t, aClassIsCompiledOnce)
+}
+
+func aClassIsCompiledOnce(t *testing.T) {
 	var calls int
 	var mu sync.Mutex
 	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		mu.Lock()
 		calls++
 		mu.Unlock()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // until all others wait for it
 		c, err := DecodeClass(q.Sierra)
 		if err != nil {
 			return nil, err
@@ -273,7 +291,7 @@ func TestAClassIsCompiledOnce(t *testing.T) {
 func TestADeclaredClassIsNotCompiled(t *testing.T) {
 	g := start(t, &engine{declared: felt.One().Append(nil)}, &basket{})
 	_, err := g.Submit(t.Context(), transaction("DECLARE")) // a Compile would panic: the engine has none
-	var refused *Refused
+	var refused *Rejection
 	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_CLASS_ALREADY_DECLARED {
 		t.Error(err)
 	}
@@ -303,8 +321,8 @@ func TestAnAccountOnItsWay(t *testing.T) {
 	}
 }
 
-// TestFaultsAreNotRefusals: a dead or senseless execution must not look as if the transaction were bad.
-func TestFaultsAreNotRefusals(t *testing.T) {
+// TestFaultsAreNotRejections: a dead or senseless execution must not look as if the transaction were bad.
+func TestFaultsAreNotRejections(t *testing.T) {
 	for name, e := range map[string]*engine{
 		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			return nil, status.Error(codes.Unavailable, "gone")
@@ -323,7 +341,7 @@ func TestFaultsAreNotRefusals(t *testing.T) {
 			kind = "DECLARE"
 		}
 		_, err := g.Submit(t.Context(), transaction(kind))
-		var refused *Refused
+		var refused *Rejection
 		var shape *jsonin.Error
 		if err == nil || errors.As(err, &refused) || errors.As(err, &shape) || len(b.taken) > 0 {
 			t.Errorf("%s: %v, the pool got %d", name, err, len(b.taken))
@@ -331,7 +349,7 @@ func TestFaultsAreNotRefusals(t *testing.T) {
 	}
 }
 
-func TestAClosedIngressAnswers(t *testing.T) {
+func TestAClosedGatewayAnswers(t *testing.T) {
 	g := start(t, &engine{}, &basket{})
 	g.validate.close()
 	if _, err := g.Submit(t.Context(), transaction("INVOKE")); !errors.Is(err, errStopped) {
@@ -360,7 +378,7 @@ func TestLimits(t *testing.T) {
 		{transaction("DECLARE", "contract_class", strings.Replace(class, `"[]"`, `"`+strings.Repeat("a", 4_089_446)+`"`, 1)), ordov1.Refusal_CLASS_TOO_LARGE},
 	} {
 		_, err := g.Submit(t.Context(), c.raw)
-		var refused *Refused
+		var refused *Rejection
 		got := ordov1.Refusal_REFUSAL_UNSPECIFIED
 		if errors.As(err, &refused) {
 			got = refused.Code

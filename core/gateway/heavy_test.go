@@ -72,7 +72,7 @@ func TestHeavyTransactionIsRejectedForItsMemoryAlone(t *testing.T) {
 	}
 	h.answer, h.err = viewFailure(ordov1.ViewError_MEMORY), nil
 	err := trials.run(t.Context(), tx)
-	var refused *Refused
+	var refused *Rejection
 	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_MEMORY_EXCEEDED || !strings.Contains(refused.Reason, "512 MiB of memory (limits.transaction_mib)") {
 		t.Errorf("%v", err)
 	}
@@ -81,7 +81,7 @@ func TestHeavyTransactionIsRejectedForItsMemoryAlone(t *testing.T) {
 	}
 }
 
-// One heavy transaction is tried at a time. Those that wait longer than limits.turn are told so, and one whose client left takes no
+// One heavy transaction is tried at a time. Those that wait longer than limits.queue_timeout are told so, and one whose client left takes no
 // place.
 func TestHeavyTransactionsWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: spec.Attach})
 	p.log = options.Logger.Named(StageName(spec.Stage))
 	p.meter = &meter{exited: p.exited, reason: p.goneText}
@@ -139,7 +139,7 @@ func (p *Plugin) watchConnection() {
 	}()
 	for state := p.control.GetState(); ; state = p.control.GetState() {
 		if state != connectivity.Ready {
-			p.Condemn(errLost.Error())
+			p.KillFor(errLost.Error())
 			return
 		}
 		if !p.control.WaitForStateChange(ctx, state) {

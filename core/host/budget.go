@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Death is the end of one life, or a start that failed.
-type Death struct {
+// Exit is the end of one life, or a start that failed.
+type Exit struct {
 	At         time.Time
 	Generation uint64
 	Why        string
@@ -22,30 +22,30 @@ type budget struct {
 	window       time.Duration
 	first, limit time.Duration // of the pause
 
-	deaths []Death // within the window, oldest first; at most restarts+1
+	exits []Exit // within the window, oldest first; at most restarts+1
 }
 
 // forgive takes back what was spent on transactions of blocks.
 func (b *budget) forgive() {
-	b.deaths = slices.DeleteFunc(b.deaths, func(d Death) bool { return d.Blame == Block })
+	b.exits = slices.DeleteFunc(b.exits, func(d Exit) bool { return d.Blame == Block })
 }
 
 // spend records a death. The pause before the next start doubles with each death in the window, with jitter, so that
 // plugins that fail for one reason do not come back in step. Not ok: the budget is spent. One by questions of clients is not
 // counted here; the ledger of questions counts it.
-func (b *budget) spend(d Death) (pause time.Duration, ok bool) {
+func (b *budget) spend(d Exit) (pause time.Duration, ok bool) {
 	if d.Blame == Questions && b.restarts > 0 {
 		return b.first/2 + rand.N(b.first/2+1), true
 	}
-	b.deaths = append(b.deaths, d)
-	for d.At.Sub(b.deaths[0].At) > b.window {
-		b.deaths = b.deaths[1:]
+	b.exits = append(b.exits, d)
+	for d.At.Sub(b.exits[0].At) > b.window {
+		b.exits = b.exits[1:]
 	}
-	if len(b.deaths) > b.restarts {
+	if len(b.exits) > b.restarts {
 		return 0, false
 	}
 	pause = b.first
-	for range len(b.deaths) - 1 {
+	for range len(b.exits) - 1 {
 		if pause *= 2; pause >= b.limit {
 			pause = b.limit
 			break
@@ -57,7 +57,7 @@ func (b *budget) spend(d Death) (pause time.Duration, ok bool) {
 // account says what happened, for whoever has to look after it now.
 func (b *budget) account() string {
 	var lines strings.Builder
-	for _, d := range b.deaths[max(0, len(b.deaths)-3):] {
+	for _, d := range b.exits[max(0, len(b.exits)-3):] {
 		fmt.Fprintf(&lines, "\n  %s generation %d: %s", d.At.Format("15:04:05.000"), d.Generation, d.Why)
 	}
 	return lines.String()

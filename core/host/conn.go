@@ -36,7 +36,7 @@ func (p *Plugin) dialSocket(socket string, secure *tls.Config) (*grpc.ClientConn
 
 // interceptors stand before every call of the stage: the size of an answer, the statistics, the time an answer may take.
 func (p *Plugin) interceptors() []grpc.DialOption {
-	c := &clock{limit: p.options.CallLimit, overdue: p.Condemn}
+	c := &clock{limit: p.options.CallLimit, overdue: p.KillFor}
 	b := bounds{name: p.Name}
 	return []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(b.unary, p.meter.unary, c.unary),

@@ -29,22 +29,22 @@ type lateness struct {
 	calls int
 }
 
-// patience says how a method's time is counted.
-type patience struct {
+// methodPolicy says how a method's time is counted.
+type methodPolicy struct {
 	times   time.Duration // of the limit
 	lenient bool          // work that a client's request can make long: one overdue call is not a wedged plugin
 }
 
-func patienceFor(method string) patience {
+func policyOf(method string) methodPolicy {
 	switch method[strings.LastIndexByte(method, '/')+1:] {
 	case "Validate", "View":
-		return patience{times: 1, lenient: true}
+		return methodPolicy{times: 1, lenient: true}
 	case "Compile":
-		return patience{times: 2, lenient: true}
+		return methodPolicy{times: 2, lenient: true}
 	case "Commit": // may wait for the roots of blocks before it
-		return patience{times: 5}
+		return methodPolicy{times: 5}
 	}
-	return patience{times: 1}
+	return methodPolicy{times: 1}
 }
 
 func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
@@ -52,7 +52,7 @@ func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *
 	if c.limit == 0 || !ofStage(method) {
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
-	p := patienceFor(method)
+	p := policyOf(method)
 	limit := c.limit * p.times
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -112,7 +112,7 @@ func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 		return nil, err
 	}
 	name := method[strings.LastIndexByte(method, '/')+1:]
-	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit * patienceFor(method).times, overdue: c.overdue,
+	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit * policyOf(method).times, overdue: c.overdue,
 		each: name == "Run", follows: name == "Roots", download: desc.ServerStreams && !desc.ClientStreams}
 	return timed, nil
 }

@@ -1,4 +1,4 @@
-// Package host starts the plugins of a node, watches over them and stops them.
+// Package host starts the plugin processes of a node, supervises them and stops them.
 //
 // go-plugin launches the process and shakes hands; the rest is done here, because a node has to survive its plugins:
 //
@@ -12,6 +12,6 @@
 //   - data goes over a connection of its own, tuned for bulk, with statistics for every method;
 //   - stopping is Drain (the plugin flushes), then go-plugin's shutdown, then a kill, each with a deadline of ours.
 //
-// A Plugin is one life of one process. It never comes back: whoever wants another one starts it, with the next
-// generation. Nothing here restarts by itself; see Set for the four stages of a node.
+// A Plugin is one instance: one run of one process. It never comes back; another one has the next generation. A Set is the
+// four stages of a node, and a Supervisor restarts those that end, with a pause that grows and a budget.
 package host

@@ -31,7 +31,7 @@ func (e *Ended) Error() string { return fmt.Sprintf("%s: the plugin has ended: %
 // end describes the end of a plugin.
 func (p *Plugin) end() *Ended {
 	why := p.ExitReason()
-	return &Ended{Name: p.Name(), Why: why, Forced: p.doom.Load() != nil || outside(why)}
+	return &Ended{Name: p.Name(), Why: why, Forced: p.killReason.Load() != nil || outside(why)}
 }
 
 // outside: these ends come to a process, whatever it does. The kernel's own, for want of memory, is one of them.

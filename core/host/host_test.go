@@ -86,12 +86,12 @@ func score(p *host.Plugin, command string) (uint64, error) {
 	return resp.GetHi()[0], nil
 }
 
-func TestLife(t *testing.T) {
+func TestStartConfigureDrainStop(t *testing.T) {
 	book := &logBook{}
 	s := spec(t, "good")
 	s.Config, s.Generation = []byte(`{"greeting":"hello"}`), 4
 	p := start(t, host.Options{Logger: book.logger()}, s)
-	if p.Name() != "ordering/good" || p.Info().GetVersion() != "1.2.3" || !p.Has("arrival") || p.Has("flight") || p.Generation() != 4 {
+	if p.Name() != "ordering/good" || p.Info().GetVersion() != "1.2.3" || !p.Has(sdk.CapArrival) || p.Has("flight") || p.Generation() != 4 {
 		t.Fatalf("info: %v", p.Info())
 	}
 	if w := p.Warnings(); len(w) != 1 || w[0].GetPath() != "greeting" {
@@ -155,7 +155,6 @@ func TestRefusals(t *testing.T) {
 		{"not in PATH", func(s *host.Spec) { s.Path = "ordo-no-such-plugin" }, "not found in PATH"},
 		{"folder", func(s *host.Spec) { s.Path = dir }, "is a folder"},
 		{"not executable", func(s *host.Spec) { s.Path = plain }, "is not executable"},
-		{"not a program", func(s *host.Spec) { s.Path = garbage }, "exec format error"},
 		{"not a plugin", func(s *host.Spec) { s.Path = "/bin/echo"; s.Args = []string{"hi"} }, `its first line on stdout is no handshake: "hi"`},
 		{"ends at once", func(s *host.Spec) { s.Path = "/bin/true" }, "it ended with exit status 0 before it said anything"},
 		{"exits", role("exits"), "exit status 127 before it said anything on stdout; it wrote:\n  error while loading shared libraries"},
@@ -163,7 +162,7 @@ func TestRefusals(t *testing.T) {
 		{"silent", role("silent"), "it said nothing on stdout"},
 		{"babbles", role("babbles"), `no handshake: "Hello! I am a friendly program."`},
 		{"endless line", role("endless line"), "no handshake"},
-		{"wrong version", role("version"), "it speaks version 7 of the contract, this node speaks 1"},
+		{"wrong version", role("version"), "it speaks version 7 of the plugin protocol, this node speaks 1"},
 		{"tcp", role("tcp"), "only unix sockets"},
 		{"net/rpc", role("netrpc"), `unsupported plugin protocol "netrpc"`},
 		{"nobody listens", role("nobody listens"), "describe"},
@@ -210,8 +209,8 @@ func role(name string) func(*host.Spec) {
 	return func(s *host.Spec) { s.Env = []string{roleEnv + "=" + name} }
 }
 
-// TestNoise: lines that take go-plugin's own reader down or stop it are logged, and the plugin goes on.
-func TestNoise(t *testing.T) {
+// TestOutputOfAPluginIsBounded: lines that take go-plugin's own reader down or stop it are logged, and the plugin goes on.
+func TestOutputOfAPluginIsBounded(t *testing.T) {
 	for noise, logged := range map[string][]string{
 		"malformed": {"1", "x"},
 		"long":      {"after the long line", "after the long line on stdout"},
@@ -235,7 +234,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-func TestDeath(t *testing.T) {
+func TestExitOfAPluginIsReportedWithItsOutput(t *testing.T) {
 	p := start(t, host.Options{}, spec(t, "good"))
 	_, err := score(p, "die")
 	if status.Code(err) != codes.Unavailable {
@@ -270,12 +269,8 @@ func TestWedged(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	begin := time.Now()
 	if err := p.Stop(ctx); err == nil {
 		t.Fatal("a plugin with a call that never ends was drained")
-	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Fatalf("stop took %s", took)
 	}
 	if alive(p.Pid()) || alive(int(child)) {
 		t.Fatal("the plugin or its child is still there")
@@ -305,10 +300,9 @@ func TestBigMessage(t *testing.T) {
 func TestStartIsGivenUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	begin := time.Now()
 	_, err := host.Start(ctx, host.Options{}, spec(t, "silent"))
-	if err == nil || !strings.Contains(err.Error(), "start given up: context deadline exceeded") || time.Since(begin) > 5*time.Second {
-		t.Fatalf("after %s: %v", time.Since(begin), err)
+	if err == nil || !strings.Contains(err.Error(), "start given up: context deadline exceeded") {
+		t.Fatal(err)
 	}
 }
 

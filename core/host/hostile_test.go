@@ -38,10 +38,10 @@ func play(role string) {
 	hello := func() { fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc") }
 	switch role {
 	case "good":
-		serveGood(sdk.Description{Name: "good", Version: "1.2.3", Capabilities: []string{"arrival"},
+		serveGood(sdk.Description{Name: "good", Version: "1.2.3", Capabilities: []string{sdk.CapArrival},
 			ConfigSchema: `{"type":"object","properties":{"greeting":{"type":"string"},"noise":{"type":"string"}}}`})
 	case "consensus":
-		sdk.Serve(sdk.Hosted(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
+		sdk.Serve(sdk.ServeProtocol(sdk.Description{Name: "mute"}, nil, func() sdk.Protocol { return mute{} }))
 	case "storage":
 		sdk.Serve(sdk.Storage(sdk.Description{Name: "store"}, &store{}))
 	case "execution":

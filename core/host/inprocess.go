@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	"google.golang.org/grpc"
@@ -19,7 +20,7 @@ func InProcess(ctx context.Context, options Options, spec Spec, service *sdk.Ser
 	if spec.Generation == 0 {
 		spec.Generation = 1
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(service.Describe())
 	p.log = options.Logger.Named(p.Name())
 	if err := p.makeRunDir(); err != nil {

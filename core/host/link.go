@@ -53,8 +53,8 @@ func (l *Link) Detach(why string) {
 	}
 }
 
-// life returns the newest life, or the error to answer and what to wait for.
-func (l *Link) life() (grpc.ClientConnInterface, <-chan struct{}, error) {
+// current returns the newest life, or the error to answer and what to wait for.
+func (l *Link) current() (grpc.ClientConnInterface, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn == nil {
@@ -65,7 +65,7 @@ func (l *Link) life() (grpc.ClientConnInterface, <-chan struct{}, error) {
 
 // Invoke implements grpc.ClientConnInterface.
 func (l *Link) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	conn, _, err := l.life()
+	conn, _, err := l.current()
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (l *Link) Invoke(ctx context.Context, method string, args, reply any, opts 
 
 // NewStream implements grpc.ClientConnInterface.
 func (l *Link) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	conn, _, err := l.life()
+	conn, _, err := l.current()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (p *patient) wait(ctx context.Context) (grpc.ClientConnInterface, error) {
 	timer := time.NewTimer(p.limit)
 	defer timer.Stop()
 	for {
-		conn, back, err := p.link.life()
+		conn, back, err := p.link.current()
 		if back == nil {
 			return conn, nil
 		}

@@ -3,19 +3,20 @@ package host
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
 
-// lines turns what a plugin writes to stderr into log entries: hclog's JSON with its level and fields, everything else as
+// logLines turns what a plugin writes to stderr into log entries: hclog's JSON with its level and fields, everything else as
 // text. It never fails: whatever cannot be understood is logged as it came.
-type lines struct {
+type logLines struct {
 	trace bool // a stack trace runs: the plugin is dying, and each line of it matters
 }
 
-func (l *lines) log(to hclog.Logger, line string) {
+func (l *logLines) log(to hclog.Logger, line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
@@ -31,7 +32,7 @@ func (l *lines) log(to hclog.Logger, line string) {
 	to.Log(l.level(line), line)
 }
 
-func (l *lines) level(line string) hclog.Level {
+func (l *logLines) level(line string) hclog.Level {
 	if l.trace {
 		return hclog.Error
 	}
@@ -107,8 +108,13 @@ func decodeEntry(line string) (level hclog.Level, message string, fields []any, 
 	sort.Strings(keys)
 	for _, key := range keys {
 		value := raw[key]
-		if text, isText := value.(string); isText {
-			value = printable(text)
+		switch known := value.(type) {
+		case string:
+			value = printable(known)
+		case float64: // a whole number is shown as one: 1234567, not 1.234567e+06
+			if known == math.Trunc(known) && math.Abs(known) <= 1<<53 {
+				value = int64(known)
+			}
 		}
 		fields = append(fields, printable(key), value)
 	}

@@ -30,6 +30,12 @@ type output struct {
 	first string   // line on stdout: the handshake
 	seen  bool     // there was one
 	tail  []string // newest lines on stderr
+	held  []string // those of tail that are not logged: an error about the start ends with them, and once is enough
+	lines logLines // under logging
+
+	released bool // the first line was a handshake: from then on stderr is logged as it comes
+
+	logging sync.Mutex // keeps the lines of stderr in order in the log
 
 	second         time.Time // for which lines are counted
 	passed, missed int
@@ -43,9 +49,12 @@ func (o *output) read(stdout, stderr *os.File, hello *io.PipeWriter) {
 	o.readers.Add(2)
 	go func() {
 		defer o.readers.Done()
-		defer hello.Close()
+		// Without a line the host waits until the process has ended, and can tell how: the end of stdout comes before that.
 		forLines(stdout, func(line string) {
 			if o.takeFirst(line) {
+				if isHello(line) {
+					o.release()
+				}
 				_, _ = io.WriteString(hello, cut(line, maxHello)+"\n")
 				return
 			}
@@ -56,14 +65,32 @@ func (o *output) read(stdout, stderr *os.File, hello *io.PipeWriter) {
 	}()
 	go func() {
 		defer o.readers.Done()
-		var l lines
 		forLines(stderr, func(line string) {
-			o.remember(line)
-			if o.pass() {
-				l.log(o.logger(), line)
+			for _, line := range o.remember(line) {
+				o.logStderr(line)
 			}
 		})
 	}()
+}
+
+func (o *output) logStderr(line string) {
+	if !o.pass() {
+		return
+	}
+	o.logging.Lock()
+	defer o.logging.Unlock()
+	o.lines.log(o.logger(), line)
+}
+
+// release logs what was held back until the handshake.
+func (o *output) release() {
+	o.mu.Lock()
+	held := o.held
+	o.held, o.released = nil, true
+	o.mu.Unlock()
+	for _, line := range held {
+		o.logStderr(line)
+	}
 }
 
 // pass tells whether one more line may be logged: a plugin that floods must not fill the disk or hold up the node.
@@ -110,9 +137,10 @@ func (o *output) takeFirst(line string) bool {
 	return true
 }
 
-func (o *output) remember(line string) {
+// remember keeps a line of stderr for an error message, and returns those that are to be logged now.
+func (o *output) remember(line string) (now []string) {
 	if line == "" {
-		return
+		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -120,6 +148,14 @@ func (o *output) remember(line string) {
 	if len(o.tail) > tailSize {
 		o.tail = o.tail[1:]
 	}
+	if o.released {
+		return []string{line}
+	}
+	o.held = append(o.held, line)
+	if len(o.held) > tailSize {
+		now, o.held = o.held[:1:1], o.held[1:]
+	}
+	return now
 }
 
 // hello returns the handshake line, if there was any.
@@ -129,8 +165,8 @@ func (o *output) hello() (string, bool) {
 	return o.first, o.seen
 }
 
-// lastWords returns the end of stderr, for an error message.
-func (o *output) lastWords() string {
+// lastOutput returns the end of stderr, for an error message.
+func (o *output) lastOutput() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.Join(o.tail, "\n  ")

@@ -27,12 +27,13 @@ type Plugin struct {
 	meter   *meter
 	process *process    // nil in process, and when attached
 	tls     *tls.Config // nil: none
-	own     *guardian   // nil: the set's
+	own     *reaper     // nil: the set's
 	runDir  string      // scratch, the same for every life within a run of the node
 	ownDir  bool        // we made it, so we remove it
 	sockets string      // of this life
 
 	warnings []*ordov1.Diagnostic
+	since    time.Time
 
 	// stop asks nicely for the end: go-plugin's shutdown. It may hang while the process lives, so it runs beside a timer.
 	stop     func()
@@ -40,8 +41,8 @@ type Plugin struct {
 	exited   chan struct{}
 	reason   string // valid after exited
 
-	silent atomic.Int64           // for how long the health checks have failed, in ns; 0: they do not
-	doom   atomic.Pointer[string] // why we killed it
+	unresponsive atomic.Int64           // for how long the health checks have failed, in ns; 0: they do not
+	killReason   atomic.Pointer[string] // why we killed it
 }
 
 // Conn is the connection for the stage's calls. It is closed when the plugin ends; calls then say so with Unavailable.
@@ -82,6 +83,9 @@ func (p *Plugin) Warnings() []*ordov1.Diagnostic { return p.warnings }
 
 // Stats returns what each method has served.
 func (p *Plugin) Stats() []MethodStats { return p.meter.snapshot() }
+
+// Since is when the plugin was started or attached.
+func (p *Plugin) Since() time.Time { return p.since }
 
 // Exited is closed when the plugin has ended, for whatever reason.
 func (p *Plugin) Exited() <-chan struct{} { return p.exited }
@@ -158,10 +162,10 @@ const lastGrace = 200 * time.Millisecond
 // Kill ends the plugin and its children now, without Drain, and returns when they are gone. An attached plugin is left.
 func (p *Plugin) Kill() { p.shutdown(0) }
 
-// Condemn is Kill for a reason, which ExitReason then tells. The first reason holds.
-func (p *Plugin) Condemn(why string) {
+// KillFor is Kill for a reason, which ExitReason then tells. The first reason holds.
+func (p *Plugin) KillFor(why string) {
 	if p.ExitReason() == "" {
-		p.doom.CompareAndSwap(nil, &why)
+		p.killReason.CompareAndSwap(nil, &why)
 	}
 	p.Kill()
 }
@@ -195,7 +199,7 @@ func (p *Plugin) shutdown(grace time.Duration) {
 // ended is called once, when the process is gone.
 func (p *Plugin) ended(reason string) {
 	p.reason = reason
-	if why := p.doom.Load(); why != nil {
+	if why := p.killReason.Load(); why != nil {
 		p.reason = *why
 	}
 	p.removeRunDir()

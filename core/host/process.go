@@ -30,7 +30,7 @@ type process struct {
 	cmd   *exec.Cmd
 	stage ordov1.Stage
 	log   hclog.Logger
-	guard *guardian
+	guard *reaper
 
 	mu      sync.Mutex // guards the start against an abort
 	aborted bool
@@ -45,7 +45,7 @@ type process struct {
 	reason string        // why it ended; valid after done
 }
 
-func newProcess(cmd *exec.Cmd, stage ordov1.Stage, log hclog.Logger, guard *guardian) *process {
+func newProcess(cmd *exec.Cmd, stage ordov1.Stage, log hclog.Logger, guard *reaper) *process {
 	// A group of its own: ctrl-C in the terminal goes to the node, which drains; the kill reaches the plugin's children.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return &process{cmd: cmd, stage: stage, log: log, guard: guard, output: newOutput(log), done: make(chan struct{})}
@@ -112,7 +112,7 @@ func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := p.cmd.Start(); err != nil {
-		started <- err
+		started <- explainExec(p.cmd.Path, err)
 		return
 	}
 	p.pid = p.cmd.Process.Pid

@@ -54,7 +54,7 @@ func StartSet(ctx context.Context, options Options, specs ...Spec) (*Set, error)
 	} else if err := privateDir(s.runDir); err != nil {
 		return nil, err
 	}
-	guard, err := newGuardian()
+	guard, err := newReaper()
 	if err != nil {
 		s.options.Logger.Warn("children of plugins may outlive a killed node", "error", err)
 	}

@@ -51,14 +51,14 @@ type Options struct {
 	StartTimeout     time.Duration // launch to handshake; 10 s
 	ConfigureTimeout time.Duration // Configure may open a database or warm up; 5 min
 	ExitTimeout      time.Duration // from the end of Drain to the kill; 3 s
-	HealthInterval   time.Duration // between health checks; 10 s, or 1 s when Silence is set
-	// Silence is for how long a plugin may leave its health checks unanswered before it is killed. 0: for ever, which is
+	HealthInterval   time.Duration // between health checks; 10 s, or 1 s when HealthTimeout is set
+	// HealthTimeout is for how long a plugin may leave its health checks unanswered before it is killed. 0: for ever, which is
 	// what a debugger needs.
-	Silence time.Duration
+	HealthTimeout time.Duration
 	// CallLimit is how long a call of the stage may wait for its answer before the plugin is taken for wedged. 0: for ever.
 	CallLimit time.Duration
 
-	guard *guardian // of a set; nil: each plugin has its own
+	guard *reaper // of a set; nil: each plugin has its own
 }
 
 func (o Options) withDefaults() Options {
@@ -76,8 +76,8 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HealthInterval == 0 {
 		o.HealthInterval = 10 * time.Second
-		if o.Silence > 0 {
-			o.HealthInterval = min(time.Second, o.Silence/4)
+		if o.HealthTimeout > 0 {
+			o.HealthInterval = min(time.Second, o.HealthTimeout/4)
 		}
 	}
 	return o

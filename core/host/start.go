@@ -58,7 +58,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	if err := verifyChecksums(spec.Checksums); err != nil {
 		return nil, err
 	}
-	p := &Plugin{spec: spec, options: options, exited: make(chan struct{})}
+	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: filepath.Base(path)})
 	p.log = options.Logger.Named(StageName(spec.Stage))
 	if err := p.makeRunDir(); err != nil {
@@ -82,7 +82,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	guard := options.guard
 	if guard == nil {
 		var err error
-		if guard, err = newGuardian(); err != nil {
+		if guard, err = newReaper(); err != nil {
 			p.log.Warn("children of a plugin may outlive a killed node", "error", err)
 		}
 		defer func() {
@@ -176,7 +176,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 		if status.Code(err) == codes.Unimplemented {
 			return fmt.Errorf("it is a go-plugin plugin, but not one of ordo: it does not serve %s", ordov1.Plugin_ServiceDesc.ServiceName)
 		}
-		return fmt.Errorf("describe: %w", p.withLastWords(err))
+		return fmt.Errorf("describe: %w", p.withLastOutput(err))
 	}
 	if info.GetStage() != p.spec.Stage {
 		return fmt.Errorf("it is a plugin of stage %s (%s), not %s: use it for that stage, or name another one here",
@@ -208,7 +208,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 		Generation: p.spec.Generation,
 	})
 	if err != nil {
-		return fmt.Errorf("configure: %w", p.withLastWords(err))
+		return fmt.Errorf("configure: %w", p.withLastOutput(err))
 	}
 	if err := refused(resp.GetDiagnostics()); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	}
 	// What a plugin can do may depend on how it is configured: the second answer is the one that holds.
 	if info, err = client.Describe(configuring, &ordov1.DescribeRequest{}); err != nil {
-		return fmt.Errorf("describe after configure: %w", p.withLastWords(err))
+		return fmt.Errorf("describe after configure: %w", p.withLastOutput(err))
 	}
 	p.info.Store(info)
 	p.log.Info("started", "version", info.GetVersion(), "pid", p.Pid(), "generation", p.spec.Generation,
@@ -289,22 +289,24 @@ func explainStart(cause error, proc *process, ended bool, allowed time.Duration)
 	var err error
 	switch {
 	case !seen && ended:
-		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout", proc.reason)
+		err = fmt.Errorf("not a plugin, or it cannot start: it ended with %s before it said anything on stdout%s", proc.reason, interpreterHint(proc))
 	case !seen && strings.Contains(cause.Error(), "timeout"):
 		err = fmt.Errorf("not a plugin: it said nothing on stdout for %s", allowed)
 	case !seen:
 		err = cause
+	case isHello(hello) && strings.Contains(cause.Error(), "core API version"):
+		err = fmt.Errorf("its handshake is of version %s of go-plugin's protocol, this node speaks %d: see docs/spec/plugin.md", strings.Split(hello, "|")[0], plugin.CoreProtocolVersion)
 	case !isHello(hello):
 		err = fmt.Errorf("not a plugin: its first line on stdout is no handshake: %q", cut(hello, 120))
 	case strings.Contains(cause.Error(), "incompatible API version"):
-		err = fmt.Errorf("it speaks version %s of the contract, this node speaks %d: use a plugin built for it",
+		err = fmt.Errorf("it speaks version %s of the plugin protocol, this node speaks %d: use a plugin built for it",
 			strings.Split(hello, "|")[1], sdk.ProtocolVersion)
 	case ended:
 		err = fmt.Errorf("it ended with %s right after the handshake", proc.reason)
 	default:
 		err = cause
 	}
-	if words := proc.output.lastWords(); words != "" {
+	if words := proc.output.lastOutput(); words != "" {
 		err = fmt.Errorf("%w; it wrote:\n  %s", err, words)
 	}
 	return err
@@ -320,8 +322,8 @@ func isHello(line string) bool {
 	return err == nil
 }
 
-// withLastWords adds what a plugin wrote that ended during a call.
-func (p *Plugin) withLastWords(err error) error {
+// withLastOutput adds what a plugin wrote that ended during a call.
+func (p *Plugin) withLastOutput(err error) error {
 	if p.process == nil {
 		return err
 	}
@@ -334,7 +336,7 @@ func (p *Plugin) withLastWords(err error) error {
 	case <-time.After(grace):
 		return err
 	}
-	if words := p.process.output.lastWords(); words != "" {
+	if words := p.process.output.lastOutput(); words != "" {
 		return fmt.Errorf("it ended with %s; it wrote:\n  %s", p.reason, words)
 	}
 	return fmt.Errorf("it ended with %s", p.reason)

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sort"
 	"strings"
@@ -20,7 +21,10 @@ import (
 type MethodStats struct {
 	Method   string // "Score"
 	Calls    uint64 // started; a stream is one call
-	Errors   uint64 // ended with an error
+	Errors   uint64 // ended with an error; not those that the caller gave up
+	Late     uint64 // of these, those whose time was over
+	InARow   uint64 // errors since the last answer
+	Last     string // the newest error
 	Open     int64  // running now
 	Sent     uint64 // messages to the plugin
 	Received uint64 // messages from the plugin
@@ -36,9 +40,42 @@ type meter struct {
 }
 
 type counters struct {
-	calls, errors, sent, received atomic.Uint64
-	open                          atomic.Int64
-	times                         histogram
+	calls, errors, late, row, sent, received atomic.Uint64
+
+	last  atomic.Pointer[string] // error
+	open  atomic.Int64
+	times histogram
+}
+
+// failed counts an error of the plugin's. What the caller gave up says nothing of it.
+func (c *counters) failed(err error) {
+	code := status.Code(err)
+	if code == codes.Canceled {
+		return
+	}
+	c.errors.Add(1)
+	if !ofTheQuestion(code) {
+		c.row.Add(1)
+	}
+	if code == codes.DeadlineExceeded {
+		c.late.Add(1)
+	}
+	text := status.Convert(err).Message()
+	c.last.Store(&text)
+}
+
+// ofTheQuestion: such an error says something of what was asked for, or of the room that there is, and not of the plugin.
+func ofTheQuestion(code codes.Code) bool {
+	switch code {
+	case codes.ResourceExhausted, codes.OutOfRange, codes.NotFound, codes.InvalidArgument, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
+func (c *counters) answered() {
+	c.received.Add(1)
+	c.row.Store(0)
 }
 
 func (m *meter) counters(method string) *counters {
@@ -55,10 +92,17 @@ func (m *meter) snapshot() []MethodStats {
 	m.methods.Range(func(key, value any) bool {
 		name, c := key.(string), value.(*counters)
 		q := c.times.quantiles(0.5, 0.99)
+		var last string
+		if text := c.last.Load(); text != nil {
+			last = *text
+		}
 		all = append(all, MethodStats{
 			Method:   name[strings.LastIndexByte(name, '/')+1:],
 			Calls:    c.calls.Load(),
 			Errors:   c.errors.Load(),
+			Late:     c.late.Load(),
+			InARow:   c.row.Load(),
+			Last:     last,
 			Open:     c.open.Load(),
 			Sent:     c.sent.Load(),
 			Received: c.received.Load(),
@@ -70,6 +114,20 @@ func (m *meter) snapshot() []MethodStats {
 	sort.Slice(all, func(i, j int) bool { return all[i].Method < all[j].Method })
 	return all
 }
+
+// failing tells whether a method has not answered rightly several times in a row: what it says, and whether it is late.
+func (m *meter) failing() (why string, late, failing bool) {
+	for _, s := range m.snapshot() {
+		if s.InARow < failuresToTell {
+			continue
+		}
+		return fmt.Sprintf("%s: the last %d calls failed: %s", s.Method, s.InARow, cut(s.Last, 200)), s.Late >= s.InARow, true
+	}
+	return "", false, false
+}
+
+// failuresToTell is how many calls of a method in a row make a plugin a failing one.
+const failuresToTell = 3
 
 // received counts the answers of all methods.
 func (m *meter) received() (n uint64) {
@@ -109,10 +167,10 @@ func (m *meter) unary(ctx context.Context, method string, req, reply any, conn *
 	err := invoke(ctx, method, req, reply, conn, opts...)
 	c.times.add(time.Since(begin))
 	if err != nil {
-		c.errors.Add(1)
+		c.failed(err)
 		return m.explain(err)
 	}
-	c.received.Add(1)
+	c.answered()
 	return nil
 }
 
@@ -122,7 +180,7 @@ func (m *meter) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 	c.calls.Add(1)
 	s, err := open(ctx, desc, conn, method, opts...)
 	if err != nil {
-		c.errors.Add(1)
+		c.failed(err)
 		return nil, m.explain(err)
 	}
 	c.open.Add(1)
@@ -157,7 +215,7 @@ func (s *meteredStream) RecvMsg(msg any) error {
 		s.end(err)
 		return s.meter.explain(err)
 	}
-	s.c.received.Add(1)
+	s.c.answered()
 	if asked := s.asked.Swap(0); asked != 0 {
 		s.c.times.add(time.Duration(time.Now().UnixNano() - asked))
 	}
@@ -172,7 +230,7 @@ func (s *meteredStream) end(err error) {
 		return
 	}
 	s.c.open.Add(-1)
-	if err != nil && !errors.Is(err, io.EOF) && status.Code(err) != codes.Canceled {
-		s.c.errors.Add(1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.c.failed(err)
 	}
 }

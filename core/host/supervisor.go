@@ -17,6 +17,8 @@ type Supervision struct {
 	Window   time.Duration // 60 s
 	Backoff  time.Duration // the pause before the first restart; 100 ms
 	MaxPause time.Duration // 5 s
+	// LeaveLate: an ordering plugin that does not rank in time is never ended for it: a debugger may hold it.
+	LeaveLate bool
 }
 
 func (s Supervision) withDefaults() Supervision {
@@ -35,15 +37,15 @@ func (s Supervision) withDefaults() Supervision {
 // Events are told to whoever uses the stages. Those of one stage come one after the other; those of two stages may come at
 // the same time.
 type Events interface {
-	// Lost: a life is over, and what that is put down to. Once for each life that the node began with, or that Back was told of.
-	Lost(stage ordov1.Stage, why *Ended) Blame
-	// Back: a new life is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
+	// StageDown: a life is over, and what that is put down to. Once for each life that the node began with, or that Back was told of.
+	StageDown(stage ordov1.Stage, why *Ended) Blame
+	// StageUp: a new life is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
 	// Lost is told, and another is tried within the budget.
-	Back(stage ordov1.Stage, p *Plugin) error
+	StageUp(stage ordov1.Stage, p *Plugin) error
 }
 
 // Supervisor keeps the plugins of a set alive: it restarts whoever ends, with a pause that grows and a budget, and stops
-// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.Silence, Options.CallLimit)
+// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.HealthTimeout, Options.CallLimit)
 // or by callers, who say so with Suspect: a wedged plugin is killed, and then it is like any other that ended.
 type Supervisor struct {
 	set     *Set
@@ -65,14 +67,14 @@ type Supervisor struct {
 
 // watched is what the supervisor knows of one stage.
 type watched struct {
-	up       bool
-	restarts uint64
-	spent    budget
-	last     *Death
-	late     bool      // the ordering stage was suspected, and has not answered since
-	answered uint64    // its answers then
-	spared   time.Time // when it was last killed for that
-	read     *grpc.ClientConn
+	up         bool
+	restarts   uint64
+	spent      budget
+	last       *Exit
+	late       bool      // the ordering stage was suspected, and has not answered since
+	answered   uint64    // its answers then
+	lastKilled time.Time // when it was last killed for that
+	read       *grpc.ClientConn
 }
 
 // Supervise makes the links of a running set. Nothing is watched before Watch.
@@ -88,7 +90,7 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 		if err := s.attach(p); err != nil {
 			return nil, err
 		}
-		s.ready(stage)
+		s.stageUp(stage)
 	}
 	return s, nil
 }
@@ -144,11 +146,11 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		death := Death{At: time.Now(), Generation: p.Generation(), Why: p.ExitReason()}
+		death := Exit{At: time.Now(), Generation: p.Generation(), Why: p.ExitReason()}
 		for given := true; ; {
-			s.lose(stage, death)
+			s.stageDown(stage, death)
 			if given {
-				death.Blame = events.Lost(stage, p.end())
+				death.Blame = events.StageDown(stage, p.end())
 			}
 			pause, left, ok := s.spend(stage, death)
 			if !ok {
@@ -166,20 +168,20 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 			}
 			if given = err == nil; given {
 				if err = s.attach(next); err == nil {
-					err = events.Back(stage, next)
+					err = events.StageUp(stage, next)
 				}
 				if err != nil {
-					next.Condemn(fmt.Sprintf("not taken back: %v", err))
+					next.KillFor(fmt.Sprintf("not taken back: %v", err))
 				}
 			}
 			if err == nil {
-				s.ready(stage)
+				s.stageUp(stage)
 				s.mu.Lock()
 				s.stages[stage].restarts++
 				s.mu.Unlock()
 				break
 			}
-			death = Death{At: time.Now(), Generation: s.set.generation(stage), Why: err.Error()}
+			death = Exit{At: time.Now(), Generation: s.set.generation(stage), Why: err.Error()}
 			if given {
 				p = next
 				death.Why = next.ExitReason()
@@ -189,12 +191,12 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 }
 
 // spend counts an end of a stage.
-func (s *Supervisor) spend(stage ordov1.Stage, death Death) (pause time.Duration, left int, ok bool) {
+func (s *Supervisor) spend(stage ordov1.Stage, death Exit) (pause time.Duration, left int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.stages[stage].spent
 	pause, ok = b.spend(death)
-	return pause, b.restarts - len(b.deaths), ok
+	return pause, b.restarts - len(b.exits), ok
 }
 
 // Forgive is told that the transaction was found that ended a stage: the restarts that the search took are given back.
@@ -255,8 +257,8 @@ func (s *Supervisor) attach(p *Plugin) error {
 	return nil
 }
 
-// lose cuts the links off from a life that is over.
-func (s *Supervisor) lose(stage ordov1.Stage, death Death) {
+// stageDown cuts the links off from a life that is over.
+func (s *Supervisor) stageDown(stage ordov1.Stage, death Exit) {
 	why := "the plugin has ended (" + cut(death.Why, 300) + ") and is being started again"
 	s.links[stage].Detach(why)
 	if stage == ordov1.Stage_STAGE_STORAGE {
@@ -273,8 +275,8 @@ func (s *Supervisor) lose(stage ordov1.Stage, death Death) {
 	s.changed()
 }
 
-// ready opens the links to those who only ask.
-func (s *Supervisor) ready(stage ordov1.Stage) {
+// stageUp opens the links to those who only ask.
+func (s *Supervisor) stageUp(stage ordov1.Stage) {
 	s.links[stage].Ready()
 	if stage == ordov1.Stage_STAGE_STORAGE {
 		s.read.Ready()
@@ -298,7 +300,7 @@ func (s *Supervisor) giveUp(stage ordov1.Stage, name string) {
 		} else {
 			s.err = fmt.Errorf("%s: the plugin has ended %d times within %s, which is more than the restarts allowed; its last ends:%s\n"+
 				"the chain is as it was at the last committed block: look at the plugin's log, mend it or choose another plugin, then start the node again",
-				name, len(spent.deaths), s.options.Window, spent.account())
+				name, len(spent.exits), s.options.Window, spent.account())
 		}
 		close(s.done)
 	})
@@ -321,58 +323,70 @@ func (s *Supervisor) Suspect(stage ordov1.Stage, why error) {
 	if stage == ordov1.Stage_STAGE_ORDERING {
 		w.late, w.answered = true, p.meter.received()
 		gap := s.options.Window / time.Duration(max(1, s.options.Restarts-1))
-		if s.options.Restarts == 0 || time.Since(w.spared) < gap {
+		if s.options.LeaveLate || s.options.Restarts == 0 || time.Since(w.lastKilled) < gap {
 			s.mu.Unlock()
 			p.log.Warn("is late and left alone: the node goes by arrival", "why", why)
 			return
 		}
-		w.spared = time.Now()
+		w.lastKilled = time.Now()
 	}
 	s.mu.Unlock()
 	go func() {
 		// A broken connection is often the first sign of an end that has its own reason.
 		select {
 		case <-p.Exited():
-		case <-time.After(lastBreath):
-			p.Condemn(fmt.Sprintf("killed by the node: %v", why))
+		case <-time.After(exitGrace):
+			p.KillFor(fmt.Sprintf("killed by the node: %v", why))
 		}
 	}()
 }
 
-// lastBreath is how long the end of a process may come after the end of its connections.
-const lastBreath = 200 * time.Millisecond
+// exitGrace is how long the end of a process may come after the end of its connections.
+const exitGrace = 200 * time.Millisecond
 
 // State of a stage.
 type State string
 
 const (
 	Up       State = "up"
-	Degraded State = "degraded" // there, and does not answer, or too late
+	Late     State = "late"     // there, and its answers come too late
+	Failing  State = "failing"  // there, and its answers are errors
+	Degraded State = "degraded" // there, and does not answer its health checks, or is kept from its work
 	Away     State = "away"     // ended, being started again
 )
 
-// Standing is how a stage does.
-type Standing struct {
+// StageStatus is how a stage does.
+type StageStatus struct {
 	Stage    ordov1.Stage
 	Plugin   *Plugin // the newest life; it has ended when State is Away
 	State    State
 	Restarts uint64
-	Last     *Death // nil: none
+	Last     *Exit  // nil: none
+	Problem  string // what is wrong with its answers
 }
 
-// Standings tells how the stages do, in the order in which a block passes them.
-func (s *Supervisor) Standings() []Standing {
-	var all []Standing
+// StageStatuses tells how the stages do, in the order in which a block passes them.
+func (s *Supervisor) StageStatuses() []StageStatus {
+	var all []StageStatus
 	for _, p := range s.set.Plugins() {
 		stage := p.Spec().Stage
 		s.mu.Lock()
 		w := s.stages[stage]
-		standing := Standing{Stage: stage, Plugin: p, State: Up, Restarts: w.restarts, Last: w.last}
+		standing := StageStatus{Stage: stage, Plugin: p, State: Up, Restarts: w.restarts, Last: w.last}
 		switch {
 		case !w.up || p.ExitReason() != "":
 			standing.State = Away
-		case p.Silent() > 0 || w.late && p.meter.received() == w.answered:
-			standing.State = Degraded
+		case p.Unresponsive() > 0:
+			standing.State, standing.Problem = Degraded, "it does not answer its health checks"
+		case w.late && p.meter.received() == w.answered:
+			standing.State, standing.Problem = Late, "it does not rank in time"
+		default:
+			if why, late, failing := p.meter.failing(); failing {
+				standing.State, standing.Problem = Failing, why
+				if late {
+					standing.State = Late
+				}
+			}
 		}
 		s.mu.Unlock()
 		all = append(all, standing)

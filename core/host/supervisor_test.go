@@ -24,7 +24,7 @@ type diary struct {
 	blame  func(*host.Ended) host.Blame // nil: the process
 }
 
-func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
+func (d *diary) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("lost %s: %v", host.StageName(stage), why))
@@ -34,7 +34,7 @@ func (d *diary) Lost(stage ordov1.Stage, why *host.Ended) host.Blame {
 	return host.Process
 }
 
-func (d *diary) Back(stage ordov1.Stage, p *host.Plugin) error {
+func (d *diary) StageUp(stage ordov1.Stage, p *host.Plugin) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf("back %s, generation %d", p.Name(), p.Generation()))
@@ -122,13 +122,15 @@ func TestRestart(t *testing.T) {
 	if _, err := ordering.Score(context.Background(), &ordov1.ScoreRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(10 * time.Millisecond) // the count follows Back
-	for _, s := range sup.Standings() {
-		restarts := map[ordov1.Stage]uint64{ordov1.Stage_STAGE_STORAGE: 2, ordov1.Stage_STAGE_ORDERING: 1}[s.Stage]
-		if s.State != host.Up || s.Restarts != restarts || (s.Last != nil) != (restarts > 0) {
-			t.Errorf("%s: %+v", host.StageName(s.Stage), s)
+	patiently(t, func() error { // the count follows Back
+		for _, s := range sup.StageStatuses() {
+			restarts := map[ordov1.Stage]uint64{ordov1.Stage_STAGE_STORAGE: 2, ordov1.Stage_STAGE_ORDERING: 1}[s.Stage]
+			if s.State != host.Up || s.Restarts != restarts || (s.Last != nil) != (restarts > 0) {
+				return fmt.Errorf("%s: %+v", host.StageName(s.Stage), s)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // TestTwoAtOnce: execution, which reads from storage while it starts, waits for it.
@@ -137,7 +139,7 @@ func TestTwoAtOnce(t *testing.T) {
 	_, set, d := supervised(t, host.Options{}, quick)
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGSTOP) // still there, and answers nobody
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_EXECUTION).Pid(), syscall.SIGKILL)
-	time.Sleep(50 * time.Millisecond)
+	d.await(t, 1) // execution is lost, and its next instance is started
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGKILL)
 	lines := strings.Join(d.await(t, 4), "\n")
 	if !strings.Contains(lines, "back storage/store, generation 2") || !strings.Contains(lines, "back execution/machine") {
@@ -148,7 +150,7 @@ func TestTwoAtOnce(t *testing.T) {
 // TestStopped: a process that is stopped is found, killed and replaced, whichever stage it serves.
 func TestStopped(t *testing.T) {
 	t.Parallel()
-	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, Silence: time.Second}, quick)
+	_, set, d := supervised(t, host.Options{HealthInterval: 100 * time.Millisecond, HealthTimeout: time.Second}, quick)
 	for _, p := range set.Plugins() {
 		_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
 	}
@@ -206,13 +208,36 @@ func TestSuspect(t *testing.T) {
 	for range 10 {
 		sup.Suspect(ordering, errors.New("late"))
 	}
-	time.Sleep(500 * time.Millisecond)
-	state := func() host.State { return sup.Standings()[0].State }
-	if lines := d.await(t, 4); len(lines) != 4 || sup.Err() != nil || state() != host.Degraded {
+	// What another stage does comes behind all that these have caused.
+	sup.Suspect(ordov1.Stage_STAGE_CONSENSUS, errors.New("says nothing"))
+	state := func() host.State { return sup.StageStatuses()[0].State }
+	if lines := d.await(t, 6); len(lines) != 6 || !strings.Contains(lines[5], "back consensus") || sup.Err() != nil || state() != host.Late {
 		t.Fatal(lines, sup.Err(), state())
 	}
 	if _, err := score(set.Plugin(ordering), ""); err != nil || state() != host.Up {
 		t.Fatal(err, state())
+	}
+}
+
+// TestHeldPlugin: with LeaveLate an ordering plugin that a debugger holds is suspected again and again, is degraded, and runs on.
+func TestHeldPlugin(t *testing.T) {
+	t.Parallel()
+	book := &logBook{}
+	sup, set, _ := supervised(t, host.Options{Logger: book.logger()}, host.Supervision{Restarts: 3, Backoff: 10 * time.Millisecond, LeaveLate: true})
+	ordering := ordov1.Stage_STAGE_ORDERING
+	pid := set.Plugin(ordering).Pid()
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	sup.Suspect(ordering, errors.New("3 batches were not ranked in time"))
+	book.eventually(t, "is late and left alone")                                             // at the first time already: without LeaveLate that one ends it
+	if state := sup.StageStatuses()[0].State; state != host.Late && state != host.Degraded { // held, its health check is silent too
+		t.Fatal(state)
+	}
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	if _, err := score(set.Plugin(ordering), ""); err != nil {
+		t.Fatal(err)
+	}
+	if p := set.Plugin(ordering); p.Pid() != pid || p.Generation() != 1 || p.ExitReason() != "" {
+		t.Fatalf("generation %d, %q", p.Generation(), p.ExitReason())
 	}
 }
 

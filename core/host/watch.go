@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Silent tells for how long the plugin has not answered the host's health checks; zero when it answers. A process that
-// is stopped, or held by a debugger, is silent. Options.Silence kills it for that.
-func (p *Plugin) Silent() time.Duration { return time.Duration(p.silent.Load()) }
+// Unresponsive tells for how long the plugin has not answered the host's health checks; zero when it answers. A process that
+// is stopped, or held by a debugger, is silent. Options.HealthTimeout kills it for that.
+func (p *Plugin) Unresponsive() time.Duration { return time.Duration(p.unresponsive.Load()) }
 
 // watch checks the plugin's health until it ends. Time is counted in ticks that were seen, not read from a clock: when
 // this process itself was stopped for a while, the plugin's answer is not late.
 func (p *Plugin) watch() {
 	const looks = 4 // in an interval
-	interval, limit := p.options.HealthInterval, p.options.Silence
+	interval, limit := p.options.HealthInterval, p.options.HealthTimeout
 	tick := interval / looks
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -39,7 +39,7 @@ func (p *Plugin) watch() {
 					p.log.Info("answers again", "after", silence.Round(time.Millisecond))
 				}
 				silence, said = 0, false
-				p.silent.Store(0)
+				p.unresponsive.Store(0)
 			}
 			continue
 		case <-ticker.C:
@@ -48,7 +48,7 @@ func (p *Plugin) watch() {
 			silence += tick
 		}
 		if silence >= interval {
-			p.silent.Store(int64(silence))
+			p.unresponsive.Store(int64(silence))
 			if !said && p.ExitReason() == "" {
 				said = true
 				if failing == nil {
@@ -63,7 +63,7 @@ func (p *Plugin) watch() {
 			if failing != nil {
 				why += fmt.Sprintf(" (%v)", failing)
 			}
-			p.Condemn(why)
+			p.KillFor(why)
 			return
 		}
 		if rest--; answer == nil && rest <= 0 {

@@ -1,5 +1,6 @@
-// Package journal makes promises durable: an admitted transaction before its hash is returned, the step that each height
-// has reached, and what consensus wants kept. It is an append-only log on disk, read back by Open.
+// Package journal makes promises durable in an append-only log: admitted transactions, the step of each height, what consensus
+// persists.
+// Open reads it back.
 //
 // # Files
 //
@@ -8,17 +9,17 @@
 // dispensable once their own records are; its first frame repeats which chain it is of: the hash of block 0, and the newest
 // committed block. A frame is one commit: the salt's low half, length, CRC-32C, then records, each
 // with its length. The checksum covers the salt and the offset of the frame, so nothing that a sender puts in calldata,
-// and nothing left of another life of the disk, passes for a frame.
+// and nothing left on the disk from before, passes for a frame.
 //
 // Commits never overlap: a frame is begun when the one before it is synced. Hence a bad frame that a whole frame follows is
-// damage, and Open refuses with file and offset; a bad frame at the end of the last segment is a commit nobody was told of,
+// damage, and Open refuses with file and offset; a bad frame at the end of the last segment is a commit that was never answered for,
 // and Open cuts it off and says so in Recovery.Torn. That cannot tell the last commit from one that rotted afterwards: the
 // journal is a verified prefix then. A missing file between or before others is refused; the loss of the newest files
 // together is not seen here, only when the node compares with storage.
 //
 // A segment is forgotten when all before it are, its admissions are released, and the heights with records in it are
 // committed. First a record says so, durably, then the files go: however few of them are gone after a crash, that is no
-// hole. When too much is settled and a transaction that waits pins the oldest segment, it is copied forward under its
+// hole. When too much is released and a transaction that waits pins the oldest segment, it is copied forward under its
 // number, which is also the order of admission.
 //
 // # Faults
@@ -31,25 +32,25 @@
 // # How the node uses it
 //
 //   - Before Start: OpenFolder, Open. If Recovery.Torn, log it. storage.Head is the authority on what is committed: for each
-//     height from Heads.Committed to Head, read the block's transaction hashes, Settle them and Mark it Committed (and
-//     Rooted); a missing block is damage. Head below Heads.Committed-1 means that storage lost blocks: refuse, or Mark
+//     height from Heads.Committed to Head, read the block's transaction hashes, Release them and Mark it Committed (and
+//     Accepted); a missing block is damage. Head below Heads.Committed-1 means that storage lost blocks: refuse, or Mark
 //     Abandoned after an explicit revert. Recovery.Genesis and Recovery.Decided must be what storage has at those heights, or
 //     the journal is of another chain; a journal without Genesis is Marked Founded.
-//   - Every Recovery.Transactions that is not settled by that goes to pool.Add in this order, with nonces read from storage.
-//     ErrNonceTooOld and the like: Drop. L1 handlers have no nonce: the walk over the blocks settles them.
+//   - Every Recovery.Transactions that is not released by that goes to pool.Add in this order, with nonces read from storage.
+//     ErrNonceTooOld and the like: Drop. L1 handlers have no nonce: the walk over the blocks releases them.
 //   - Recovery.Heights of a decided height has the block's id and Note, in which the node put context and order of
 //     transactions (with Proposed or Decided): the same block is built again before anything else. Height.Log of the height
 //     consensus starts at is Start.log.
-//   - Submit: Admit, then pool.Add. When pool.Add refuses, Drop; ErrDuplicate too: each Admit is one holder, so whoever is
-//     refused takes only their own away. To spare the disk, ask the pool under its lock first whether it would refuse.
-//     A disk that is full refuses Submit; ErrPoisoned must stop the node.
-//   - mempool.Dropped, from Add, Expire, Settle or Refuse: Drop. A block's own transactions: Settle, but only after storage
+//   - Submit: Admit, then pool.Add. When pool.Add rejects, Drop; ErrDuplicate too: each Admit is one holder, so a
+//     rejected one takes only its own away. To spare the disk, ask the pool under its lock first whether it would reject.
+//     A full disk rejects Submit; ErrPoisoned must stop the node.
+//   - mempool.Dropped, from Add, Expire, CommitBlock or Reject: Drop. A block's own transactions: Release, but only after storage
 //     answered Commit; then Mark Committed. Neither waits for the disk, and a crash before they are durable is healed by
 //     the first rule.
-//   - Mark Proposed and Decided before the block leaves the core, Applied and Rooted as told. They block for one fsync, so
+//   - Mark Proposed and Decided before the block leaves the core, Applied and Accepted as told. They block for one fsync, so
 //     call them beside the loop and let the answer be an input of the machine.
 //   - Mark Ordered, with context and hashes, as transactions are handed to execution; their results are shown when it returns,
 //     and Height.Order of the first height that is not decided is where a restarted node goes on.
-//   - Persist is the barrier that the consensus contract asks for: the actions after it wait for it.
+//   - Persist is the barrier that the plugin protocol asks for: the actions after it wait for it.
 //   - Ordering: a restarted node numbers again from what it reads; the pool's Seq follows from the order of Add.
 package journal

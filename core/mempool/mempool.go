@@ -1,4 +1,4 @@
-// Package mempool holds every admitted transaction until it settles: in a block, refused, replaced, evicted or expired.
+// Package mempool holds every admitted transaction until it leaves: in a block, rejected, replaced, evicted or expired.
 //
 // It keeps one nonce chain per account. Only the next transaction of a chain is ready, so an ordering policy never has to
 // know about nonces: it scores, and the pool hands out the best ready transaction, L1 handlers first. Taken transactions

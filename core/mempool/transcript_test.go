@@ -96,9 +96,9 @@ func TestTranscripts(t *testing.T) {
 				p.Rewind(arg("lease", 1), int(arg("keep", 0)))
 			case "expire":
 				describe(&out, p.Expire(at()))
-			case "settle", "refuse":
+			case "commit-block", "reject":
 				var refused []Rejected
-				for _, k := range keys(d, "refused") {
+				for _, k := range keys(d, "rejected") {
 					refused = append(refused, Rejected{k, ordov1.Refusal_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
 				}
 				for _, k := range keys(d, "bad-nonce") {
@@ -110,7 +110,7 @@ func TestTranscripts(t *testing.T) {
 						nonces[key(who)] = arg(a.Key, 0)
 					}
 				}
-				if d.Cmd == "refuse" {
+				if d.Cmd == "reject" {
 					describe(&out, p.Reject(refused))
 				} else {
 					describe(&out, p.CommitBlock(arg("height", 1), keys(d, "included"), refused, nonces))

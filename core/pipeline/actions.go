@@ -50,7 +50,7 @@ func (m *Machine) runAction(action *ordov1.Action) error {
 	case *ordov1.Action_Seal_:
 		return m.seal(a.Seal.Attempt)
 	case *ordov1.Action_Abandon_:
-		return m.abandon(a.Abandon.Attempt)
+		m.abandon(a.Abandon.Attempt)
 	case *ordov1.Action_Validate_:
 		return m.validate(a.Validate)
 	case *ordov1.Action_Decide_:
@@ -184,13 +184,11 @@ func (m *Machine) sealNow(a *attempt) {
 	}
 }
 
-func (m *Machine) abandon(id uint64) error {
-	a := m.attempts[id]
-	if a == nil {
-		return fmt.Errorf("pipeline: consensus: abandon: height %d has no attempt %d: the consensus plugin is broken", m.height, id)
+// abandon drops an attempt. One that the height does not have is nothing to hold on to: it may be of the height before.
+func (m *Machine) abandon(id uint64) {
+	if a := m.attempts[id]; a != nil {
+		m.drop(a)
 	}
-	m.drop(a)
-	return nil
 }
 
 func (m *Machine) validate(v *ordov1.Action_Validate) error {

@@ -1,5 +1,6 @@
-// Package pipeline moves each block through the stages: it turns what consensus wants (build, seal, validate, decide) into
-// work for execution and storage, and what they answer into events for consensus.
+// Package pipeline moves each block through the stages: a pure state machine between consensus, execution and storage.
+// It turns what consensus wants (build, seal, validate, decide) into work for execution and storage, and what they answer into
+// events for consensus.
 //
 // Machine is a pure state machine: no I/O, no clock, no goroutine. The driver feeds it one Input at a time, with the time,
 // and carries out the Commands that come back, in order. Work is asynchronous: a command that starts some (Apply, Commit,

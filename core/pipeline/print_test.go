@@ -56,13 +56,13 @@ func (e *env) carryOut(out []Command) {
 		case Abort:
 			line = fmt.Sprintf("abort build=%d", c.Build)
 		case Preconfirm:
-			line = fmt.Sprintf("progress build=%d first=%d: %s", c.Build, c.First, names(c.Items))
+			line = fmt.Sprintf("preconfirm build=%d first=%d: %s", c.Build, c.First, names(c.Items))
 		case Check:
 			stage, line = "execution", fmt.Sprintf("check build=%d", c.Build)
 		case HashHeader:
 			stage = "execution"
 			e.builds[c.Build].seal = c
-			line = fmt.Sprintf("seal build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
+			line = fmt.Sprintf("hash header build=%d round=%d: %s", c.Build, c.Draft.Round, names(c.Items))
 			if c.Draft.Degraded {
 				line += " (degraded)"
 			}
@@ -86,13 +86,13 @@ func (e *env) carryOut(out []Command) {
 		case Stored:
 			line = fmt.Sprintf("stored height=%d: %s", c.Height, names(c.Items))
 		case ResetPreconfirmed:
-			line = fmt.Sprintf("retract build=%d: %s", c.Build, names(c.Items))
+			line = fmt.Sprintf("reset preconfirmed build=%d: %s", c.Build, names(c.Items))
 		case DropCandidates:
-			line = fmt.Sprintf("withdraw build=%d: %s", c.Build, names(c.Items))
+			line = fmt.Sprintf("drop candidates build=%d: %s", c.Build, names(c.Items))
 		case SuspectStage:
-			line = fmt.Sprintf("doubt %v: %s", c.Stage, c.Why)
+			line = fmt.Sprintf("suspect %v: %s", c.Stage, c.Why)
 		case CulpritFound:
-			line = fmt.Sprintf("found %v", c.Stage)
+			line = fmt.Sprintf("culprit found %v", c.Stage)
 		case ReportDropped:
 			for _, d := range c.Dropped {
 				line += fmt.Sprintf("leave %s: %v; ", name(d.Hash[:]), d.Why)

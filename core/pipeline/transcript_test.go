@@ -115,7 +115,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			}
 		}
 		e.step(TimerFired{TimerID{kind, id}})
-	case "demand":
+	case "create-block":
 		e.step(BlockRequested{})
 	case "drain":
 		e.step(Drain{})
@@ -129,19 +129,19 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 			return "no such build\n"
 		}
 		e.closed(number("build", 1))
-	case "sealed":
+	case "header-hashed":
 		e.sealed(number("build", 1))
 	case "failed":
 		e.step(BuildFailed{number("build", 1), text("why"), d.HasArg("away")})
 	case "checked":
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
-	case "lost":
+	case "stage-down":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
 				e.lost(StageDown{stage, "killed", d.HasArg("shared"), d.HasArg("forced")})
 			}
 		}
-	case "back":
+	case "stage-up":
 		for _, a := range d.CmdArgs {
 			if stage, ok := stages[a.Key]; ok {
 				e.back(stage, number("head", e.m.committed), text("block"))
@@ -151,7 +151,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(Adopted{number("height", e.m.committed)})
 	case "persisted":
 		e.step(Persisted{})
-	case "noted":
+	case "order-persisted":
 		e.step(OrderPersisted{number("build", 1), int(number("n", 1))})
 	case "no-room":
 		e.step(NoRoom{"no space left"})
@@ -159,7 +159,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.step(Applied{number("height", 1)})
 	case "committed":
 		e.step(Committed{number("height", 1)})
-	case "rooted":
+	case "root-computed":
 		h := number("height", 1)
 		e.step(RootComputed{&ordov1.Root{Height: h, BlockHash: fmt.Appendf(nil, "hash-%d", h)}})
 	case "show":

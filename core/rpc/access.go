@@ -25,19 +25,19 @@ type Access struct {
 // POST, so it tells pages apart. Host tells a page that was loaded under a name which now points here: for the browser it is
 // this node's own page. The content type keeps out what a browser sends to any address without asking there first, in case it
 // sends no Origin.
-func (s *Server) checkAccess(r *http.Request) *refusal {
+func (s *Server) checkAccess(r *http.Request) *httpError {
 	for _, origin := range r.Header["Origin"] {
 		if !s.Access.originAllowed(origin) {
-			return &refusal{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
+			return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
 				"origin %q: pages of this origin may not call devnet_* and ordo_*: name it in rpc.allowed_origins", clip(origin))}
 		}
 	}
 	if !s.Access.HostAllowed(r.Host) {
-		return &refusal{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
+		return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
 			"host %q: devnet_* and ordo_* are not served under this name: name it in rpc.allowed_hosts", clip(r.Host))}
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(r.Header["Content-Type"]) != 1 {
-		return &refusal{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest,
+		return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest,
 			"content type %q: devnet_* and ordo_* take application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")))}
 	}
 	return nil

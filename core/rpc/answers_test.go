@@ -106,7 +106,7 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 	if err := other.share.Take(t.Context(), 4<<20); err != nil { // by one that still works
 		t.Fatal(err)
 	}
-	if got := postBody(s, call1(method, params)); !strings.Contains(got, `"code":-32005`) || !strings.Contains(got, "limits.answers_mib") {
+	if got := postBody(s, call1(method, params)); !strings.Contains(got, `"code":-32005`) || !strings.Contains(got, "limits.responses_mib") {
 		t.Errorf("%.300s", got)
 	}
 	var ran atomic.Int32
@@ -114,7 +114,7 @@ func TestAnswersThatHaveNoRoom(t *testing.T) {
 	r := httptest.NewRecorder()
 	batch := "[" + strings.Repeat(call1("test_count", "[]")+",", 99) + call1("test_count", "[]") + "]"
 	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(batch)))
-	if r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" || !strings.Contains(r.Body.String(), "limits.answers_mib") || ran.Load() > 0 {
+	if r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" || !strings.Contains(r.Body.String(), "limits.responses_mib") || ran.Load() > 0 {
 		t.Errorf("a batch: %d %s, %d ran", r.Code, r.Body, ran.Load())
 	}
 	if got := postBody(s, chainIDRequest); !strings.Contains(got, "0x534e") {
@@ -393,7 +393,7 @@ func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
 	}
 	r := httptest.NewRecorder()
 	s.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(call1(method, params))))
-	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.answers_mib") {
+	if r.Code != http.StatusServiceUnavailable || !strings.Contains(r.Body.String(), "limits.responses_mib") {
 		t.Errorf("%d %.300s", r.Code, r.Body)
 	}
 }
@@ -401,8 +401,7 @@ func TestAnAnswerThatCannotBeBegunIsRefused(t *testing.T) {
 // TestAViewThatExecutionCannotAnswer now, or at all, is told so, and is no internal error with the words of gRPC.
 func TestAViewThatExecutionCannotAnswer(t *testing.T) {
 	w := newWorld(t)
-	o := w.server.Options
-	refusing := &refusingViews{fakeExecution: w.execution}
+	o, refusing := w.server.Options, &refusingViews{fakeExecution: w.execution}
 	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, refusing) }))
 	w.server = New(o)
 	for _, c := range []struct {
@@ -411,6 +410,7 @@ func TestAViewThatExecutionCannotAnswer(t *testing.T) {
 	}{
 		{codes.ResourceExhausted, `"code":-32005,"message":"busy: execution: so"`},
 		{codes.OutOfRange, `the answer is larger than the 256 MiB`},
+		{codes.Unimplemented, `"code":-32601,"message":"not served by this node's execution plugin`},
 	} {
 		refusing.why = status.Error(c.code, "so")
 		for method, params := range map[string]string{"starknet_traceBlockTransactions": `[{"block_number":1}]`, "starknet_call": `[{"contract_address":"0x88","entry_point_selector":"0x1","calldata":[]},"latest"]`} {

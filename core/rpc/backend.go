@@ -12,8 +12,8 @@ import (
 // Key is a hash, an address or a storage key: a felt, 32 bytes big-endian.
 type Key = chainview.Key
 
-// Ingress admits transactions and reads those of estimates.
-type Ingress interface {
+// Gateway admits transactions and reads those of estimates.
+type Gateway interface {
 	Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Transaction, error)
 	// Admit takes a transaction that is built already: the faucet's.
 	Admit(ctx context.Context, b *gateway.Broadcast) error

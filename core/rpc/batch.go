@@ -97,7 +97,7 @@ func (r *run) one(at int) {
 	silent := q.silent()
 	result, held, failed := r.weighed(q)
 	if failed == nil {
-		failed = r.settle(r.s.settling(), q)
+		failed = r.waitForBlock(r.s.newBlockWait(), q)
 	}
 	if !r.batch {
 		*q = request{id: id}
@@ -185,9 +185,9 @@ func (r *run) begin() {
 func (r *run) notRun() *jrpc2.Error {
 	switch err := r.ctx.Err(); {
 	case err != nil:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.work_timeout): send smaller batches", r.s.Limits.Work)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
 	case int(r.size.Load()) >= r.s.Limits.Answer:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.answer_mib): send smaller batches", r.s.Limits.Answer)
+		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
 	}
 	return nil
 }
@@ -248,10 +248,10 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 	work()
 	helpers.Wait()
-	waiting := r.s.settling()
+	waiting := r.s.newBlockWait()
 	for at := range answers {
 		q := &r.list[first+at]
-		if failed := r.settle(waiting, q); failed != nil && answers[at] != nil {
+		if failed := r.waitForBlock(waiting, q); failed != nil && answers[at] != nil {
 			answers[at] = written(failure(q.id, failed))
 		}
 	}
@@ -263,12 +263,12 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 }
 
-// settle waits for what a request has sent, so that what comes after it, and its client, can read what it did.
-func (r *run) settle(waiting *settling, q *request) *jrpc2.Error {
-	if q.sent == nil || waiting.enough == chainview.Unknown {
+// waitForBlock waits for what a request has sent, so that what comes after it, and its client, can read what it did.
+func (r *run) waitForBlock(waiting *blockWait, q *request) *jrpc2.Error {
+	if q.submitted == nil || waiting.enough == chainview.Unknown {
 		return nil
 	}
-	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.sent) })
+	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.submitted) })
 	return failed
 }
 
@@ -301,7 +301,7 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2
 	if b := r.invoke; b != nil {
 		result, failed = s.guarded(ctx, r.method, func() (any, error) { return s.addInvoke(ctx, b) })
 		if failed == nil {
-			r.sent = b.Transaction.Hash
+			r.submitted = b.Transaction.Hash
 		}
 		r.invoke = nil // the pool has it, or nobody
 		return result, failed

@@ -38,7 +38,7 @@ func (s *Server) whole(ctx context.Context, number uint64) (*ordov1.Block, error
 		b.block, b.err = s.storedBody(reading, &ordov1.BlocksRequest{
 			From: &ordov1.BlocksRequest_Number{Number: number}, Transactions: true, Results: true,
 		})
-		s.bodies.settle(b)
+		s.bodies.done(b)
 		close(b.done)
 	}
 	select {
@@ -81,8 +81,8 @@ func (c *bodies) get(number uint64) (b *body, first bool) {
 	return b, true
 }
 
-// settle keeps a block that is read, when it is final, and lets go of the oldest.
-func (c *bodies) settle(b *body) {
+// done keeps a block that is read, when it is final, and lets go of the oldest.
+func (c *bodies) done(b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b.err != nil || b.block == nil || isZero(b.block.Header.GetHash()) {

@@ -95,7 +95,7 @@ func TestReceiptsFromMemory(t *testing.T) {
 		t.Fatal("the block that could not be read is kept")
 	}
 	read.block = block
-	w.server.bodies.settle(read)
+	w.server.bodies.done(read)
 	close(read.done)
 	if got := receipt(); !strings.Contains(got, `"finality_status":"ACCEPTED_ON_L2"`) || !strings.Contains(got, `"block_hash":"0xb10c3"`) {
 		t.Errorf("got %s", got)

@@ -21,7 +21,7 @@ type world struct {
 	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
-	ingress   *gateway.Ingress
+	ingress   *gateway.Gateway
 
 	reads, runs grpc.ClientConnInterface // to storage and execution
 }
@@ -138,7 +138,7 @@ func newWorld(t testing.TB) *world {
 	id := felt.MustShortString("SN_SEPOLIA")
 	in := gateway.New(gateway.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
-	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Ingress: in})
+	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Gateway: in})
 	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
@@ -33,7 +34,7 @@ func devnetWorld(t testing.TB) *world {
 		CreateBlock: func(context.Context) ([]byte, error) { return fe(0xb10c9), nil }, Clock: &clockwork{},
 	}
 	o.Plugins = func(context.Context) []PluginInfo {
-		return []PluginInfo{{Stage: "ordering", Name: "fifo", Version: "1.0.0", PID: 7, Capabilities: []string{"arrival"}, Calls: 3, P50: 0.5}}
+		return []PluginInfo{{Stage: "ordering", Name: "fifo", Version: "1.0.0", PID: 7, Capabilities: []string{sdk.CapArrival}, Calls: 3, P50: 0.5}}
 	}
 	w.server = New(o)
 	return w
@@ -63,7 +64,7 @@ func TestDevnet(t *testing.T) {
 		{"devnet_getAccountBalance", `{"address":"0x77","unit":"WEI","block_tag":"latest"}`, `{"amount":"40493601663591677152141578284380417163495","unit":"WEI"}`},
 		{"devnet_getAccountBalance", `{"address":"0x77","block_id":{"block_number":1}}`, `{"amount":"40493601663591677152141578284380417163351","unit":"FRI"}`},
 		{"devnet_createBlock", `[]`, `{"block_hash":"0xb10c9"}`},
-		{"ordo_plugins", ``, `[{"stage":"ordering","name":"fifo","version":"1.0.0","pid":7,"generation":0,"capabilities":["arrival"],"calls":3,"p50_ms":0.5,"p99_ms":0}]`},
+		{"ordo_plugins", ``, `[{"stage":"ordering","name":"fifo","version":"1.0.0","pid":7,"generation":0,"capabilities":["arrival"],"calls":3,"p50_ms":0.5,"p99_ms":0,"errors":0,"late":0,"api_minor":0}]`},
 	} {
 		if got := call(t, w, c.method, c.params); got != c.want {
 			t.Errorf("%s %s\n got %s\nwant %s", c.method, c.params, got, c.want)

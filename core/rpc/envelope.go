@@ -12,12 +12,12 @@ import (
 
 // request is one of a body.
 type request struct {
-	id     json.RawMessage // empty: a notification
-	method string
-	params json.RawMessage
-	failed *jrpc2.Error       // what is wrong with the envelope
-	invoke *gateway.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
-	sent   []byte             // hash of what was sent with it, while its answer waits for that
+	id        json.RawMessage // empty: a notification
+	method    string
+	params    json.RawMessage
+	failed    *jrpc2.Error       // what is wrong with the envelope
+	invoke    *gateway.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
+	submitted []byte             // hash of what was sent with it, while its answer waits for that
 }
 
 // silent: it is a notification, and gets no answer.
@@ -25,7 +25,7 @@ func (r *request) silent() bool { return len(r.id) == 0 && r.failed == nil }
 
 // requests takes a body apart.
 func requests(body []byte, most int) (list []request, batch bool, failed *jrpc2.Error) {
-	if list, batch := quickRequests(body, most); list != nil {
+	if list, batch := fastRequests(body, most); list != nil {
 		return list, batch, nil
 	}
 	return carefulRequests(body, most)
@@ -60,19 +60,19 @@ func carefulRequests(body []byte, most int) (list []request, batch bool, failed 
 	return list, parsed[0].Batch, nil
 }
 
-// quickRequests reads, in one pass, what programs write; nil for anything else.
-func quickRequests(body []byte, most int) (list []request, batch bool) {
-	q := jsonin.NewQuick(body)
+// fastRequests reads, in one pass, what programs write; nil for anything else.
+func fastRequests(body []byte, most int) (list []request, batch bool) {
+	q := jsonin.NewFast(body)
 	if batch = q.Peek() == '['; batch {
 		for range q.Items {
 			if len(list) == most {
 				q.GiveUp()
 			} else {
-				list = append(list, quickRequest(&q))
+				list = append(list, fastRequest(&q))
 			}
 		}
 	} else {
-		list = []request{quickRequest(&q)}
+		list = []request{fastRequest(&q)}
 	}
 	if !q.Ended() {
 		return nil, false
@@ -80,7 +80,7 @@ func quickRequests(body []byte, most int) (list []request, batch bool) {
 	return list, batch
 }
 
-func quickRequest(q *jsonin.Quick) (r request) {
+func fastRequest(q *jsonin.Fast) (r request) {
 	const version, id, method, params = 1, 2, 4, 8
 	seen := 0
 	for name := range q.Fields {

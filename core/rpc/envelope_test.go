@@ -27,7 +27,7 @@ const mostTogether = 4
 // agree holds the quick reader of bodies beside the careful one: the same requests, or none. read says whether there were any.
 func agree(t *testing.T, body []byte) (read bool) {
 	t.Helper()
-	quick, batch := quickRequests(body, mostTogether)
+	quick, batch := fastRequests(body, mostTogether)
 	if quick == nil {
 		return false
 	}
@@ -63,7 +63,7 @@ var unusualBodies = []string{
 	"[" + strings.Repeat(chainIDRequest+",", mostTogether) + chainIDRequest + "]",
 }
 
-func TestQuickAndCarefulBodiesAgree(t *testing.T) {
+func TestFastAndCarefulBodiesAgree(t *testing.T) {
 	for _, body := range plainBodies {
 		if !agree(t, []byte(body)) {
 			t.Errorf("the quick reader gave up: %s", body)
@@ -136,7 +136,7 @@ func TestInvokesOfABatchRunSideBySide(t *testing.T) {
 	o.Execution = ordov1.NewExecutionClient(dial(t, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, g) }))
 	in := gateway.New(gateway.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Validators: 32})
 	t.Cleanup(in.Close)
-	o.Ingress = in
+	o.Gateway = in
 	w.server = New(o)
 	var pairs [][2]int
 	for nonce := range 3 {
@@ -196,7 +196,7 @@ func TestOtherRequestsOfABatchWait(t *testing.T) {
 func bound(t *testing.T, raw []byte) {
 	t.Helper()
 	m := method{params: []string{"first", "second"}}
-	quick := m.bindQuickly(raw)
+	quick := m.bindFast(raw)
 	if quick == nil || !json.Valid(raw) {
 		return // the server looks at the whole body first
 	}

@@ -15,6 +15,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help, but
@@ -110,7 +113,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &shape) {
 		return jrpc2.Errorf(jrpc2.InvalidParams, "invalid params: %s", shape.Error()), true
 	}
-	var refused *gateway.Refused
+	var refused *gateway.Rejection
 	if errors.As(err, &refused) {
 		e, known := refusals[refused.Code]
 		if !known {
@@ -134,13 +137,16 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 	if errors.As(err, &crashed) {
 		return specError(codeCrash, crashed.Error()), true
 	}
-	var away *retry.Away
+	var away *retry.Down
 	if errors.As(err, &away) {
 		return specError(codeAway, away.Error()), true
 	}
 	var late *retry.Late
 	if errors.As(err, &late) {
 		return specError(codeAway, late.Error()), true
+	}
+	if status.Code(err) == codes.Unimplemented {
+		return specError(jrpc2.MethodNotFound, "not served by this node's plugins: "+status.Convert(err).Message()), true
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return specError(codeBusy, "busy: no answer within the time that this node gives a request: try again later"), true
@@ -158,7 +164,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 func writeError(err error) (e *jrpc2.Error, fault bool) {
 	e, ok := clientError(err)
 	switch {
-	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash):
+	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash || e.Code == jrpc2.MethodNotFound):
 		return withData(errUnexpected, e.Message), false
 	case ok:
 		return e, false

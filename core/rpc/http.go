@@ -172,7 +172,7 @@ type client struct {
 
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	c := &client{}
-	if g := guestOf(r.Context()); g != nil {
+	if g := connOf(r.Context()); g != nil {
 		c.holder.From = g.from
 	}
 	c.holder.Cut = func(why string) {
@@ -186,22 +186,22 @@ func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 // errCutOff: the client did not take its answer while others waited for the memory.
 var errCutOff = errors.New("the client was cut off")
 
-// refusal is a body that is not looked at.
-type refusal struct {
+// httpError is a body that is not looked at.
+type httpError struct {
 	status int
 	err    *jrpc2.Error
 }
 
 // unavailable: what is asked for has no room, or no time.
-func unavailable(err error) *refusal {
+func unavailable(err error) *httpError {
 	e, ok := clientError(err)
 	if !ok {
 		e = specError(codeBusy, "busy: "+err.Error())
 	}
-	return &refusal{http.StatusServiceUnavailable, e}
+	return &httpError{http.StatusServiceUnavailable, e}
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *refusal) {
+func (s *Server) refuse(w http.ResponseWriter, r *httpError) {
 	if r.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -216,12 +216,12 @@ const (
 )
 
 // refuseBody refuses a request whose body is not read to its end, and ends the connection.
-func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *refusal) {
+func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpError) {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // else the body is read before the answer is sent
 	w.Header().Set("Connection", "close")
 	s.refuse(w, why)
-	if g := guestOf(r.Context()); g != nil {
+	if g := connOf(r.Context()); g != nil {
 		g.wasAnswered()
 	}
 	if control.Flush() != nil || r.Header.Get("Expect") != "" { // such a client waits for the answer itself
@@ -232,19 +232,19 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *refusal
 }
 
 // framing refuses what proxies and servers may read in two ways: where a body ends must never be a question.
-func framing(r *http.Request) *refusal {
-	if g := guestOf(r.Context()); g != nil && g.heads.ambiguous() {
-		return &refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
+func framing(r *http.Request) *httpError {
+	if g := connOf(r.Context()); g != nil && g.heads.ambiguous() {
+		return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
 	}
 	return nil
 }
 
 // coded refuses a body that is packed: nothing that a client packs is unpacked.
-func coded(h http.Header) *refusal {
+func coded(h http.Header) *httpError {
 	for _, value := range h.Values("Content-Encoding") {
 		for coding := range strings.SplitSeq(value, ",") {
 			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-				return &refusal{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+				return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
 			}
 		}
 	}
@@ -253,11 +253,11 @@ func coded(h http.Header) *refusal {
 
 // receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
 // it is announced: who announces much and sends nothing takes nothing away.
-func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *refusal) {
+func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *httpError) {
 	if refused := coded(r.Header); refused != nil {
 		return nil, refused
 	}
-	tooLarge := &refusal{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
+	tooLarge := &httpError{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
 	if r.ContentLength > int64(s.Limits.Body) {
 		return nil, tooLarge
 	}
@@ -296,16 +296,16 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *refu
 	}
 }
 
-func (s *Server) notReceived(r *http.Request, c *client, err error) *refusal {
-	switch g := guestOf(r.Context()); {
+func (s *Server) notReceived(r *http.Request, c *client, err error) *httpError {
+	switch g := connOf(r.Context()); {
 	case c.holder.Gone():
-		return &refusal{http.StatusServiceUnavailable, specError(codeBusy, "busy: the request body came too slowly while others waited (limits.bodies_mib): try again later")}
+		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, "busy: the request body came too slowly while others waited (limits.bodies_mib): try again later")}
 	case g != nil && g.left():
-		return &refusal{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
+		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
+		return &httpError{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
 	}
-	return &refusal{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)}
+	return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)}
 }
 
 func encode(v any) ([]byte, error) {

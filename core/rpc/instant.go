@@ -20,10 +20,10 @@ const (
 // instant: the node makes a block for every transaction.
 func (s *Server) instant() bool { return s.Devnet != nil && s.Devnet.Instant }
 
-// settling waits for what was sent. Development nodes answer for a transaction when what it did can be read: clients of
+// blockWait waits for what was sent. Development nodes answer for a transaction when what it did can be read: clients of
 // starknet-devnet read nonce, receipt and state right after sending, and build the next transaction from that. On a node that
 // makes a block for every transaction its block is accepted by then; on one with open blocks it is in the pre-confirmed one.
-type settling struct {
+type blockWait struct {
 	s      *Server
 	enough chainview.Status // Unknown: nothing is waited for
 	// until is when a transaction that cannot run yet is not waited for any more. Of many that were sent together all have
@@ -31,8 +31,8 @@ type settling struct {
 	until time.Time
 }
 
-func (s *Server) settling() *settling {
-	w := &settling{s: s, until: time.Now().Add(settlePatience)}
+func (s *Server) newBlockWait() *blockWait {
+	w := &blockWait{s: s, until: time.Now().Add(settlePatience)}
 	switch {
 	case s.instant():
 		w.enough = chainview.Accepted
@@ -44,7 +44,7 @@ func (s *Server) settling() *settling {
 
 // wait returns when a transaction is settled, when it must wait for an earlier nonce or a block with room, or with the reason
 // why it is in no block.
-func (w *settling) wait(ctx context.Context, hash []byte) error {
+func (w *blockWait) wait(ctx context.Context, hash []byte) error {
 	if w.enough == chainview.Unknown {
 		return nil
 	}
@@ -71,20 +71,20 @@ func (w *settling) wait(ctx context.Context, hash []byte) error {
 	if now := time.Now(); err == nil && now.Sub(begun) > time.Millisecond {
 		w.until = now.Add(settlePatience)
 	}
-	return unsettled(r)
+	return notYetInBlock(r)
 }
 
-// unsettled is why a transaction is in no block, nil when it is in one, or may yet be.
-func unsettled(r chainview.Record) error {
+// notYetInBlock is why a transaction is in no block, nil when it is in one, or may yet be.
+func notYetInBlock(r chainview.Record) error {
 	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
-		return &gateway.Refused{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
+		return &gateway.Rejection{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
 	}
 	if r.Status != chainview.Dropped {
 		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection
 	if errors.As(r.Why, &rejected) {
-		return &gateway.Refused{Code: rejected.Refusal, Reason: rejected.Reason}
+		return &gateway.Rejection{Code: rejected.Refusal, Reason: rejected.Reason}
 	}
 	return withData(errUnexpected, fmt.Sprintf("the transaction was dropped: %v", r.Why))
 }

@@ -94,5 +94,5 @@ func (l Limits) sendTime(size int) time.Duration {
 
 // gate is one with the queue that all have.
 func (l Limits) gate(what string, running, waiting int) *limiter.Gate {
-	return limiter.New(what, running, waiting, l.Turn).Holding(l.Waiting, "limits.waiting_mib").Patience("limits.turn")
+	return limiter.New(what, running, waiting, l.Turn).Holding(l.Waiting, "limits.waiting_mib").Patience("limits.queue_timeout")
 }

@@ -44,6 +44,12 @@ func serve(t testing.TB, s *Server) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, s, l)
+	return l.Addr().String()
+}
+
+// serveOn serves until the end of the test.
+func serveOn(t testing.TB, s *Server, l net.Listener) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
@@ -53,7 +59,6 @@ func serve(t testing.TB, s *Server) (address string) {
 			t.Error(err)
 		}
 	})
-	return l.Addr().String()
 }
 
 const chainIDRequest = `{"jsonrpc":"2.0","id":1,"method":"starknet_chainId"}`
@@ -357,7 +362,7 @@ func flakyWorld(t *testing.T, grace time.Duration) (w *world, storage, execution
 	o.Storage, o.Execution = ordov1.NewStorageReadClient(storage), ordov1.NewExecutionClient(execution)
 	in := gateway.New(gateway.Options{ChainID: o.ChainID, Execution: o.Execution, Storage: o.Storage, Pool: w.pool, Chain: w.chain, Limits: gateway.Limits{Grace: grace}})
 	t.Cleanup(in.Close)
-	o.Ingress = in
+	o.Gateway = in
 	o.Limits.Grace = grace
 	w.server = New(o)
 	return w, storage, execution

@@ -123,7 +123,7 @@ func (s *Server) sendMint(ctx context.Context, to felt.Felt, unit string, amount
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Ingress.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
+	if err := s.Gateway.Admit(ctx, &gateway.Broadcast{Transaction: tx}); err != nil {
 		return nil, err
 	}
 	s.mint.next, s.mint.last = nonce+1, tx.Hash

@@ -117,7 +117,7 @@ func (o *output) end() {
 // ends, so that no client takes what it has for the whole.
 func (o *output) abort(why error) {
 	if busy, ok := clientError(why); ok && !o.began {
-		o.s.refuse(o.w, &refusal{http.StatusServiceUnavailable, busy})
+		o.s.refuse(o.w, &httpError{http.StatusServiceUnavailable, busy})
 		return
 	}
 	panic(http.ErrAbortHandler)

@@ -33,7 +33,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ConnContext:       remember,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // what clients do wrong is no news
 	}
-	listener = newDoorman(listener, room, l.Turn)
+	listener = newConnLimiter(listener, room, l.Turn)
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(listener) }()
 	select {

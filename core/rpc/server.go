@@ -32,7 +32,7 @@ type Options struct {
 	Chain     *chainview.Chain // what the node knows and storage does not
 	Storage   ordov1.StorageReadClient
 	Execution ordov1.ExecutionClient
-	Ingress   Ingress
+	Gateway   Gateway
 	Log       *slog.Logger // default: slog.Default()
 
 	// AnswerRun: the answer to a transaction that is sent waits until it has run; else it comes when the node has promised to
@@ -99,7 +99,7 @@ func New(o Options) *Server {
 		Options: o, methods: map[string]method{},
 		bodyBytes: limiter.NewBudget("request bodies on their way", "limits.bodies_mib", int64(max(l.Bodies, l.Body+1)), l.Stall, l.Turn),
 		large:     limiter.NewBudget("large requests that run", "", int64(max(largeSum, l.Body)), l.Stall, l.Turn),
-		answers:   limiter.NewBudget("answers that wait to be sent", "limits.answers_mib", int64(l.Answers), l.Stall, l.Turn),
+		answers:   limiter.NewBudget("answers that wait to be sent", "limits.responses_mib", int64(l.Answers), l.Stall, l.Turn),
 		helpers:   semaphore.NewWeighted(helping),
 		views:     l.gate("calls, estimates, simulations and traces", l.Views, l.ViewsWaiting),
 		scans:     l.gate("reads over many blocks", l.Scans, l.ScansWaiting),
@@ -180,16 +180,16 @@ func (s *Server) guarded(ctx context.Context, name string, work func() (any, err
 
 // bind names positional parameters, and checks that a method without parameters gets none.
 func (m method) bind(raw json.RawMessage) (*jsonin.Object, error) {
-	if fields := m.bindQuickly(raw); fields != nil {
+	if fields := m.bindFast(raw); fields != nil {
 		return jsonin.NewObject(fields), nil
 	}
 	return m.bindCarefully(raw)
 }
 
-// bindQuickly returns nil for what is unusual or wrong.
-func (m method) bindQuickly(raw json.RawMessage) map[string]json.RawMessage {
+// bindFast returns nil for what is unusual or wrong.
+func (m method) bindFast(raw json.RawMessage) map[string]json.RawMessage {
 	fields := make(map[string]json.RawMessage, len(m.params))
-	q := jsonin.NewQuick(raw)
+	q := jsonin.NewFast(raw)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {

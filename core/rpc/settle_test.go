@@ -21,7 +21,7 @@ import (
 func waits(t *testing.T, w *world, hash uint64) <-chan error {
 	w.chain.Received(account(ordov1.TransactionType_INVOKE, hash, 9))
 	done := make(chan error, 1)
-	go func() { done <- w.server.settling().wait(t.Context(), fe(hash)) }()
+	go func() { done <- w.server.newBlockWait().wait(t.Context(), fe(hash)) }()
 	return done
 }
 
@@ -44,7 +44,7 @@ func TestAnswersWaitForTheBlock(t *testing.T) {
 	w := instantWorld(t)
 	decided := w.chain.Snapshot().Blocks()[0]
 	done := make(chan error, 1)
-	go func() { done <- w.server.settling().wait(t.Context(), decided.Transactions[0].Hash) }()
+	go func() { done <- w.server.newBlockWait().wait(t.Context(), decided.Transactions[0].Hash) }()
 	select {
 	case err := <-done:
 		t.Fatal("it did not wait for the root:", err)
@@ -152,7 +152,7 @@ func (a *admitting) Read(context.Context, json.RawMessage) (*ordov1.Transaction,
 func TestABatchIsSentBeforeItIsWaitedFor(t *testing.T) {
 	w := openWorld(t)
 	a := &admitting{chain: w.chain, sent: make(chan *ordov1.Transaction, 40)}
-	w.server.Ingress = a
+	w.server.Gateway = a
 	const invoke = `{"jsonrpc":"2.0","id":%d,"method":"starknet_addInvokeTransaction","params":[{"type":"INVOKE","sender_address":"%#x","calldata":["0x1"],` +
 		`"version":"0x3","signature":["0x1"],"nonce":"%#x","resource_bounds":{"l1_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"},` +
 		`"l2_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"},"l1_data_gas":{"max_amount":"0x1","max_price_per_unit":"0x1"}},"tip":"0x0",` +

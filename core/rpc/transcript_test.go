@@ -9,10 +9,11 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/ordo-sequencer/ordo/test/openrpc"
 )
 
 // TestTranscripts posts each request of testdata/*.txt and compares the answer; `go test ./core/rpc -rewrite` writes them anew.
-// Every answer is also checked against the specification's schema, when that is at hand.
+// Every answer is also checked against the specification.
 func TestTranscripts(t *testing.T) {
 	spec := loadSpec(t)
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -32,7 +33,7 @@ func TestTranscripts(t *testing.T) {
 	})
 }
 
-func post(t *testing.T, w *world, spec *specification, d *datadriven.TestData) string {
+func post(t *testing.T, w *world, spec *openrpc.Table, d *datadriven.TestData) string {
 	body := d.Input
 	// `post starknet_call` takes only the parameters.
 	if len(d.CmdArgs) > 0 {
@@ -50,7 +51,7 @@ func post(t *testing.T, w *world, spec *specification, d *datadriven.TestData) s
 		if err := json.Unmarshal(r.Body.Bytes(), &answer); err != nil {
 			t.Fatalf("answer is not json: %s", r.Body)
 		}
-		spec.check(t, method, answer.Result, answer.Error)
+		checkAnswer(t, spec, method, answer.Result, answer.Error)
 		if answer.Error != nil {
 			return "error " + indent(answer.Error)
 		}

@@ -88,6 +88,8 @@ func notViewed(err error) error {
 		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
 	case codes.OutOfRange:
 		return jrpc2.Errorf(jrpc2.InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+	case codes.Unimplemented:
+		return specError(jrpc2.MethodNotFound, "not served by this node's execution plugin: it runs no calls, estimates, simulations and traces (capability "+sdk.CapView+")")
 	}
 	return fmt.Errorf("view: %w", err)
 }
@@ -186,7 +188,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	q = &ordov1.Simulation{}
 	ctx = gateway.FromClient(ctx, placeOf(ctx))
 	for i, item := range items {
-		tx, class, err := s.Ingress.Read(ctx, item)
+		tx, class, err := s.Gateway.Read(ctx, item)
 		if err != nil {
 			return nil, s.unreadable(name, i, err)
 		}
@@ -202,7 +204,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 // execution, and an old version a wrong parameter.
 func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
-	switch refused, isRefused := err.(*gateway.Refused); {
+	switch refused, isRefused := err.(*gateway.Rejection); {
 	case isRefused:
 		return withData(errExecution, map[string]any{"transaction_index": i, "execution_error": refused.Error()})
 	case ok && e.Code == errTransactionVersion.Code:

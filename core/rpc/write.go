@@ -50,10 +50,10 @@ func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (
 		if err := ofKind(raw, kind); err != nil {
 			return nil, jsonin.In(param, err)
 		}
-		tx, err := s.Ingress.Submit(ctx, raw)
+		tx, err := s.Gateway.Submit(ctx, raw)
 		if answer, err := s.added(ctx, param, tx, err); err != nil {
 			return nil, err
-		} else if err := s.settling().wait(ctx, tx.Hash); err != nil {
+		} else if err := s.newBlockWait().wait(ctx, tx.Hash); err != nil {
 			return nil, err
 		} else {
 			return answer, nil
@@ -70,7 +70,7 @@ func (s *Server) readAhead(r *request) bool {
 		return false
 	}
 	var b *gateway.Broadcast
-	q := jsonin.NewQuick(r.params)
+	q := jsonin.NewFast(r.params)
 	switch q.Peek() {
 	case '[':
 		for i := range q.Items {
@@ -95,7 +95,7 @@ func (s *Server) readAhead(r *request) bool {
 
 // addInvoke is add for what was read ahead. Its answer does not wait: see run.settle.
 func (s *Server) addInvoke(ctx context.Context, b *gateway.Broadcast) (any, error) {
-	return s.added(ctx, invokeParam, b.Transaction, s.Ingress.Admit(ctx, b))
+	return s.added(ctx, invokeParam, b.Transaction, s.Gateway.Admit(ctx, b))
 }
 
 // added is the answer about a transaction that was handed to ingress.

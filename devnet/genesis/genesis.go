@@ -1,5 +1,6 @@
-// Package genesis builds block 0 of a development chain: fee tokens, deployers and funded accounts, at the addresses that
-// every client knows. It is a state diff with classes and no transactions; the same options give the same bytes.
+// Package genesis builds block 0 of a development chain: fee tokens, deployers and funded accounts, at the addresses that clients
+// know.
+// It is a state diff with classes and no transactions; the same options give the same bytes.
 package genesis
 
 import (

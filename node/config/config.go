@@ -1,6 +1,5 @@
-// Package config is what the operator chooses. Each setting is one row of one table: its key in the TOML file, its flag,
-// its environment variables, its help. A flag beats the environment, the environment beats the file, the file beats the
-// default.
+// Package config is the table of the settings: for each its key in the file, its flag, its environment variables and its help.
+// A flag beats the environment, the environment beats the file, the file beats the default.
 package config
 
 import (

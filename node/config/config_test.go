@@ -84,6 +84,29 @@ func TestErrorsNameTheirSource(t *testing.T) {
 	}
 }
 
+// TestUnknownKeys: each is answered with what was probably meant, or with what there is, and never with something far away.
+func TestUnknownKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		"[rpc]\nprot = 1":                 "f.toml:2: unknown key rpc.prot: did you mean rpc.port?",
+		"[rcp]\nport = 1":                 "unknown key rcp.port: did you mean rpc.port?",
+		"port = 1":                        "unknown key port: did you mean rpc.port?",
+		"[chain]\nport = 1":               "unknown key chain.port: did you mean rpc.port?",
+		"[ordering.confg]\nvip = 1":       "unknown key ordering.confg.vip: did you mean ordering.config.vip?",
+		"[ordring.config]\nvip = 1":       "unknown key ordring.config.vip: did you mean ordering.config.vip?",
+		"[ordering]\nconfg = { vip = 1 }": "did you mean ordering.config.vip?",
+		"[ordering.tls]\ncart = 'x'":      "unknown key ordering.tls.cart: did you mean ordering.tls.cert?",
+		"[ordering]\nplugn = 'fee'":       "unknown key ordering.plugn: did you mean ordering.plugin?",
+		"[node]\nn = 1":                   "unknown key node.n: known are node.data_dir, ",
+		"[nonsense]\nx = 1":               "unknown key nonsense.x: ordo run --print-config shows all",
+		"[storage]\nsync_writes = true":   "unknown key storage.sync_writes: known are storage.attach, ",
+	} {
+		c := Default()
+		if err := FromFile(&c, "f.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 // TestNotUTF8: paths are any bytes to the system, and the value is shown so that the operator can see which.
 func TestNotUTF8(t *testing.T) {
 	c := Default()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 )
 
 // devnetOption is an option of starknet-devnet that is no setting of ordo's own. Scripts that begin with it start ordo as well:
@@ -206,13 +208,10 @@ func FromDevnet(c *Config, flags *pflag.FlagSet, rest []string, lookup func(stri
 	return words, nil
 }
 
-// NearestFlag is the one that was probably meant by a flag that there is not.
+// NearestFlag is the one that was probably meant by a flag that there is not; "" when none is near.
 func NearestFlag(name string, flags *pflag.FlagSet) string {
-	best, least := "", 1<<30
-	flags.VisitAll(func(f *pflag.Flag) {
-		if d := distance(name, f.Name); d < least {
-			best, least = f.Name, d
-		}
-	})
-	return best
+	var names []string
+	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	near, _ := schema.Nearest(name, names)
+	return near
 }

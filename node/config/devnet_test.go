@@ -113,7 +113,7 @@ func TestDevnetsOptionsTogether(t *testing.T) {
 		t.Errorf("%v %v %q %v", c.MetricsAddr, c.Forbidden, words, err)
 	}
 	// A setting of ordo's own wins; a variable of another program's is no reason not to start.
-	c, words, err = asDev([]string{"--limit-work-timeout", "3s", "--timeout", "120"}, map[string]string{"UI": "gtk", "TIMEOUT": "2m", "METRICS_HOST": "prometheus"})
+	c, words, err = asDev([]string{"--limit-request-timeout", "3s", "--timeout", "120"}, map[string]string{"UI": "gtk", "TIMEOUT": "2m", "METRICS_HOST": "prometheus"})
 	if err != nil || c.Limits.Work != 3*time.Second || len(words) != 1 || !strings.HasPrefix(words[0], "METRICS_HOST is ignored: ") {
 		t.Errorf("%v %q %v", c.Limits.Work, words, err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/ordo-sequencer/ordo/sdk/schema"
 )
 
 // FromFile applies a TOML file strictly: a key that is not in the table is an error that names its line and the key that
@@ -48,7 +50,7 @@ func FromFile(c *Config, name string, raw []byte) error {
 		}
 		o, ok := known[leaf.key]
 		if !ok {
-			return fmt.Errorf("%s: unknown key %s: did you mean %s?", where(leaf.key), leaf.key, nearest(leaf.key, known))
+			return fmt.Errorf("%s: %s", where(leaf.key), unknownKey(leaf.key, known, stages))
 		}
 		value, err := scalar(leaf.value, o.Number, o.Bool)
 		if err == nil {
@@ -167,14 +169,32 @@ func dotted(p *unstable.Parser, e *unstable.Node) (string, int) {
 	return strings.Join(parts, "."), line
 }
 
-// nearest is the known key with the smallest edit distance; a key that is right but for its table beats it.
-func nearest(key string, known map[string]Option) string {
+// meant says what an unknown key probably stands for: a key that is right but for a few letters of its name, of its table or
+// of both; the free table of a stage; a name that is right, in another table. "" when nothing is near.
+func meant(key string, known map[string]Option, stages map[string]*Stage) string {
+	path := strings.Split(key, ".")
+	if len(path) > 1 {
+		table, near := nearTable(path[0], slices.Collect(maps.Keys(stages)))
+		if name, ok := schema.Nearest(path[1], []string{"config"}); near && ok {
+			return strings.Join(append([]string{table, name}, path[2:]...), ".")
+		}
+	}
+	dot := strings.LastIndexByte(key, '.')
+	table, last := key[:max(dot, 0)], key[dot+1:]
 	best, least := "", 1<<30
-	last := key[strings.LastIndexByte(key, '.')+1:]
 	for _, candidate := range slices.Sorted(maps.Keys(known)) {
-		d := distance(key, candidate)
-		if name := candidate[strings.LastIndexByte(candidate, '.')+1:]; name != "plugin" {
-			d = min(d, 2*distance(last, name)+1)
+		dot := strings.LastIndexByte(candidate, '.')
+		itsTable, itsName := candidate[:dot], candidate[dot+1:]
+		d := schema.Distance(last, itsName)
+		_, sameTable := nearTable(table, []string{itsTable})
+		_, near := schema.Nearest(last, []string{itsName})
+		switch {
+		case sameTable && near:
+			d += schema.Distance(table, itsTable)
+		case itsName != "plugin" && (d == 0 || near && d == 1):
+			d = 4 + 2*d // right but for its table
+		default:
+			continue
 		}
 		if d < least {
 			best, least = candidate, d
@@ -183,24 +203,35 @@ func nearest(key string, known map[string]Option) string {
 	return best
 }
 
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// nearTable finds a table among others; the right name is the nearest.
+func nearTable(name string, tables []string) (string, bool) {
+	if slices.Contains(tables, name) {
+		return name, true
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+	slices.Sort(tables)
+	return schema.Nearest(name, tables)
+}
+
+// unknownKey says what to write instead of a key that there is not.
+func unknownKey(key string, known map[string]Option, stages map[string]*Stage) string {
+	if knownTable(key) {
+		return fmt.Sprintf("%s is a table: write [%s] and its keys below", key, key)
+	}
+	if near := meant(key, known, stages); near != "" {
+		return fmt.Sprintf("unknown key %s: did you mean %s?", key, near)
+	}
+	var same []string
+	if dot := strings.LastIndexByte(key, '.'); dot > 0 {
+		for _, candidate := range slices.Sorted(maps.Keys(known)) {
+			if strings.HasPrefix(candidate, key[:dot+1]) {
+				same = append(same, candidate)
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
 		}
 	}
-	return row[len(b)]
+	if len(same) > 0 {
+		return fmt.Sprintf("unknown key %s: known are %s", key, strings.Join(same, ", "))
+	}
+	return fmt.Sprintf("unknown key %s: ordo run --print-config shows all", key)
 }
 
 // Sample writes a configuration as a commented file that FromFile reads back.
@@ -235,7 +266,7 @@ func endTable(out *strings.Builder, table string, c Config) {
 		return
 	}
 	if len(stage.Settings) == 0 {
-		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list` shows what it takes\n")
+		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list --config` shows what the plugins of a running node take\n")
 		return
 	}
 	body, err := toml.Marshal(stage.Settings)

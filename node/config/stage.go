@@ -13,11 +13,11 @@ import (
 
 // Supervision says how patient the node is with its plugins.
 type Supervision struct {
-	Restarts    int           // of one stage within Window; one more stops the node
-	Window      time.Duration // over which they are counted
-	Silence     time.Duration // of a plugin's health check before it is killed; 0: for ever
-	CallTimeout time.Duration // of a call before the plugin is taken for wedged; 0: for ever
-	Shutdown    time.Duration // from the signal to the end of the process; what hangs is killed then
+	Restarts      int           // of one stage within Window; one more stops the node
+	Window        time.Duration // over which they are counted
+	HealthTimeout time.Duration // of a plugin's health check before it is killed; 0: for ever
+	CallTimeout   time.Duration // of a call before the plugin is taken for wedged; 0: for ever
+	Shutdown      time.Duration // from the signal to the end of the process; what hangs is killed then
 
 	QuestionCrashes int           // of execution by one kind of question within Window; one more pauses the kind
 	QuestionPause   time.Duration // of the kind
@@ -52,8 +52,8 @@ func supervisionOptions() []Option {
 			Get: func(c *Config) string { return strconv.Itoa(c.Supervision.Restarts) }},
 		duration("window", "plugin-restart-window", "1m0s", "over which the restarts of a stage are counted", time.Second, false,
 			func(c *Config) *time.Duration { return &c.Supervision.Window }),
-		duration("silence", "plugin-silence", "5s", "a plugin that leaves its health check unanswered for so long is killed and started again; 0: never (for a debugger)",
-			500*time.Millisecond, true, func(c *Config) *time.Duration { return &c.Supervision.Silence }),
+		duration("health_timeout", "plugin-health-timeout", "5s", "a plugin that leaves its health check unanswered for so long is killed and started again; 0: never (for a debugger)",
+			500*time.Millisecond, true, func(c *Config) *time.Duration { return &c.Supervision.HealthTimeout }),
 		duration("call_timeout", "plugin-call-timeout", "30s", "a plugin that does not answer a call for so long is killed and started again; 0: never (for a debugger)",
 			time.Second, true, func(c *Config) *time.Duration { return &c.Supervision.CallTimeout }),
 		duration("shutdown_timeout", "shutdown-timeout", "20s", "how long a node may take to stop: plugins that have not drained by then are killed, and the node ends",

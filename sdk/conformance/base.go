@@ -30,6 +30,7 @@ var Base = map[string]func(*testing.T, Subject){
 	"describe/same answer twice":           describeTwice,
 	"configure/unknown key":                configureUnknownKey,
 	"configure/not an object":              configureGarbage,
+	"configure/absent is empty":            configureAbsent,
 	"health/serving":                       healthServing,
 	"wire/8 MiB message":                   bigMessage,
 	"wire/unknown method":                  unknownMethod,
@@ -43,7 +44,7 @@ var Base = map[string]func(*testing.T, Subject){
 }
 
 // RunBase runs Base over a subject.
-func RunBase(t *testing.T, s Subject) { run(t, Base, s) }
+func RunBase(t *testing.T, s Subject) { run(t, "plugin", Base, s) }
 
 var helloForm = regexp.MustCompile(`^1\|1\|unix\|/[^|]+\|grpc(\|.*)?$`)
 
@@ -145,6 +146,23 @@ func configureGarbage(t *testing.T, s Subject) {
 	}
 }
 
+func configureAbsent(t *testing.T, s Subject) {
+	if s.Config != nil {
+		t.Skip("the subject needs a configuration")
+	}
+	req := s.configuration(t)
+	req.Config = nil
+	resp, err := s.Start(t).plugin().Configure(within(t), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range resp.GetDiagnostics() {
+		if d.GetSeverity() == ordov1.Diagnostic_ERROR {
+			t.Errorf("no configuration: %s: %s", d.GetPath(), d.GetSummary())
+		}
+	}
+}
+
 // refusedConfig wants an ERROR diagnostic with a text, or at least a refusal of the call.
 func refusedConfig(t *testing.T, s Subject, config string) {
 	t.Helper()
@@ -221,13 +239,13 @@ var sixDigits = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-
 // logLines: go-plugin's hosts parse these lines, and demote or choke on others.
 func logLines(t *testing.T, s Subject) {
 	i := s.Configured(t)
-	if i.life == nil {
+	if i.process == nil {
 		t.Skip("needs a process")
 	}
 	if _, err := i.plugin().Drain(within(t), &ordov1.DrainRequest{DeadlineMs: 10000}); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range strings.Split(i.life.words(), "\n") {
+	for _, line := range strings.Split(i.process.words(), "\n") {
 		if !strings.HasPrefix(line, "{") {
 			continue // plain text is fine
 		}
@@ -269,23 +287,23 @@ func drainUnconfigured(t *testing.T, s Subject) {
 
 func endShutdown(t *testing.T, s Subject) {
 	i := s.Configured(t)
-	if i.life == nil {
+	if i.process == nil {
 		t.Skip("needs a process")
 	}
 	// The answer may be cut off by the end that it asks for.
 	_ = i.Conn.Invoke(within(t), "/plugin.GRPCController/Shutdown", &emptypb.Empty{}, &emptypb.Empty{})
-	if code := i.life.end(t); code != 0 {
+	if code := i.process.end(t); code != 0 {
 		t.Fatalf("exit code %d after Shutdown", code)
 	}
 }
 
 func endInterrupt(t *testing.T, s Subject) {
 	i := s.Configured(t)
-	if i.life == nil {
+	if i.process == nil {
 		t.Skip("needs a process")
 	}
 	for range 3 {
-		if err := syscall.Kill(-i.life.cmd.Process.Pid, syscall.SIGINT); err != nil {
+		if err := syscall.Kill(-i.process.cmd.Process.Pid, syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -298,9 +316,9 @@ func endInterrupt(t *testing.T, s Subject) {
 // endOrphan closes the pipe that only the host holds.
 func endOrphan(t *testing.T, s Subject) {
 	i := s.Configured(t)
-	if i.life == nil {
+	if i.process == nil {
 		t.Skip("needs a process")
 	}
-	i.life.stdin.Close()
-	i.life.end(t)
+	i.process.stdin.Close()
+	i.process.end(t)
 }

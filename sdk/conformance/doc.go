@@ -1,5 +1,6 @@
-// Package conformance holds the tests that every plugin has to pass, one exported map for each stage and one for what all
-// plugins share. An author runs them over his own plugin in a few lines, in any language:
+// Package conformance holds the tests that every plugin has to pass: one exported map for each stage, and one for what all
+// plugins share.
+// An author runs them over his own plugin in a few lines, in any language:
 //
 //	func TestConformance(t *testing.T) {
 //		subject := conformance.Process("./my-plugin")

@@ -3,9 +3,12 @@ package conformance
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,16 +27,27 @@ var Ordering = map[string]func(*testing.T, Subject){
 	"ten thousand at once":        scoreMany,
 	"concurrent calls":            scoreConcurrent,
 	"generation does not go back": scoreGeneration,
+	"generation comes to rest":    scoreGenerationRests,
 	"stage is ordering":           scoreStage,
 	"refused before configure":    scoreUnconfigured,
 }
 
 // RunOrdering runs Ordering over a subject.
-func RunOrdering(t *testing.T, s Subject) { run(t, Ordering, s) }
+func RunOrdering(t *testing.T, s Subject) { run(t, "ordering", Ordering, s) }
+
+// SeedVariable sets the seed from which the transactions of the tests are made.
+const SeedVariable = "ORDO_CONFORMANCE_SEED"
+
+func firstSeed() uint64 {
+	if seed, err := strconv.ParseUint(os.Getenv(SeedVariable), 10, 64); err == nil {
+		return seed
+	}
+	return 1
+}
 
 // views makes n transactions that differ in everything a policy can see, the same ones for the same seed.
 func views(seed uint64, n int) []*ordov1.TransactionView {
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := rand.New(rand.NewPCG(seed, firstSeed()))
 	felt := func() []byte {
 		b := make([]byte, 32)
 		for i := 8; i < 32; i += 8 {
@@ -74,10 +88,10 @@ func ranks(t *testing.T, i *Instance, txs []*ordov1.TransactionView) []rank {
 		t.Fatalf("score: %v", err)
 	}
 	if len(resp.GetHi()) != len(txs) {
-		t.Fatalf("%d scores for %d transactions", len(resp.GetHi()), len(txs))
+		t.Fatalf("%d scores (hi) for %d transactions", len(resp.GetHi()), len(txs))
 	}
 	if len(resp.GetLo()) != 0 && len(resp.GetLo()) != len(txs) {
-		t.Fatalf("%d second scores for %d transactions, want none or all", len(resp.GetLo()), len(txs))
+		t.Fatalf("%d second scores (lo) for %d transactions, want none or all", len(resp.GetLo()), len(txs))
 	}
 	all := make([]rank, len(txs))
 	for k := range all {
@@ -87,6 +101,17 @@ func ranks(t *testing.T, i *Instance, txs []*ordov1.TransactionView) []rank {
 		}
 	}
 	return all
+}
+
+// mustBeEqual compares two rankings of the same views, and shows the first that differs.
+func mustBeEqual(t *testing.T, what string, txs []*ordov1.TransactionView, first, second []rank) {
+	t.Helper()
+	for k := range txs {
+		if first[k] != second[k] {
+			t.Fatalf("%s: view %d (hash 0x%x): hi %d, lo %d, then hi %d, lo %d; %s=%d makes the same views", what, k, txs[k].GetHash(),
+				first[k].hi, first[k].lo, second[k].hi, second[k].lo, SeedVariable, firstSeed())
+		}
+	}
 }
 
 func scoreRequest(txs []*ordov1.TransactionView) *ordov1.ScoreRequest {
@@ -107,9 +132,7 @@ func scorePure(t *testing.T, s Subject) {
 	txs := views(1, 100)
 	first := ranks(t, i, txs)
 	ranks(t, i, views(2, 50)) // what it saw between must not matter
-	if !slices.Equal(first, ranks(t, i, txs)) {
-		t.Fatal("the same views in the same context got other scores")
-	}
+	mustBeEqual(t, "the same views in the same context got other scores", txs, first, ranks(t, i, txs))
 }
 
 func scoreBatches(t *testing.T, s Subject) {
@@ -120,21 +143,18 @@ func scoreBatches(t *testing.T, s Subject) {
 	for chunk := range slices.Chunk(txs, 7) {
 		parts = append(parts, ranks(t, i, chunk)...)
 	}
-	if !slices.Equal(whole, parts) {
-		t.Fatal("scores depend on how the transactions are cut into batches")
-	}
+	mustBeEqual(t, "scores depend on how the transactions are cut into batches", txs, whole, parts)
 }
 
 func scoreOrder(t *testing.T, s Subject) {
 	i := s.Configured(t)
 	txs := views(4, 60)
 	forward := ranks(t, i, txs)
-	slices.Reverse(txs)
-	backward := ranks(t, i, txs)
+	reversed := slices.Clone(txs)
+	slices.Reverse(reversed)
+	backward := ranks(t, i, reversed)
 	slices.Reverse(backward)
-	if !slices.Equal(forward, backward) {
-		t.Fatal("scores depend on the place in the batch")
-	}
+	mustBeEqual(t, "scores depend on the place in the batch", txs, forward, backward)
 }
 
 func scoreNothing(t *testing.T, s Subject) { ranks(t, s.Configured(t), nil) }
@@ -143,19 +163,21 @@ func scoreNothing(t *testing.T, s Subject) { ranks(t, s.Configured(t), nil) }
 func scoreSparse(t *testing.T, s Subject) {
 	i := s.Configured(t)
 	top := ^uint64(0)
-	ranks(t, i, []*ordov1.TransactionView{
-		{},
-		{Hash: make([]byte, 32)},
-		{Tip: top, ArrivalSeq: top, ArrivalMs: top, NonceGap: top, Size: ^uint32(0), CalldataLen: ^uint32(0)},
-		{ResourceBounds: &ordov1.ResourceBounds{}, Calls: []*ordov1.Call{{}}},
-	})
+	for what, view := range map[string]*ordov1.TransactionView{
+		"with no field set":                    {},
+		"with a hash of zero alone":            {Hash: make([]byte, 32)},
+		"with every number at its largest":     {Tip: top, ArrivalSeq: top, ArrivalMs: top, NonceGap: top, Size: ^uint32(0), CalldataLen: ^uint32(0)},
+		"with empty bounds and one empty call": {ResourceBounds: &ordov1.ResourceBounds{}, Calls: []*ordov1.Call{{}}},
+	} {
+		if _, err := ordov1.NewOrderingClient(i.Conn).Score(within(t), scoreRequest([]*ordov1.TransactionView{view})); err != nil {
+			t.Errorf("a view %s: %v", what, err)
+		}
+	}
 }
 
 func scoreLives(t *testing.T, s Subject) {
 	txs := views(5, 100)
-	if !slices.Equal(ranks(t, s.Configured(t), txs), ranks(t, s.Configured(t), txs)) {
-		t.Fatal("another process of the same plugin gives other scores")
-	}
+	mustBeEqual(t, "another process of the same plugin gives other scores", txs, ranks(t, s.Configured(t), txs), ranks(t, s.Configured(t), txs))
 }
 
 func scoreArrival(t *testing.T, s Subject) {
@@ -164,7 +186,7 @@ func scoreArrival(t *testing.T, s Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Contains(d.GetCapabilities(), "arrival") {
+	if !slices.Contains(d.GetCapabilities(), sdk.CapArrival) {
 		t.Skip("does not claim the capability")
 	}
 	all := ranks(t, i, views(6, 500))
@@ -187,7 +209,7 @@ func scoreConcurrent(t *testing.T, s Subject) {
 	for range cap(answers) {
 		go func() {
 			resp, err := client.Score(ctx, scoreRequest(txs))
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				t.Errorf("score: %v", err)
 			}
 			answers <- resp.GetHi()
@@ -218,6 +240,26 @@ func scoreGeneration(t *testing.T, s Subject) {
 			t.Fatalf("generation %d after %d", resp.GetGeneration(), last)
 		}
 		last = resp.GetGeneration()
+	}
+}
+
+// scoreGenerationRests: each rise means that the core asks for the whole pool again, so one with every answer never ends.
+func scoreGenerationRests(t *testing.T, s Subject) {
+	client := ordov1.NewOrderingClient(s.Configured(t).Conn)
+	var seen []uint64
+	rises := 0
+	for range 8 {
+		resp, err := client.Score(within(t), scoreRequest(views(9, 10)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(seen); n > 0 && resp.GetGeneration() > seen[n-1] {
+			rises++
+		}
+		seen = append(seen, resp.GetGeneration())
+	}
+	if rises == len(seen)-1 {
+		t.Fatalf("generation rises with every answer to the same question, %v: a core would score the whole pool for ever", seen)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -33,7 +32,8 @@ type Storage struct {
 func RunStorage(t *testing.T, s Subject) {
 	tests := StorageTests()
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
-		t.Run(name, func(t *testing.T) {
+		t.Run("storage/"+name, func(t *testing.T) {
+			quote(t, "storage", name)
 			life := storageLife{subject: s, data: t.TempDir()}
 			tests[name](t, life.start(t))
 		})
@@ -72,22 +72,22 @@ func (l *storageLife) start(t *testing.T) *Storage {
 	if err != nil {
 		t.Fatalf("describe: %v", err)
 	}
-	read, err := sdk.Dial(r.Listen["read"])
+	read, err := sdk.Dial(r.Listen["read"], l.subject.answers.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		read.Close()
-		if i.life == nil { // a process is killed by its own cleanup; a service has files open
+		if i.process == nil { // a process is killed by its own cleanup; a service has files open
 			_, _ = i.plugin().Drain(context.Background(), &ordov1.DrainRequest{DeadlineMs: 10_000})
 		}
 	})
 	return &Storage{Storage: ordov1.NewStorageClient(i.Conn), Read: ordov1.NewStorageReadClient(read), Capabilities: d.GetCapabilities(),
 		Restart: func(t *testing.T) *Storage {
 			read.Close()
-			if i.life != nil {
-				_ = i.life.cmd.Process.Kill()
-				<-i.life.ended
+			if i.process != nil {
+				_ = i.process.cmd.Process.Kill()
+				<-i.process.ended
 			} else if _, err := i.plugin().Drain(timeout(t), &ordov1.DrainRequest{DeadlineMs: 10_000}); err != nil {
 				t.Fatalf("drain: %v", err)
 			}
@@ -155,7 +155,7 @@ func (s *Storage) mustCommit(t *testing.T, blocks ...*storageBlock) {
 			t.Fatalf("commit of block %d: %v", b.num(), err)
 		}
 		if r.Repeated || r.Height != b.num() {
-			t.Fatalf("commit of block %d: answer %v", b.num(), r)
+			t.Fatalf("commit of block %d: answer %s", b.num(), hexed(r))
 		}
 	}
 }
@@ -172,7 +172,7 @@ func (s *Storage) head(t *testing.T) *ordov1.HeadResponse {
 // roots reads the roots of the blocks in order, starting at the first of them.
 func (s *Storage) mustHaveRoots(t *testing.T, all []*storageBlock, from int) {
 	t.Helper()
-	if !s.can("roots") {
+	if !s.can(sdk.CapRoots) {
 		return
 	}
 	ctx, cancel := context.WithCancel(timeout(t))
@@ -191,8 +191,8 @@ func (s *Storage) mustHaveRoots(t *testing.T, all []*storageBlock, from int) {
 			t.Fatalf("root of block %d: %v", b.num(), err)
 		}
 		want := &ordov1.Root{Height: b.num(), StateRoot: b.root, BlockHash: b.hash, ParentHash: parent}
-		if !proto.Equal(got, want) {
-			t.Fatalf("root of block %d:\n got %v\nwant %v", b.num(), got, want)
+		if text := difference(got, want); text != "" {
+			t.Fatalf("root of block %d: %s", b.num(), text)
 		}
 		parent = b.hash
 	}

@@ -9,19 +9,26 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 func storageEmpty(t *testing.T, s *Storage) {
 	if h := s.head(t); !h.Empty || h.Rooted {
-		t.Errorf("head of an empty store: %v", h)
+		t.Errorf("head of an empty store: %s", hexed(h))
 	}
 	r, err := s.Read.State(timeout(t), &ordov1.StateRequest{Nonces: make([]byte, 32)})
 	if err != nil || !r.NotFound {
-		t.Errorf("state of an empty store: %v, %v", r, err)
+		t.Errorf("state of an empty store: %s, %v", hexed(r), err)
+	}
+	if r, err := s.Read.State(timeout(t), &ordov1.StateRequest{AtHeight: true, Nonces: make([]byte, 32)}); err != nil || !r.NotFound {
+		t.Errorf("state at height 0 of an empty store: %s, %v", hexed(r), err)
 	}
 	if got := s.blocks(t, &ordov1.BlocksRequest{}); len(got) != 0 {
-		t.Errorf("blocks of an empty store: %v", got)
+		t.Errorf("%d blocks of an empty store", len(got))
+	}
+	if got := s.classes(t, &ordov1.ClassesRequest{Hashes: make([]byte, 32)}); len(got) != 0 {
+		t.Errorf("%d classes of an empty store", len(got))
 	}
 	stream, err := s.Storage.Snapshot(timeout(t), &ordov1.SnapshotRequest{})
 	if err != nil {
@@ -29,7 +36,7 @@ func storageEmpty(t *testing.T, s *Storage) {
 	}
 	for _, c := range receive(t, "snapshot", stream.Recv) {
 		if !proto.Equal(c.GetState(), &ordov1.StateDiff{}) {
-			t.Errorf("snapshot of an empty store: %v", c)
+			t.Errorf("snapshot of an empty store: %s", hexed(c))
 		}
 	}
 }
@@ -38,7 +45,7 @@ func storageCommit(t *testing.T, s *Storage) {
 	for _, b := range loadStorageChain(t).blocks {
 		s.mustCommit(t, b)
 		if h := s.head(t); h.Empty || h.Height != b.num() || !bytes.Equal(h.PartialHash, b.commit.Header.PartialHash) {
-			t.Fatalf("head after block %d: %v", b.num(), h)
+			t.Fatalf("head after block %d: %s", b.num(), hexed(h))
 		}
 	}
 }
@@ -76,7 +83,7 @@ func storageAgain(t *testing.T, s *Storage) {
 		}
 	}
 	if h := s.head(t); h.Height != uint64(len(c.blocks)-1) {
-		t.Errorf("head moved: %v", h)
+		t.Errorf("head moved: %s", hexed(h))
 	}
 	s.mustHaveRoots(t, c.blocks, 0)
 }
@@ -92,7 +99,7 @@ func storageRefused(t *testing.T, s *Storage) {
 	s.mustCommit(t, c.blocks[last-1:]...)
 	_, err = s.commit(t, c.other.commit)
 	mustBe(t, "another block at a taken height", err, codes.FailedPrecondition)
-	if s.can("revert") {
+	if s.can(sdk.CapRevert) {
 		if _, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: uint64(last)}); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +124,7 @@ func storageRefused(t *testing.T, s *Storage) {
 }
 
 func storageRoots(t *testing.T, s *Storage) {
-	if !s.can("roots") {
+	if !s.can(sdk.CapRoots) {
 		t.Skip("no capability roots")
 	}
 	c := loadStorageChain(t)
@@ -132,7 +139,7 @@ func storageRoots(t *testing.T, s *Storage) {
 	for _, b := range c.blocks[2:] {
 		got, err := early.Recv()
 		if err != nil || got.Height != b.num() || !bytes.Equal(got.StateRoot, b.root) || !bytes.Equal(got.BlockHash, b.hash) {
-			t.Fatalf("root of block %d: %v, %v, want root %x and hash %x", b.num(), got, err, b.root, b.hash)
+			t.Fatalf("root of block %d: %s, %v, want root 0x%x and hash 0x%x", b.num(), hexed(got), err, b.root, b.hash)
 		}
 	}
 	for from := range c.blocks {
@@ -141,7 +148,7 @@ func storageRoots(t *testing.T, s *Storage) {
 	h := s.head(t)
 	last := c.blocks[len(c.blocks)-1]
 	if !h.Rooted || h.RootHeight != last.num() || !bytes.Equal(h.StateRoot, last.root) || !bytes.Equal(h.BlockHash, last.hash) {
-		t.Errorf("head with all roots known: %v", h)
+		t.Errorf("head with all roots known: %s", hexed(h))
 	}
 }
 
@@ -157,8 +164,8 @@ func (s *Storage) mustHaveState(t *testing.T, c *storageChain, blocks int, atHei
 	if err != nil {
 		t.Fatalf("state: %v", err)
 	}
-	if !proto.Equal(got, want) {
-		t.Fatalf("state after %d blocks (at height: %v) differs from the diffs", blocks, atHeight)
+	if text := difference(got, want); text != "" {
+		t.Fatalf("state after %d blocks (at height: %v): %s", blocks, atHeight, text)
 	}
 }
 
@@ -170,7 +177,7 @@ func storageState(t *testing.T, s *Storage) {
 		s.mustHaveState(t, c, i+1, true)
 		r, err := s.Read.State(timeout(t), &ordov1.StateRequest{AtHeight: true, Height: uint64(i + 1), Nonces: make([]byte, 32)})
 		if err != nil || !r.NotFound {
-			t.Fatalf("state above the head: %v, %v", r, err)
+			t.Fatalf("state above the head: %s, %v", hexed(r), err)
 		}
 	}
 	_, err := s.Read.State(timeout(t), &ordov1.StateRequest{Storage: make([]byte, 63)})
@@ -180,10 +187,10 @@ func storageState(t *testing.T, s *Storage) {
 func storageHistory(t *testing.T, s *Storage) {
 	c := loadStorageChain(t)
 	s.mustCommit(t, c.blocks...)
-	if !s.can("history") {
+	if !s.can(sdk.CapHistory) {
 		r, err := s.Read.State(timeout(t), &ordov1.StateRequest{AtHeight: true, Nonces: make([]byte, 32)})
 		if err != nil || !r.NotFound {
-			t.Fatalf("state of a height that is not kept: %v, %v", r, err)
+			t.Fatalf("state of a height that is not kept: %s, %v", hexed(r), err)
 		}
 		return
 	}
@@ -208,8 +215,8 @@ func (s *Storage) mustHaveBlocks(t *testing.T, blocks []*storageBlock) {
 			}
 		}
 		want := &ordov1.Block{Header: h, Transactions: b.commit.Transactions, Results: b.commit.Results, StateDiff: b.commit.StateDiff, Certificate: b.commit.Certificate}
-		if !proto.Equal(got[i], want) {
-			t.Fatalf("block %d:\n got %v\nwant %v", i, got[i], want)
+		if text := difference(got[i], want); text != "" {
+			t.Fatalf("block %d: %s", i, text)
 		}
 	}
 }
@@ -220,12 +227,15 @@ func storageBlocks(t *testing.T, s *Storage) {
 	s.mustHaveBlocks(t, c.blocks)
 	s.mustHaveRoots(t, c.blocks, 0)
 	s.mustHaveBlocks(t, c.blocks) // now with roots
+	if got := s.blocks(t, &ordov1.BlocksRequest{}); len(got) != 1 || got[0].Header.GetContext().GetNumber() != 0 {
+		t.Errorf("a request without from: %d blocks, want block 0 alone", len(got))
+	}
 	for i, b := range c.blocks {
 		byNumber := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: b.num()}})
 		if len(byNumber) != 1 || byNumber[0].Header.GetContext().GetNumber() != b.num() || len(byNumber[0].Transactions)+len(byNumber[0].Results) != 0 || byNumber[0].StateDiff != nil {
 			t.Errorf("header of block %d alone: %v", i, byNumber)
 		}
-		if s.can("roots") {
+		if s.can(sdk.CapRoots) {
 			byHash := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: b.hash}})
 			if len(byHash) != 1 || byHash[0].Header.GetContext().GetNumber() != b.num() {
 				t.Errorf("block %d by hash: %v", i, byHash)
@@ -234,7 +244,7 @@ func storageBlocks(t *testing.T, s *Storage) {
 		for k, x := range b.commit.Transactions {
 			at, err := s.Read.FindTransaction(timeout(t), &ordov1.FindTransactionRequest{Hash: x.Hash})
 			if err != nil || !at.Found || at.Number != b.num() || at.Index != uint32(k) {
-				t.Errorf("transaction %d of block %d: %v, %v", k, i, at, err)
+				t.Errorf("transaction %d of block %d: %s, %v", k, i, hexed(at), err)
 			}
 		}
 	}
@@ -246,7 +256,7 @@ func storageBlocks(t *testing.T, s *Storage) {
 		t.Errorf("block above the head: %v", got)
 	}
 	if at, err := s.Read.FindTransaction(timeout(t), &ordov1.FindTransactionRequest{Hash: unknown}); err != nil || at.Found {
-		t.Errorf("unknown transaction: %v, %v", at, err)
+		t.Errorf("unknown transaction: %s, %v", hexed(at), err)
 	}
 }
 
@@ -271,13 +281,13 @@ func storageClasses(t *testing.T, s *Storage) {
 		t.Fatalf("%d and %d classes, want %d", len(whole), len(bare), len(all))
 	}
 	for i, want := range all {
-		if !proto.Equal(whole[i], want) {
-			t.Errorf("class %x differs from what was declared", want.Hash)
+		if text := difference(whole[i], want); text != "" {
+			t.Errorf("class %x: %s", want.Hash, text)
 		}
 		without := proto.CloneOf(want)
 		without.Definition, without.Casm = nil, nil
-		if !proto.Equal(bare[i], without) {
-			t.Errorf("class %x without its parts: %v", want.Hash, bare[i])
+		if text := difference(bare[i], without); text != "" {
+			t.Errorf("class %x without its parts: %s", want.Hash, text)
 		}
 	}
 	for _, b := range c.blocks {
@@ -347,7 +357,7 @@ func storageRestart(t *testing.T, s *Storage) {
 		s.mustCommit(t, b)
 		s = s.Restart(t)
 		if h := s.head(t); h.Empty || h.Height != b.num() || !bytes.Equal(h.PartialHash, b.commit.Header.PartialHash) {
-			t.Fatalf("head after a restart behind block %d: %v", b.num(), h)
+			t.Fatalf("head after a restart behind block %d: %s", b.num(), hexed(h))
 		}
 		if r, err := s.commit(t, b.commit); err != nil || !r.Repeated {
 			t.Fatalf("block %d again after a restart: %v, %v", b.num(), r, err)
@@ -356,134 +366,6 @@ func storageRestart(t *testing.T, s *Storage) {
 		s.mustHaveRoots(t, c.blocks[:i+1], 0)
 	}
 	s.mustHaveBlocks(t, c.blocks)
-}
-
-func storageRevert(t *testing.T, s *Storage) {
-	if !s.can("revert") {
-		_, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{})
-		mustBe(t, "revert without the capability", err, codes.Unimplemented)
-		return
-	}
-	c := loadStorageChain(t)
-	_, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{})
-	mustBe(t, "revert of an empty chain", err, codes.FailedPrecondition)
-	for n := len(c.blocks); n > 0; n -= 2 { // down to n blocks, and up again
-		s.mustCommit(t, c.blocks[len(c.blocks)-s.missing(t, c):]...)
-		_, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: 0})
-		mustBe(t, "revert of a block that is not the head", err, codes.FailedPrecondition)
-		for k := len(c.blocks); k >= n; k-- {
-			h, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: uint64(k - 1)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if k == 1 != h.Empty || k > 1 && h.Height != uint64(k-2) {
-				t.Fatalf("head after the revert of block %d: %v", k-1, h)
-			}
-		}
-		if n > 1 {
-			s.mustHaveState(t, c, n-1, false)
-			s.mustHaveBlocks(t, c.blocks[:n-1])
-			s.mustHaveRoots(t, c.blocks[:n-1], 0)
-		}
-	}
-	last := len(c.blocks) - 1
-	s.mustCommit(t, c.blocks[last-s.missing(t, c)+1:last]...)
-	s.mustCommit(t, c.other)
-	s.mustHaveRoots(t, append(slices.Clone(c.blocks[:last]), c.other), 0)
-}
-
-// storageRevertAgain takes 1, 2, 4.. blocks back and commits the same ones again, then others: roots, state, history
-// and indexes are those of the chain that is there now, also after a restart, and nothing is left of what was taken back.
-func storageRevertAgain(t *testing.T, s *Storage) {
-	if !s.can("revert") {
-		t.Skip("no capability revert")
-	}
-	c := loadStorageChain(t)
-	last := len(c.blocks) - 1
-	other := append(slices.Clone(c.blocks[:last]), c.other)
-	s.mustCommit(t, c.blocks...)
-	for k := 1; k <= len(c.blocks); k *= 2 {
-		s.mustRevert(t, len(c.blocks), len(c.blocks)-k)
-		s.mustCommit(t, c.blocks[len(c.blocks)-k:]...)
-		s.mustHaveChain(t, c, c.blocks)
-
-		// Other blocks from the last height on: the fork of the tests differs there.
-		s.mustRevert(t, len(c.blocks), last)
-		s.mustCommit(t, c.other)
-		s.mustHaveChain(t, c, other)
-		s.mustNotFind(t, c.blocks[last], c.other)
-		if s.Restart != nil && k == 4 {
-			s = s.Restart(t)
-			s.mustHaveChain(t, c, other)
-		}
-		s.mustRevert(t, len(c.blocks), last)
-		s.mustCommit(t, c.blocks[last])
-		s.mustNotFind(t, c.other, c.blocks[last])
-	}
-	s.mustHaveChain(t, c, c.blocks)
-}
-
-// mustRevert takes blocks back, from one length of the chain to another.
-func (s *Storage) mustRevert(t *testing.T, from, to int) {
-	t.Helper()
-	for n := from; n > to; n-- {
-		if _, err := s.Storage.Revert(timeout(t), &ordov1.RevertRequest{Height: uint64(n - 1)}); err != nil {
-			t.Fatalf("revert of block %d: %v", n-1, err)
-		}
-	}
-}
-
-// mustHaveChain compares everything that can be read with a chain: roots, blocks, state at the head and, with history, at
-// every height.
-func (s *Storage) mustHaveChain(t *testing.T, c *storageChain, blocks []*storageBlock) {
-	t.Helper()
-	s.mustHaveRoots(t, blocks, 0)
-	s.mustHaveBlocks(t, blocks)
-	every := modelAfter(append(slices.Clone(c.blocks), c.other))
-	for n := 1; n <= len(blocks); n++ {
-		if n < len(blocks) && !s.can("history") {
-			continue
-		}
-		r, want := modelAfter(blocks[:n]).ask(every)
-		want.Height = uint64(n - 1)
-		r.AtHeight, r.Height = n < len(blocks), want.Height
-		got, err := s.Read.State(timeout(t), r)
-		if err != nil || !proto.Equal(got, want) {
-			t.Fatalf("state after %d of %d blocks differs from the diffs (%v)", n, len(blocks), err)
-		}
-	}
-}
-
-// mustNotFind wants nothing of a block that is gone, but what the one in its place has too.
-func (s *Storage) mustNotFind(t *testing.T, gone, there *storageBlock) {
-	t.Helper()
-	still := map[string]bool{}
-	for _, x := range there.commit.Transactions {
-		still[string(x.Hash)] = true
-	}
-	for _, x := range gone.commit.Transactions {
-		if still[string(x.Hash)] {
-			continue
-		}
-		at, err := s.Read.FindTransaction(timeout(t), &ordov1.FindTransactionRequest{Hash: x.Hash})
-		if err != nil || at.Found {
-			t.Fatalf("transaction of a block that was reverted: %v, %v", at, err)
-		}
-	}
-	if s.can("roots") {
-		if got := s.blocks(t, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: gone.hash}}); len(got) != 0 {
-			t.Fatalf("a block that was reverted is found by its hash: %v", got)
-		}
-	}
-}
-
-// missing is how many blocks of the chain are not stored.
-func (s *Storage) missing(t *testing.T, c *storageChain) int {
-	h := s.head(t)
-	if h.Empty {
-		return len(c.blocks)
-	}
-	return len(c.blocks) - 1 - int(h.Height)
 }
 
 // storageConcurrent reads whole states while blocks arrive: every answer must be that of one height.
@@ -513,8 +395,8 @@ func storageConcurrent(t *testing.T, s *Storage) {
 		}
 		_, want := modelAfter(c.blocks[:got.Height+1]).ask(modelAfter(c.blocks))
 		want.Height = got.Height
-		if !proto.Equal(got, want) {
-			t.Fatalf("a read while blocks arrive is not the state of height %d", got.Height)
+		if text := difference(got, want); text != "" {
+			t.Fatalf("a read while blocks arrive is not the state of height %d: %s", got.Height, text)
 		}
 	}
 }

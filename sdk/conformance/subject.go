@@ -36,34 +36,39 @@ type Subject struct {
 	service func() *sdk.Service
 	// Config is what Configure is called with by the tests of a stage; nil is {}.
 	Config []byte
+
+	answers *answers
 }
 
 // Process tests an executable.
-func Process(path string, args ...string) Subject { return Subject{path: path, args: args} }
+func Process(path string, args ...string) Subject {
+	return Subject{path: path, args: args, answers: &answers{}}
+}
 
-// InProcess tests a service of the Go SDK; make is called for each life.
-func InProcess(make func() *sdk.Service) Subject { return Subject{service: make} }
+// InProcess tests a service of the Go SDK; make is called for each instance.
+func InProcess(make func() *sdk.Service) Subject { return Subject{service: make, answers: &answers{}} }
 
 // Instance is one life of a subject.
 type Instance struct {
-	Conn *grpc.ClientConn
-	life *life // nil in process
+	Conn    *grpc.ClientConn
+	process *process // nil in process
 }
 
 // Start begins a life, not yet configured, that ends with the test.
 func (s Subject) Start(t *testing.T) *Instance {
 	t.Helper()
+	s.answers.giveUp(t)
 	if s.service != nil {
 		return s.serve(t)
 	}
 	l := s.launch(t, nil)
 	socket := l.handshake(t)
-	conn, err := sdk.Dial(socket)
+	conn, err := sdk.Dial(socket, s.answers.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &Instance{Conn: conn, life: l}
+	return &Instance{Conn: conn, process: l}
 }
 
 // Configured begins a life and configures it.
@@ -107,9 +112,9 @@ func (s Subject) serve(t *testing.T) *Instance {
 	running.Register(server)
 	listener := bufconn.Listen(1 << 20)
 	go func() { _ = server.Serve(listener) }()
-	conn, err := sdk.Dial("in-process", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+	conn, err := sdk.Dial("in-process", append(s.answers.options(), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return listener.DialContext(ctx)
-	}))
+	}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,32 +126,33 @@ func (s Subject) serve(t *testing.T) *Instance {
 	return &Instance{Conn: conn}
 }
 
-// life is one process.
-type life struct {
+// process is one process.
+type process struct {
 	cmd    *exec.Cmd
 	stdin  *os.File
 	stdout *bufio.Reader
 	dir    string
 	ended  chan struct{}
+	after  chan string // what comes on stdout after the handshake, once it is closed; nil: not read
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
 }
 
-func (l *life) Write(p []byte) (int, error) {
+func (l *process) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stderr.Write(p)
 }
 
-func (l *life) words() string {
+func (l *process) words() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stderr.String()
 }
 
 // launch starts the process with the environment of a host, changed by env: KEY=VALUE sets, KEY unsets.
-func (s Subject) launch(t *testing.T, env map[string]string) *life {
+func (s Subject) launch(t *testing.T, env map[string]string) *process {
 	t.Helper()
 	if s.path == "" {
 		t.Skip("needs a process")
@@ -176,7 +182,7 @@ func (s Subject) launch(t *testing.T, env map[string]string) *life {
 	for key, value := range env {
 		vars[key] = value
 	}
-	l := &life{dir: dir, ended: make(chan struct{})}
+	l := &process{dir: dir, ended: make(chan struct{})}
 	l.cmd = exec.Command(path, s.args...)
 	for key, value := range vars {
 		if value != "" {
@@ -206,9 +212,22 @@ func (s Subject) launch(t *testing.T, env map[string]string) *life {
 		close(l.ended)
 	}()
 	t.Cleanup(func() {
+		select {
+		case <-l.ended:
+			if t.Failed() {
+				t.Logf("%s ended by itself: %s", s.path, l.cmd.ProcessState)
+			}
+		default:
+		}
 		_ = syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL)
 		<-l.ended
 		stdin.Close()
+		if l.after != nil {
+			time.AfterFunc(time.Second, func() { out.Close() }) // a child of the process may hold the pipe
+			if text := <-l.after; text != "" {
+				t.Errorf("on stdout after the handshake: %q", text)
+			}
+		}
 		out.Close()
 		os.RemoveAll(dir)
 		if t.Failed() {
@@ -219,18 +238,23 @@ func (s Subject) launch(t *testing.T, env map[string]string) *life {
 }
 
 // handshake reads the line and returns the socket that it names.
-func (l *life) handshake(t *testing.T) string {
+func (l *process) handshake(t *testing.T) string {
 	t.Helper()
 	line := l.firstLine(t)
 	parts := strings.Split(line, "|")
 	if len(parts) < 5 {
 		t.Fatalf("the first line on stdout is no handshake: %q", line)
 	}
-	go func() { _, _ = io.Copy(io.Discard, l.stdout) }()
+	l.after = make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(l.stdout, 1000))
+		_, _ = io.Copy(io.Discard, l.stdout)
+		l.after <- string(text)
+	}()
 	return parts[3]
 }
 
-func (l *life) firstLine(t *testing.T) string {
+func (l *process) firstLine(t *testing.T) string {
 	t.Helper()
 	type read struct {
 		line string
@@ -254,7 +278,7 @@ func (l *life) firstLine(t *testing.T) string {
 }
 
 // end waits for the process and returns its exit code; -1 when a signal ended it.
-func (l *life) end(t *testing.T) int {
+func (l *process) end(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-l.ended:
@@ -271,9 +295,22 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// run executes a map of tests in the order of their names, so that reports read alike.
-func run(t *testing.T, tests map[string]func(*testing.T, Subject), s Subject) {
+// run executes a map of tests in the order of their names, so that reports read alike. A test that fails says which sentence of
+// the specification it holds the plugin to.
+func run(t *testing.T, page string, tests map[string]func(*testing.T, Subject), s Subject) {
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
-		t.Run(name, func(t *testing.T) { tests[name](t, s) })
+		t.Run(page+"/"+name, func(t *testing.T) {
+			quote(t, page, name)
+			tests[name](t, s)
+		})
 	}
+}
+
+// quote tells, when the test has failed, what it is about.
+func quote(t *testing.T, page, name string) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("docs/spec/%s.md: %s", page, Rules[page][name])
+		}
+	})
 }

@@ -1,5 +1,5 @@
-// Package logqueue writes lines to a file beside the code that makes them: a terminal that is held, a pipe whose reader has
-// stalled or is gone, a full disk cost lines, which are counted, and never hold a writer up.
+// Package logqueue writes log lines on a goroutine of its own, so that a stalled reader of the log never holds a writer up.
+// A terminal that is held, a pipe without a reader and a full disk cost lines, which are counted.
 package logqueue
 
 import (

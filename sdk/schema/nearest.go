@@ -1,20 +1,27 @@
 package schema
 
+import "strings"
+
 // Nearest returns the name that a misspelt one probably stands for: the smallest edit distance, if it is small compared
-// with the word. Among equals the first wins.
+// with the word. Among equals the first wins. A word of one letter stands for nothing.
 func Nearest(word string, names []string) (string, bool) {
 	best, bestDistance := "", 1+max(2, len(word)/3)
 	for _, candidate := range names {
-		if d := distance(word, candidate); d < bestDistance {
+		if d := Distance(word, candidate); d < min(bestDistance, len(word), len(candidate)) {
 			best, bestDistance = candidate, d
+		}
+	}
+	for _, candidate := range names { // cut short, or written out
+		if best == "" && min(len(word), len(candidate)) > 2 && (strings.HasPrefix(word, candidate) || strings.HasPrefix(candidate, word)) {
+			best = candidate
 		}
 	}
 	return best, best != ""
 }
 
-// distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 { // nobody misspells that much
+// Distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
+func Distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 { // no misspelling
 		return 64
 	}
 	before, previous, current := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)

@@ -1,15 +1,18 @@
 // Package schema checks a plugin's configuration against the JSON Schema that the plugin declares.
 //
 // It knows the part of JSON Schema that describes configurations: type, properties, required, enum, minimum, maximum,
-// minLength, items, description and default. It is stricter than the standard in one way: a key
-// that the schema does not name is an error, and the answer names the key that was probably meant.
+// minLength, items, default, additionalProperties (as false), and the annotations title, description, examples, $schema, $id and
+// $comment. Any other keyword is an error of the schema: it would promise a check that is not made. It is stricter than the
+// standard in one way: a key that the schema does not name is an error, and the answer names the key that was probably meant.
 package schema
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -29,6 +32,8 @@ type Schema struct {
 	MinLength            int                `json:"minLength"`
 	Default              json.RawMessage    `json:"default"`
 	AdditionalProperties json.RawMessage    `json:"additionalProperties"`
+
+	unknown []string // keywords
 }
 
 // Problem is one way in which a document does not fit.
@@ -67,13 +72,47 @@ func Parse(text string) (*Schema, error) {
 	return s, nil
 }
 
+var keywords = []string{"$comment", "$id", "$schema", "additionalProperties", "default", "description", "enum", "examples", "items",
+	"maximum", "minLength", "minimum", "properties", "required", "title", "type"}
+
+// UnmarshalJSON reads one node, and keeps the keywords that are not known for the error, which names the place.
+func (s *Schema) UnmarshalJSON(text []byte) error {
+	type plain Schema // without this method
+	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
+		return err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	for keyword := range all {
+		if !slices.Contains(keywords, keyword) {
+			s.unknown = append(s.unknown, keyword)
+		}
+	}
+	sort.Strings(s.unknown)
+	return nil
+}
+
 func (s *Schema) valid(path string) error {
 	switch s.Type {
 	case "object", "array", "string", "integer", "number", "boolean", "":
 	default:
 		return fmt.Errorf("%s: unknown type %q", name(path), s.Type)
 	}
-	for key, p := range s.Properties {
+	if len(s.unknown) > 0 {
+		return fmt.Errorf("%s: the keyword %q is not supported: known are %s", name(path), s.unknown[0], strings.Join(keywords, ", "))
+	}
+	if a := strings.TrimSpace(string(s.AdditionalProperties)); a != "" && a != "false" {
+		return fmt.Errorf("%s: additionalProperties can only be false: an object without properties takes any key", name(path))
+	}
+	for _, key := range s.Required {
+		if s.Properties[key] == nil {
+			return fmt.Errorf("%s: required, and not one of the properties", join(path, key))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
+		p := s.Properties[key]
 		if p == nil {
 			return fmt.Errorf("%s: null schema", join(path, key))
 		}
@@ -82,26 +121,82 @@ func (s *Schema) valid(path string) error {
 		}
 	}
 	if s.Items != nil {
-		return s.Items.valid(path + "[]")
+		if err := s.Items.valid(path + "[]"); err != nil {
+			return err
+		}
+	}
+	if len(s.Default) == 0 {
+		return nil
+	}
+	value, err := decode(s.Default)
+	if err != nil {
+		return fmt.Errorf("%s: default: %w", name(path), err)
+	}
+	if problems := s.check(path, value); len(problems) > 0 {
+		return fmt.Errorf("the default does not fit: %s", problems[0])
 	}
 	return nil
 }
 
 // Check returns every problem of a document, in a stable order; none means that it fits. Empty input is `{}`.
 func (s *Schema) Check(document []byte) []Problem {
+	_, problems := s.Complete(document)
+	return problems
+}
+
+// Complete returns a document with the defaults of the keys that it leaves out, and its problems. An object that is absent and
+// has no default stays absent, whatever defaults its keys have.
+func (s *Schema) Complete(document []byte) ([]byte, []Problem) {
 	if len(bytes.TrimSpace(document)) == 0 {
 		document = []byte("{}")
 	}
+	value, err := decode(document)
+	if err != nil {
+		return nil, []Problem{{Summary: "not JSON: " + err.Error()}}
+	}
+	s.fill(value)
+	if problems := s.check("", value); len(problems) > 0 {
+		return nil, problems
+	}
+	whole, err := json.Marshal(value)
+	if err != nil {
+		return nil, []Problem{{Summary: "not JSON: " + err.Error()}}
+	}
+	return whole, nil
+}
+
+// decode reads one value; a float64 would round large integers before they are checked, so numbers stay text.
+func decode(document []byte) (value any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(document))
-	dec.UseNumber() // a float64 would round large integers before they are checked
-	var value any
+	dec.UseNumber()
 	if err := dec.Decode(&value); err != nil {
-		return []Problem{{Summary: "not JSON: " + err.Error()}}
+		return nil, err
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return []Problem{{Summary: "not JSON: something follows the first value"}}
+		return nil, errors.New("something follows the first value")
 	}
-	return s.check("", value)
+	return value, nil
+}
+
+// fill adds the defaults in place.
+func (s *Schema) fill(value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, p := range s.Properties {
+			if _, given := v[key]; !given && len(p.Default) > 0 {
+				if v[key], _ = decode(p.Default); v[key] == nil { // it was read when the schema was
+					delete(v, key)
+				}
+			}
+			p.fill(v[key])
+		}
+	case []any:
+		if s.Items != nil {
+			for _, item := range v {
+				s.Items.fill(item)
+			}
+		}
+	}
 }
 
 func (s *Schema) check(path string, value any) []Problem {

@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/sdk/schema"
@@ -80,10 +81,61 @@ func TestNoConfiguration(t *testing.T) {
 
 func TestBadSchemas(t *testing.T) {
 	for _, text := range []string{`{`, `{"type":"string"}`, `{"properties":{"a":{"type":"text"}}}`, `{"properties":{"a":null}}`,
-		`{"properties":{"a":{"type":"array","items":{"type":"x"}}}}`} {
+		`{"properties":{"a":{"type":"array","items":{"type":"x"}}}}`, `{"required":["a"]}`, `{"properties":{"a":{"default":tru}}}`} {
 		if _, err := schema.Parse(text); err == nil {
 			t.Errorf("%s was taken", text)
 		}
+	}
+}
+
+// TestNothingIsIgnored: a keyword that is not checked, or a default that does not fit, is an error that names the place.
+func TestNothingIsIgnored(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"properties":{"a":{"type":"string","pattern":"^x"}}}`: `a: the keyword "pattern" is not supported: known are`,
+		`{"oneOf":[{}]}`: `root: the keyword "oneOf" is not supported`,
+		`{"properties":{"l":{"type":"array","items":{"format":"uri"}}}}`:      `l[]: the keyword "format" is not supported`,
+		`{"properties":{"a":{"properties":{"b":{"maxLength":3}}}}}`:           `a.b: the keyword "maxLength" is not supported`,
+		`{"additionalProperties":{"type":"string"}}`:                          `root: additionalProperties can only be false`,
+		`{"properties":{"n":{"type":"integer","default":"1"}}}`:               `the default does not fit: n: want an integer, got "1"`,
+		`{"properties":{"n":{"type":"integer","maximum":5,"default":6}}}`:     `the default does not fit: n: 6 is above the maximum 5`,
+		`{"required":["m"],"properties":{"mode":{"type":"string"}}}`:          `m: required, and not one of the properties`,
+		`{"properties":{"mode":{"enum":["fast","slow"],"default":"medium"}}}`: `the default does not fit: mode: "medium" is not one of fast, slow`,
+	} {
+		if _, err := schema.Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+	annotated := `{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"x","$comment":"c","title":"t","additionalProperties":false,
+		"properties":{"a":{"examples":[1],"title":"A"}}}`
+	if _, err := schema.Parse(annotated); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestComplete(t *testing.T) {
+	s, err := schema.Parse(`{"required":["run"],"properties":{
+		"run":{"type":"integer","default":18446744073709551615},
+		"mode":{"enum":["fast","slow"],"default":"slow"},
+		"off":{"type":"boolean","default":false},
+		"none":{"default":null},
+		"bare":{"type":"object","properties":{"n":{"type":"integer","default":3}}},
+		"block":{"type":"object","default":{},"properties":{"n":{"type":"integer","default":3}}},
+		"lanes":{"type":"array","items":{"type":"object","properties":{"share":{"type":"number","default":0.5}}}}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document, want := range map[string]string{
+		``: `{"block":{"n":3},"mode":"slow","off":false,"run":18446744073709551615}`,
+		`{"run":1,"off":true,"mode":"fast","block":{"n":9}}`: `{"block":{"n":9},"mode":"fast","off":true,"run":1}`,
+		`{"bare":{},"lanes":[{},{"share":1}]}`:               `{"bare":{"n":3},"block":{"n":3},"lanes":[{"share":0.5},{"share":1}],"mode":"slow","off":false,"run":18446744073709551615}`,
+	} {
+		got, problems := s.Complete([]byte(document))
+		if len(problems) > 0 || string(got) != want {
+			t.Errorf("%s\n got %s %v\nwant %s", document, got, problems, want)
+		}
+	}
+	if whole, problems := s.Complete([]byte(`{"mode":"medium"}`)); whole != nil || len(problems) != 1 {
+		t.Errorf("%s %v", whole, problems)
 	}
 }
 
@@ -91,11 +143,18 @@ func TestNearest(t *testing.T) {
 	names := []string{"interval_ms", "idle_ms", "mode", "empty_blocks"}
 	for word, want := range map[string]string{
 		"intervalms": "interval_ms", "idel_ms": "idle_ms", "Mode": "mode", "mdoe": "mode", "emptyblock": "empty_blocks",
-		"wholly_other": "", "": "", "x": "",
+		"wholly_other": "", "": "", "x": "", "mod": "mode", "xy": "", "interval": "interval_ms", "interval_milliseconds": "",
 	} {
 		if got, _ := schema.Nearest(word, names); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
+	}
+}
+
+// TestOneLetter: between keys of one letter each is as near as the other.
+func TestOneLetter(t *testing.T) {
+	if near, ok := schema.Nearest("n", []string{"a", "b", "to"}); ok {
+		t.Errorf("n: did you mean %q?", near)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package poseidon is Starknet's Poseidon hash: the Hades permutation over three felts (rate 2, capacity 1, cubes, 8 full
-// and 83 partial rounds), two-to-one, over a list, streaming, and over many inputs at once.
+// Package poseidon is Starknet's Poseidon hash: two-to-one, over a list, streaming, and over many inputs at once.
+// The permutation is Hades over three felts: rate 2, capacity 1, cubes, 8 full and 83 partial rounds.
 package poseidon
 
 import (

@@ -1,5 +1,4 @@
-// Package trie computes Starknet state roots: Merkle-Patricia tries of height 251, hashed with Pedersen (contracts and
-// their storage) or Poseidon (classes).
+// Package trie computes Starknet state roots: Merkle-Patricia tries of height 251, hashed with Pedersen or Poseidon.
 //
 // State is the whole commitment: Apply takes what a block changed and returns the new roots. It keeps the pages it
 // touched in memory; Flush hands the changed ones to a store. Everything here can be rebuilt from the leaves, so a store

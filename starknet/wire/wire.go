@@ -1,5 +1,5 @@
-// Package wire converts between the messages of the plugin contract (sdk/proto) and the types of starknet. It is
-// strict: a felt is 32 bytes or absent, a u128 is 16 bytes or absent, lists are whole felts, diffs are canonical.
+// Package wire converts between the messages of the plugin protocol (sdk/proto) and the types of starknet.
+// It is strict: a felt is 32 bytes or absent, a u128 is 16 bytes or absent, lists are whole felts, diffs are canonical.
 package wire
 
 import (

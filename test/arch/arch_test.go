@@ -48,7 +48,7 @@ var floors = map[string][]string{
 }
 
 // helpers are the folders below test that tests of any folder may import; they import nothing of ours themselves.
-var helpers = []string{"test/facts", "test/grammar", "test/mutate"}
+var helpers = []string{"test/facts", "test/grammar", "test/mutate", "test/need", "test/openrpc"}
 
 func in(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
 

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -26,8 +25,8 @@ func TestNoCircleOfRustFiles(t *testing.T) {
 		if len(crate.files) == 0 {
 			t.Errorf("%s: there is no Rust file", dir)
 		}
-		for _, circle := range circles(crate.edges()) {
-			t.Errorf("%s: these files depend on each other in a circle: %s", dir, strings.Join(circle, ", "))
+		for _, circle := range crate.graph().circles() {
+			t.Errorf("%s: these files depend on each other in a circle: %s", dir, circle)
 		}
 	}
 }
@@ -69,11 +68,7 @@ func TestRustCircleIsFound(t *testing.T) {
 					}
 				}
 			}
-			var found []string
-			for _, circle := range circles(readCrate(t, os.DirFS(dir)).edges()) {
-				found = append(found, strings.Join(circle, " "))
-			}
-			if got := strings.Join(found, "; "); got != test.want {
+			if got := strings.Join(readCrate(t, os.DirFS(dir)).graph().circles(), "; "); got != test.want {
 				t.Errorf("circles: %q, want %q", got, test.want)
 			}
 		})
@@ -120,9 +115,9 @@ func plain(text string) string {
 	return rustTests.ReplaceAllString(rustComment.ReplaceAllString(text, `""`), "")
 }
 
-// edges are the files that each file depends on.
-func (c crate) edges() map[string][]string {
-	all := map[string][]string{}
+// graph has the files, and those that each of them depends on.
+func (c crate) graph() graph {
+	all := make(graph)
 	for module, text := range c.files {
 		aliases := map[string]string{} // modules that have a name here: imported ones and children
 		for child := range c.files {
@@ -149,12 +144,9 @@ func (c crate) edges() map[string][]string {
 			return ""
 		})
 		paths = append(paths, rustPath.FindAllString(code, -1)...)
-		seen := map[string]bool{}
 		for _, path := range paths {
-			target := c.file(module, path, aliases, 0)
-			if target != "?" && target != module && !seen[target] {
-				seen[target] = true
-				all[c.names[module]] = append(all[c.names[module]], c.names[target])
+			if target := c.file(module, path, aliases, 0); target != "?" && target != module {
+				all.add(c.names[module], c.names[target])
 			}
 		}
 	}
@@ -254,51 +246,4 @@ func split(path string) (parent, name string) {
 		return path[:at], path[at+2:]
 	}
 	return "", path
-}
-
-// circles are the groups of files of which each one depends on all others (Tarjan's strongly connected components).
-func circles(edges map[string][]string) [][]string {
-	var (
-		found      [][]string
-		stack      []string
-		index, low = map[string]int{}, map[string]int{}
-		onStack    = map[string]bool{}
-		visit      func(string)
-	)
-	visit = func(file string) {
-		index[file], low[file] = len(index)+1, len(index)+1
-		stack, onStack[file] = append(stack, file), true
-		for _, next := range edges[file] {
-			if index[next] == 0 {
-				visit(next)
-				low[file] = min(low[file], low[next])
-			} else if onStack[next] {
-				low[file] = min(low[file], index[next])
-			}
-		}
-		if low[file] != index[file] {
-			return
-		}
-		at := slices.Index(stack, file)
-		group := slices.Clone(stack[at:])
-		for _, member := range group {
-			onStack[member] = false
-		}
-		stack = stack[:at]
-		if len(group) > 1 {
-			slices.Sort(group)
-			found = append(found, group)
-		}
-	}
-	files := make([]string, 0, len(edges))
-	for file := range edges {
-		files = append(files, file)
-	}
-	slices.Sort(files)
-	for _, file := range files {
-		if index[file] == 0 {
-			visit(file)
-		}
-	}
-	return found
 }

@@ -1,5 +1,5 @@
-// Package attack sends a real node what nobody should: `bin/ordo dev` with its four plugins, damaged requests of every method,
-// and sockets in crowds. The same attack on the server alone is part of core/rpc's tests.
+// Package attack sends damaged requests and crowds of sockets to a real node with its four plugins.
+// The same attack on the server alone is part of core/rpc's tests.
 //
 //	ORDO_ATTACK=short go test ./test/attack                 200 bodies per method, 200 sockets
 //	ORDO_ATTACK=full  go test ./test/attack -timeout 1h     10,000 and 2,000
@@ -8,7 +8,6 @@
 package attack
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -20,12 +19,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +31,8 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/test/attack/attacker"
 	"github.com/ordo-sequencer/ordo/test/mutate"
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 func size(t *testing.T) (bodies, sockets int) {
@@ -54,41 +53,14 @@ func size(t *testing.T) (bodies, sockets int) {
 // start runs the node and waits until it serves.
 func start(t *testing.T) (url string, pid int) {
 	t.Helper()
-	dir := os.Getenv("ORDO_E2E_BIN")
-	if dir == "" {
-		dir = "../../bin"
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(dir, "ordo"), "dev", "--port", "0")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Skipf("%v: run make build first", err)
-	}
+	n := nodetest.Run(t, exec.Command(filepath.Join(need.Binaries(t), "ordo"), "dev", "--port", "0"), time.Minute)
+	n.Serve(t, time.Minute)
 	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("the node is gone: %v", err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("ordo ended with %v", err)
+		if n.Ended() {
+			t.Errorf("the node is gone: %v", n.Err())
 		}
 	})
-	listening := regexp.MustCompile(`listening on (http://\S+)`)
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-			go io.Copy(io.Discard, out)
-			return m[1], cmd.Process.Pid
-		}
-	}
-	t.Fatal("ordo ended before it served")
-	return "", 0
+	return n.URL, n.PID()
 }
 
 // use is what a process of the node takes.

@@ -31,25 +31,18 @@ func crasher(t *testing.T, method string, args ...string) *node {
 
 func crasherOver(t *testing.T, marks map[string][]byte, args ...string) *node {
 	t.Helper()
-	n := begin(t, liar(t), "execution", deed{Crash: marks}, false,
+	n := begin(t, buildProxy(t), "execution", fault{Crash: marks},
 		append([]string{"--accounts", "16", "--plugin-call-timeout", "20s", "--log-level", "error",
-			"--limit-grace", "1m", "--limit-turn", "1m", "--answer-when", "admitted"}, args...)...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := n.serving(ctx); err != nil {
-		t.Fatal(err)
-	}
+			"--limit-restart-wait", "1m", "--limit-queue-timeout", "1m", "--answer-when", "admitted"}, args...)...)
+	n.Serve(t, startLimit)
 	return n
 }
 
 // alive says that the node has not stopped.
 func (n *node) alive(t *testing.T) {
 	t.Helper()
-	select {
-	case err := <-n.exited:
-		n.exited <- err
-		t.Fatalf("the node stopped: %s", last(n.out.String()))
-	default:
+	if n.Ended() {
+		t.Fatalf("the node stopped: %s", last(n.Out.String()))
 	}
 }
 
@@ -100,12 +93,14 @@ func TestViewsThatCrash(t *testing.T) {
 		}
 	}
 	refused(balance(crashing))
-	begin := time.Now()
 	for range 10 {
 		refused(balance(crashing))
 	}
-	if restarts := strings.Count(n.out.String(), "started again"); restarts != 1 {
-		t.Errorf("%d restarts over one call, put 11 times within %s", restarts, time.Since(begin))
+	if err := insist(t.Context(), func() error { return balance(felt.FromUint64(1)) }); err != nil {
+		t.Fatal(err)
+	}
+	if restarts := strings.Count(n.Out.String(), "started again"); restarts != 1 {
+		t.Errorf("%d restarts over one call, put 11 times", restarts)
 	}
 	stop := n.transfers(t, 0)
 	var all sync.WaitGroup
@@ -129,6 +124,7 @@ func TestViewsThatCrash(t *testing.T) {
 		t.Error("no block was made meanwhile")
 	}
 	n.alive(t)
+	n.sound(t, true, "", "")
 }
 
 // TestViewsArePaused: too many calls that end execution, each another. Calls are refused for a while, transactions are not.
@@ -157,6 +153,7 @@ func TestViewsArePaused(t *testing.T) {
 		t.Error("no transaction was taken meanwhile")
 	}
 	n.alive(t)
+	n.sound(t, true, "", "")
 }
 
 // TestTransactionsThatCrashAtAdmission: they are refused with their accounts, which pay nothing; others beside them are taken.
@@ -196,6 +193,7 @@ func TestTransactionsThatCrashAtAdmission(t *testing.T) {
 		}
 	}
 	n.alive(t)
+	n.sound(t, true, "", "")
 }
 
 // TestTransactionsThatCrashInBlocks: ten of them, acknowledged, from ten accounts and in one block of an interval, beside others; the
@@ -242,13 +240,13 @@ func TestTransactionsThatCrashInBlocks(t *testing.T) {
 	for range 2 {
 		rejected := 0
 		for rejected < 3 { // some are found, then the core is killed
-			rejected = strings.Count(n.out.String(), "started again")
+			rejected = strings.Count(n.Out.String(), "started again")
 			n.alive(t)
 			time.Sleep(10 * time.Millisecond)
 		}
-		_ = n.cmd.Process.Kill()
-		<-n.exited
-		n.exited <- nil
+		if err := n.Kill(); err != nil {
+			t.Fatal(err)
+		}
 		n = crasher(t, "Build", args...)
 	}
 	for _, hash := range good {
@@ -274,7 +272,7 @@ func TestTransactionsThatCrashInBlocks(t *testing.T) {
 		}
 	}
 	// One end finds those in question, and each of them that ends execution costs one more.
-	if restarts := strings.Count(n.out.String(), "started again"); named == 0 || restarts > named+1 {
+	if restarts := strings.Count(n.Out.String(), "started again"); named == 0 || restarts > named+1 {
 		t.Errorf("%d restarts for %d transactions after the core was killed twice", restarts, named)
 	} else {
 		t.Logf("%d restarts for %d transactions after the core was killed twice", restarts, named)
@@ -286,6 +284,7 @@ func TestTransactionsThatCrashInBlocks(t *testing.T) {
 	}
 	await(hash, "ACCEPTED_ON_L2")
 	n.alive(t)
+	n.sound(t, true, "", "")
 }
 
 // TestAllThatCrash: calls, validations and transactions of blocks that end execution, at the same time. No honest transaction is
@@ -366,7 +365,8 @@ func TestAllThatCrash(t *testing.T) {
 	}
 	all.Wait()
 	for _, stop := range stops {
-		t.Logf("%d honest transfers beside %d ends of execution", stop(), strings.Count(n.out.String(), "started again"))
+		t.Logf("%d honest transfers beside %d ends of execution", stop(), strings.Count(n.Out.String(), "started again"))
 	}
 	n.alive(t)
+	n.sound(t, true, "", "")
 }

@@ -1,9 +1,11 @@
-// Package byzantine runs a whole node with one plugin that misbehaves. The misbehaving one (./plugin) stands before an honest
-// plugin of the stage and changes its answers.
+// Package byzantine runs a whole node with one plugin that misbehaves. A proxy (./plugin) stands before an honest plugin of the stage
+// and injects a fault into its answers.
 //
-// What must hold: the node goes on and serves, or it stops with an error that names the stage. It never hangs, never ends
-// by a panic, and never says that something is accepted on a wrong root. What a plugin may do to its own process, its
-// sockets and its output is tested in core/host; this is about what it answers.
+// What must hold: the fault is injected, and the node goes on and serves, or refuses with a reason, or stops with an error that names
+// the stage, as the table of trials says. It never hangs, never ends by a panic, and what it says to be accepted is in a chain that
+// honest plugins execute again with the same roots. What a plugin may do to its own process, its sockets and its output is tested in
+// core/host; this is about what it answers.
 //
-// `go test` runs a few of the deeds, ORDO_BYZANTINE=all runs all of them (ten minutes).
+// `go test` tries some faults of each stage, which a seed draws; ORDO_BYZANTINE=all tries all of them (ten minutes), another number
+// that many of each stage, and ORDO_BYZANTINE_SEED repeats a selection.
 package byzantine

@@ -1,184 +1,182 @@
 package byzantine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
-// shipped is the plugin that the liar stands before.
+// shipped is the plugin that the proxy stands before.
 var shipped = map[string]string{"ordering": "fee", "execution": "blockifier", "storage": "badger", "consensus": "solo"}
 
-// binaries is the folder that make build fills.
-func binaries(t *testing.T) string {
+// buildProxy builds the plugin that injects faults.
+func buildProxy(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("ORDO_E2E_BIN")
-	if dir == "" {
-		dir = "../../bin"
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "ordo")); err != nil {
-		t.Skipf("no %s: run make build first", filepath.Join(dir, "ordo"))
-	}
-	return dir
-}
-
-// liar builds the misbehaving plugin once for all tests.
-func liar(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "liar")
+	path := filepath.Join(t.TempDir(), "proxy")
 	if out, err := exec.Command("go", "build", "-o", path, "./plugin").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path
 }
 
-// deed is what to do wrong; see plugin/main.go.
-type deed struct {
+// fault is what the proxy does wrong; see plugin/main.go.
+type fault struct {
 	Real, Method string
 	After        int
-	Do, Once     string
+	Do           string
+	Once         bool
+	Marker       string
 	Crash        map[string][]byte
 }
 
-// node is a running `ordo dev` with one misbehaving plugin.
+// node is a running `ordo dev` with one faulty plugin.
 type node struct {
-	client.Node
-	cmd    *exec.Cmd
-	out    *transcript
-	exited chan error
-	dir    string
+	*nodetest.Process
+	dir  string
+	data string // the folder of its chain
+
+	mu       sync.Mutex
+	accepted client.Block // the newest that a client was told to be accepted
 }
 
-// begin starts the node. It may end at once, where the deed is done at the start.
-func begin(t *testing.T, program, stage string, d deed, once bool, args ...string) *node {
+// begin starts the node. It may end at once, where the fault is injected at the start.
+func begin(t *testing.T, program, stage string, f fault, args ...string) *node {
 	t.Helper()
-	n := &node{out: new(transcript), exited: make(chan error, 1), dir: t.TempDir()}
-	plugin := filepath.Join(n.dir, "plugin")
+	bin, dir := need.Binaries(t), t.TempDir()
+	plugin := filepath.Join(dir, "plugin")
 	if err := os.Link(program, plugin); err != nil {
 		t.Fatal(err)
 	}
-	d.Real = filepath.Join(binaries(t), "plugins", "ordo-"+stage+"-"+shipped[stage])
-	if once {
-		d.Once = filepath.Join(n.dir, "done")
-	}
-	raw, _ := json.Marshal(d)
-	if err := os.WriteFile(plugin+".deed", raw, 0o600); err != nil {
+	f.Real, f.Marker = filepath.Join(bin, "plugins", "ordo-"+stage+"-"+shipped[stage]), filepath.Join(dir, "marker")
+	raw, err := json.Marshal(f)
+	if err != nil {
 		t.Fatal(err)
 	}
-	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--" + stage, plugin, "--plugin-call-timeout", "2s", "--plugin-silence", "3s",
-		"--plugin-restarts", "3"}, args...)
+	if err := os.WriteFile(plugin+".fault", raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := append([]string{"dev", "--port", "0", "--accounts", "4", "--data-dir", filepath.Join(dir, "data"), "--" + stage, plugin,
+		"--plugin-call-timeout", "2s", "--plugin-health-timeout", "3s", "--plugin-restarts", "3"}, args...)
+	if i := slices.Index(args, "--data-dir"); i >= 0 {
+		all[slices.Index(all, "--data-dir")+1] = args[i+1]
+	}
 	if stage == "consensus" { // its settings have defaults only for the shipped name; solo's own default is the same mode
 		all = append(all, "--block-generation-on", "transaction")
 	}
-	n.cmd = exec.Command(filepath.Join(binaries(t), "ordo"), all...)
-	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
-	n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"), "GOMEMLIMIT=1GiB"}
-	if err := n.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { n.exited <- n.cmd.Wait() }()
+	cmd := exec.Command(filepath.Join(bin, "ordo"), all...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"), "GOMEMLIMIT=1GiB"}
+	n := &node{Process: nodetest.Run(t, cmd, stopLimit), dir: dir, data: all[slices.Index(all, "--data-dir")+1]}
 	t.Cleanup(func() {
-		if n.cmd.ProcessState == nil {
-			_ = n.cmd.Process.Signal(syscall.SIGTERM)
-			select {
-			case <-n.exited:
-			case <-time.After(30 * time.Second):
-				t.Error("the node does not end on SIGTERM")
-				_ = n.cmd.Process.Signal(syscall.SIGQUIT)
-				<-n.exited
-			}
-		}
-		if text := n.out.String(); strings.Contains(text, "panic:") || strings.Contains(text, "goroutine 1 [") {
+		if text := n.Out.String(); strings.Contains(text, "panic:") || strings.Contains(text, "goroutine 1 [") {
 			t.Errorf("the node panicked:\n%s", tail(text))
-		}
-		if t.Failed() {
-			t.Logf("ordo %s printed\n%s", strings.Join(all, " "), tail(n.out.String()))
 		}
 	})
 	return n
 }
 
-var listening = regexp.MustCompile(`listening on (http://\S+)`)
+// injected tells how many times the fault was injected.
+func (n *node) injected() int {
+	text, _ := os.ReadFile(filepath.Join(n.dir, "marker"))
+	return strings.Count(string(text), "\n")
+}
+
+// stopLimit is for the end of a node; startLimit for its start, on a machine that has other work.
+const (
+	stopLimit  = 30 * time.Second
+	startLimit = time.Minute
+)
 
 // outcome waits for one of the two ends that are allowed: "" when the node serves all that is asked, else what it said when
 // it stopped.
 func (n *node) outcome(t *testing.T, limit time.Duration) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- n.work(ctx) }()
 	select {
-	case err := <-n.exited:
-		n.exited <- err
-		if err == nil {
-			t.Error("the node stopped without an error")
-		}
-		return last(n.out.String())
+	case <-n.Done():
 	case err := <-served:
 		if err == nil {
 			return ""
 		}
 		select { // it may be about to stop
-		case exit := <-n.exited:
-			n.exited <- exit
-			return last(n.out.String())
-		case <-time.After(10 * time.Second):
+		case <-n.Done():
+		case <-time.After(5 * time.Second):
+			return "refuses: " + err.Error()
 		}
-		return "refuses: " + err.Error()
 	}
+	if n.Err() == nil {
+		t.Error("the node stopped without an error")
+	}
+	return last(n.Out.String())
 }
 
-// serving waits until the node listens.
-func (n *node) serving(ctx context.Context) error {
-	for n.URL == "" {
-		if m := listening.FindStringSubmatch(n.out.String()); m != nil {
-			n.URL = m[1]
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return nil
+// head is the newest block whose root is known.
+func (n *node) head(ctx context.Context) (head client.Block, err error) {
+	err = insist(ctx, func() (err error) { head, err = n.Block(ctx, "latest"); return err })
+	return head, err
 }
+
+// replay executes the stored chain again with honest plugins, which compares every root and hash, and returns the hash of its head.
+func (n *node) replay(t *testing.T) (number uint64, hash string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(need.Binaries(t), "ordo"), "replay", "--data-dir", n.data)
+	cmd.Env = n.Cmd.Env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return 0, "", fmt.Errorf("ordo replay: %w: %s", err, last(string(out)))
+	}
+	m := replayed.FindStringSubmatch(string(out))
+	if m == nil {
+		return 0, "", fmt.Errorf("ordo replay printed %s", out)
+	}
+	number, err = strconv.ParseUint(m[1], 10, 64)
+	return number, m[2], err
+}
+
+var replayed = regexp.MustCompile(`(?m)^head +(\d+) (0x[0-9a-f]+)$`)
 
 // work asks everything that makes each stage speak, until the transfers of three accounts are in blocks.
 func (n *node) work(ctx context.Context) error {
-	if err := n.serving(ctx); err != nil {
+	if err := n.Serving(ctx); err != nil {
 		return err
 	}
 	strk := genesis.STRKAddress()
 	var hashes []string
 	for nonce := range uint64(3) {
-		for _, a := range genesis.Accounts(0, 3) {
-			tx := client.NewAccount(a, "SN_SEPOLIA").Invoke(nonce, client.Transfer(strk, felt.FromUint64(77), 1))
-			var hash string
-			if err := insist(ctx, func() (err error) { hash, err = n.Submit(ctx, tx); return err }); err != nil {
-				return err
-			}
-			hashes = append(hashes, hash)
+		var sent errgroup.Group
+		round := make([]string, 3)
+		for i, a := range genesis.Accounts(0, len(round)) {
+			sent.Go(func() error {
+				tx := client.NewAccount(a, "SN_SEPOLIA").Invoke(nonce, client.Transfer(strk, felt.FromUint64(77), 1))
+				return insist(ctx, func() (err error) { round[i], err = n.Submit(ctx, tx); return err })
+			})
 		}
+		if err := sent.Wait(); err != nil {
+			return err
+		}
+		hashes = append(hashes, round...)
 		// Reads: a call, past and present state, a class, a block and a transaction by their hashes. Their answers may be
 		// errors; the node has to go on.
 		for _, q := range [][2]any{
@@ -200,9 +198,18 @@ func (n *node) work(ctx context.Context) error {
 		if err := insist(ctx, func() error { _, err := n.Wait(ctx, hash, "ACCEPTED_ON_L2"); return err }); err != nil {
 			return err
 		}
+		head, err := n.head(ctx)
+		if err != nil {
+			return err
+		}
+		n.mu.Lock()
+		n.accepted = head
+		n.mu.Unlock()
 	}
 	return nil
 }
+
+func selector(name string) string { return keccak.Selector(name).Hex() }
 
 // insist repeats what fails while a stage is away.
 func insist(ctx context.Context, do func() error) error {
@@ -233,21 +240,3 @@ func last(text string) string {
 }
 
 func tail(text string) string { return text[max(0, len(text)-6000):] }
-
-// transcript keeps what a process prints.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *transcript) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}

@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // TestNoOrphans: kill -9 of the core ends all four plugins, running or stopped, and leaves no process of the run behind.
@@ -16,21 +19,12 @@ func TestNoOrphans(t *testing.T) {
 	for _, how := range []string{"running", "stopped"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			n := &node{out: new(transcript)}
-			n.cmd = exec.Command(filepath.Join(binaries(t), "ordo"), "dev", "--port", "0", "--accounts", "1")
-			n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
+			cmd := exec.Command(filepath.Join(need.Binaries(t), "ordo"), "dev", "--port", "0", "--accounts", "1")
 			temporary := t.TempDir() // what a killed node leaves; and the mark of its processes
-			n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + temporary}
-			if err := n.cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = n.cmd.Process.Kill(); _ = n.cmd.Wait() })
-			for deadline := time.Now().Add(time.Minute); !listening.MatchString(n.out.String()); time.Sleep(20 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal(n.out)
-				}
-			}
-			plugins := marked(temporary, n.cmd.Process.Pid)
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + temporary}
+			n := nodetest.Run(t, cmd, stopLimit)
+			n.Serve(t, startLimit)
+			plugins := marked(temporary, n.PID())
 			if len(plugins) != 4 {
 				t.Fatalf("%d processes beside the core: %v", len(plugins), plugins)
 			}
@@ -39,8 +33,9 @@ func TestNoOrphans(t *testing.T) {
 					_ = syscall.Kill(pid, syscall.SIGSTOP)
 				}
 			}
-			_ = n.cmd.Process.Kill()
-			_ = n.cmd.Wait()
+			if err := n.Kill(); err != nil {
+				t.Fatal(err)
+			}
 			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 				left := marked(temporary, 0)
 				if len(left) == 0 {

@@ -9,21 +9,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 var timeOfDay = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`)
 
 // TestChaos is the short form of `make chaos`: one chain and some strikes. ORDO_CHAOS_SEED repeats a run.
 func TestChaos(t *testing.T) {
-	bin := os.Getenv("ORDO_E2E_BIN")
-	if bin == "" {
-		bin = "../../bin"
-	}
-	for _, needed := range []string{"ordo", "plugins/ordo-execution-blockifier", "plugins/ordo-storage-badger"} {
-		if _, err := os.Stat(filepath.Join(bin, needed)); err != nil {
-			t.Skipf("no %s: run make build first", filepath.Join(bin, needed))
-		}
-	}
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier", "plugins/ordo-storage-badger")
 	if testing.Short() {
 		t.Skip("starts and kills real processes for half a minute")
 	}

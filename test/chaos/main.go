@@ -1,5 +1,5 @@
-// Command chaos kills a running node at random, again and again, under a load of mixed transactions, and then holds the
-// chain against what was promised: docs/spec/recovery.md says what that is.
+// Command chaos kills the processes of a running node at random under load, and then holds the chain against what was promised.
+// docs/spec/recovery.md says what that is.
 //
 // A run is rounds. A round is one chain: `ordo dev` with its five real processes on a data folder, senders, somebody who
 // looks at the pre-confirmed block all the time, and strikes: SIGKILL or SIGSTOP to a plugin, to the core, to two, to all

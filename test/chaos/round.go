@@ -45,7 +45,7 @@ var settings = []setting{
 }
 
 func (s setting) flags(restarts int, window string) []string {
-	return append(s.genesis(), "--block-generation-on", s.generation, "--ordering", s.ordering, "--plugin-silence", silence,
+	return append(s.genesis(), "--block-generation-on", s.generation, "--ordering", s.ordering, "--plugin-health-timeout", silence,
 		"--plugin-restarts", strconv.Itoa(restarts), "--plugin-restart-window", window)
 }
 

@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // report is what a page saw.
@@ -71,7 +74,7 @@ func (p *pages) browse(t *testing.T, name, what, node string) report {
 		p.origin(name)+"/page.html?"+url.Values{"what": {what}, "node": {node}}.Encode())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it starts many processes
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	out := new(transcript)
+	out := new(nodetest.Output)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, out, 10*time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -92,7 +95,7 @@ func (p *pages) browse(t *testing.T, name, what, node string) report {
 	return report{}
 }
 
-// chromium is the browser; a machine without one skips, and a build server may not.
+// chromium is the browser; a machine without one skips.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{os.Getenv("ORDO_E2E_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
@@ -100,11 +103,7 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	const none = "no chromium: install it (apt-get install chromium), or name one in ORDO_E2E_CHROMIUM"
-	if os.Getenv("CI") != "" {
-		t.Fatal(none)
-	}
-	t.Skip(none)
+	need.Absent(t, "no chromium", "install it (apt-get install chromium), or name one in ORDO_E2E_CHROMIUM")
 	return ""
 }
 

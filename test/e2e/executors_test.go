@@ -15,6 +15,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 const (
@@ -185,7 +186,7 @@ func mixture(t *testing.T) (setup, list []*client.Tx) {
 		senders: accounts(0, mixedSender),
 		authors: accounts(0, mixedSender+declarers)[mixedSender:],
 		nonces:  make([]uint64, mixedSender),
-		dir:     filepath.Join(binaries(t), "contracts"),
+		dir:     filepath.Join(need.Binaries(t), "contracts"),
 	}
 	m.token = m.class(t, contracts.ERC20)
 	m.account = m.class(t, contracts.NativeAccount)

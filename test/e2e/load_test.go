@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // TestLoad sends a burst through every account at once, with `ordo bench load`, which ends badly when a transaction is lost
@@ -14,7 +16,7 @@ func TestLoad(t *testing.T) {
 	n := start(t, "--accounts", "40", "--account-class", "native")
 	file := filepath.Join(t.TempDir(), "load.json")
 	cmd := exec.CommandContext(within(t, patient), ordo(t), "bench", "load", "--url", n.URL, "--accounts", "40", "--transactions", "400", "--seconds", "60", "--quiet", "--json", file)
-	cmd.Env = environment()
+	cmd.Env = nodetest.Environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -15,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // TestOpenBlocks: with open blocks too, what a transaction did can be read when it is answered for. A script that reads the
@@ -57,11 +58,11 @@ func TestOpenBlocks(t *testing.T) {
 // the block closes.
 func TestAdmissionSeesTheOpenBlock(t *testing.T) {
 	n := start(t, "--block-generation-on", "600")
-	class, err := contracts.Read(filepath.Join(binaries(t), "contracts"), contracts.OpenZeppelinAccount)
+	class, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.OpenZeppelinAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
-	hello, err := contracts.Read(filepath.Join(binaries(t), "contracts"), contracts.Hello)
+	hello, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestAdmissionSeesTheOpenBlock(t *testing.T) {
 func TestStrangersCompileNothing(t *testing.T) {
 	n := start(t, "--limit-compiles-waiting", "1")
 	a := accounts(0, 1)[0]
-	hello, err := contracts.Read(filepath.Join(binaries(t), "contracts"), contracts.Hello)
+	hello, err := contracts.Read(filepath.Join(need.Binaries(t), "contracts"), contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
 	}

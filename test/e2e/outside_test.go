@@ -16,6 +16,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // mint makes blocks and checks that each is made: its balance is the number of mints.
@@ -41,11 +42,10 @@ func (n *node) mint(t *testing.T, times int) {
 func (n *node) ends(t *testing.T) error {
 	t.Helper()
 	select {
-	case err := <-n.exited:
-		return err
+	case <-n.Done():
+		return n.Err()
 	case <-time.After(patient):
-		_ = n.cmd.Process.Kill()
-		<-n.exited
+		n.kill(t)
 		t.Fatal("the node does not end")
 		return nil
 	}
@@ -120,7 +120,7 @@ func TestTerminal(t *testing.T) {
 		"the device is full": func(t *testing.T, c *exec.Cmd) {
 			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			if err != nil {
-				t.Skip(err)
+				need.Absent(t, err.Error(), "run it on Linux")
 			}
 			t.Cleanup(func() { full.Close() })
 			c.Stdout, c.Stderr = full, full
@@ -133,15 +133,15 @@ func TestTerminal(t *testing.T) {
 			ctx := within(t, patient)
 			for n.Call(ctx, "starknet_chainId", []any{}, nil) != nil {
 				select {
-				case err := <-n.exited:
-					t.Fatalf("it ended: %v", err)
+				case <-n.Done():
+					t.Fatalf("it ended: %v", n.Err())
 				case <-ctx.Done():
 					t.Fatal("it does not serve")
 				case <-time.After(20 * time.Millisecond):
 				}
 			}
 			n.mint(t, 50)
-			if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			if err := n.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
 			if err := n.ends(t); err != nil {
@@ -158,12 +158,12 @@ func TestHangup(t *testing.T) {
 	n := start(t, "--accounts", "2")
 	n.mint(t, 1)
 	for range 2 {
-		if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		if err := n.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := n.ends(t); err != nil || len(n.out.lines("SIGHUP")) != 1 {
-		t.Errorf("%v, it said\n%s", err, n.out)
+	if err := n.ends(t); err != nil || len(n.Out.Lines("SIGHUP")) != 1 {
+		t.Errorf("%v, it said\n%s", err, n.Out)
 	}
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
 		t.Errorf("%s is left behind", left[0].Name())
@@ -171,16 +171,16 @@ func TestHangup(t *testing.T) {
 
 	nohup, err := exec.LookPath("nohup")
 	if err != nil {
-		t.Skip(err)
+		need.Absent(t, err.Error(), "install coreutils")
 	}
 	kept := served(t, launchWith(t, func(c *exec.Cmd) {
 		c.Path, c.Args = nohup, append([]string{"nohup", c.Path}, c.Args[1:]...)
 	}, "dev", "--port", "0", "--accounts", "2"))
-	if err := kept.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := kept.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	kept.mint(t, 3)
-	if found := kept.out.lines("SIGHUP"); len(found) > 0 {
+	if found := kept.Out.Lines("SIGHUP"); len(found) > 0 {
 		t.Errorf("with nohup: %v", found)
 	}
 }
@@ -192,33 +192,33 @@ func TestShutdownDeadline(t *testing.T) {
 		t.Run(hung, func(t *testing.T) {
 			dir := t.TempDir()
 			args := []string{"--data-dir", dir, "--accounts", "3", "--block-generation-on", "demand",
-				"--plugin-silence", "0", "--plugin-call-timeout", "0", "--shutdown-timeout", "5s"}
+				"--plugin-health-timeout", "0", "--plugin-call-timeout", "0", "--shutdown-timeout", "5s"}
 			n := start(t, args...)
 			var hashes []string // acknowledged, and in no block
 			for i, a := range accounts(0, 3) {
 				hashes = append(hashes, n.submit(t, a.Invoke(0, client.Transfer(strk(), felt.FromUint64(uint64(500+i)), 3))))
 			}
 			slowReader(t, n)
-			for _, p := range n.children() {
-				if p.name == hung || hung == "all" && strings.HasPrefix(p.name, "ordo-") {
-					if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
+			for _, p := range n.Children() {
+				if p.Name == hung || hung == "all" && strings.HasPrefix(p.Name, "ordo-") {
+					if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
-			plugins := n.children()
-			if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			plugins := n.Children()
+			if err := n.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
 			err := n.ends(t)
 			stage := strings.TrimPrefix(strings.ReplaceAll(hung, "ordo-", ""), "all")
 			stage = strings.ReplaceAll(stage, "-", "/")
-			if err == nil || !strings.Contains(n.out.String(), stage) || !strings.Contains(n.out.String(), "ordo: ") {
-				t.Errorf("it ended with %v and named no %s:\n%s", err, stage, n.out)
+			if err == nil || !strings.Contains(n.Out.String(), stage) || !strings.Contains(n.Out.String(), "ordo: ") {
+				t.Errorf("it ended with %v and named no %s:\n%s", err, stage, n.Out)
 			}
 			for _, p := range plugins {
-				if p.alive() {
-					t.Errorf("%s (pid %d) outlives the node", p.name, p.pid)
+				if p.Alive() {
+					t.Errorf("%s (pid %d) outlives the node", p.Name, p.PID)
 				}
 			}
 			again := start(t, args...)
@@ -232,10 +232,10 @@ func TestShutdownDeadline(t *testing.T) {
 
 // TestSecondSignal: it ends the core at once, and the plugins with it, when the first one takes too long.
 func TestSecondSignal(t *testing.T) {
-	n := start(t, "--accounts", "2", "--plugin-silence", "0", "--shutdown-timeout", "10m")
-	plugins := n.children()
+	n := start(t, "--accounts", "2", "--plugin-health-timeout", "0", "--shutdown-timeout", "10m")
+	plugins := n.Children()
 	for _, p := range plugins {
-		if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
+		if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -243,27 +243,27 @@ func TestSecondSignal(t *testing.T) {
 	// are pending at once are one, so they are sent until the process has ended.
 	deadline := time.Now().Add(patient)
 	for ended, s := false, syscall.SIGHUP; !ended; {
-		_ = n.cmd.Process.Signal(s)
+		_ = n.Cmd.Process.Signal(s)
 		select {
-		case <-n.exited:
+		case <-n.Done():
 			ended = true
 		case <-time.After(20 * time.Millisecond):
 		}
-		if len(n.out.lines("SIGHUP")) > 0 {
+		if len(n.Out.Lines("SIGHUP")) > 0 {
 			s = syscall.SIGTERM
 		}
 		if !ended && time.Now().After(deadline) {
-			_ = n.cmd.Process.Kill()
+			_ = n.Cmd.Process.Kill()
 			t.Fatal("it does not end")
 		}
 	}
-	if status, ok := n.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
-		t.Errorf("it ended with %s", n.cmd.ProcessState)
+	if status, ok := n.Cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %s", n.Cmd.ProcessState)
 	}
 	for deadline = time.Now().Add(patient); ; time.Sleep(10 * time.Millisecond) {
 		left := 0
 		for _, p := range plugins {
-			if p.alive() {
+			if p.Alive() {
 				left++
 			}
 		}
@@ -298,8 +298,8 @@ func TestMixedFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := launch(t, "dev", "--port", "0", "--accounts", "2", "--data-dir", short)
-	if err := n.ends(t); err == nil || !strings.Contains(n.out.String(), "of two chains") || !strings.Contains(n.out.String(), "move the folder journal away") {
-		t.Errorf("%v, it said\n%s", err, n.out)
+	if err := n.ends(t); err == nil || !strings.Contains(n.Out.String(), "of two chains") || !strings.Contains(n.Out.String(), "move the folder journal away") {
+		t.Errorf("%v, it said\n%s", err, n.Out)
 	}
 }
 
@@ -317,8 +317,8 @@ func TestOddPaths(t *testing.T) {
 		"config: --ordering": func(c *exec.Cmd) { c.Args = append(c.Args, "--ordering", odd+"/plugin") },
 	} {
 		n := launchWith(t, change, "dev", "--port", "0", "--accounts", "2")
-		if err := n.ends(t); err == nil || !strings.Contains(n.out.String(), `odd\xff`) || !strings.Contains(n.out.String(), "UTF-8") || !strings.Contains(n.out.String(), what) {
-			t.Errorf("%s: %v, it said\n%s", what, err, n.out)
+		if err := n.ends(t); err == nil || !strings.Contains(n.Out.String(), `odd\xff`) || !strings.Contains(n.Out.String(), "UTF-8") || !strings.Contains(n.Out.String(), what) {
+			t.Errorf("%s: %v, it said\n%s", what, err, n.Out)
 		}
 	}
 }
@@ -340,16 +340,16 @@ func TestInherited(t *testing.T) {
 		score, _ := strconv.Atoi(strings.TrimSpace(string(raw)))
 		return score
 	}
-	own, plugins := adjust(n.cmd.Process.Pid), 0
-	for _, p := range n.children() {
-		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
+	own, plugins := adjust(n.Cmd.Process.Pid), 0
+	for _, p := range n.Children() {
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID))
 		for _, link := range links {
 			if to, _ := os.Readlink(link); to == secret.Name() {
-				t.Errorf("%s has %s open as %s", p.name, to, filepath.Base(link))
+				t.Errorf("%s has %s open as %s", p.Name, to, filepath.Base(link))
 			}
 		}
-		if score := adjust(p.pid); score <= own && own < 1000 {
-			t.Errorf("%s: oom_score_adj %d, the core has %d", p.name, score, own)
+		if score := adjust(p.PID); score <= own && own < 1000 {
+			t.Errorf("%s: oom_score_adj %d, the core has %d", p.Name, score, own)
 		}
 		plugins++
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // TestRefusals is item 7 on a running node: a clear error for each bad input, nothing stuck, and the node serves on.
@@ -156,7 +158,7 @@ func wantCode(t *testing.T, err error, code int) {
 }
 
 func refusedClasses(t *testing.T, n *node, a *client.Account) {
-	dir := filepath.Join(binaries(t), "contracts")
+	dir := filepath.Join(need.Binaries(t), "contracts")
 	hello, err := contracts.Read(dir, contracts.Hello)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +231,7 @@ func refusedClasses(t *testing.T, n *node, a *client.Account) {
 
 // outOfGas sends a contract that never ends by itself: as a transaction, as a call, and as an estimate.
 func outOfGas(t *testing.T, n *node, a *client.Account) {
-	class, err := client.CairoClass(binaries(t), needs(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
+	class, err := client.CairoClass(need.Binaries(t), need.Env(t, "ORDO_E2E_CAIRO"), t.TempDir(), "spinner")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +273,7 @@ func TestBadStart(t *testing.T) {
 		}
 		return path
 	}
-	fee := filepath.Join(binaries(t), "plugins", "ordo-ordering-fee")
+	fee := filepath.Join(need.Binaries(t), "plugins", "ordo-ordering-fee")
 	plain := write("plain", "no program\n")
 	if err := os.Chmod(plain, 0o644); err != nil {
 		t.Fatal(err)
@@ -300,7 +302,7 @@ func TestBadStart(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patient)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, ordo(t), c.args...)
-			cmd.Env = environment()
+			cmd.Env = nodetest.Environment()
 			out, err := cmd.CombinedOutput()
 			if cmd.ProcessState.ExitCode() != 1 {
 				t.Errorf("ended with %v", err)

@@ -65,8 +65,8 @@ func TestRestart(t *testing.T) {
 
 	// Another genesis than the one in the folder is refused rather than mixed.
 	other := launch(t, "dev", "--port", "0", "--data-dir", dir, "--accounts", "4")
-	if err := <-other.exited; err == nil || !strings.Contains(other.out.String(), "genesis") {
-		t.Errorf("with another genesis: %v\n%s", err, other.out)
+	if err := other.Err(); err == nil || !strings.Contains(other.Out.String(), "genesis") {
+		t.Errorf("with another genesis: %v\n%s", err, other.Out)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestTimeGoesOnAfterARestart(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "[rpc]\nport = 0\n[node]\ndata_dir = %q\n", dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n = run(t, "run", "--config", file); len(n.out.lines("block time stands still")) != 1 {
-		t.Errorf("it does not say that time stands:\n%s", n.out)
+	if n = run(t, "run", "--config", file); len(n.Out.Lines("block time stands still")) != 1 {
+		t.Errorf("it does not say that time stands:\n%s", n.Out)
 	}
 }

@@ -52,11 +52,11 @@ func TestScriptedConsensus(t *testing.T) {
 	}
 	for _, event := range []string{"lost a round", "proposed 4 transactions again", "a forged proposal was refused",
 		"decided a foreign proposal", "closed a foreign proposal at 3 of 4"} {
-		if len(n.out.lines(event)) == 0 {
+		if len(n.Out.Lines(event)) == 0 {
 			t.Errorf("the script never reports %q", event)
 		}
 	}
-	if lines := n.out.lines("UNEXPECTED"); len(lines) > 0 {
+	if lines := n.Out.Lines("UNEXPECTED"); len(lines) > 0 {
 		t.Error(strings.Join(lines, "\n"))
 	}
 }

@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -18,8 +16,8 @@ func TestFiveProcesses(t *testing.T) {
 	n := start(t)
 	n.accepted(t, n.submit(t, accounts(0, 1)[0].Invoke(0, client.Transfer(strk(), felt.FromUint64(7), 1))))
 	var names []string
-	for _, p := range n.children() {
-		names = append(names, p.name)
+	for _, p := range n.Children() {
+		names = append(names, p.Name)
 	}
 	slices.Sort(names)
 	want := []string{"ordo-consensus-solo", "ordo-execution-blockifier", "ordo-ordering-fifo", "ordo-storage-badger"}
@@ -111,24 +109,26 @@ func checkOrder(t *testing.T, plugin string, before func(a, b waiting) int) {
 // TestNonceGap: a transaction that came too early waits, and goes in as soon as the missing one is there.
 func TestNonceGap(t *testing.T) {
 	n := start(t)
-	a := accounts(0, 1)[0]
-	order := []uint64{2, 1, 3, 0}
-	rand.Shuffle(2, func(i, j int) { order[i], order[j] = order[j], order[i] })
-	hashes := make(map[uint64]string)
-	for _, nonce := range order {
-		if nonce == 0 {
-			time.Sleep(200 * time.Millisecond)
-			for _, hash := range hashes {
-				if s, err := n.Status(within(t, patient), hash); err != nil || s.Finality != "RECEIVED" {
-					t.Fatalf("with a gap: %+v, %v", s, err)
-				}
+	all := accounts(0, 3)
+	for i, order := range [][]uint64{{2, 1, 3}, {1, 2, 3}} {
+		transfer := func(nonce uint64) string {
+			return n.submit(t, all[i].Invoke(nonce, client.Transfer(strk(), felt.FromUint64(99), 1)))
+		}
+		var hashes []string
+		for _, nonce := range order {
+			hashes = append(hashes, transfer(nonce))
+		}
+		// Blocks are made meanwhile, of what has no gap.
+		n.accepted(t, n.submit(t, all[2].Invoke(uint64(i), client.Transfer(strk(), felt.FromUint64(98), 1))))
+		for _, hash := range hashes {
+			if s, err := n.Status(within(t, patient), hash); err != nil || s.Finality != "RECEIVED" {
+				t.Fatalf("with a gap: %+v, %v", s, err)
 			}
 		}
-		hashes[nonce] = n.submit(t, a.Invoke(nonce, client.Transfer(strk(), felt.FromUint64(99), 1)))
-	}
-	for _, hash := range hashes {
-		if s := n.accepted(t, hash); s.Execution != "SUCCEEDED" {
-			t.Errorf("%+v", s)
+		for _, hash := range append(hashes, transfer(0)) {
+			if s := n.accepted(t, hash); s.Execution != "SUCCEEDED" {
+				t.Errorf("%+v", s)
+			}
 		}
 	}
 }

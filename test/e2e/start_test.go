@@ -13,12 +13,13 @@ import (
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // TestBanner: the start-up print holds all that a developer copies from it.
 func TestBanner(t *testing.T) {
 	n := start(t, "--seed", "42", "--accounts", "3", "--chain-id", "MY_CHAIN")
-	text := n.out.String()
+	text := n.Out.String()
 	for _, a := range genesis.Accounts(42, 3) {
 		for _, word := range []string{a.Address.PaddedHex(), a.PrivateKey.Hex(), a.PublicKey.Hex()} {
 			if !strings.Contains(text, word) {
@@ -53,7 +54,7 @@ func TestBanner(t *testing.T) {
 // TestConfigFile: what --print-config prints is a file that starts the same node.
 func TestConfigFile(t *testing.T) {
 	cmd := exec.Command(ordo(t), "run", "--print-config", "--port", "0", "--seed", "7", "--accounts", "2", "--ordering", "fee")
-	cmd.Env = environment()
+	cmd.Env = nodetest.Environment()
 	text, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -69,22 +70,22 @@ func TestConfigFile(t *testing.T) {
 			t.Errorf("a node that is not told to serves %s: %v", method, err)
 		}
 	}
-	if key := genesis.Accounts(7, 1)[0].PrivateKey.Hex(); strings.Contains(quiet.out.String(), key) {
+	if key := genesis.Accounts(7, 1)[0].PrivateKey.Hex(); strings.Contains(quiet.Out.String(), key) {
 		t.Error("it prints a private key")
 	}
 	quiet.stop(t)
 
 	n := run(t, "run", "--config", file, "--devnet")
-	if len(n.out.lines("rpc.devnet = true")) != 1 {
-		t.Errorf("it does not say that it serves devnet_*:\n%s", n.out)
+	if len(n.Out.Lines("rpc.devnet = true")) != 1 {
+		t.Errorf("it does not say that it serves devnet_*:\n%s", n.Out)
 	}
 	var accounts []struct{ Address string }
 	n.call(t, "devnet_getPredeployedAccounts", map[string]any{}, &accounts)
 	if len(accounts) != 2 || accounts[0].Address != genesis.Accounts(7, 1)[0].Address.Hex() {
 		t.Errorf("got %v", accounts)
 	}
-	if !strings.Contains(n.out.String(), "ordering/fee") {
-		t.Errorf("another ordering plugin:\n%s", n.out)
+	if !strings.Contains(n.Out.String(), "ordering/fee") {
+		t.Errorf("another ordering plugin:\n%s", n.Out)
 	}
 }
 
@@ -106,12 +107,12 @@ func TestNothingStays(t *testing.T) {
 func TestScriptOfDevnet(t *testing.T) {
 	n := start(t, "--start-time", "1000000000", "--timeout", "120", "--lite-mode", "--fork-network", "http://127.0.0.1:1", "--restrictive-mode", "devnet_mint")
 	for _, flag := range []string{"--lite-mode", "--fork-network"} {
-		if len(n.out.lines("ordo: "+flag+" is not served")) != 1 {
-			t.Errorf("no word about %s:\n%s", flag, n.out)
+		if len(n.Out.Lines("ordo: "+flag+" is not served")) != 1 {
+			t.Errorf("no word about %s:\n%s", flag, n.Out)
 		}
 	}
-	if len(n.out.lines("ordo: --")) != 2 {
-		t.Errorf("words about what is served:\n%s", n.out)
+	if len(n.Out.Lines("ordo: --")) != 2 {
+		t.Errorf("words about what is served:\n%s", n.Out)
 	}
 	n.call(t, "devnet_createBlock", []any{}, nil)
 	for number, block := range []client.Block{n.block(t, uint64(0)), n.rooted(t, 1)} {
@@ -124,7 +125,7 @@ func TestScriptOfDevnet(t *testing.T) {
 		t.Errorf("a forbidden method: %v", err)
 	}
 	cmd := exec.Command(ordo(t), "dev", "--prot", "0")
-	cmd.Env = environment()
+	cmd.Env = nodetest.Environment()
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "did you mean --port?") {
 		t.Errorf("an unknown flag: %v %s", err, out)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // How contracts/cairo/attack_account.cairo validates, by the first felt of a signature.
@@ -31,11 +31,8 @@ const (
 // equal and no process ends. Each of these was one request: a plain recursion as a view, frames of 14 KB in a transaction,
 // and the same in __validate__, where nothing is charged.
 func TestSmallestCases(t *testing.T) {
-	bin := binaries(t)
-	artifacts := os.Getenv("ORDO_E2E_CAIRO")
-	if artifacts == "" {
-		t.Skip("ORDO_E2E_CAIRO is not set: scripts/test.sh and make metamorphic set it")
-	}
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier")
+	artifacts := need.Env(t, "ORDO_E2E_CAIRO")
 	work := t.TempDir()
 	var classes []*ordov1.Class
 	for _, name := range []string{"attack", "attack_account"} {

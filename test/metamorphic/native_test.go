@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -20,6 +19,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
+	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 var (
@@ -53,11 +53,8 @@ func (s setting) String() string {
 // TestEnginesAgree runs the same programs on nodes that differ in nothing but engine and workers. Answers of views and
 // simulations, receipts, traces, changes of the state and roots are the same, and no process ends on the way.
 func TestEnginesAgree(t *testing.T) {
-	bin := binaries(t)
-	artifacts := os.Getenv("ORDO_E2E_CAIRO")
-	if artifacts == "" {
-		t.Skip("ORDO_E2E_CAIRO is not set: scripts/test.sh and make metamorphic set it")
-	}
+	bin := need.Binaries(t, "plugins/ordo-execution-blockifier")
+	artifacts := need.Env(t, "ORDO_E2E_CAIRO")
 	long := *programs > 100
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
@@ -242,16 +239,14 @@ func play(t *testing.T, bin string, s setting, callGas uint64, class *ordov1.Cla
 func (n *node) engine(t *testing.T, s setting, class *ordov1.Class) {
 	t.Helper()
 	said := regexp.MustCompile("class runs natively:.* class=0x0*" + strings.TrimPrefix(client.Felt(class.Hash).Hex(), "0x"))
-	ctx := within(t)
-	for native := s.native != "off"; said.MatchString(n.out.String()) != native; {
-		if !native {
+	if s.native == "off" {
+		if said.MatchString(n.Out.String()) {
 			t.Fatalf("%s: the class ran natively", s)
 		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: the class never ran natively", s)
-		case <-time.After(20 * time.Millisecond):
-		}
+		return
+	}
+	if _, ok := n.Out.Await(within(t), said, n.Done()); !ok {
+		t.Fatalf("%s: the class never ran natively", s)
 	}
 }
 

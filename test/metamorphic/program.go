@@ -1,5 +1,5 @@
-// Package metamorphic runs generated programs with every engine of the executor, and holds the results beside each other:
-// a class compiled to machine code must answer what the Cairo VM answers, at every depth that gas allows.
+// Package metamorphic runs generated programs with every engine of the executor and compares the results.
+// A class compiled to machine code must answer what the Cairo VM answers, at every depth that gas allows.
 package metamorphic
 
 import (

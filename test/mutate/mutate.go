@@ -1,5 +1,5 @@
-// Package mutate damages JSON-RPC requests for tests: most of the structure stays, so that the damage reaches the decoder that
-// lies deepest. It also knows which errors an answer may have.
+// Package mutate damages JSON-RPC requests for tests, and knows which errors an answer may have.
+// Most of the structure of a request stays, so that the damage reaches the decoder that lies deepest.
 package mutate
 
 import (

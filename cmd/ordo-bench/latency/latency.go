@@ -1,4 +1,4 @@
-// Package latency counts durations in bounded memory and tells their percentiles.
+// Package latency counts durations in bounded memory and computes their percentiles.
 package latency
 
 import (

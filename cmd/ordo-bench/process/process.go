@@ -1,4 +1,4 @@
-// Package process tells what the processes of a node use: processor time and memory, of the core and of each plugin.
+// Package process reads what the processes of a node use: processor time and memory, of the core and of each plugin.
 package process
 
 import (

@@ -1,5 +1,5 @@
-// Package db is the command `ordo db`: it finds the storage plugin of a node and has it check, repair or count the node's
-// database. The plugin owns the format; its binary has the commands.
+// Package db is the command ordo db: it has the storage plugin of a stopped node check, repair or count its database.
+// The plugin owns the format; its binary has the commands.
 package db
 
 import (

@@ -1,4 +1,4 @@
-// Package verify is the command `ordo verify`: it reads files, has cmd/ordo/verify/check check them, and prints the result.
+// Package verify is the command ordo verify: it reads files, has cmd/ordo/verify/check check them, and prints the result.
 package verify
 
 import (

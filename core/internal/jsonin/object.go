@@ -1,4 +1,4 @@
-// Package jsonin reads the JSON that clients send: strictly, and with errors that name the place of what is wrong.
+// Package jsonin reads the JSON that clients send: strictly, and with errors that name the place of the fault.
 //
 // An Object keeps its first error, so a decoder reads all its fields in a row and asks Done once. Felts come out in the
 // form of the contract: 32 bytes big-endian, lists packed.

@@ -19,7 +19,7 @@ func Felt(raw json.RawMessage) ([]byte, error) {
 
 // Felts reads a list of felts.
 func Felts(raw json.RawMessage) ([]byte, error) {
-	q := NewQuick(raw)
+	q := NewFast(raw)
 	if out := q.Felts(); q.Ended() {
 		return out, nil
 	}

@@ -151,7 +151,7 @@ func holder(address string) (*Holder, *string) {
 // the address that holds most.
 func TestStalledHoldersMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget("answers", "limits.answers_mib", 100, time.Second, 10*time.Second)
+		b := NewBudget("answers", "limits.responses_mib", 100, time.Second, 10*time.Second)
 		lone, loneCut := holder("10.0.0.2")
 		loneShare := b.Share(lone)
 		loneShare.Take(t.Context(), 20)
@@ -209,7 +209,7 @@ func TestStalledHoldersMakeRoom(t *testing.T) {
 // TestNoRoomInTime: whoever works, or reads what it is sent, keeps what it has; the others hear what is full, and by which setting.
 func TestNoRoomInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget("answers that wait to be sent", "limits.answers_mib", 1<<20, time.Second, 10*time.Second)
+		b := NewBudget("answers that wait to be sent", "limits.responses_mib", 1<<20, time.Second, 10*time.Second)
 		worker, cut := holder("10.0.0.1")
 		busy := b.Share(worker)
 		if err := busy.Take(t.Context(), 5<<20); err != nil { // more than all of it: alone
@@ -219,7 +219,7 @@ func TestNoRoomInTime(t *testing.T) {
 		share := b.Share(other)
 		began := time.Now()
 		err := share.Take(t.Context(), 1)
-		if spent := (*Spent)(nil); !errors.As(err, &spent) || err.Error() != "busy: answers that wait to be sent hold the 1 MiB for them, no room within 10s (limits.answers_mib): try again later" {
+		if spent := (*Spent)(nil); !errors.As(err, &spent) || err.Error() != "busy: answers that wait to be sent hold the 1 MiB for them, no room within 10s (limits.responses_mib): try again later" {
 			t.Error(err)
 		}
 		if time.Since(began) != 10*time.Second || *cut != "" {

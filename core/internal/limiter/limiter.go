@@ -1,5 +1,5 @@
-// Package limiter shares what clients compete for: turns at work that is expensive (Gate), and memory (Budget). Who finds none
-// free waits, for a time and in a queue that are bounded, and is told then that the node is busy.
+// Package limiter bounds what clients compete for: turns at expensive work (Gate), and memory (Budget).
+// A caller that finds none free waits, for a time and in a queue that are bounded, and is told then that the node is busy.
 package limiter
 
 import (

@@ -1,6 +1,6 @@
-// Package retry asks the stages questions: calls that change nothing, so that one may be asked again. Every question has a
-// deadline, and one that finds the stage away, because the supervisor is starting it anew, waits a moment for it. One that was in
-// flight when the stage's process ended is put again only as package crash allows.
+// Package retry asks the stages questions: calls that change nothing, each with a deadline, put again when a stage restarts.
+// A question that finds the stage down, because the supervisor is starting it again, waits a moment for it. One that was in flight
+// when the stage's process ended is put again only as package crash allows.
 package retry
 
 import (
@@ -15,16 +15,16 @@ import (
 	"github.com/ordo-sequencer/ordo/core/crash"
 )
 
-// Away: the stage has no process at this moment. Trying again later helps.
-type Away struct {
+// Down: the stage has no process at this moment. Trying again later helps.
+type Down struct {
 	Stage string
 	Cause error
 }
 
-func (a *Away) Error() string { return a.Stage + " is restarting, try again" }
+func (a *Down) Error() string { return a.Stage + " is restarting, try again" }
 
 // Unwrap gives what the connection said.
-func (a *Away) Unwrap() error { return a.Cause }
+func (a *Down) Unwrap() error { return a.Cause }
 
 // Late: the stage did not answer in time.
 type Late struct {
@@ -60,7 +60,7 @@ func (a Asker) Ask(ctx context.Context, question func(context.Context) error) er
 			return told
 		}
 		if time.Now().After(end) {
-			return &Away{a.Stage, err}
+			return &Down{a.Stage, err}
 		}
 		if err := wait(ctx); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (a Asker) Put(ctx context.Context, q crash.Question, question func(context.
 		run, err := trial.Enter(ctx, end)
 		switch {
 		case errors.Is(err, crash.ErrTurn):
-			return &Away{a.Stage, err}
+			return &Down{a.Stage, err}
 		case ctx.Err() != nil:
 			return a.left(ctx)
 		case err != nil:
@@ -112,7 +112,7 @@ func (a Asker) Put(ctx context.Context, q crash.Question, question func(context.
 			return told
 		}
 		if time.Now().After(end) {
-			return &Away{a.Stage, err}
+			return &Down{a.Stage, err}
 		}
 		if err := wait(ctx); err != nil {
 			return err

@@ -1,4 +1,4 @@
-// Command page makes the page of benchmarks of what `ordo bench all` has found:
+// Command page makes the page of benchmarks of what ordo bench all has measured.
 //
 //	bin/ordo bench all --out docs/benchmarks/raw
 //	cd docs/benchmarks/page && go run . ..

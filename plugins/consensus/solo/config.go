@@ -79,7 +79,7 @@ func ParseConfig(text []byte) (Config, error) {
 func Service() *sdk.Service {
 	p := &part{}
 	d := sdk.Description{Name: "solo", Version: "0.1.0", ConfigSchema: Schema}
-	return sdk.Hosted(d, p, func() sdk.Protocol { return New(p.config()) })
+	return sdk.ServeProtocol(d, p, func() sdk.Protocol { return New(p.config()) })
 }
 
 // part keeps what Configure brought for the streams that follow.

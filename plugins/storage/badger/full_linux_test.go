@@ -124,18 +124,21 @@ func TestDiskFullChild(t *testing.T) {
 	if _, err := s.commit(t.Context(), held); status.Code(err) != codes.ResourceExhausted {
 		t.Fatal(err)
 	}
-	done := make(chan error)
+	done, twice := make(chan error), make(chan struct{})
 	go func() { // the core asks again until it may
-		for {
+		for asked := 1; ; asked++ {
 			_, err := s.commit(t.Context(), held)
 			if status.Code(err) != codes.ResourceExhausted {
 				done <- err
 				return
 			}
+			if asked == 2 {
+				close(twice)
+			}
 			time.Sleep(50 * time.Millisecond)
 		}
 	}()
-	time.Sleep(200 * time.Millisecond)
+	<-twice
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 )
 
-// Config is the plugin's section of the node's configuration. A field that is not set has its default.
+// Config is the plugin's section of the node's configuration. A field that is not set has its default; Schema has the same ones.
 type Config struct {
 	SyncWrites      *bool `json:"sync_writes"`
 	History         *bool `json:"history"`
@@ -30,8 +30,8 @@ const Schema = `{
   "type": "object",
   "properties": {
     "sync_writes": {
-      "type": "boolean", "default": true,
-      "description": "a commit is on the device before it is answered; off, a power cut may take the last blocks (a crash of the process does not). Without a data directory it is off"
+      "type": "boolean",
+      "description": "a commit is on the device before it is answered; off, a power cut may take the last blocks (a crash of the process does not). Default: on with a data directory, off without"
     },
     "history": {
       "type": "boolean", "default": true,
@@ -126,9 +126,9 @@ var (
 // Capabilities are those of docs/spec/storage.md.
 func (p *part) Capabilities() []string {
 	if p.noHistory.Load() {
-		return []string{"roots", "revert"}
+		return []string{sdk.CapRoots, sdk.CapRevert}
 	}
-	return []string{"roots", "history", "revert"}
+	return []string{sdk.CapRoots, sdk.CapHistory, sdk.CapRevert}
 }
 
 // Configure opens the store.

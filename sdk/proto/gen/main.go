@@ -1,4 +1,4 @@
-// Command gen writes the Go code of the contract from the .proto files beside it, with a compiler in pure Go: no protoc.
+// Command gen writes the Go code of the plugin protocol from the .proto files, with a compiler in pure Go.
 // It is a module of its own so that nothing of it reaches the graph of ordo. Run it with `make proto`.
 package main
 

@@ -86,6 +86,19 @@ pub fn watch_signals(stop: Stop) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Ends an attached plugin in order on its owner's SIGINT, SIGTERM and SIGHUP, as for any program in a terminal.
+pub fn watch_owner(stop: Stop) -> std::io::Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            if signals.recv().await.is_some() {
+                stop.now();
+            }
+        });
+    }
+    Ok(())
+}
+
 /// Ends the process when the core is gone. It uses threads of its own, because a runtime that is stuck must not keep the process.
 ///
 /// stdin is watched only when the host says so (`ORDO_PLUGIN_WATCH_STDIN`): go-plugin passes its own stdin on, and an empty one (a

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tonic::service::Routes;
 
 use crate::go_plugin::grpc_controller_server::GrpcControllerServer;
-use crate::handshake;
+use crate::handshake::{self, stage_name, Start};
 use crate::health::health_server::HealthServer;
-use crate::lifecycle::{watch_parent, watch_signals, Alive, Controller, Stop};
+use crate::lifecycle::{watch_owner, watch_parent, watch_signals, Alive, Controller, Stop};
+use crate::v1::plugin_client::PluginClient;
+use crate::v1::{DescribeRequest, DescribeResponse};
 use crate::{logging, sockets};
 
 /// How long open streams may take to end after Shutdown. The host kills the process after two seconds.
@@ -31,20 +33,39 @@ impl Host {
     }
 }
 
-/// Serves a plugin until the host ends it. `build` is called once, after the cookie was checked and before anything is
-/// announced, inside the runtime.
+/// Serves a plugin until the host ends it. `build` is called once, inside the runtime, before anything is announced. A start
+/// by hand calls it too, to print the plugin's own answer to `Describe`, and ends.
 pub fn serve<F>(build: F) -> ExitCode
 where
     F: FnOnce(&Host) -> Routes,
 {
     let program = std::env::args().next().unwrap_or_else(|| "this program".into());
-    let program = Path::new(&program).file_name().map_or(program.clone(), |name| name.to_string_lossy().into());
-    if let Err(text) = handshake::check_cookie(std::env::var(handshake::COOKIE_KEY).ok().as_deref(), &program) {
-        eprintln!("{text}");
-        return ExitCode::from(2);
+    let start = match handshake::start(&handshake::Environment::of_the_process()) {
+        Ok(start) => start,
+        Err(text) => {
+            eprintln!("{program}: {text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if !matches!(start, Start::ByHand) {
+        logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref());
     }
-    logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref());
-    match run(build) {
+    let result = match start {
+        Start::ByHand => {
+            return match introduce(build, &program) {
+                Ok(()) => ExitCode::from(2),
+                Err(error) => {
+                    eprintln!(
+                        "{program} is a plugin of ordo: a node starts it. It cannot say more about itself: {error}"
+                    );
+                    ExitCode::from(2)
+                }
+            }
+        }
+        Start::ByHost => run(build),
+        Start::Attached { address, socket } => run_attached(build, &address, socket),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(cause = %error, "plugin: cannot serve");
@@ -53,11 +74,22 @@ where
     }
 }
 
-fn run<F>(build: F) -> Result<(), Box<dyn std::error::Error>>
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn new_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("grpc").build()
+}
+
+fn new_host(version: u32, socket: &Path) -> Host {
+    Host { runtime: tokio::runtime::Handle::current(), version, socket: socket.into() }
+}
+
+/// Serves for the host that started the process.
+fn run<F>(build: F) -> Result<()>
 where
     F: FnOnce(&Host) -> Routes,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("grpc").build()?;
+    let runtime = new_runtime()?;
     let version =
         handshake::choose_version(std::env::var("PLUGIN_PROTOCOL_VERSIONS").ok().as_deref(), &[handshake::APP_VERSION]);
     let socket = socket_path()?;
@@ -66,28 +98,72 @@ where
         watch_signals(stop.clone())?;
         watch_parent()?;
         let listener = sockets::bind(&socket)?;
-        let host = Host { runtime: tokio::runtime::Handle::current(), version, socket: socket.clone() };
-        let routes = build(&host)
-            .add_service(HealthServer::new(Alive))
-            .add_service(GrpcControllerServer::new(Controller(stop.clone())));
+        let routes = build(&new_host(version, &socket));
         handshake::announce(version, &socket)?;
-
-        let asked = stop.clone();
-        let server = sockets::run(listener, routes, async move { asked.asked().await });
-        let overdue = async {
-            stop.asked().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            ended = server => ended?,
-            () = overdue => {}
-        }
-        Ok(())
+        serve_until(stop, listener, routes).await
     });
-    let _ = std::fs::remove_file(&socket);
+    end(runtime, &socket, result)
+}
+
+/// Serves at an address of the owner's choice, without the handshake line, for a node that attaches: in a debugger, say.
+fn run_attached<F>(build: F, address: &str, socket: PathBuf) -> Result<()>
+where
+    F: FnOnce(&Host) -> Routes,
+{
+    let runtime = new_runtime()?;
+    let result = runtime.block_on(async {
+        let stop = Stop::new();
+        watch_owner(stop.clone())?;
+        let listener = sockets::bind(&socket)?;
+        let routes = build(&new_host(handshake::APP_VERSION, &socket));
+        let plugin = describe(routes.clone()).await?;
+        let stage = stage_name(&plugin);
+        eprintln!("{stage} {:?} is listening: ordo dev --{stage}-attach {address}", plugin.name);
+        serve_until(stop, listener, routes).await
+    });
+    end(runtime, &socket, result)
+}
+
+async fn serve_until(stop: Stop, listener: tokio::net::UnixListener, routes: Routes) -> Result<()> {
+    let routes =
+        routes.add_service(HealthServer::new(Alive)).add_service(GrpcControllerServer::new(Controller(stop.clone())));
+    let asked = stop.clone();
+    let server = sockets::run(listener, routes, async move { asked.asked().await });
+    let overdue = async {
+        stop.asked().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = server => ended?,
+        () = overdue => {}
+    }
+    Ok(())
+}
+
+fn end(runtime: tokio::runtime::Runtime, socket: &Path, result: Result<()>) -> Result<()> {
+    let _ = std::fs::remove_file(socket);
     // Threads of the plugin may still compute. Nothing durable depends on them.
     runtime.shutdown_background();
     result
+}
+
+/// Prints what the plugin is, after a start by hand: its own `Describe`, called in the process.
+fn introduce<F>(build: F, program: &str) -> Result<()>
+where
+    F: FnOnce(&Host) -> Routes,
+{
+    let runtime = new_runtime()?;
+    let plugin = runtime.block_on(async {
+        let routes = build(&new_host(handshake::APP_VERSION, &socket_path()?));
+        describe(routes).await
+    });
+    runtime.shutdown_background();
+    eprint!("{}", handshake::introduction(program, &plugin?));
+    Ok(())
+}
+
+async fn describe(routes: Routes) -> Result<DescribeResponse> {
+    Ok(PluginClient::new(routes).describe(DescribeRequest {}).await?.into_inner())
 }
 
 fn socket_path() -> std::io::Result<PathBuf> {

@@ -1,6 +1,5 @@
-// Package attacker holds what strangers do to a node, one attack a file: heavy views and transactions, clients that do not read,
-// floods of bodies, connections and batches, damaged requests, foreign pages. Each attack counts what it sent and what came back,
-// so that a run that did not reach the node cannot pass for one that the node has withstood.
+// Package attacker holds what clients may do to a node, one attack a file: each counts what it sent and what came back.
+// So a run that did not reach the node cannot pass for one that the node has withstood.
 package attacker
 
 import (
@@ -66,7 +65,7 @@ type Client struct {
 	held    *sync.WaitGroup // what goes on behind a turn
 }
 
-// requestTimeout is beyond what the node may take for a body: limits.work_timeout and the time to send.
+// requestTimeout is beyond what the node may take for a body: limits.request_timeout and the time to send.
 const requestTimeout = 4 * time.Minute
 
 // NewClient is the client of a number; two of the same seed and number do the same. The context is that of all its turns.

@@ -1,7 +1,8 @@
-// Command mixed runs every attack of package attacker against an `ordo dev` of its own, at the same time, from twelve clients,
-// beside an honest load, and says whether the node withstood it: every honest transaction accepted, their time until
-// PRE_CONFIRMED within a factor of the same load without the attack, the memory of all processes under a ceiling, no restart,
-// and at the end a chain that `ordo db check` and `ordo replay` find whole. Then the same in a memory cgroup.
+// Command mixed runs every attack at the same time against one node beside an honest load, and says whether the node withstood
+// it.
+// Every honest transaction must be accepted, their time until PRE_CONFIRMED must stay within a factor of the same load without the
+// attack, the memory of all processes under a ceiling; no process may restart, and at the end `ordo db check` and `ordo replay` must
+// find the chain whole. Then the same in a memory cgroup.
 //
 // The seed decides which client does what and when; what of it meets at the node is up to the machine. Traffic goes to the
 // loopback network only.

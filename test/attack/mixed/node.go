@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,25 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // node is an `ordo dev` with default settings. Once it serves its stderr is not read any more, as by a terminal that is stopped
 // or a collector that hangs: logs must not hold it up.
 type node struct {
-	client.Node
-	pid    int
-	done   chan struct{} // closed when it is reaped
-	err    error         // valid after done
+	*nodetest.Process
 	stderr *os.File
 	file   string // with what it wrote, when it is read
-	cmd    *exec.Cmd
 }
 
 // startLimit is for the start, on a machine that has other work too.
@@ -36,8 +28,6 @@ const startLimit = 3 * time.Minute
 
 // stopLimit is for the end: decided blocks reach storage, plugins are drained.
 const stopLimit = 90 * time.Second
-
-var listening = regexp.MustCompile(`listening on (http://\S+)`)
 
 func startNode(ctx context.Context, o options, data string, group *cgroup) (*node, error) {
 	args := append([]string{filepath.Join(o.bin, "ordo"), "dev", "--port", "0", "--log-level", "info", "--data-dir", data}, o.nodeArgs...)
@@ -48,15 +38,12 @@ func startNode(ctx context.Context, o options, data string, group *cgroup) (*nod
 		}
 		args = append([]string{self, enterRole, group.dir}, args...)
 	}
-	n := &node{done: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
-	n.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: time.Minute}
-	n.cmd.Env = environment()
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed campaign leaves no node behind
+	n := new(node)
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	n.stderr, n.cmd.Stderr = read, write
+	n.stderr = read
 	if o.readLog {
 		read.Close()
 		write.Close()
@@ -64,91 +51,35 @@ func startNode(ctx context.Context, o options, data string, group *cgroup) (*nod
 		if write, err = os.Create(n.file); err != nil {
 			return nil, err
 		}
-		n.stderr, n.cmd.Stderr = write, write
 	}
-	out, err := n.cmd.StdoutPipe()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = write
+	n.Process, err = nodetest.Start(cmd)
+	write.Close() // the node has its own
 	if err != nil {
 		return nil, err
 	}
-	started, ready := make(chan error), make(chan string, 1)
-	go func() {
-		runtime.LockOSThread() // the kernel tells a child of its parent's end when the thread ends that forked
-		err := n.cmd.Start()
-		write.Close()
-		started <- err
-		if err != nil {
-			return
-		}
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-				ready <- m[1]
-			}
-		}
-		_, _ = io.Copy(io.Discard, out)
-		n.err = n.cmd.Wait()
-		close(n.done)
-	}()
-	if err := <-started; err != nil {
-		return nil, err
+	n.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: time.Minute}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := n.Serving(ctx); err != nil {
+		n.kill()
+		return nil, fmt.Errorf("%w: %s", err, n.said())
 	}
-	n.pid = n.cmd.Process.Pid
-	select {
-	case n.URL = <-ready:
-		return n, nil
-	case <-n.done:
-		err = fmt.Errorf("the node ended before it served: %v: %s", n.err, n.said())
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-time.After(startLimit):
-		err = fmt.Errorf("the node does not serve after %v", startLimit)
-	}
-	n.kill()
-	return nil, err
-}
-
-// environment is ours without what would configure a node.
-func environment() []string {
-	var env []string
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		switch {
-		case strings.HasPrefix(name, "ORDO_"), name == "HOST", name == "PORT", name == "SEED", name == "CHAIN_ID", name == "ACCOUNTS":
-		default:
-			env = append(env, entry)
-		}
-	}
-	return env
-}
-
-func (n *node) ended() bool {
-	select {
-	case <-n.done:
-		return true
-	default:
-		return false
-	}
+	return n, nil
 }
 
 // stop ends it in order, with its stderr still unread.
 func (n *node) stop() error {
-	if n.ended() {
-		return fmt.Errorf("it had ended before it was asked to: %v", n.err)
+	if n.Ended() {
+		return fmt.Errorf("it had ended before it was asked to: %v", n.Err())
 	}
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-n.done:
-		return n.err
-	case <-time.After(stopLimit):
-		n.kill()
-		return fmt.Errorf("it did not end within %v of SIGTERM", stopLimit)
-	}
+	return n.Stop(stopLimit)
 }
 
 func (n *node) kill() {
-	if !n.ended() {
-		_ = n.cmd.Process.Kill()
-		<-n.done
+	if !n.Ended() {
+		_ = n.Kill()
 	}
 }
 
@@ -170,7 +101,7 @@ type plugin struct {
 	Generation uint64 `json:"generation"`
 	State      string `json:"state"`
 	Restarts   uint64 `json:"restarts"`
-	LastDeath  string `json:"last_death"`
+	LastExit   string `json:"last_exit"`
 }
 
 func (n *node) plugins(ctx context.Context) (list []plugin, err error) {
@@ -183,7 +114,7 @@ func (n *node) plugins(ctx context.Context) (list []plugin, err error) {
 // ordo runs a command of the binary on the chain that is left.
 func ordo(ctx context.Context, o options, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(o.bin, "ordo"), args...)
-	cmd.Env = environment()
+	cmd.Env = nodetest.Environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = errors.Join(err, errors.New(clip(string(out), 1500)))

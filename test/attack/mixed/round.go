@@ -121,7 +121,7 @@ func (r *round) honest(ctx context.Context, takes time.Duration) (*load.Report, 
 func (r *round) attacked(ctx context.Context, name string, world *attacker.World) error {
 	fmt.Printf("%s: %v of the same load beside %d attackers\n", name, r.takes, r.clients)
 	// Three times the ceiling has failed already; more would only harm the machine.
-	watch := watchMemory(r.node.pid, 3*float64(r.ceilingMiB), func() { _ = r.node.cmd.Process.Kill() })
+	watch := watchMemory(r.node.PID(), 3*float64(r.ceilingMiB), func() { _ = r.node.Cmd.Process.Kill() })
 	attacking, err := startAttack(plan{World: world, Seed: r.seed, Clients: r.clients, Only: r.only, Turn: r.turn, Takes: r.takes}, r.niceness)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (r *round) attacked(ctx context.Context, name string, world *attacker.World
 	if honest != nil && ctx.Err() == nil {
 		r.fail("the honest load: %v", honest)
 	}
-	if r.node.ended() && time.Since(begun) < r.takes {
+	if r.node.Ended() && time.Since(begun) < r.takes {
 		_ = attacking.cmd.Process.Signal(os.Interrupt) // there is nothing left to attack
 	}
 	r.part.Attacks, err = attacking.end(ctx, r.takes)
@@ -185,8 +185,8 @@ func (r *round) judge() {
 
 // alive asks the node how it is: it runs, it answers, and no plugin was started again.
 func (r *round) alive(ctx context.Context) {
-	if r.node.ended() {
-		r.fail("the node has ended: %v", r.node.err)
+	if r.node.Ended() {
+		r.fail("the node has ended: %v", r.node.Err())
 		return
 	}
 	list, err := r.node.plugins(ctx)
@@ -197,7 +197,7 @@ func (r *round) alive(ctx context.Context) {
 	for _, p := range list {
 		r.part.Restarts += p.Restarts
 		if p.Restarts > 0 || p.State != "" && p.State != "up" {
-			r.fail("%s/%s is %s after %d restarts: %s", p.Stage, p.Name, p.State, p.Restarts, p.LastDeath)
+			r.fail("%s/%s is %s after %d restarts: %s", p.Stage, p.Name, p.State, p.Restarts, p.LastExit)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Command plugin is an honest plugin with a liar before it: it starts a real plugin of any stage, passes every call on, and
-// changes what the file beside it (its own path and ".deed") says. For tests.
+// Command plugin is a proxy before an honest plugin: it starts a real plugin of any stage, passes every call on, and injects the fault
+// that the file beside it (its own path and ".fault") describes. For tests.
 package main
 
 import (
@@ -31,13 +31,16 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Deed is what to do wrong.
-type Deed struct {
+// Fault is what to do wrong.
+type Fault struct {
 	Real   string // path of the honest plugin
 	Method string // whose answers are changed: "Score"
 	After  int    // answers of the method that stay honest
-	Do     string // "hang", "die", "error", "garbage", "empty", "twice", "large", or the name of a lie
-	Once   string // a file: it is made when the deed is done, and where it is nothing is done any more
+	Do     string // "hang", "die", "error", "garbage", "empty", "twice", "large", or the name of a mutation
+	Once   bool   // the first time only, over all instances of the plugin
+
+	// Marker is a file that gets a line each time the fault is injected: a test looks there whether it was.
+	Marker string
 
 	// Crash has bytes for methods: a request of the method with them ends the process, a moment after it came.
 	Crash map[string][]byte
@@ -51,12 +54,12 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	raw, err := os.ReadFile(self + ".deed")
+	raw, err := os.ReadFile(self + ".fault")
 	if err != nil {
 		fail(err)
 	}
 	p := &proxy{}
-	if err := json.Unmarshal(raw, &p.deed); err != nil {
+	if err := json.Unmarshal(raw, &p.fault); err != nil {
 		fail(err)
 	}
 	if os.Getenv(sdk.Handshake().MagicCookieKey) == "" {
@@ -79,7 +82,7 @@ func fail(err error) {
 }
 
 type proxy struct {
-	deed  Deed
+	fault Fault
 	real  *grpc.ClientConn
 	read  *grpc.ClientConn // its socket for reads, once it is configured
 	done  atomic.Int64     // answers of the method
@@ -92,7 +95,7 @@ func (p *proxy) start() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(p.deed.Real)
+	cmd := exec.Command(p.fault.Real)
 	cmd.Env = append(os.Environ(), "PLUGIN_UNIX_SOCKET_DIR="+dir)
 	client := plugin.NewClient(&plugin.ClientConfig{HandshakeConfig: sdk.Handshake(), Plugins: plugin.PluginSet{"ordo": nothing{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, Cmd: cmd, Logger: hclog.NewNullLogger(), Stderr: os.Stderr, SkipHostEnv: true})
@@ -130,8 +133,9 @@ func (p *proxy) pass(to *grpc.ClientConn, in grpc.ServerStream) error {
 			if name == "Configure" {
 				m = p.configure(m)
 			}
-			if mark := p.deed.Crash[name]; len(mark) > 0 && bytes.Contains(m, mark) {
+			if mark := p.fault.Crash[name]; len(mark) > 0 && bytes.Contains(m, mark) {
 				time.Sleep(moment)
+				p.mark()
 				os.Exit(3)
 			}
 			if out.SendMsg(&m) != nil {
@@ -200,28 +204,32 @@ func (p *proxy) connectRead() error {
 	return nil
 }
 
-// change does the deed to an answer, when it is its turn: how often to send it, or the error that takes its place.
+// change injects the fault into an answer, when it is its turn: how often to send it, or the error that takes its place.
 func (p *proxy) change(ctx context.Context, method string, m *frame) (times int, err error) {
-	if method != p.deed.Method {
+	if method != p.fault.Method {
 		return 1, nil
 	}
-	if p.done.Add(1) <= int64(p.deed.After) {
+	if p.done.Add(1) <= int64(p.fault.After) {
 		return 1, nil
 	}
-	if p.deed.Once != "" {
-		marker, err := os.OpenFile(p.deed.Once, os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
+	changed, mutated := *m, mutations[p.fault.Do]
+	if mutated != nil {
+		var applied bool
+		if changed, applied = mutated(*m); !applied { // nothing in this answer can be changed so: the next one
+			p.done.Add(-1)
 			return 1, nil
 		}
-		marker.Close()
 	}
-	switch p.deed.Do {
+	if !p.mark() {
+		return 1, nil
+	}
+	switch p.fault.Do {
 	case "hang":
 		time.Sleep(time.Hour) // and not: until the caller leaves
 	case "die":
 		os.Exit(3)
 	case "error":
-		return 0, status.Error(codes.Internal, "a lie: something broke")
+		return 0, status.Error(codes.Internal, "an injected fault: something broke")
 	case "garbage":
 		*m = frame(strings.Repeat("\xff", 64))
 	case "empty":
@@ -233,22 +241,35 @@ func (p *proxy) change(ctx context.Context, method string, m *frame) (times int,
 	case "large":
 		*m = make(frame, 65<<20)
 	default:
-		lie, ok := lies[p.deed.Do]
-		if !ok {
-			fail(fmt.Errorf("no such lie: %s", p.deed.Do))
+		if mutated == nil {
+			fail(fmt.Errorf("no such mutation: %s", p.fault.Do))
 		}
-		var applied bool
-		if *m, applied = lie(*m); !applied { // this answer has nothing to lie about: the next one
-			p.done.Add(-1)
-			if p.deed.Once != "" {
-				os.Remove(p.deed.Once)
-			}
-		}
+		*m = changed
 	}
 	return 1, nil
 }
 
-// frame is a message that nobody looks into.
+// mark writes into the marker that the fault is injected; false: it is not to be, because it was.
+func (p *proxy) mark() bool {
+	flags := os.O_CREATE | os.O_APPEND | os.O_WRONLY
+	if p.fault.Once {
+		flags |= os.O_EXCL
+	}
+	marker, err := os.OpenFile(p.fault.Marker, flags, 0o600)
+	if err != nil {
+		if !p.fault.Once || !errors.Is(err, os.ErrExist) {
+			fail(err)
+		}
+		return false
+	}
+	defer marker.Close()
+	if _, err := fmt.Fprintln(marker, p.fault.Method, p.fault.Do); err != nil {
+		fail(err)
+	}
+	return true
+}
+
+// frame is a message as its bytes.
 type frame []byte
 
 type rawCodec struct{}

@@ -1,5 +1,5 @@
-// Command scripted is a consensus plugin for the tests: it decides every height by a detour, so that a chain with one
-// sequencer goes through all that a chain with many would ask of the core.
+// Command scripted is a consensus plugin for tests that decides every height by a detour.
+// So a chain with one sequencer goes through all that a chain with many would ask of the core.
 //
 //	height 1 mod 4  a round is lost: what was built is abandoned, and built anew from the pool
 //	height 2 mod 4  the attempt is proposed again in a later round
@@ -18,8 +18,8 @@ import (
 )
 
 func main() {
-	d := sdk.Description{Name: "scripted", Version: "0.1.0", Capabilities: []string{"network"}}
-	sdk.Serve(sdk.Hosted(d, nil, func() sdk.Protocol { return new(script) }))
+	d := sdk.Description{Name: "scripted", Version: "0.1.0", Capabilities: []string{sdk.CapNetwork}}
+	sdk.Serve(sdk.ServeProtocol(d, nil, func() sdk.Protocol { return new(script) }))
 }
 
 type script struct {

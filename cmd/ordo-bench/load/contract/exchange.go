@@ -1,4 +1,4 @@
-// Package contract carries the contract of our own that benchmarks declare: a market of two tokens.
+// Package contract carries the class that benchmarks declare: a market of two tokens.
 package contract
 
 import (

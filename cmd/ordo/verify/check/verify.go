@@ -1,4 +1,4 @@
-// Package check recomputes every hash that Starknet JSON files print, and says of each whether it is right.
+// Package check recomputes every hash that Starknet JSON files contain, and says of each whether it is right.
 //
 // Files are taken together: a state update is checked against the block that names it, against the updates before it back
 // to genesis, a transaction against its block, a compiled class against its declaration - wherever the other is among the

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,10 +17,9 @@ import (
 	"github.com/ordo-sequencer/ordo/test/facts"
 )
 
-const shared = "../../../../shared/vectors"
-
 var (
-	rewrite = flag.Bool("rewrite-facts", false, "write testdata/*.facts anew from the shared vectors")
+	vectors = flag.String("vectors", "", "folder of complete files of the feeder gateway, from which testdata/*.facts were made")
+	rewrite = flag.Bool("rewrite-facts", false, "write testdata/*.facts anew from the files in -vectors")
 	seed    = flag.Uint64("seed", 7, "which digits are flipped, and to what")
 )
 
@@ -33,6 +31,13 @@ var sets = map[string][]string{
 	"0.13.3":          {"juno/sepolia/block/469719.json", "juno/sepolia/transaction/0x304c78cccf0569159d4b2aff2117f060509b7c6d590ae740d2031d1eb507b10.json"},
 	"0.13.4":          {"juno/sepolia-integration/block/64164.json", "juno/sepolia-integration/state_update/64164.json"},
 	"0.14.0":          {"juno/sepolia-integration/block/1164607.json", "juno/sepolia-integration/block/1164608.json"},
+	"0.13.2-sepolia":  {"madara/sepolia.block_100000.json"},
+	"0.13.4-katana":   {"katana/0.13.4/block/sepolia_integration_63881.json", "katana/0.13.4/state_update/sepolia_integration_63881.json"},
+	"0.14.0-events":   {"juno/sepolia-integration/block/1164609.json"},
+	"0.14.0-update":   {"juno/sepolia-integration/state_update_with_block/1164618.json"},
+	"0.14.0-mainnet":  {"katana/0.14.0/block/mainnet_2238855.json"},
+	"0.14.2":          {"sequencer/block_post_0_14_2.json"},
+	"blake-class":     {"juno/sepolia-integration/compiled_class/0x941a2dc3ab607819fdc929bea95831a2e0c1aab2f2f34b3a23c55cebc8a040.json"},
 	"0.14.1":          {"juno/sepolia/state_update_with_block/4072139.json"},
 	"transactions":    {"sequencer/transaction_hash.json", "juno/sepolia/transaction/0x30c852c522274765e1d681bc8a84ce7c41118370ef2ba7d18a427ed29f5b155.json", "juno/sepolia/transaction/0x32413f8cee053089d6d7026a72e4108262ca3cfe868dd9159bc1dd160aec975.json", "juno/sepolia/transaction/0x435f87f1eecd5968ba8190744fee1f3ef69f17471f8902ce1e7d444c4e0c8cb.json"},
 	"proof-facts":     {"madara/broadcasted_invoke_v3_hash_vectors.json"},
@@ -45,9 +50,10 @@ var oldSets = []string{"pre-0.7", "0.7", "0.13.1", "pending"}
 
 func allSets() []string { return append(slices.Sorted(maps.Keys(sets)), oldSets...) }
 
-func needShared(t testing.TB) {
-	if _, err := os.Stat(shared); err != nil {
-		t.Skip("shared vectors are not beside this checkout")
+// needVectors lets a test run that the facts in testdata stand for: they hold every field of these files that a hash covers.
+func needVectors(t testing.TB) {
+	if *vectors == "" {
+		t.Skip("optional: -vectors names a folder with the complete files, for a change of package feeder or of the facts")
 	}
 }
 
@@ -61,17 +67,17 @@ func generic(t testing.TB, data []byte) (v any) {
 	return v
 }
 
-// TestRewriteFacts keeps of each shared vector what a verifier reads, in the project's own layout.
+// TestRewriteFacts keeps of each complete file what a verifier reads, in the project's own layout.
 func TestRewriteFacts(t *testing.T) {
 	if !*rewrite {
 		t.Skip("only with -rewrite-facts")
 	}
-	needShared(t)
+	needVectors(t)
 	for set, names := range sets {
 		var b strings.Builder
 		fmt.Fprintf(&b, "# public chain data: the fields that hashes cover, in the layout of package facts\n")
 		for _, name := range names {
-			data, err := os.ReadFile(filepath.Join(shared, name))
+			data, err := os.ReadFile(filepath.Join(*vectors, name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +144,11 @@ func TestFacts(t *testing.T) {
 	for _, set := range allSets() {
 		t.Run(set, func(t *testing.T) {
 			files := check(loadFacts(t, set))
-			if s := Summarize(files); s.ExitCode() != 0 || s.Notes > 0 || s.OK < len(files) {
+			want := 0
+			if set == "0.14.2" {
+				want = 1 // the file was published with the version 0.14.4, and a note says so
+			}
+			if s := Summarize(files); s.ExitCode() != 0 || s.Notes != want || s.OK < len(files) {
 				t.Errorf("%+v", s)
 				report(t, files)
 			}
@@ -156,7 +166,7 @@ func TestFlippedDigits(t *testing.T) {
 
 // TestFlippedDigitsInVectors does the same with the full files.
 func TestFlippedDigitsInVectors(t *testing.T) {
-	needShared(t)
+	needVectors(t)
 	done := make(map[string]bool)
 	for set, names := range sets {
 		if set == "compiled-class" {
@@ -164,24 +174,24 @@ func TestFlippedDigitsInVectors(t *testing.T) {
 		}
 		inputs := make(map[string][]byte)
 		for _, name := range names {
-			inputs[strings.TrimPrefix(name, "juno/")] = readShared(t, name)
+			inputs[strings.TrimPrefix(name, "juno/")] = readVector(t, name)
 			done[name] = true
 		}
 		t.Run(set, func(t *testing.T) { flip(t, inputs, 1) })
 	}
-	for _, name := range sharedFiles(t) {
+	for _, name := range vectorFiles(t) {
 		if !done[name] && !strings.Contains(name, "compiled_class") {
-			t.Run(name, func(t *testing.T) { flip(t, map[string][]byte{name: readShared(t, name)}, 1) })
+			t.Run(name, func(t *testing.T) { flip(t, map[string][]byte{name: readVector(t, name)}, 1) })
 		}
 	}
 }
 
-// TestVectors verifies all shared files in one run.
+// TestVectors verifies all complete files in one run.
 func TestVectors(t *testing.T) {
-	needShared(t)
+	needVectors(t)
 	inputs := make(map[string][]byte)
-	for _, name := range sharedFiles(t) {
-		inputs[name] = readShared(t, name)
+	for _, name := range vectorFiles(t) {
+		inputs[name] = readVector(t, name)
 	}
 	files := check(inputs)
 	if s := Summarize(files); s.ExitCode() != 0 || s.Files < 35 || s.Unchecked > 0 || s.Notes != 1 {
@@ -195,19 +205,19 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-func readShared(t testing.TB, name string) []byte {
+func readVector(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(shared, name))
+	data, err := os.ReadFile(filepath.Join(*vectors, name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-func sharedFiles(t testing.TB) (names []string) {
-	err := filepath.WalkDir(shared, func(path string, e os.DirEntry, err error) error {
+func vectorFiles(t testing.TB) (names []string) {
+	err := filepath.WalkDir(*vectors, func(path string, e os.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".json") {
-			name, _ := filepath.Rel(shared, path)
+			name, _ := filepath.Rel(*vectors, path)
 			names = append(names, name)
 		}
 		return err
@@ -216,147 +226,6 @@ func sharedFiles(t testing.TB) (names []string) {
 		t.Fatal(err)
 	}
 	return names
-}
-
-// leaf is a value with digits in a JSON document.
-type leaf struct {
-	path string // without indices
-	set  func(any)
-	old  any
-}
-
-func leaves(v any, path string, set func(any), out *[]leaf) {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, k := range slices.Sorted(maps.Keys(v)) { // the same order in every run, for the same digits
-			e := v[k]
-			leaves(e, strings.TrimPrefix(path+"."+k, "."), func(n any) { v[k] = n }, out)
-			if strings.HasPrefix(k, "0x") { // names that are data: addresses
-				*out = append(*out, leaf{path + ".key", func(n any) {
-					if s := n.(string); s != k {
-						v[s] = e
-						delete(v, k)
-					} else {
-						v[k] = e
-						for o := range v {
-							if o != k && len(o) == len(k) && distance(o, k) == 1 {
-								delete(v, o)
-							}
-						}
-					}
-				}, k})
-			}
-		}
-	case []any:
-		for i, e := range v {
-			leaves(e, path+"[]", func(n any) { v[i] = n }, out)
-		}
-	case string, json.Number:
-		if strings.ContainsAny(fmt.Sprint(v), "0123456789") {
-			*out = append(*out, leaf{path, set, v})
-		}
-	}
-}
-
-func distance(a, b string) (n int) {
-	for i := range a {
-		if a[i] != b[i] {
-			n++
-		}
-	}
-	return n
-}
-
-// flipped changes one digit; ok is false when there is none to change.
-func flipped(r *rand.Rand, v any) (any, bool) {
-	text := []byte(fmt.Sprint(v))
-	var at []int
-	for i, c := range text {
-		if isHex := bytes.HasPrefix(text, []byte("0x")); i > 1 && isHex && strings.ContainsRune("0123456789abcdefABCDEF", rune(c)) || !isHex && c >= '0' && c <= '9' {
-			at = append(at, i)
-		}
-	}
-	if len(at) == 0 {
-		return nil, false
-	}
-	i := at[r.IntN(len(at))]
-	for old := text[i]; text[i] == old || (text[i] == '0' && i == at[0]); {
-		text[i] = "0123456789"[r.IntN(10)]
-	}
-	if _, ok := v.(json.Number); ok {
-		return json.Number(text), true
-	}
-	return string(text), true
-}
-
-func flip(t *testing.T, inputs map[string][]byte, perPath int) {
-	r := rand.New(rand.NewPCG(*seed, *seed))
-	if testing.Short() {
-		perPath = 1
-	}
-	tried, missed := 0, 0
-	before := notes(check(inputs))
-	for _, name := range slices.Sorted(maps.Keys(inputs)) {
-		doc := generic(t, inputs[name])
-		var all []leaf
-		leaves(doc, "", nil, &all)
-		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		count := make(map[string]int)
-		original := inputs[name]
-		for _, l := range all {
-			if count[l.path] >= perPath {
-				continue
-			}
-			changed, ok := flipped(r, l.old)
-			if !ok {
-				continue
-			}
-			count[l.path]++
-			tried++
-			l.set(changed)
-			data, err := json.Marshal(doc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.set(l.old)
-			inputs[name] = data
-			files := check(inputs)
-			// A file that is published with a wrong version has a note of its own, and a flip may put the version right.
-			if Summarize(files).ExitCode() == 0 && slices.Equal(notes(files), before) && !named(files, name, l.path) {
-				missed++
-				t.Errorf("%s: %s: %v for %v is not found", name, l.path, changed, l.old)
-			}
-		}
-		inputs[name] = original
-	}
-	t.Logf("%d changes, %d missed", tried, missed)
-}
-
-// notes are the reservations of a result.
-func notes(files []*File) (all []string) {
-	for _, f := range files {
-		for _, i := range f.Items {
-			if i.Verdict == Note {
-				all = append(all, f.Name+": "+i.Name+": "+i.Note)
-			}
-		}
-	}
-	return all
-}
-
-// named reports whether the result names the path as not covered.
-func named(files []*File, name, path string) bool {
-	for _, f := range files {
-		if f.Name != strings.ReplaceAll(name, ":", "/") {
-			continue
-		}
-		for _, g := range f.Uncovered {
-			if path == g.Field || strings.HasPrefix(path, g.Field+".") || strings.HasPrefix(path, g.Field+"[") {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // TestOldForms looks at what is said of old blocks: which form fits, and what it leaves open.

@@ -9,7 +9,7 @@
 //! | [`state`] | the tip in memory, snapshots of it, reads from storage |
 //! | [`classes`], [`cairo0`], [`casm`], [`native`] | contract classes, those of Cairo 0, Sierra to CASM, Sierra to machine code |
 //! | [`compile_queue`], [`subprocess`] | compiling in child processes with limits |
-//! | [`validate`] | validation at admission |
+//! | [`validate`], [`weights`] | validation at admission, and the kinds of transaction that ran light |
 //! | [`view`], [`view_error`], [`simulate`], [`trace`] | calls, estimates, simulations and traces |
 //! | [`view_pool`], [`threads`], [`cancel`] | threads, and cancellation |
 //! | [`run`] | the limits of one run: memory, the stack of machine code |
@@ -50,3 +50,4 @@ pub mod validate;
 pub mod view;
 pub mod view_error;
 pub mod view_pool;
+pub mod weights;

@@ -183,7 +183,9 @@ impl Execution for Service {
         }
         let next = Arc::new(AtomicUsize::new(0));
         let process = stage.ceiling.view(0).process;
-        let trial = tried.then(|| validate::Trial { timer: Handle::current(), time: validate::Trial::TIME, process });
+        let pool = stage.pool.clone();
+        let trial =
+            tried.then(|| validate::Trial { timer: Handle::current(), time: validate::Trial::TIME, process, pool });
         let trial = Arc::new(trial);
         let base = validate::Base { tip: snapshot, open };
         let mut waiting = Vec::new();

@@ -36,7 +36,7 @@ pub struct Stage {
     pub chain: Chain,
     pub ceiling: Ceiling,
     pub tip: Tip,
-    pool: Arc<Pool>,
+    pub pool: Arc<Pool>,
     pub validators: Threads,
     pub view_pool: ViewPool,
     pub compile_queue: CompileQueue,

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ordo_sdk::logging;
 
@@ -159,6 +160,34 @@ fn set_nice(nice: i32) {
     if nice > 0 {
         // SAFETY: no preconditions. On Linux the priority of 0 is that of the calling thread.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    }
+}
+
+/// The processor time of a thread, which must not end before [`Self::since`] is called for the last time.
+#[derive(Clone, Copy)]
+pub struct ProcessorTime {
+    clock: libc::clockid_t,
+    begun: Duration,
+}
+
+impl ProcessorTime {
+    pub fn of_this_thread() -> Self {
+        let mut clock = libc::CLOCK_THREAD_CPUTIME_ID;
+        // SAFETY: the thread is this one, and `clock` is a valid place.
+        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        Self { clock, begun: Self::now(clock) }
+    }
+
+    /// The processor time that the thread has used since.
+    pub fn since(self) -> Duration {
+        Self::now(self.clock).saturating_sub(self.begun)
+    }
+
+    fn now(clock: libc::clockid_t) -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a valid place. A clock that is gone leaves it as it is.
+        unsafe { libc::clock_gettime(clock, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 }
 

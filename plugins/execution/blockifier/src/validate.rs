@@ -17,6 +17,7 @@ use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 use tokio::runtime::Handle;
 
+use crate::build::Pool;
 use crate::cancel::CancellationToken;
 use crate::classes;
 use crate::context::{Block, Chain};
@@ -27,15 +28,18 @@ use crate::results::bounded as shortened;
 use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Overlay, Snapshot};
+use crate::threads::ProcessorTime;
 use crate::transactions::{self, ClassInfos, Flags, NONCE_WINDOW};
 
 /// The trial run of an INVOKE. It finds transactions that would delay a block, before they are in one.
 pub struct Trial {
-    /// The runtime whose timer ends a trial after `time`.
+    /// The runtime whose timer ends a trial that takes more processor time than `time`.
     pub timer: Handle,
     pub time: Duration,
     /// Bytes that the process may hold.
     pub process: u64,
+    /// It has the weights of kinds of transaction, which builds and trials share.
+    pub pool: Arc<Pool>,
 }
 
 impl Trial {
@@ -57,11 +61,18 @@ impl Trial {
         };
         let flags = Flags { charge_fee: true, validate: true, strict_nonce: false };
         let Ok(run) = transactions::executable(wire, &ClassInfos::new(), flags) else { return false };
+        let kind = self.pool.weights.kind(state, &run);
+        if kind.as_ref().is_some_and(|kind| self.pool.weights.is_light(kind)) {
+            return false;
+        }
         let cancel = CancellationToken::default();
-        let late = cancel.clone();
-        let time = self.time;
+        let (late, time, used) = (cancel.clone(), self.time, ProcessorTime::of_this_thread());
         let timer = self.timer.spawn(async move {
-            tokio::time::sleep(time).await;
+            let mut left = time;
+            while !left.is_zero() {
+                tokio::time::sleep(left).await;
+                left = time.saturating_sub(used.since());
+            }
             late.cancel();
         });
         let limits = Limits { memory: Self::MEMORY, process: self.process };
@@ -69,6 +80,9 @@ impl Trial {
             caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false).is_ok())
         });
         timer.abort();
+        if let (Ok(_), Some(kind)) = (&ended, &kind) {
+            self.pool.weights.was_light(kind);
+        }
         ended.is_err()
     }
 }

@@ -212,10 +212,11 @@ fn no_transaction_is_rejected_for_what_others_hold() {
     }
 }
 
-#[tokio::test]
-async fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_are_not() {
+#[test]
+fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_are_not() {
     let Some(class) = class() else { return };
     let world = world(native(), &class);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let verdict = |calls: u64, gas: u64| {
         let arguments = [100_000_u64, calls, CONTRACT, 7].map(Felt::from);
         let mut invoke = account(0).invoke(ContractAddress::from(CONTRACT), "call_bomb", &arguments);
@@ -225,15 +226,27 @@ async fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_o
         let block = validate::block(&world.chain, &context(2)).unwrap();
         let base = validate::Base { tip: world.snapshot(), open: None };
         // Its time is not looked at: that depends on the machine.
-        let trial =
-            validate::Trial { timer: tokio::runtime::Handle::current(), time: Duration::MAX, process: u64::MAX };
+        let timer = runtime.handle().clone();
+        let trial = validate::Trial { timer, time: Duration::MAX, process: u64::MAX, pool: world.pool.clone() };
         let verdict = big_stack(|| {
             validate::verdict(&base, &block, &item, CancellationToken::default(), Limits::NONE, Some(&trial)).unwrap()
         });
         assert_eq!(verdict.refusal, 0, "{}", verdict.reason);
         verdict.heavy
     };
+    assert!(!verdict(400, 20_000_000), "it has no gas for that, and is not tried");
     assert!(verdict(400, 1_190_000_000));
     assert!(!verdict(1, 1_190_000_000), "it is over before");
-    assert!(!verdict(400, 20_000_000), "its gas is over before, and it is not tried");
+    assert!(!verdict(400, 1_190_000_000), "its kind ran light");
+    let _building = building();
+    let arguments = [100_000_u64, 400, CONTRACT, 7].map(Felt::from);
+    let mut bomb = account(1).invoke(ContractAddress::from(CONTRACT), "call_bomb", &arguments);
+    bomb.resource_bounds = bounds(1_190_000_000);
+    let small = Limits { memory: 64 << 20, process: u64::MAX };
+    let list = [account(1).sign(bomb, &ClassInfos::new())];
+    let built = world.build_within(small, true, Executor::Sequential, chunks(&list, 1));
+    assert_eq!(built.results[0].status(), Status::Rejected);
+    assert!(verdict(400, 1_190_000_000), "one held up a block");
+    assert!(!verdict(1, 1_190_000_000));
+    assert!(verdict(400, 1_190_000_000), "its class is tried from then on");
 }

@@ -1,5 +1,5 @@
-// Package db is the command line of the storage plugin badger: `ordo-storage-badger db check|repair|stats DIR`, which
-// `ordo db` finds and runs. It works on a folder that no node has open.
+// Package db is the command line of the storage plugin badger, which ordo db runs: check, repair and stats of a folder that no
+// node has open.
 package db
 
 import (

@@ -1,5 +1,5 @@
-// Command compile makes ../exchange.class.gz of what contracts/cairo/compile.mjs has compiled from ../exchange.cairo: the
-// definition with its two hashes, as a declaration needs them.
+// Command compile makes exchange.class.gz, the class that benchmarks declare, from the compiled exchange.cairo.
+// contracts/cairo/compile.mjs compiles that; the file holds the definition with the two hashes that a declaration needs.
 //
 //	go run . ARTIFACT.contract_class.json PATH/OF/ordo-execution-blockifier ../exchange.class.gz
 package main

@@ -247,13 +247,16 @@ impl Build {
                 self.finish(result, Some(changes));
             }
             Err(error) => {
-                if let (TransactionExecutorError::TransactionExecutionError(error), false) = (&error, self.mode.rejects)
-                {
+                if let TransactionExecutorError::TransactionExecutionError(error) = &error {
                     if let Some(reason) = over_limit(error) {
-                        return Err(BuildError::Memory(format!(
-                            "transaction {}: {reason}",
-                            Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
-                        )));
+                        if self.mode.rejects {
+                            self.mark_heavy();
+                        } else {
+                            return Err(BuildError::Memory(format!(
+                                "transaction {}: {reason}",
+                                Felt::from_bytes_be_slice(hash).to_fixed_hex_string()
+                            )));
+                        }
                     }
                 }
                 let result = results::rejected(hash.clone(), &Rejection::from(&error));
@@ -261,6 +264,14 @@ impl Build {
             }
         }
         Ok(())
+    }
+
+    /// Marks the kind of the last run as heavy: the transaction is rejected for the memory that it held.
+    fn mark_heavy(&self) {
+        let weights = &self.pool.weights;
+        if let Some(kind) = weights.kind(&self.snapshot, &self.runs[self.ran - 1]) {
+            weights.was_heavy(&kind);
+        }
     }
 
     fn start_segment(&mut self) {

@@ -11,6 +11,7 @@ use blockifier::transaction::objects::TransactionExecutionInfo;
 
 use crate::state::Snapshot;
 use crate::threads::{caught, STACK};
+use crate::weights::Weights;
 
 type Workers = WorkerPool<CachedState<Snapshot>>;
 
@@ -43,12 +44,13 @@ impl Counters {
 pub struct Pool {
     workers: usize,
     pub counters: Counters,
+    pub weights: Weights,
     started: Mutex<Option<Arc<Workers>>>,
 }
 
 impl Pool {
     pub fn new(workers: usize) -> Self {
-        Self { workers, counters: Counters::default(), started: Mutex::default() }
+        Self { workers, counters: Counters::default(), weights: Weights::default(), started: Mutex::default() }
     }
 
     pub fn workers(&self) -> usize {

@@ -1,0 +1,44 @@
+package sdk
+
+import ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+
+// Capabilities: what a plugin names in Describe beyond what its stage demands. The stages' pages of docs/spec say what each is
+// good for.
+const (
+	// CapArrival of ordering: every score is equal, the order is that of arrival.
+	CapArrival = "arrival"
+
+	// CapConcurrent of execution: more than one worker.
+	CapConcurrent = "concurrent"
+	// CapView of execution: View is served.
+	CapView = "view"
+	// CapCompile of execution: Compile is served.
+	CapCompile = "compile"
+	// CapNative of execution: classes may run as machine code.
+	CapNative = "native"
+
+	// CapRoots of storage: state roots and block hashes.
+	CapRoots = "roots"
+	// CapHistory of storage: state at any past height.
+	CapHistory = "history"
+	// CapRevert of storage: Revert removes the newest block.
+	CapRevert = "revert"
+
+	// CapNetwork of consensus: it sends messages and gets proposals with what is built.
+	CapNetwork = "network"
+)
+
+// Capabilities are the names that mean something for a stage.
+func Capabilities(stage ordov1.Stage) []string {
+	switch stage {
+	case ordov1.Stage_STAGE_ORDERING:
+		return []string{CapArrival}
+	case ordov1.Stage_STAGE_EXECUTION:
+		return []string{CapConcurrent, CapView, CapCompile, CapNative}
+	case ordov1.Stage_STAGE_STORAGE:
+		return []string{CapRoots, CapHistory, CapRevert}
+	case ordov1.Stage_STAGE_CONSENSUS:
+		return []string{CapNetwork}
+	}
+	return nil
+}
