@@ -1,7 +1,7 @@
-//! Who may run a view, and how many that nobody waits for may still be running.
+//! The threads of views, with a bound on views that wait, run, or were abandoned.
 //!
-//! A view that is out of time ends at its next step, system call or allocation (`run`). Until then it keeps its thread. As many
-//! of those are put up with as views may run; then new ones wait a moment and are refused.
+//! A view is abandoned when it is out of time or its caller went away. It ends at its next step, system call or allocation (`run`),
+//! and keeps its thread until then. As many may be abandoned as may run. Beyond that new ones wait a moment and are rejected.
 
 use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::stop::Stop;
+use crate::cancel::CancellationToken;
 use crate::threads::{Panicked, Place, Threads};
 
-/// Views that wait, for each that may run.
+/// How many views may wait, for each that may run.
 const WAITING: usize = 64;
-/// Niceness of views: blocks and admission come first, and what is left of the processors is theirs.
+/// The niceness of views. Blocks and admission have a higher priority.
 const NICE: i32 = 15;
-/// How long a view runs at that priority. From then on it runs only when nothing else wants a processor.
-const SHORT: Duration = Duration::from_millis(20);
-/// How long a view waits for those that were given up.
-const EASE: Duration = Duration::from_millis(500);
+/// How long a view runs at that priority. Afterwards it has idle priority.
+const NICE_TIME: Duration = Duration::from_millis(20);
+/// How long a view waits for abandoned ones to end.
+const ABANDONED_WAIT: Duration = Duration::from_millis(500);
 
-pub struct Views {
+/// The pool.
+pub struct ViewPool {
     threads: Threads,
     running: Semaphore,
     most_running: usize,
@@ -29,6 +30,7 @@ pub struct Views {
     abandoned: Arc<AtomicIsize>,
 }
 
+/// Why a view has no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unanswered {
     Busy(String),
@@ -36,15 +38,15 @@ pub enum Unanswered {
     Panicked(String),
 }
 
-const AT_WORK: u8 = 0;
-const GIVEN_UP: u8 = 1;
+const RUNNING: u8 = 0;
+const ABANDONED: u8 = 1;
 const DONE: u8 = 2;
 
-impl Views {
+impl ViewPool {
     pub fn start(count: usize) -> std::io::Result<Self> {
         let count = count.max(1);
         Ok(Self {
-            // Half of them for views that were given up.
+            // Half of the threads are for abandoned views.
             threads: Threads::start_nice("view", count * 2, NICE)?,
             running: Semaphore::new(count),
             most_running: count,
@@ -53,42 +55,42 @@ impl Views {
         })
     }
 
-    /// Views that run on although nobody waits for them.
+    /// The number of abandoned views that still run.
     pub fn abandoned(&self) -> usize {
-        // Below zero for a moment when a task ends while it is being given up.
+        // It is below zero for a moment when a task ends while it is abandoned.
         usize::try_from(self.abandoned.load(Ordering::Acquire)).unwrap_or_default()
     }
 
-    /// How many of those there are; what was given up ends in a moment, which is waited for.
-    async fn without_abandoned(&self) -> usize {
-        let until = tokio::time::Instant::now() + EASE;
+    /// Waits a moment until fewer views are abandoned than may run, and gives their number.
+    async fn settled_abandoned(&self) -> usize {
+        let until = tokio::time::Instant::now() + ABANDONED_WAIT;
         loop {
             let abandoned = self.abandoned();
             if abandoned < self.most_running || tokio::time::Instant::now() >= until {
                 return abandoned;
             }
-            tokio::time::sleep(EASE / 100).await;
+            tokio::time::sleep(ABANDONED_WAIT / 100).await;
         }
     }
 
-    /// Runs `task` within `limit`. Dropping the future is giving up, too; either way `stop` is asked.
+    /// Runs `task` within the time `limit`. `cancel` is cancelled at the end, also when the future is dropped.
     pub async fn run<T: Send + 'static>(
         &self,
         limit: Option<Duration>,
-        stop: Stop,
+        cancel: CancellationToken,
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
         let _entered = Entered::new(&self.entered, self.most_running * (WAITING + 1))?;
         let work = async {
             let _permit = self.running.acquire().await.map_err(|_| Unanswered::Late)?;
-            let abandoned = self.without_abandoned().await;
+            let abandoned = self.settled_abandoned().await;
             if abandoned >= self.most_running {
                 return Err(Unanswered::Busy(format!(
                     "{abandoned} calls or simulations that were out of time still run, try again later"
                 )));
             }
-            let state = Arc::new(AtomicU8::new(AT_WORK));
-            let _watch = Watch { state: state.clone(), abandoned: self.abandoned.clone(), stop };
+            let state = Arc::new(AtomicU8::new(RUNNING));
+            let _watch = Watch { state: state.clone(), abandoned: self.abandoned.clone(), cancel };
             let gauge = self.abandoned.clone();
             let place = Arc::new(Place::default());
             let held = place.clone();
@@ -97,10 +99,10 @@ impl Views {
                 held.hold(task)
             });
             tokio::pin!(result);
-            let result = match tokio::time::timeout(SHORT, result.as_mut()).await {
+            let result = match tokio::time::timeout(NICE_TIME, result.as_mut()).await {
                 Ok(result) => result,
                 Err(_) => {
-                    place.step_aside();
+                    place.make_idle();
                     result.await
                 }
             };
@@ -113,6 +115,7 @@ impl Views {
     }
 }
 
+/// A place among the views that wait or run.
 struct Entered<'a>(&'a AtomicUsize);
 
 impl<'a> Entered<'a> {
@@ -131,23 +134,23 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// On the side of the one who waits.
+/// The caller's side: it marks the task as abandoned unless that is done.
 struct Watch {
     state: Arc<AtomicU8>,
     abandoned: Arc<AtomicIsize>,
-    stop: Stop,
+    cancel: CancellationToken,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.state.compare_exchange(AT_WORK, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self.state.compare_exchange(RUNNING, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.abandoned.fetch_add(1, Ordering::AcqRel);
         }
-        self.stop.ask();
+        self.cancel.cancel();
     }
 }
 
-/// On the side of the task.
+/// The task's side: it marks the task as done.
 struct End {
     state: Arc<AtomicU8>,
     abandoned: Arc<AtomicIsize>,
@@ -155,7 +158,7 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.state.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
+        if self.state.swap(DONE, Ordering::AcqRel) == ABANDONED {
             self.abandoned.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -168,7 +171,7 @@ mod tests {
 
     const SOON: Option<Duration> = Some(Duration::from_millis(30));
 
-    /// A task that ends when the sender says so, whatever it is asked.
+    /// A task that ignores its cancellation, and ends when the sender is dropped.
     fn stubborn() -> (mpsc::Sender<()>, impl FnOnce() -> u8 + Send + 'static) {
         let (end, ended) = mpsc::channel();
         (end, move || {
@@ -178,60 +181,61 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn views_that_were_given_up_are_bounded_and_counted_down() {
-        let views = Views::start(2).unwrap();
+    async fn abandoned_views_are_bounded_and_counted_down() {
+        let views = ViewPool::start(2).unwrap();
         let mut ends = Vec::new();
         for _ in 0..2 {
             let (end, task) = stubborn();
-            let stop = Stop::default();
-            assert_eq!(views.run(SOON, stop.clone(), task).await, Err(Unanswered::Late));
-            assert!(stop.asked());
+            let cancel = CancellationToken::default();
+            assert_eq!(views.run(SOON, cancel.clone(), task).await, Err(Unanswered::Late));
+            assert!(cancel.is_cancelled());
             ends.push(end);
         }
         assert_eq!(views.abandoned(), 2);
-        let refused = views.run(None, Stop::default(), || 7).await.unwrap_err();
-        assert!(matches!(&refused, Unanswered::Busy(why) if why.starts_with("2 calls or simulations")), "{refused:?}");
+        let busy = views.run(None, CancellationToken::default(), || 7).await.unwrap_err();
+        assert!(matches!(&busy, Unanswered::Busy(why) if why.starts_with("2 calls or simulations")), "{busy:?}");
         ends.clear();
         while views.abandoned() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(views.run(None, Stop::default(), || 7).await, Ok(7));
+        assert_eq!(views.run(None, CancellationToken::default(), || 7).await, Ok(7));
     }
 
     #[tokio::test]
-    async fn one_that_was_given_up_takes_nobodys_place() {
-        let views = Views::start(1).unwrap();
+    async fn an_abandoned_view_takes_no_place_of_others() {
+        let views = ViewPool::start(1).unwrap();
         let (_end, task) = stubborn();
-        let gone = tokio::time::timeout(Duration::from_millis(30), views.run(None, Stop::default(), task)).await;
+        let gone =
+            tokio::time::timeout(Duration::from_millis(30), views.run(None, CancellationToken::default(), task)).await;
         assert!(gone.is_err(), "the caller went away");
         assert_eq!(views.abandoned(), 1);
         drop(_end);
         while views.abandoned() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(views.run(SOON, Stop::default(), || 8).await, Ok(8));
+        assert_eq!(views.run(SOON, CancellationToken::default(), || 8).await, Ok(8));
         assert_eq!(
-            views.run(SOON, Stop::default(), || -> u8 { panic!("so") }).await,
+            views.run(SOON, CancellationToken::default(), || -> u8 { panic!("so") }).await,
             Err(Unanswered::Panicked("so".into()))
         );
         assert_eq!(views.abandoned(), 0);
     }
 
     #[tokio::test]
-    async fn a_crowd_is_told_to_come_again() {
-        let views = Arc::new(Views::start(1).unwrap());
+    async fn too_many_waiting_views_are_rejected() {
+        let views = Arc::new(ViewPool::start(1).unwrap());
         let (end, task) = stubborn();
         let mut all = vec![tokio::spawn({
             let views = views.clone();
-            async move { views.run(None, Stop::default(), task).await }
+            async move { views.run(None, CancellationToken::default(), task).await }
         })];
         for _ in 0..WAITING {
             let views = views.clone();
-            all.push(tokio::spawn(async move { views.run(None, Stop::default(), || 2).await }));
+            all.push(tokio::spawn(async move { views.run(None, CancellationToken::default(), || 2).await }));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let refused = views.run(None, Stop::default(), || 3).await.unwrap_err();
-        assert!(matches!(&refused, Unanswered::Busy(why) if why.starts_with("65 calls")), "{refused:?}");
+        let busy = views.run(None, CancellationToken::default(), || 3).await.unwrap_err();
+        assert!(matches!(&busy, Unanswered::Busy(why) if why.starts_with("65 calls")), "{busy:?}");
         drop(end);
         for one in all {
             assert!(one.await.unwrap().is_ok());

@@ -1,4 +1,4 @@
-//! The threads that execute blocks, shared by all attempts one after the other.
+//! The threads that execute blocks concurrently. Builds use them one after the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,11 @@ use crate::weights::Weights;
 
 type Workers = WorkerPool<CachedState<Snapshot>>;
 
-/// What was executed in blocks, repeated attempts included.
+/// Numbers of what was executed in blocks. A block that is built again counts again.
 #[derive(Default)]
 pub struct Counters {
     pub transactions: AtomicU64,
-    /// Calls between contracts, the outermost included, by the engine that ran them.
+    /// Calls by the engine that ran them: the outermost of each transaction, and calls between contracts.
     pub native: AtomicU64,
     pub vm: AtomicU64,
 }
@@ -40,7 +40,7 @@ impl Counters {
     }
 }
 
-/// Started at the first use: a node that only runs few transactions at a time never has these threads.
+/// The worker pool. Its threads start at the first use: a node that runs few transactions at a time never has them.
 pub struct Pool {
     workers: usize,
     pub counters: Counters,
@@ -57,9 +57,10 @@ impl Pool {
         self.workers
     }
 
+    /// The running pool.
     pub fn get(&self) -> Arc<Workers> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker may have panicked after the attempt that it worked for had left.
+        // A worker may have panicked after the build that it worked for had ended.
         if started.as_ref().is_some_and(|workers| caught(|| workers.check_panic()).is_err()) {
             *started = None;
         }
@@ -70,11 +71,11 @@ impl Pool {
             .clone()
     }
 
-    /// A pool in which a thread panicked serves nobody any more; the next `get` starts another.
+    /// Ends a pool in which a thread panicked, because blockifier cannot use it any more. The next `get` starts another.
     pub fn discard(&self) {
         let taken = self.started.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(workers) = taken.and_then(Arc::into_inner) {
-            // Joining a pool with a dead thread panics itself.
+            // Joining a pool panics when one of its threads has.
             let _ = caught(|| workers.join());
         }
     }

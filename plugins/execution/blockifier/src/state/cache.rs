@@ -1,7 +1,7 @@
-//! Values by key and height, for many readers and one writer.
+//! A cache of values by key and height, for many readers and one writer.
 //!
-//! A cell keeps the versions that a living snapshot may still need; older ones go when it is written again. The oldest
-//! version of a cell stands at the *base*, the height that memory began with: it was read from storage, or nothing was
+//! The cell of a key keeps the versions that an open snapshot may still need. Older ones are dropped when the cell is written again.
+//! The oldest version of a cell belongs to the *base*, the height at which memory began: it was read from storage, or nothing was
 //! there.
 
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use starknet_types_core::felt::Felt;
 
 const SHARDS: usize = 64;
 
+/// One version of a value, and the older ones.
 struct Cell {
     height: u64,
     value: Felt,
@@ -19,6 +20,7 @@ struct Cell {
 }
 
 impl Cell {
+    /// The value at a height.
     fn at(&self, height: u64) -> Option<Felt> {
         let mut cell = self;
         while cell.height > height {
@@ -27,7 +29,7 @@ impl Cell {
         Some(cell.value)
     }
 
-    /// Drops what is older than the newest version at or below `needed`.
+    /// Drops the versions that are older than the newest one at or below `needed`.
     fn prune(&mut self, needed: u64) {
         let mut cell = self;
         while cell.height > needed {
@@ -40,13 +42,14 @@ impl Cell {
     }
 }
 
-pub struct Cells<K> {
+/// The cache, in shards with a lock each.
+pub struct VersionedCache<K> {
     shards: Vec<RwLock<HashMap<K, Cell>>>,
     hasher: RandomState,
     most_per_shard: usize,
 }
 
-impl<K: Hash + Eq + Copy> Cells<K> {
+impl<K: Hash + Eq + Copy> VersionedCache<K> {
     pub fn new(most: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
@@ -63,7 +66,7 @@ impl<K: Hash + Eq + Copy> Cells<K> {
         read(self.shard(key)).get(key)?.at(height)
     }
 
-    /// Writes a value of a block. `needed`: the lowest height that a snapshot still reads.
+    /// Writes a value of a block. `needed` is the lowest height that a snapshot still reads.
     pub fn put(&self, key: K, height: u64, value: Felt, needed: u64) {
         let mut shard = write(self.shard(&key));
         match shard.get_mut(&key) {
@@ -79,7 +82,7 @@ impl<K: Hash + Eq + Copy> Cells<K> {
         }
     }
 
-    /// Remembers what storage answered. Versions that are there already stay: a block may have written meanwhile.
+    /// Keeps a value that storage gave. Versions that are there already stay, because a block may have written meanwhile.
     pub fn fill(&self, key: K, base: u64, value: Felt, evictable: Option<Evictable>) {
         let mut shard = write(self.shard(&key));
         if let Some(mut cell) = shard.get_mut(&key) {
@@ -105,16 +108,16 @@ impl<K: Hash + Eq + Copy> Cells<K> {
     }
 }
 
-/// What may be forgotten: cells that nobody reads at an older height and that storage has committed.
+/// The bounds of what may be evicted: cells that no snapshot reads at an older height, and that storage has committed.
 #[derive(Clone, Copy)]
 pub struct Evictable {
-    /// Last height that storage is known to hold.
+    /// The last height that storage is known to have committed.
     pub stored: u64,
-    /// Lowest height of a living snapshot.
+    /// The lowest height of an open snapshot.
     pub needed: u64,
 }
 
-/// Drops about one cell in eight, in the order of the table: random, and free of bookkeeping on the read path.
+/// Drops about one cell in eight, in the order of the hash table. That is random, and reads need no bookkeeping for it.
 fn evict<K: Hash + Eq + Copy>(shard: &mut HashMap<K, Cell>, bound: Evictable) {
     let most = shard.len() / 8 + 1;
     let mut dropped = 0;
@@ -125,7 +128,7 @@ fn evict<K: Hash + Eq + Copy>(shard: &mut HashMap<K, Cell>, bound: Evictable) {
     });
 }
 
-// A panic of the virtual machine never happens under these locks, so a poisoned one holds whole data.
+// No panic of the virtual machine happens under these locks, so the data behind a poisoned one is complete.
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_sees_its_height() {
-        let cells = Cells::new(1000);
+        let cells = VersionedCache::new(1000);
         assert_eq!(cells.get(&1, 5), None);
         cells.fill(1, 5, f(50), None);
         cells.put(1, 6, f(60), 5);
@@ -153,7 +156,7 @@ mod tests {
         assert_eq!(cells.get(&1, 6), Some(f(60)));
         assert_eq!(cells.get(&1, 7), Some(f(60)));
         assert_eq!(cells.get(&1, 9), Some(f(80)));
-        // No snapshot below 8 lives: the next write forgets what they saw.
+        // No snapshot below 8 is open: the next write drops their versions.
         cells.put(1, 9, f(90), 8);
         assert_eq!(cells.get(&1, 8), Some(f(80)));
         assert_eq!(cells.get(&1, 7), None);
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_of_storage_does_not_hide_a_block() {
-        let cells = Cells::new(1000);
+        let cells = VersionedCache::new(1000);
         cells.put(1, 7, f(70), 5);
         cells.fill(1, 5, f(50), None);
         cells.fill(1, 5, f(51), None);
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn only_what_storage_has_is_forgotten() {
-        let cells = Cells::new(SHARDS);
+        let cells = VersionedCache::new(SHARDS);
         for key in 0..1000_u64 {
             cells.put(key, 9, f(key), 5);
         }

@@ -1,4 +1,8 @@
-//! Work that may run away, in a child process with limits: whatever it does to itself, this process only reads how it ended.
+//! Child processes with limits, for work that may loop, crash or use too much memory. This process only reads how they ended.
+//!
+//! The limits are set by `setrlimit` in `pre_exec`, which is needed for the parent-death signal and the OOM score anyway, and the
+//! wait must not reap the child before its group is killed: so crates for resource limits or for waiting with a timeout would not
+//! replace what is here.
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -6,86 +10,92 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stop::Stop;
+use crate::cancel::CancellationToken;
 
-/// What one child may use.
+/// Limits of one child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Address space, in bytes.
     pub memory: u64,
-    /// Processor time. The wall clock gets ten times that: a loaded machine is no fault of the input.
+    /// Processor time. The time by the clock is ten times that, because a loaded machine is no fault of the input.
     pub cpu: Duration,
-    /// Bytes of its answer.
+    /// Bytes of the answer.
     pub output: u64,
-    /// Added to its niceness: work that nobody waits for steps back behind blocks.
+    /// Added to the niceness, for work that has a lower priority than blocks.
     pub nice: i32,
 }
 
-/// How a child ended without an answer. The text is for whoever sent the input.
+/// How a child ended without an answer. The text is for the sender of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The input made it use more than it may.
+pub enum Failure {
+    /// The child reached a limit.
     Exceeded(String),
-    /// The input made it crash, or it said why it failed.
+    /// The child crashed, or said why it failed.
     Crashed(String),
     /// The answer was not wanted any more.
-    Unwanted,
-    /// No fault of the input: the child could not be started or talked to.
-    Unstarted(String),
+    Cancelled,
+    /// The child could not be started, which is no fault of the input.
+    NotStarted(String),
 }
 
-impl std::fmt::Display for Fate {
+impl std::fmt::Display for Failure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exceeded(text) | Self::Crashed(text) | Self::Unstarted(text) => out.write_str(text),
-            Self::Unwanted => out.write_str("it was given up"),
+            Self::Exceeded(text) | Self::Crashed(text) | Self::NotStarted(text) => out.write_str(text),
+            Self::Cancelled => out.write_str("it was given up"),
         }
     }
 }
 
-/// How often a waiting parent looks at the clock.
-const LOOK: Duration = Duration::from_millis(50);
-/// Last words that are kept.
+/// The longest pause between two checks of a child.
+const POLL: Duration = Duration::from_millis(50);
+/// Bytes of stderr that are kept.
 const STDERR: u64 = 4 << 10;
 
 /// Runs `program` on `input` and returns what it wrote to stdout.
 ///
-/// Call it from a thread that lives as long as the process (`threads::Threads`): Linux kills the child when the *thread*
-/// that started it ends, and that is what leaves no orphan when this process is killed.
-pub fn run(program: &Path, arguments: &[&str], input: &[u8], limits: Limits, stop: &Stop) -> Result<Vec<u8>, Fate> {
-    if stop.asked() {
-        return Err(Fate::Unwanted);
+/// It must be called from a thread that exists as long as the process (`threads::Threads`). Linux kills the child when the *thread*
+/// that started it ends, so no child stays behind when this process is killed.
+pub fn run(
+    program: &Path,
+    arguments: &[&str],
+    input: &[u8],
+    limits: Limits,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    if cancel.is_cancelled() {
+        return Err(Failure::Cancelled);
     }
     let mut child =
-        spawn(program, arguments, limits).map_err(|error| Fate::Unstarted(format!("child process: {error}")))?;
+        spawn(program, arguments, limits).map_err(|error| Failure::NotStarted(format!("child process: {error}")))?;
     let group = child.id();
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ended = std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            // A child that gave up early closes its end; its status says why.
+            // A child that ends early closes its stdin. Its status says why.
             let _ = stdin.map(|mut stdin| stdin.write_all(input));
         });
         let output = scope.spawn(move || read(stdout, limits.output + 1));
         let words = scope.spawn(move || read(stderr, STDERR));
-        let in_time = wait(group, limits, stop, || output.is_finished());
-        // Its own children (a linker) die with it, and so the pipes end that the three threads wait for. It is not reaped
-        // before, so its number is still its own.
+        let in_time = wait(group, limits, cancel, || output.is_finished());
+        // This kills its own children (a linker), too, so the pipes end for which the three threads wait. The child is reaped
+        // afterwards: until then no other process can have its number.
         kill_group(group);
         let status = child.wait();
         let _ = writer.join();
         (!in_time, status, output.join().unwrap_or_default(), words.join().unwrap_or_default())
     });
     let (late, status, output, words) = ended;
-    if stop.asked() {
-        return Err(Fate::Unwanted);
+    if cancel.is_cancelled() {
+        return Err(Failure::Cancelled);
     }
     if output.len() as u64 > limits.output {
-        return Err(Fate::Exceeded(format!("the result has more than {} bytes", limits.output)));
+        return Err(Failure::Exceeded(format!("the result has more than {} bytes", limits.output)));
     }
     if late {
-        return Err(Fate::Exceeded(format!("not done within {} s", wall(limits).as_secs_f64())));
+        return Err(Failure::Exceeded(format!("not done within {} s", wall(limits).as_secs_f64())));
     }
-    let status = status.map_err(|error| Fate::Unstarted(format!("child process: {error}")))?;
+    let status = status.map_err(|error| Failure::NotStarted(format!("child process: {error}")))?;
     if status.success() {
         return Ok(output);
     }
@@ -101,20 +111,20 @@ fn spawn(program: &Path, arguments: &[&str], limits: Limits) -> std::io::Result<
     let seconds = limits.cpu.as_secs_f64().ceil() as u64;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    // What the host told this process is none of the child's business; the linker needs the path.
+    // The child gets nothing of the environment but what its linker needs.
     for (name, _) in std::env::vars_os() {
         if name != "PATH" && name != "TMPDIR" {
             command.env_remove(name);
         }
     }
-    // SAFETY: between fork and exec, and only calls that are safe there; nothing is allocated.
+    // SAFETY: this runs between fork and exec. All calls are safe there, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
             if libc::getppid() as u32 != parent {
-                return Err(std::io::Error::from_raw_os_error(libc::ESRCH)); // the parent died before the line above
+                return Err(std::io::Error::from_raw_os_error(libc::ESRCH)); // the parent ended before the line above
             }
             let set = |what, soft: u64, hard: u64| {
                 let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
@@ -124,9 +134,9 @@ fn spawn(program: &Path, arguments: &[&str], limits: Limits) -> std::io::Result<
                 }
             };
             set(libc::RLIMIT_AS, limits.memory, limits.memory)?;
-            // That of the parent is lower where its memory is bounded; `RLIMIT_AS` bounds this one.
+            // The parent may have set a lower limit for itself. The child is bounded by `RLIMIT_AS`.
             let _ = set(libc::RLIMIT_DATA, libc::RLIM_INFINITY, libc::RLIM_INFINITY);
-            // Where memory runs out the kernel ends a compilation before anything else of the node.
+            // When the machine has no more memory the kernel kills a compilation before other processes of the node.
             prefer_as_victim();
             set(libc::RLIMIT_CPU, seconds, seconds + 1)?;
             set(libc::RLIMIT_CORE, 0, 0)?;
@@ -137,10 +147,10 @@ fn spawn(program: &Path, arguments: &[&str], limits: Limits) -> std::io::Result<
     command.spawn()
 }
 
-/// Raises `oom_score_adj` of this process to the highest. For between fork and exec: nothing is allocated.
+/// Sets `oom_score_adj` of this process to the highest. It allocates nothing, because it runs between fork and exec.
 ///
 /// # Safety
-/// Plain system calls; call it from a child that has only one thread.
+/// It makes plain system calls. The process must have only one thread.
 unsafe fn prefer_as_victim() {
     let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
     if file >= 0 {
@@ -149,8 +159,8 @@ unsafe fn prefer_as_victim() {
     }
 }
 
-/// Waits for the end without reaping. False: the time is up.
-fn wait(child: u32, limits: Limits, stop: &Stop, answered: impl Fn() -> bool) -> bool {
+/// Waits for the end of a child without reaping it. False stands for out of time, or cancelled.
+fn wait(child: u32, limits: Limits, cancel: &CancellationToken, answered: impl Fn() -> bool) -> bool {
     let until = Instant::now() + wall(limits);
     let mut pause = Duration::from_millis(1);
     loop {
@@ -163,11 +173,11 @@ fn wait(child: u32, limits: Limits, stop: &Stop, answered: impl Fn() -> bool) ->
         if ended {
             return true;
         }
-        if Instant::now() >= until || stop.asked() {
+        if Instant::now() >= until || cancel.is_cancelled() {
             return false;
         }
-        // stdout was read to the limit, or closed: either way little is left to do.
-        pause = if answered() { Duration::from_millis(1) } else { (pause * 2).min(LOOK) };
+        // Once stdout was read to the limit, or closed, the child ends soon.
+        pause = if answered() { Duration::from_millis(1) } else { (pause * 2).min(POLL) };
         std::thread::sleep(pause);
     }
 }
@@ -182,29 +192,30 @@ fn read(from: Option<impl Read>, most: u64) -> Vec<u8> {
     if let Some(from) = from {
         let _ = from.take(most).read_to_end(&mut read);
     }
-    read // dropping `from` closes the pipe: a child that writes on dies of it
+    read // dropping `from` closes the pipe, which ends a child that writes more
 }
 
-fn explain(status: ExitStatus, words: &str, limits: Limits) -> Fate {
+/// Makes a failure of an exit status and of what the child wrote to stderr.
+fn explain(status: ExitStatus, words: &str, limits: Limits) -> Failure {
     let last = words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     let memory = limits.memory >> 20;
     let out_of_memory = ["memory allocation of", "out of memory", "failed to allocate", "bad_alloc"]
         .iter()
         .any(|sign| words.contains(sign));
     if out_of_memory {
-        return Fate::Exceeded(format!("more than {memory} MiB of memory are needed"));
+        return Failure::Exceeded(format!("more than {memory} MiB of memory are needed"));
     }
     match status.signal() {
-        Some(libc::SIGKILL) => Fate::Exceeded("it was killed: out of its time, or the machine of memory".into()),
+        Some(libc::SIGKILL) => Failure::Exceeded("it was killed: out of its time, or the machine of memory".into()),
         Some(libc::SIGXCPU) => {
-            Fate::Exceeded(format!("not done within {} s of processor time", limits.cpu.as_secs_f64()))
+            Failure::Exceeded(format!("not done within {} s of processor time", limits.cpu.as_secs_f64()))
         }
-        Some(libc::SIGPIPE) => Fate::Exceeded(format!("the result has more than {} bytes", limits.output)),
+        Some(libc::SIGPIPE) => Failure::Exceeded(format!("the result has more than {} bytes", limits.output)),
         Some(libc::SIGABRT) if words.contains("has overflowed its stack") => {
-            Fate::Exceeded("it nests too deep: the stack overflowed".into())
+            Failure::Exceeded("it nests too deep: the stack overflowed".into())
         }
-        Some(signal) => Fate::Crashed(format!("it crashed (signal {signal}){}", told(last))),
-        None => Fate::Crashed(format!("it failed (exit code {}){}", status.code().unwrap_or(-1), told(last))),
+        Some(signal) => Failure::Crashed(format!("it crashed (signal {signal}){}", told(last))),
+        None => Failure::Crashed(format!("it failed (exit code {}){}", status.code().unwrap_or(-1), told(last))),
     }
 }
 
@@ -226,8 +237,8 @@ mod tests {
 
     const SMALL: Limits = Limits { memory: 1 << 30, cpu: Duration::from_secs(1), output: 1 << 16, nice: 0 };
 
-    fn shell(script: &str, limits: Limits) -> Result<Vec<u8>, Fate> {
-        run(Path::new("/bin/sh"), &["-c", script], b"some input", limits, &Stop::default())
+    fn shell(script: &str, limits: Limits) -> Result<Vec<u8>, Failure> {
+        run(Path::new("/bin/sh"), &["-c", script], b"some input", limits, &CancellationToken::default())
     }
 
     #[test]
@@ -252,31 +263,31 @@ mod tests {
             ),
         ] {
             let begun = Instant::now();
-            let fate = shell(script, limits).unwrap_err().to_string();
-            assert!(fate.starts_with(expected), "{script}: {fate}");
+            let failure = shell(script, limits).unwrap_err().to_string();
+            assert!(failure.starts_with(expected), "{script}: {failure}");
             assert!(begun.elapsed() < Duration::from_secs(20), "{script}");
         }
     }
 
     #[test]
     fn a_program_that_is_not_there_is_no_fault_of_the_input() {
-        let fate = run(Path::new("/nowhere/compiler"), &[], b"", SMALL, &Stop::default()).unwrap_err();
-        assert!(matches!(&fate, Fate::Unstarted(text) if text.contains("No such file")), "{fate:?}");
+        let failure = run(Path::new("/nowhere/compiler"), &[], b"", SMALL, &CancellationToken::default()).unwrap_err();
+        assert!(matches!(&failure, Failure::NotStarted(text) if text.contains("No such file")), "{failure:?}");
     }
 
     #[test]
     fn a_child_that_is_not_wanted_any_more_ends() {
-        let stop = Stop::default();
-        let asks = stop.clone();
+        let cancel = CancellationToken::default();
+        let asks = cancel.clone();
         let mut ended = None;
         std::thread::scope(|scope| {
             let ended = &mut ended;
             scope.spawn(move || {
-                *ended = Some(run(Path::new("/bin/sh"), &["-c", "sleep 600"], b"", SMALL, &stop));
+                *ended = Some(run(Path::new("/bin/sh"), &["-c", "sleep 600"], b"", SMALL, &cancel));
             });
-            asks.ask();
+            asks.cancel();
         });
-        assert_eq!(ended, Some(Err(Fate::Unwanted)));
+        assert_eq!(ended, Some(Err(Failure::Cancelled)));
     }
 
     #[test]

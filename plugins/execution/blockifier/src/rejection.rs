@@ -1,4 +1,4 @@
-//! Why a transaction cannot enter: blockifier's errors as the codes of the contract.
+//! Rejections: blockifier's errors as the codes of the plugin protocol.
 
 use blockifier::blockifier::stateful_validator::StatefulValidatorError;
 use blockifier::blockifier::transaction_executor::TransactionExecutorError;
@@ -16,13 +16,14 @@ use starknet_api::StarknetApiError;
 use crate::run;
 use crate::transactions::Unusable;
 
+/// Why a transaction or a class is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Rejection {
     pub code: Refusal,
     pub reason: String,
 }
 
-impl Refused {
+impl Rejection {
     pub fn new(code: Refusal, reason: impl ToString) -> Self {
         Self { code, reason: reason.to_string() }
     }
@@ -32,7 +33,7 @@ impl Refused {
     }
 }
 
-impl From<&Unusable> for Refused {
+impl From<&Unusable> for Rejection {
     fn from(error: &Unusable) -> Self {
         let code = match error {
             Unusable::Malformed(_) => Refusal::Other,
@@ -42,7 +43,7 @@ impl From<&Unusable> for Refused {
     }
 }
 
-impl From<&TransactionExecutionError> for Refused {
+impl From<&TransactionExecutionError> for Rejection {
     fn from(error: &TransactionExecutionError) -> Self {
         match over_limit(error) {
             Some(reason) => Self::new(Refusal::MemoryExceeded, format!("execution: {reason}")),
@@ -51,15 +52,15 @@ impl From<&TransactionExecutionError> for Refused {
     }
 }
 
-/// The reason of a transaction that was interrupted: a limit of this node that gas does not know.
+/// The reason of a transaction that was interrupted by a limit of this node, which gas does not have.
 pub fn over_limit(error: &TransactionExecutionError) -> Option<&str> {
     match error {
-        TransactionExecutionError::StateError(StateError::StateReadError(text)) => text.strip_prefix(run::REFUSED),
+        TransactionExecutionError::StateError(StateError::StateReadError(text)) => text.strip_prefix(run::REJECTED),
         _ => None,
     }
 }
 
-impl From<&TransactionExecutorError> for Refused {
+impl From<&TransactionExecutorError> for Rejection {
     fn from(error: &TransactionExecutorError) -> Self {
         let code = match error {
             TransactionExecutorError::TransactionExecutionError(error) => return Self::from(error),
@@ -70,7 +71,7 @@ impl From<&TransactionExecutorError> for Refused {
     }
 }
 
-impl From<&StatefulValidatorError> for Refused {
+impl From<&StatefulValidatorError> for Rejection {
     fn from(error: &StatefulValidatorError) -> Self {
         let code = match error {
             StatefulValidatorError::StateError(error) => of_state(error),
@@ -120,7 +121,7 @@ fn of_pre_validation(error: &TransactionPreValidationError) -> Refusal {
 fn of_fee(error: &TransactionFeeError) -> Refusal {
     use TransactionFeeError as E;
     match error {
-        // An amount that is too small cannot be helped by waiting; a price can, so it has a code of its own.
+        // A price that is too low may be enough later, so it has a code of its own. An amount that is too small stays so.
         E::InsufficientResourceBounds { errors } => {
             let price_only = errors.iter().all(|error| matches!(error, ResourceBoundsError::MaxGasPriceTooLow { .. }));
             if price_only {

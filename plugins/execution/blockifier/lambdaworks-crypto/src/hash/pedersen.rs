@@ -10,19 +10,22 @@ use crate::Felt;
 /// Limbs of a felt in Montgomery form with R = 2^256, the lowest first, below p.
 pub type Limbs = [u64; 4];
 
-/// Who calls the hash brings no context, so the function is the program's, set once.
+/// The function that computes the hash instead of the published method. It belongs to the program and is set once: the callers
+/// of [`Pedersen::hash`] are other crates, which bring no context.
 static INSTALLED: OnceLock<fn(Limbs, Limbs) -> Limbs> = OnceLock::new();
 
-/// From here on `hash` is this function, which must give the same values. Only the first call counts.
+/// Sets the function that computes [`Pedersen::hash`] from here on. It must give the same values. Only the first call counts.
 pub fn install(function: fn(Limbs, Limbs) -> Limbs) {
     let _ = INSTALLED.set(function);
 }
 
+/// The trait of the published crate.
 pub trait Pedersen {
     /// The Pedersen hash of x and y.
     fn hash(x: &Felt, y: &Felt) -> Felt;
 }
 
+/// The Pedersen hash on the curve of Starknet.
 pub struct PedersenStarkCurve;
 
 impl Pedersen for PedersenStarkCurve {
@@ -34,7 +37,7 @@ impl Pedersen for PedersenStarkCurve {
     }
 }
 
-/// lambdaworks has the highest limb first.
+/// The limbs of a felt. lambdaworks has the highest limb first.
 fn from(felt: &Felt) -> Limbs {
     let [a, b, c, d] = felt.value().limbs;
     [d, c, b, a]
@@ -48,10 +51,10 @@ type Point = ShortWeierstrassProjectivePoint<StarkCurve>;
 
 static TABLES: OnceLock<Tables> = OnceLock::new();
 
-/// The published method: the multiples of each operand's two points by four bits at each place, added up.
+/// Tables of the published method, which adds up the multiples of each operand's two points by four bits at each place.
 struct Tables {
     shift: Point,
-    /// Of an operand: for each of its 63 digits of four bits, the multiples by 1 to 15.
+    /// The multiples by 1 to 15 for each of the 63 digits of four bits of an operand.
     operands: [Vec<[Point; 15]>; 2],
 }
 

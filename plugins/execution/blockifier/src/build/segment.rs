@@ -1,4 +1,4 @@
-//! A stretch of a block on the worker pool.
+//! A segment: a run of transactions of a block on the worker pool.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,62 +14,66 @@ use blockifier::transaction::transaction_execution::Transaction;
 use super::Pool;
 use crate::state::Snapshot;
 
-/// How long a dry segment waits for more before it ends: longer than the core's way from a result to the next chunk, and
-/// short enough that spinning workers do not show.
-const LINGER: Duration = Duration::from_millis(3);
+/// How long a segment without transactions waits for more before it ends. That is longer than the core needs from a result to
+/// the next chunk, and short enough that the workers, which spin meanwhile, use little processor time.
+const IDLE_WAIT: Duration = Duration::from_millis(3);
 
 type State = CachedState<Snapshot>;
 
+/// A segment that runs.
 pub struct Segment {
     executor: Arc<WorkerExecutor<State>>,
     pool: Arc<WorkerPool<State>>,
     added: usize,
     taken: usize,
-    dry_since: Option<Instant>,
+    idle_since: Option<Instant>,
 }
 
+/// The answer of [`Segment::poll`].
 pub struct Polled {
     pub outcomes: Vec<TransactionExecutorResult<TransactionExecutionOutput>>,
-    /// The block is full; the outcomes are the last.
+    /// Whether the block is full. The outcomes are the last ones then.
     pub halted: bool,
-    /// Nothing was in flight for a while.
-    pub dry: bool,
+    /// Whether no transaction was in work for a while.
+    pub idle: bool,
 }
 
 impl Segment {
+    /// Moves the state of the block to the workers.
     pub fn start(pool: &Pool, state: State, context: Arc<BlockContext>, bouncer: Arc<Mutex<Bouncer>>) -> Self {
         let executor = Arc::new(WorkerExecutor::initialize(state, Vec::new(), context, bouncer, None));
         let pool = pool.get();
         pool.run(executor.clone());
-        Self { executor, pool, added: 0, taken: 0, dry_since: None }
+        Self { executor, pool, added: 0, taken: 0, idle_since: None }
     }
 
+    /// Gives transactions to the workers.
     pub fn add(&mut self, runs: &[Transaction]) {
         self.executor.add_txs(runs);
         self.added += runs.len();
         if !runs.is_empty() {
-            self.dry_since = None;
+            self.idle_since = None;
         }
     }
 
-    /// What was committed since the last look. Panics when a worker did.
+    /// The outcomes that were committed since the last call. It panics when a worker did.
     pub fn poll(&mut self) -> Polled {
-        // In this order: once the scheduler halts nothing more is committed, so what is extracted then is all.
+        // This comes first: once the scheduler has halted nothing more is committed, so what is extracted afterwards is all.
         let halted = self.executor.scheduler.done();
         self.pool.check_panic();
         let outcomes = self.executor.extract_execution_outputs(self.taken);
         self.taken += outcomes.len();
-        let dry = self.taken == self.added && {
-            let since = *self.dry_since.get_or_insert_with(Instant::now);
-            since.elapsed() >= LINGER
+        let idle = self.taken == self.added && {
+            let since = *self.idle_since.get_or_insert_with(Instant::now);
+            since.elapsed() >= IDLE_WAIT
         };
-        Polled { outcomes, halted, dry }
+        Polled { outcomes, halted, idle }
     }
 
-    /// Ends the segment after the transactions whose outcomes were taken.
+    /// Ends the segment after the transactions whose outcomes were taken, and gives the state back.
     pub fn into_state(self) -> State {
         self.executor.scheduler.halt();
-        // Waits for a commit that is going on; after it there is none.
+        // The call waits for a commit that is under way. After it there is none.
         let committed = self.executor.scheduler.get_n_committed_txs();
         debug_assert!(committed >= self.taken);
         self.executor.commit_chunk_and_recover_block_state(self.taken)
@@ -77,7 +81,7 @@ impl Segment {
 }
 
 impl Drop for Segment {
-    /// A segment that is not halted would hold the pool for ever.
+    /// Halts the workers. Without it they would keep the pool for ever.
     fn drop(&mut self) {
         self.executor.scheduler.halt();
     }

@@ -1,4 +1,4 @@
-//! The state after a prefix of an attempt.
+//! Closing a build after some of its transactions.
 
 use std::collections::HashMap;
 
@@ -11,32 +11,33 @@ use starknet_api::core::{ClassHash, ContractAddress};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use super::{begin, Attempt, Broken};
+use super::{begin, Build, BuildError};
+use crate::classes::Loaded;
 use crate::diff;
 use crate::felts::Word;
 use crate::results::GasSum;
-use crate::state::{Keys, Loaded, Snapshot};
+use crate::state::{Keys, Snapshot};
 
-/// A closed attempt: what the core is told, and what `Apply` will make the tip.
+/// A closed build: the message for the core, and the changes that `Apply` adds to the tip.
 pub struct Closed {
     pub height: u64,
-    /// The tip that it was built on.
+    /// The tip on which it was built.
     pub base: Snapshot,
     pub changes: StateMaps,
     pub classes: Vec<(ClassHash, Loaded)>,
     pub message: v1::build_response::Closed,
 }
 
-impl Attempt {
-    /// Closes after the first `n` transactions, which must have been taken as results. Nothing may be asked of it afterwards.
+impl Build {
+    /// Closes after the first `n` transactions, whose results must have been taken. No other method may be called afterwards.
     ///
-    /// The diff is always put together from the diffs of the transactions over the untouched tip, not taken from an
-    /// executor: so what ran beyond `n` cannot show, and there is one way for every `n`.
-    pub fn close(&mut self, n: usize) -> Result<Closed, Broken> {
+    /// The diff is always put together from the diffs of the transactions over the unchanged tip, and never taken from an
+    /// executor. So transactions beyond `n` have no effect on it, and every `n` is computed in the same way.
+    pub fn close(&mut self, n: usize) -> Result<Closed, BuildError> {
         debug_assert!(n <= self.sent());
         self.segment = None; // halts the pool
         let prefix = if n == self.done.len() { self.sent_changes.merged() } else { self.prefix(n) };
-        let changes = self.finalize(prefix).map_err(|error| Broken::Internal(format!("closing: {error}")))?;
+        let changes = self.finalize(prefix).map_err(|error| BuildError::Internal(format!("closing: {error}")))?;
         self.check_fault()?;
 
         let was_deployed =
@@ -61,6 +62,7 @@ impl Attempt {
         Ok(Closed { height: self.height, base: self.snapshot.clone(), changes, classes, message })
     }
 
+    /// The changes of the first `n` transactions.
     fn prefix(&self, n: usize) -> StateMaps {
         let mut merged = StateMaps::default();
         for done in &self.done[..n] {
@@ -71,13 +73,13 @@ impl Attempt {
         merged
     }
 
-    /// What blockifier's finalize does to the state, without the outputs of a prover: what changed, and its aliases. Its own
-    /// functions fill maps of all that they look at, several times, while the next block waits; `tests/blocks.rs` holds both
-    /// beside each other.
+    /// Does to the state what blockifier's finalize does, without the outputs for a prover: it keeps what changed, and gives it
+    /// aliases. blockifier's own functions fill maps of all that they read, several times, while the next block waits.
+    /// `tests/blocks.rs` compares both.
     fn finalize(&self, mut all: StateMaps) -> StateResult<StateMaps> {
         let mut first = CachedState::new(self.snapshot.clone());
         begin(&mut first, &self.block).map_err(|error| StateError::StateReadError(format!("{error:?}")))?;
-        // The protocol's own write came before all others.
+        // The protocol's own write is the first of the block: a transaction may have overwritten it.
         for (cell, value) in first.to_state_diff()?.state_maps.storage {
             all.storage.entry(cell).or_insert(value);
         }
@@ -94,6 +96,7 @@ impl Attempt {
     }
 }
 
+/// Drops the entries whose value is the one from before the block.
 fn keep_changed<K: Copy, V: PartialEq>(
     map: &mut HashMap<K, V>,
     before: impl Fn(K) -> StateResult<V>,
@@ -109,10 +112,11 @@ fn keep_changed<K: Copy, V: PartialEq>(
     failed.map_or(Ok(()), Err)
 }
 
-/// Gives numbers to contracts and storage keys that are changed for the first time: by contract, ascending, its keys and then
-/// itself. The numbers lie in the storage of a contract of the protocol, and the next free one at key 0.
+/// Gives aliases, which are consecutive numbers, to contracts and storage keys that are changed for the first time. The order is
+/// by contract, ascending; the keys of a contract come before the contract itself. The numbers are stored by a contract of the
+/// protocol, and the next free one is at key 0.
 fn allocate_aliases(before: &Snapshot, all: &mut StateMaps, alias: ContractAddress) -> StateResult<()> {
-    // As bytes, which compare faster than felts.
+    // The limits are bytes, which compare faster than felts.
     let least = compression::MIN_VALUE_FOR_ALIAS_ALLOC.key().word();
     let plain = compression::MAX_NON_COMPRESSED_CONTRACT_ADDRESS.word();
     let mut rows = Vec::with_capacity(all.storage.len() + all.nonces.len());
@@ -145,7 +149,7 @@ fn allocate_aliases(before: &Snapshot, all: &mut StateMaps, alias: ContractAddre
             next += Felt::ONE;
         }
     }
-    // The counter appears with the first block, also when that allocates nothing.
+    // The counter is written by the first block also when that allocates nothing.
     if next != stored {
         all.storage.insert((alias, counter), next);
     }

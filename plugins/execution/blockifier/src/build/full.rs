@@ -1,8 +1,9 @@
-//! Which limit a full block met.
+//! The limit that a full block has reached.
 
-use super::Attempt;
+use super::Build;
 
-impl Attempt {
+impl Build {
+    /// Marks the block as full, and names the limit that is nearest.
     pub(super) fn set_full(&mut self) {
         let weights =
             *self.executor.bouncer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_bouncer_weights();

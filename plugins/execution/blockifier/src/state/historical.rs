@@ -1,4 +1,4 @@
-//! What a view may look at besides the tip: the open block, and past heights.
+//! States that a view may read besides the tip: the open block, and past heights.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,11 +11,13 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use super::{Failed, Keys, Layers, Loaded, Remote, Snapshot};
-use crate::classes;
-use crate::stop::Stop;
+use super::layers::Layers;
+use super::snapshot::Snapshot;
+use super::storage_client::{Keys, ReadError, StorageClient, Values};
+use crate::cancel::CancellationToken;
+use crate::classes::{self, Loaded};
 
-/// Changes of the open block over the tip, as far as results were sent.
+/// The open block: the tip, with the changes of the results that were sent.
 #[derive(Clone)]
 pub struct Overlay {
     pub under: Snapshot,
@@ -74,39 +76,39 @@ impl StateReader for Overlay {
     }
 }
 
-/// The state after a past block, read from storage's history. For one request: it caches without bound.
-pub struct Past {
-    remote: Arc<Remote>,
+/// The state after a past block, read from the history of storage. It is for one request, because its cache has no bound.
+pub struct Historical {
+    client: Arc<StorageClient>,
     height: u64,
-    stop: Stop,
-    fault: OnceLock<Failed>,
+    cancel: CancellationToken,
+    fault: OnceLock<ReadError>,
     storage: RefCell<HashMap<(ContractAddress, StorageKey), Felt>>,
     classes: RefCell<HashMap<ClassHash, Option<Loaded>>>,
 }
 
-impl Past {
-    /// Fails when storage does not keep that height.
-    pub fn new(remote: Arc<Remote>, height: u64, stop: Stop) -> Result<Self, Failed> {
-        remote.at_height(&Keys::default(), height, &stop)?;
+impl Historical {
+    /// Opens the state at a height. It fails when storage does not keep that height.
+    pub fn new(client: Arc<StorageClient>, height: u64, cancel: CancellationToken) -> Result<Self, ReadError> {
+        client.at_height(&Keys::default(), height, &cancel)?;
         Ok(Self {
-            remote,
+            client,
             height,
-            stop,
+            cancel,
             fault: OnceLock::new(),
             storage: RefCell::default(),
             classes: RefCell::default(),
         })
     }
 
-    pub fn fault(&self) -> Option<&Failed> {
+    pub fn fault(&self) -> Option<&ReadError> {
         self.fault.get()
     }
 
-    fn read(&self, keys: Keys) -> StateResult<super::remote::Values> {
-        self.remote.at_height(&keys, self.height, &self.stop).map_err(|error| self.fail(error))
+    fn read(&self, keys: Keys) -> StateResult<Values> {
+        self.client.at_height(&keys, self.height, &self.cancel).map_err(|error| self.fail(error))
     }
 
-    fn fail(&self, error: Failed) -> StateError {
+    fn fail(&self, error: ReadError) -> StateError {
         let text = format!("{error:?}");
         let _ = self.fault.set(error);
         StateError::StateReadError(text)
@@ -116,31 +118,31 @@ impl Past {
         if let Some(known) = self.classes.borrow().get(&hash) {
             return Ok(known.clone());
         }
-        let wire = self.remote.class(hash, self.height, &self.stop).map_err(|error| self.fail(error))?;
+        let wire = self.client.class(hash, self.height, &self.cancel).map_err(|error| self.fail(error))?;
         let loaded = match wire.map(|wire| classes::load(&wire)).transpose() {
             Ok(loaded) => loaded,
-            Err(error) => return Err(self.fail(Failed::Fault(format!("storage: class {:#066x}: {error}", hash.0)))),
+            Err(error) => return Err(self.fail(ReadError::Fault(format!("storage: class {:#066x}: {error}", hash.0)))),
         };
         self.classes.borrow_mut().insert(hash, loaded.clone());
         Ok(loaded)
     }
 }
 
-/// Where a view reads.
+/// The state that a view reads.
 pub enum Source {
     Tip(Snapshot),
     Open(Overlay),
-    Past(Past),
+    Historical(Historical),
 }
 
 impl Source {
-    /// Why nothing that was computed from here may be used.
-    pub fn fault(&self) -> Option<Failed> {
+    /// The reason why nothing that was computed from this state may be used, if there is one.
+    pub fn fault(&self) -> Option<ReadError> {
         match self {
             Self::Tip(snapshot) | Self::Open(Overlay { under: snapshot, .. }) => {
-                snapshot.fault().map(|text| Failed::Fault(text.into()))
+                snapshot.fault().map(|text| ReadError::Fault(text.into()))
             }
-            Self::Past(past) => past.fault().cloned(),
+            Self::Historical(historical) => historical.fault().cloned(),
         }
     }
 }
@@ -150,12 +152,12 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_storage_at(address, key),
             Self::Open(open) => open.get_storage_at(address, key),
-            Self::Past(past) => {
-                if let Some(value) = past.storage.borrow().get(&(address, key)) {
+            Self::Historical(historical) => {
+                if let Some(value) = historical.storage.borrow().get(&(address, key)) {
                     return Ok(*value);
                 }
-                let value = past.read(Keys { storage: vec![(address, key)], ..Keys::default() })?.storage[0];
-                past.storage.borrow_mut().insert((address, key), value);
+                let value = historical.read(Keys { storage: vec![(address, key)], ..Keys::default() })?.storage[0];
+                historical.storage.borrow_mut().insert((address, key), value);
                 Ok(value)
             }
         }
@@ -165,7 +167,9 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_nonce_at(address),
             Self::Open(open) => open.get_nonce_at(address),
-            Self::Past(past) => Ok(Nonce(past.read(Keys { nonces: vec![address], ..Keys::default() })?.nonces[0])),
+            Self::Historical(historical) => {
+                Ok(Nonce(historical.read(Keys { nonces: vec![address], ..Keys::default() })?.nonces[0]))
+            }
         }
     }
 
@@ -173,9 +177,9 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_class_hash_at(address),
             Self::Open(open) => open.get_class_hash_at(address),
-            Self::Past(past) => {
+            Self::Historical(historical) => {
                 let keys = Keys { class_hashes: vec![address], ..Keys::default() };
-                Ok(ClassHash(past.read(keys)?.class_hashes[0]))
+                Ok(ClassHash(historical.read(keys)?.class_hashes[0]))
             }
         }
     }
@@ -184,7 +188,7 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_compiled_class(hash),
             Self::Open(open) => open.get_compiled_class(hash),
-            Self::Past(past) => match past.class(hash)? {
+            Self::Historical(historical) => match historical.class(hash)? {
                 Some(loaded) => Ok(loaded.runnable()),
                 None => Err(StateError::UndeclaredClassHash(hash)),
             },
@@ -195,9 +199,9 @@ impl StateReader for Source {
         match self {
             Self::Tip(tip) => tip.get_compiled_class_hash(hash),
             Self::Open(open) => open.get_compiled_class_hash(hash),
-            Self::Past(past) => {
+            Self::Historical(historical) => {
                 let keys = Keys { compiled: vec![hash], ..Keys::default() };
-                Ok(CompiledClassHash(past.read(keys)?.compiled[0]))
+                Ok(CompiledClassHash(historical.read(keys)?.compiled[0]))
             }
         }
     }

@@ -52,7 +52,7 @@ impl Poseidon for starknet::PoseidonCairoStark252 {
             state[1] += pair[1];
             Self::hades_permutation(&mut state);
         }
-        // What is left, then a one, then a zero where that leaves a place.
+        // The padding: the last input if there is one, then a one, then a zero where a place is left.
         match pairs.remainder() {
             [last] => {
                 state[0] += *last;
@@ -73,7 +73,7 @@ fn cube(x: Felt) -> Felt {
     x.square() * x
 }
 
-/// By the matrix (3 1 1, 1 -1 1, 1 1 -2).
+/// Multiplies the state by the matrix (3 1 1, 1 -1 1, 1 1 -2).
 fn mix(state: &mut [Felt; 3]) {
     let sum = state[0] + state[1] + state[2];
     state[0] = sum + state[0].double();

@@ -1,4 +1,4 @@
-//! Reads from storage, blocking, from threads that are not the runtime's.
+//! The client of storage. Its reads block, so they must not be called from threads of the runtime.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use tokio::runtime::Handle;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::cancel::CancellationToken;
 use crate::felts::{self, wire, Word, FELT};
-use crate::stop::Stop;
 
-/// How tonic begins what it says of an answer that is no message. Its code is the one of a connection that broke, which a new
-/// storage mends; asking again for nonsense would only look as if this process hung.
-const GARBLED: &str = "failed to decode Protobuf message";
+/// How tonic's error begins when an answer cannot be decoded. Its code is the same as that of a broken connection, which is worth
+/// another try. Requesting a wrong answer again would only look as if this process hung.
+const UNDECODABLE: &str = "failed to decode Protobuf message";
 
-/// One try.
-const CALL: Duration = Duration::from_secs(10);
+/// The deadline of one try.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keys to read in one request.
 #[derive(Default, Clone, Debug)]
@@ -43,7 +43,7 @@ impl Keys {
     }
 }
 
-/// Answers in the order of the keys.
+/// The values of [`Keys`], in their order.
 #[derive(Default)]
 pub struct Values {
     pub storage: Vec<Felt>,
@@ -52,26 +52,28 @@ pub struct Values {
     pub compiled: Vec<Felt>,
 }
 
+/// Why a read has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failed {
+pub enum ReadError {
     /// Storage does not hold the state of that height.
     NotKept,
-    /// Storage could not be asked, or answered nonsense.
+    /// Storage could not be reached, or its answer is wrong.
     Fault(String),
-    /// Nobody waits for the answer any more.
-    GivenUp,
+    /// The answer is not wanted any more.
+    Cancelled,
 }
 
-pub struct Remote {
+/// The client.
+pub struct StorageClient {
     client: StorageReadClient<Channel>,
     runtime: Handle,
-    /// While storage restarts a read waits; after this the attempt is given up, with the core's help.
+    /// How long a read waits while storage restarts.
     patience: Duration,
-    /// Highest height that an answer named: everything up to it is durable.
+    /// The highest height that an answer named. Everything up to it is durable.
     stored: AtomicU64,
 }
 
-impl Remote {
+impl StorageClient {
     pub fn new(socket: &str, runtime: Handle, patience: Duration) -> Self {
         let client = {
             let _inside = runtime.enter();
@@ -82,48 +84,50 @@ impl Remote {
         Self { client, runtime, patience, stored: AtomicU64::new(0) }
     }
 
+    /// The last height that is known to be durable.
     pub fn stored(&self) -> u64 {
         self.stored.load(Ordering::Acquire)
     }
 
-    /// Values at the tip `at`. Storage's head is asked; should it be ahead already (it may commit a block before we
-    /// hear of it), the same is asked at the exact height.
-    pub fn at_tip(&self, keys: &Keys, at: u64, stop: &Stop) -> Result<Values, Failed> {
+    /// Values at the tip `at`. They are read at the head of storage. The head may be ahead already, because storage commits a block
+    /// before this process applies it: then they are read again, at the exact height.
+    pub fn at_tip(&self, keys: &Keys, at: u64, cancel: &CancellationToken) -> Result<Values, ReadError> {
         let request = request(keys);
-        let answer = self.state(&request, stop)?;
+        let answer = self.state(&request, cancel)?;
         self.stored.fetch_max(answer.height, Ordering::AcqRel);
         if answer.height > at {
-            match self.state(&StateRequest { at_height: true, height: at, ..request }, stop) {
+            match self.state(&StateRequest { at_height: true, height: at, ..request }, cancel) {
                 Ok(exact) => return values(keys, &exact),
-                // Storage without history: the newer value is the best there is.
-                Err(Failed::NotKept) => {}
+                // Storage has no history: it has only the newer value.
+                Err(ReadError::NotKept) => {}
                 Err(error) => return Err(error),
             }
         }
         values(keys, &answer)
     }
 
-    pub fn at_height(&self, keys: &Keys, height: u64, stop: &Stop) -> Result<Values, Failed> {
-        let answer = self.state(&StateRequest { at_height: true, height, ..request(keys) }, stop)?;
+    /// Values at a past height.
+    pub fn at_height(&self, keys: &Keys, height: u64, cancel: &CancellationToken) -> Result<Values, ReadError> {
+        let answer = self.state(&StateRequest { at_height: true, height, ..request(keys) }, cancel)?;
         values(keys, &answer)
     }
 
-    fn state(&self, request: &StateRequest, stop: &Stop) -> Result<StateResponse, Failed> {
-        let answer = self.retry("state", stop, || {
+    fn state(&self, request: &StateRequest, cancel: &CancellationToken) -> Result<StateResponse, ReadError> {
+        let answer = self.retry("state", cancel, || {
             let mut client = self.client.clone();
             let request = request.clone();
             async move { client.state(request).await.map(tonic::Response::into_inner) }
         })?;
         if answer.not_found {
-            return Err(Failed::NotKept);
+            return Err(ReadError::NotKept);
         }
         Ok(answer)
     }
 
-    /// The class as it was declared at or before `height`.
-    pub fn class(&self, hash: ClassHash, height: u64, stop: &Stop) -> Result<Option<Class>, Failed> {
+    /// A class that was declared at or before `height`.
+    pub fn class(&self, hash: ClassHash, height: u64, cancel: &CancellationToken) -> Result<Option<Class>, ReadError> {
         let request = ClassesRequest { hashes: wire(&hash), definition: true, casm: true, at_height: true, height };
-        let classes = self.retry("class", stop, || {
+        let classes = self.retry("class", cancel, || {
             let mut client = self.client.clone();
             let request = request.clone();
             async move {
@@ -138,7 +142,8 @@ impl Remote {
         Ok(classes.into_iter().find(|class| class.hash[..] == hash.word()))
     }
 
-    fn retry<T, F>(&self, what: &str, stop: &Stop, call: impl Fn() -> F) -> Result<T, Failed>
+    /// Repeats a call while storage is away.
+    fn retry<T, F>(&self, what: &str, cancel: &CancellationToken, call: impl Fn() -> F) -> Result<T, ReadError>
     where
         F: std::future::Future<Output = Result<T, Status>>,
     {
@@ -148,30 +153,31 @@ impl Remote {
             let left = self.patience.saturating_sub(begun.elapsed());
             let result = self.runtime.block_on(async {
                 tokio::select! {
-                    result = tokio::time::timeout(CALL.min(left.max(pause)), call()) => Some(result),
-                    () = stop.wait() => None,
+                    result = tokio::time::timeout(CALL_TIMEOUT.min(left.max(pause)), call()) => Some(result),
+                    () = cancel.cancelled() => None,
                 }
             });
             let status = match result {
                 Some(Ok(Ok(answer))) => return Ok(answer),
                 Some(Ok(Err(status))) => status,
                 Some(Err(_)) => Status::deadline_exceeded("it did not answer"),
-                None => return Err(Failed::GivenUp),
+                None => return Err(ReadError::Cancelled),
             };
             let lasting = matches!(
                 status.code(),
                 Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::FailedPrecondition
-            ) || status.message().starts_with(GARBLED);
+            ) || status.message().starts_with(UNDECODABLE);
             if lasting || begun.elapsed() + pause >= self.patience {
                 let waited = begun.elapsed().as_secs();
-                return Err(Failed::Fault(format!(
+                return Err(ReadError::Fault(format!(
                     "storage: reading {what}: {} (tried for {waited} s)",
                     status.message()
                 )));
             }
-            let stopped = self.runtime.block_on(async { tokio::time::timeout(pause, stop.wait()).await.is_ok() });
+            let stopped =
+                self.runtime.block_on(async { tokio::time::timeout(pause, cancel.cancelled()).await.is_ok() });
             if stopped {
-                return Err(Failed::GivenUp);
+                return Err(ReadError::Cancelled);
             }
             pause = (pause * 2).min(Duration::from_millis(500));
         }
@@ -194,11 +200,11 @@ fn request(keys: &Keys) -> StateRequest {
     }
 }
 
-fn values(keys: &Keys, answer: &StateResponse) -> Result<Values, Failed> {
+fn values(keys: &Keys, answer: &StateResponse) -> Result<Values, ReadError> {
     let list = |field: &str, bytes: &[u8], expected: usize| {
-        let felts = felts::felts(field, bytes).map_err(|error| Failed::Fault(format!("storage: {error}")))?;
+        let felts = felts::felts(field, bytes).map_err(|error| ReadError::Fault(format!("storage: {error}")))?;
         if felts.len() != expected {
-            return Err(Failed::Fault(format!("storage: {field}: {} values for {expected} keys", felts.len())));
+            return Err(ReadError::Fault(format!("storage: {field}: {} values for {expected} keys", felts.len())));
         }
         Ok(felts)
     };
