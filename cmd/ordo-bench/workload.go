@@ -98,7 +98,7 @@ func (w *workload) write(path string) error {
 }
 
 func open(o *ordov1.BuildRequest_Open, attempt uint64) *ordov1.BuildRequest {
-	return &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: &ordov1.BuildRequest_Open{Attempt: attempt, Context: o.Context}}}
+	return &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: &ordov1.BuildRequest_Open{BuildId: attempt, Context: o.Context}}}
 }
 
 func add(chunk *ordov1.BuildRequest_Add) *ordov1.BuildRequest {

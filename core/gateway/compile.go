@@ -226,10 +226,10 @@ func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("compilation: %w", err)
-	case response.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-		return nil, &Rejection{Code: response.Refusal, Reason: response.Reason}
+	case response.Rejection != ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED:
+		return nil, &Rejection{Code: response.Rejection, Reason: response.Reason}
 	case response.Class == nil:
-		return nil, fmt.Errorf("compilation: execution answered neither a class nor a refusal")
+		return nil, fmt.Errorf("compilation: execution answered neither a class nor a rejection")
 	case !bytes.Equal(response.Class.Hash, []byte(f.hash)):
 		return nil, fmt.Errorf("compilation: execution computed class hash %x, the core %x", response.Class.Hash, f.hash)
 	}

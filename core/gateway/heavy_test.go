@@ -73,7 +73,7 @@ func TestHeavyTransactionIsRejectedForItsMemoryAlone(t *testing.T) {
 	h.answer, h.err = viewFailure(ordov1.ViewError_MEMORY), nil
 	err := trials.run(t.Context(), tx)
 	var refused *Rejection
-	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_MEMORY_EXCEEDED || !strings.Contains(refused.Reason, "512 MiB of memory (limits.transaction_mib)") {
+	if !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_MEMORY_EXCEEDED || !strings.Contains(refused.Reason, "512 MiB of memory (limits.transaction_mib)") {
 		t.Errorf("%v", err)
 	}
 	if _, err := ledger.Check(account); err == nil {

@@ -78,9 +78,9 @@ func (p *Pool) release(e *Entry) {
 
 // Rejected is a transaction that execution would not put in a block.
 type Rejected struct {
-	Hash    Key
-	Refusal ordov1.Refusal
-	Why     error
+	Hash Key
+	Code ordov1.RejectionCode
+	Why  error
 }
 
 // CommitBlock applies a decided block: its transactions leave, whoever proposed it, the refused ones leave too, the nonces of
@@ -126,7 +126,7 @@ func (p *Pool) Reject(refused []Rejected) (dropped []Dropped) {
 		if e == nil {
 			continue
 		}
-		if a := e.account; a != nil && r.Refusal == ordov1.Refusal_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
+		if a := e.account; a != nil && r.Code == ordov1.RejectionCode_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
 			continue // its predecessor was refused: now it waits behind a gap
 		}
 		p.remove(e)

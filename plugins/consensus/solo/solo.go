@@ -68,7 +68,7 @@ func (s *Solo) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		return s.start(e.Start)
 	case *ordov1.ConsensusEvent_Ready_:
 		return s.ready()
-	case *ordov1.ConsensusEvent_Demand_:
+	case *ordov1.ConsensusEvent_CreateBlock_:
 		return s.demand()
 	case *ordov1.ConsensusEvent_Timer_:
 		return s.timer(e.Timer.GetId())

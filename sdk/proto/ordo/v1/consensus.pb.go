@@ -32,7 +32,7 @@ type ConsensusEvent struct {
 	//
 	//	*ConsensusEvent_Start_
 	//	*ConsensusEvent_Ready_
-	//	*ConsensusEvent_Demand_
+	//	*ConsensusEvent_CreateBlock_
 	//	*ConsensusEvent_Timer_
 	//	*ConsensusEvent_Built_
 	//	*ConsensusEvent_Verdict_
@@ -113,10 +113,10 @@ func (x *ConsensusEvent) GetReady() *ConsensusEvent_Ready {
 	return nil
 }
 
-func (x *ConsensusEvent) GetDemand() *ConsensusEvent_Demand {
+func (x *ConsensusEvent) GetCreateBlock() *ConsensusEvent_CreateBlock {
 	if x != nil {
-		if x, ok := x.Event.(*ConsensusEvent_Demand_); ok {
-			return x.Demand
+		if x, ok := x.Event.(*ConsensusEvent_CreateBlock_); ok {
+			return x.CreateBlock
 		}
 	}
 	return nil
@@ -188,8 +188,8 @@ type ConsensusEvent_Ready_ struct {
 	Ready *ConsensusEvent_Ready `protobuf:"bytes,4,opt,name=ready,proto3,oneof"`
 }
 
-type ConsensusEvent_Demand_ struct {
-	Demand *ConsensusEvent_Demand `protobuf:"bytes,5,opt,name=demand,proto3,oneof"`
+type ConsensusEvent_CreateBlock_ struct {
+	CreateBlock *ConsensusEvent_CreateBlock `protobuf:"bytes,5,opt,name=create_block,json=createBlock,proto3,oneof"`
 }
 
 type ConsensusEvent_Timer_ struct {
@@ -220,7 +220,7 @@ func (*ConsensusEvent_Start_) isConsensusEvent_Event() {}
 
 func (*ConsensusEvent_Ready_) isConsensusEvent_Event() {}
 
-func (*ConsensusEvent_Demand_) isConsensusEvent_Event() {}
+func (*ConsensusEvent_CreateBlock_) isConsensusEvent_Event() {}
 
 func (*ConsensusEvent_Timer_) isConsensusEvent_Event() {}
 
@@ -663,27 +663,27 @@ func (x *ConsensusEvent_Ready) GetPending() uint64 {
 	return 0
 }
 
-// Demand: the operator wants a block now (devnet_createBlock), empty if need be.
-type ConsensusEvent_Demand struct {
+// CreateBlock: the operator wants a block now (devnet_createBlock), empty if need be.
+type ConsensusEvent_CreateBlock struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ConsensusEvent_Demand) Reset() {
-	*x = ConsensusEvent_Demand{}
+func (x *ConsensusEvent_CreateBlock) Reset() {
+	*x = ConsensusEvent_CreateBlock{}
 	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ConsensusEvent_Demand) String() string {
+func (x *ConsensusEvent_CreateBlock) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ConsensusEvent_Demand) ProtoMessage() {}
+func (*ConsensusEvent_CreateBlock) ProtoMessage() {}
 
-func (x *ConsensusEvent_Demand) ProtoReflect() protoreflect.Message {
+func (x *ConsensusEvent_CreateBlock) ProtoReflect() protoreflect.Message {
 	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -695,8 +695,8 @@ func (x *ConsensusEvent_Demand) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ConsensusEvent_Demand.ProtoReflect.Descriptor instead.
-func (*ConsensusEvent_Demand) Descriptor() ([]byte, []int) {
+// Deprecated: Use ConsensusEvent_CreateBlock.ProtoReflect.Descriptor instead.
+func (*ConsensusEvent_CreateBlock) Descriptor() ([]byte, []int) {
 	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 2}
 }
 
@@ -994,7 +994,7 @@ func (x *ConsensusEvent_Decided) GetPending() uint64 {
 	return 0
 }
 
-// Failed: an attempt ended without a value (execution died, deadline); nothing is lost, build again.
+// Failed: an attempt ended without a value, by its deadline or because what it was to hold is gone; nothing is lost.
 type ConsensusEvent_Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -1565,13 +1565,13 @@ var File_ordo_v1_consensus_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\n" +
-	"\x17ordo/v1/consensus.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\x98\t\n" +
+	"\x17ordo/v1/consensus.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\xad\t\n" +
 	"\x0eConsensusEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x04R\x05nowMs\x125\n" +
 	"\x05start\x18\x03 \x01(\v2\x1d.ordo.v1.ConsensusEvent.StartH\x00R\x05start\x125\n" +
-	"\x05ready\x18\x04 \x01(\v2\x1d.ordo.v1.ConsensusEvent.ReadyH\x00R\x05ready\x128\n" +
-	"\x06demand\x18\x05 \x01(\v2\x1e.ordo.v1.ConsensusEvent.DemandH\x00R\x06demand\x125\n" +
+	"\x05ready\x18\x04 \x01(\v2\x1d.ordo.v1.ConsensusEvent.ReadyH\x00R\x05ready\x12H\n" +
+	"\fcreate_block\x18\x05 \x01(\v2#.ordo.v1.ConsensusEvent.CreateBlockH\x00R\vcreateBlock\x125\n" +
 	"\x05timer\x18\x06 \x01(\v2\x1d.ordo.v1.ConsensusEvent.TimerH\x00R\x05timer\x125\n" +
 	"\x05built\x18\a \x01(\v2\x1d.ordo.v1.ConsensusEvent.BuiltH\x00R\x05built\x12;\n" +
 	"\averdict\x18\b \x01(\v2\x1f.ordo.v1.ConsensusEvent.VerdictH\x00R\averdict\x12;\n" +
@@ -1585,8 +1585,8 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12\x18\n" +
 	"\apending\x18\x04 \x01(\x04R\apending\x1a!\n" +
 	"\x05Ready\x12\x18\n" +
-	"\apending\x18\x01 \x01(\x04R\apending\x1a\b\n" +
-	"\x06Demand\x1a\x17\n" +
+	"\apending\x18\x01 \x01(\x04R\apending\x1a\r\n" +
+	"\vCreateBlock\x1a\x17\n" +
 	"\x05Timer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x1aa\n" +
 	"\x05Built\x12\x18\n" +
@@ -1680,36 +1680,36 @@ func file_ordo_v1_consensus_proto_rawDescGZIP() []byte {
 
 var file_ordo_v1_consensus_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_ordo_v1_consensus_proto_goTypes = []any{
-	(*ConsensusEvent)(nil),         // 0: ordo.v1.ConsensusEvent
-	(*Actions)(nil),                // 1: ordo.v1.Actions
-	(*Action)(nil),                 // 2: ordo.v1.Action
-	(*Proposal)(nil),               // 3: ordo.v1.Proposal
-	(*ConsensusEvent_Start)(nil),   // 4: ordo.v1.ConsensusEvent.Start
-	(*ConsensusEvent_Ready)(nil),   // 5: ordo.v1.ConsensusEvent.Ready
-	(*ConsensusEvent_Demand)(nil),  // 6: ordo.v1.ConsensusEvent.Demand
-	(*ConsensusEvent_Timer)(nil),   // 7: ordo.v1.ConsensusEvent.Timer
-	(*ConsensusEvent_Built)(nil),   // 8: ordo.v1.ConsensusEvent.Built
-	(*ConsensusEvent_Verdict)(nil), // 9: ordo.v1.ConsensusEvent.Verdict
-	(*ConsensusEvent_Message)(nil), // 10: ordo.v1.ConsensusEvent.Message
-	(*ConsensusEvent_Decided)(nil), // 11: ordo.v1.ConsensusEvent.Decided
-	(*ConsensusEvent_Failed)(nil),  // 12: ordo.v1.ConsensusEvent.Failed
-	(*Action_Build)(nil),           // 13: ordo.v1.Action.Build
-	(*Action_Seal)(nil),            // 14: ordo.v1.Action.Seal
-	(*Action_Abandon)(nil),         // 15: ordo.v1.Action.Abandon
-	(*Action_Validate)(nil),        // 16: ordo.v1.Action.Validate
-	(*Action_Decide)(nil),          // 17: ordo.v1.Action.Decide
-	(*Action_SetTimer)(nil),        // 18: ordo.v1.Action.SetTimer
-	(*Action_CancelTimer)(nil),     // 19: ordo.v1.Action.CancelTimer
-	(*Action_Send)(nil),            // 20: ordo.v1.Action.Send
-	(*Action_Persist)(nil),         // 21: ordo.v1.Action.Persist
-	(*BlockContext)(nil),           // 22: ordo.v1.BlockContext
-	(*Transaction)(nil),            // 23: ordo.v1.Transaction
-	(*Class)(nil),                  // 24: ordo.v1.Class
+	(*ConsensusEvent)(nil),             // 0: ordo.v1.ConsensusEvent
+	(*Actions)(nil),                    // 1: ordo.v1.Actions
+	(*Action)(nil),                     // 2: ordo.v1.Action
+	(*Proposal)(nil),                   // 3: ordo.v1.Proposal
+	(*ConsensusEvent_Start)(nil),       // 4: ordo.v1.ConsensusEvent.Start
+	(*ConsensusEvent_Ready)(nil),       // 5: ordo.v1.ConsensusEvent.Ready
+	(*ConsensusEvent_CreateBlock)(nil), // 6: ordo.v1.ConsensusEvent.CreateBlock
+	(*ConsensusEvent_Timer)(nil),       // 7: ordo.v1.ConsensusEvent.Timer
+	(*ConsensusEvent_Built)(nil),       // 8: ordo.v1.ConsensusEvent.Built
+	(*ConsensusEvent_Verdict)(nil),     // 9: ordo.v1.ConsensusEvent.Verdict
+	(*ConsensusEvent_Message)(nil),     // 10: ordo.v1.ConsensusEvent.Message
+	(*ConsensusEvent_Decided)(nil),     // 11: ordo.v1.ConsensusEvent.Decided
+	(*ConsensusEvent_Failed)(nil),      // 12: ordo.v1.ConsensusEvent.Failed
+	(*Action_Build)(nil),               // 13: ordo.v1.Action.Build
+	(*Action_Seal)(nil),                // 14: ordo.v1.Action.Seal
+	(*Action_Abandon)(nil),             // 15: ordo.v1.Action.Abandon
+	(*Action_Validate)(nil),            // 16: ordo.v1.Action.Validate
+	(*Action_Decide)(nil),              // 17: ordo.v1.Action.Decide
+	(*Action_SetTimer)(nil),            // 18: ordo.v1.Action.SetTimer
+	(*Action_CancelTimer)(nil),         // 19: ordo.v1.Action.CancelTimer
+	(*Action_Send)(nil),                // 20: ordo.v1.Action.Send
+	(*Action_Persist)(nil),             // 21: ordo.v1.Action.Persist
+	(*BlockContext)(nil),               // 22: ordo.v1.BlockContext
+	(*Transaction)(nil),                // 23: ordo.v1.Transaction
+	(*Class)(nil),                      // 24: ordo.v1.Class
 }
 var file_ordo_v1_consensus_proto_depIdxs = []int32{
 	4,  // 0: ordo.v1.ConsensusEvent.start:type_name -> ordo.v1.ConsensusEvent.Start
 	5,  // 1: ordo.v1.ConsensusEvent.ready:type_name -> ordo.v1.ConsensusEvent.Ready
-	6,  // 2: ordo.v1.ConsensusEvent.demand:type_name -> ordo.v1.ConsensusEvent.Demand
+	6,  // 2: ordo.v1.ConsensusEvent.create_block:type_name -> ordo.v1.ConsensusEvent.CreateBlock
 	7,  // 3: ordo.v1.ConsensusEvent.timer:type_name -> ordo.v1.ConsensusEvent.Timer
 	8,  // 4: ordo.v1.ConsensusEvent.built:type_name -> ordo.v1.ConsensusEvent.Built
 	9,  // 5: ordo.v1.ConsensusEvent.verdict:type_name -> ordo.v1.ConsensusEvent.Verdict
@@ -1747,7 +1747,7 @@ func file_ordo_v1_consensus_proto_init() {
 	file_ordo_v1_consensus_proto_msgTypes[0].OneofWrappers = []any{
 		(*ConsensusEvent_Start_)(nil),
 		(*ConsensusEvent_Ready_)(nil),
-		(*ConsensusEvent_Demand_)(nil),
+		(*ConsensusEvent_CreateBlock_)(nil),
 		(*ConsensusEvent_Timer_)(nil),
 		(*ConsensusEvent_Built_)(nil),
 		(*ConsensusEvent_Verdict_)(nil),
