@@ -137,7 +137,7 @@ func TestAmongOthers(t *testing.T) {
 			}()
 		}
 		fresh := make(chan time.Duration)
-		go func() { // newcomers wait until those are through
+		go func() { // new questions wait until those are through
 			begin := time.Now()
 			ask(t, l, named("fresh")).answered()
 			fresh <- time.Since(begin)
@@ -234,7 +234,7 @@ func TestLateWord(t *testing.T) {
 			t.Error(err)
 		}
 		a.trial.Close()
-		// The process lives: it was the connection, or what the plugin itself asks.
+		// The process still runs: it was the connection, or what the plugin itself asks.
 		b := ask(t, l, named("b"))
 		if crashed, err := b.run.Broken(t.Context()); crashed || err != nil {
 			t.Fatal(crashed, err)

@@ -229,7 +229,7 @@ func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	case response.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
 		return nil, &Rejection{Code: response.Refusal, Reason: response.Reason}
 	case response.Class == nil:
-		return nil, fmt.Errorf("compilation: execution answered neither a class nor a refusal")
+		return nil, fmt.Errorf("compilation: execution answered neither a class nor a rejection")
 	case !bytes.Equal(response.Class.Hash, []byte(f.hash)):
 		return nil, fmt.Errorf("compilation: execution computed class hash %x, the core %x", response.Class.Hash, f.hash)
 	}

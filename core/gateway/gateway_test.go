@@ -311,7 +311,7 @@ func TestAnAccountOnItsWay(t *testing.T) {
 	}
 }
 
-// TestFaultsAreNotRejections: a dead or senseless execution must not look as if the transaction were bad.
+// TestFaultsAreNotRejections: an execution that has ended or answers nonsense must not look as if the transaction were bad.
 func TestFaultsAreNotRejections(t *testing.T) {
 	for name, e := range map[string]*engine{
 		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {

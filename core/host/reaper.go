@@ -28,7 +28,7 @@ while read -r what id; do
 done
 for g in $groups; do kill -s KILL -- "-$g"; done`
 
-// newReaper starts one. It is nobody's child: whoever counts the plugins of a node by its children should count right.
+// newReaper starts one. It is not a child of the node: a count of the node's children is the count of its plugins.
 func newReaper() (*reaper, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

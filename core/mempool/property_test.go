@@ -269,7 +269,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 	}
 }
 
-// BenchmarkPool measures one add, score, take and settle with many others waiting.
+// BenchmarkPool measures one add, score, take and commit with many others waiting.
 func BenchmarkPool(b *testing.B) {
 	for _, waiting := range []int{100, 100_000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {

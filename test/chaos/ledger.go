@@ -78,7 +78,7 @@ func (l *ledger) replace(old, by *entry) {
 	}
 }
 
-// included: an accepted block has it. False when nobody here signed it.
+// included: an accepted block has it. False when no sender here signed it.
 func (l *ledger) included(hash string, height uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

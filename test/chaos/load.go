@@ -17,7 +17,7 @@ import (
 )
 
 // load sends mixed transactions from several accounts at the same time, and holds on to each until the node has given a
-// definite answer, over as many of its lives as that takes.
+// definite answer, over as many of its instances as that takes.
 type load struct {
 	node    *node
 	ledger  *ledger

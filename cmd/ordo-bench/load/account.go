@@ -20,7 +20,7 @@ type account struct {
 	sent   uint64      // answered with a hash
 	due    []time.Time // transactions that are to go out now, with the moment from which their time counts
 	held   bool        // a sender has it, or it waits in the queue of those that have something to send
-	fails  int         // refusals in a row
+	fails  int         // rejections in a row
 	missed bool        // it gave up
 }
 
