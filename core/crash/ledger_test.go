@@ -299,7 +299,7 @@ func TestManyLeft(t *testing.T) {
 	})
 }
 
-// TestSeveral: a question that stands for several is put one by one; an account is refused with its transaction, its class when
+// TestSeveral: a question that stands for several is put one by one; an account is rejected with its transaction, its class when
 // two of its accounts were the cause.
 func TestSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -419,7 +419,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestCostly: an account whose transaction was thrown out of a block for its memory is refused for a while, and no other.
+// TestCostly: an account whose transaction was thrown out of a block for its memory is rejected for a while, and no other.
 func TestCostly(t *testing.T) {
 	l := New(Options{Memory: time.Hour})
 	l.Costly([]byte{7})

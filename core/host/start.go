@@ -268,7 +268,7 @@ func (p *Plugin) abandon(cause error) error {
 	if p.process.pid == 0 { // never started
 		return cause
 	}
-	// A process that has just written its last words may not be reaped yet: see whether it ends by itself.
+	// A process that has just written its last output may not be reaped yet: see whether it ends by itself.
 	select {
 	case <-p.process.done:
 	case <-time.After(300 * time.Millisecond):

@@ -202,7 +202,7 @@ func (p *Pool) AddError(tx *ordov1.Transaction, class *ordov1.Class, accountNonc
 	return err
 }
 
-// Restore is Add for what was in the pool before a restart: it fitted then, so no limit refuses it now, and its time to wait
+// Restore is Add for what was in the pool before a restart: it fitted then, so no limit rejects it now, and its time to wait
 // begins anew.
 func (p *Pool) Restore(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) (*Entry, []Dropped, error) {
 	kept := p.options

@@ -175,7 +175,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			e, dropped, err := p.Add(now, tx, nil, stale)
 			left(dropped)
 			if before != nil && err == nil && len(dropped) == 0 {
-				t.Fatalf("seed %d: Refuses gave %v, and Add took it", seed, before)
+				t.Fatalf("seed %d: AddError gave %v, and Add took it", seed, before)
 			}
 			if (e == nil) == (err == nil) {
 				t.Fatalf("seed %d: Add gave %v and %v", seed, e, err)

@@ -102,7 +102,7 @@ func (v *verdict) transactions(e evidence) {
 			v.included++
 		}
 		if t.refused != "" { // all that is sent is good
-			v.fail("refused at %s%s: %s (sender %d, nonce %d, %s): %s", t.refusedAt.Format("15:04:05.000"), whichStrikes(e.windows, t.refusedAt), t.hash, t.sender, t.nonce, t.kind, t.refused)
+			v.fail("rejected at %s%s: %s (sender %d, nonce %d, %s): %s", t.refusedAt.Format("15:04:05.000"), whichStrikes(e.windows, t.refusedAt), t.hash, t.sender, t.nonce, t.kind, t.refused)
 		}
 		switch {
 		case t.acked.IsZero(): // nothing was promised

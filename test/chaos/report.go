@@ -147,7 +147,7 @@ func (r *report) print() {
 	row("in exactly one block", r.included)
 	list("in a block", r.kinds)
 	list("acknowledged, in no block", r.without)
-	list("refused", r.refused)
+	list("rejected", r.refused)
 	list("sent again after", r.faults)
 	row("pre-confirmed orders compared", fmt.Sprintf("%d; %d over the end of one process, %d over those of several; %d seen being rebuilt", r.orders, r.overDeath, r.overMany, r.rebuilt))
 	if r.undone > 0 {

@@ -27,7 +27,7 @@ type sender struct {
 	refused map[string]int
 }
 
-// backOff is how long a refused account waits.
+// backOff is how long an account waits after a rejection.
 const backOff = 100 * time.Millisecond
 
 // put queues an account that has something to send.
