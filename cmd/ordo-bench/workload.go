@@ -55,7 +55,7 @@ func newWorkload(installed node.Installation, n int, signed func()) (*workload, 
 		sender := i % senders
 		a := client.NewAccount(g.Accounts[sender], chainID)
 		to := g.Accounts[(i*7+3)%senders].Address
-		if i%2 == 0 { // half of them to who holds nothing yet
+		if i%2 == 0 { // half of them to accounts that hold nothing yet
 			to = felt.FromUint64(uint64(1_000_000 + i))
 		}
 		if i%perChunk == 0 {

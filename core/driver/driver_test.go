@@ -105,7 +105,7 @@ func TestStatusesGoForward(t *testing.T) {
 	if why := n.Chain().Status(mempool.Key(bad.Hash)).Why; why == nil || !strings.Contains(why.Error(), "VALIDATION_FAILURE") {
 		t.Errorf("dropped without its reason: %v", why)
 	}
-	// Refused only because the one before it was: it waits for the nonce, and runs when it comes.
+	// Rejected only because the one before it was: it waits for the nonce, and runs when it comes.
 	better := w.tx(2, 0, plain, 5)
 	w.submit(better)
 	w.await(chainview.Accepted, better, late)

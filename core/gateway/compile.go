@@ -16,7 +16,7 @@ import (
 )
 
 // compiler keeps few compilations running at a time, and the last classes: clients estimate a declaration before they
-// send it, and the second time costs nothing. What was refused costs nothing the second time either.
+// send it, and the second time costs nothing. What was rejected costs nothing the second time either.
 type compiler struct {
 	execution ordov1.ExecutionClient
 	asker     retry.Asker

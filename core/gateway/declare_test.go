@@ -19,7 +19,7 @@ import (
 // stranger is an account that does not exist, or did not sign.
 const stranger = `"0x5555"`
 
-// guarded refuses strangers, as execution does.
+// guarded rejects strangers, as execution does.
 func guarded(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 	out := accept(q)
 	for i, item := range q.Items {
@@ -30,7 +30,7 @@ func guarded(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 	return out, nil
 }
 
-// TestStrangersCompileNothing: a declaration that its account would refuse does not reach the compiler, however many are sent,
+// TestStrangersCompileNothing: a declaration that its account would reject does not reach the compiler, however many are sent,
 // and honest ones pass beside them.
 func TestStrangersCompileNothing(t *testing.T) {
 	var compiles atomic.Int32

@@ -43,7 +43,7 @@ type Chain interface {
 type Options struct {
 	ChainID   felt.Felt
 	Execution ordov1.ExecutionClient
-	Storage   ordov1.StorageReadClient // to refuse declared classes before compiling them; may be nil
+	Storage   ordov1.StorageReadClient // to reject declared classes before compiling them; may be nil
 	Pool      Pool
 	Chain     Chain
 	Limits    Limits        // zero numbers: DefaultLimits

@@ -311,7 +311,7 @@ func TestAnAccountOnItsWay(t *testing.T) {
 	}
 }
 
-// TestFaultsAreNotRejections: a dead or senseless execution must not look as if the transaction were bad.
+// TestFaultsAreNotRejections: an execution that has ended or answers nonsense must not look as if the transaction were bad.
 func TestFaultsAreNotRejections(t *testing.T) {
 	for name, e := range map[string]*engine{
 		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
@@ -384,7 +384,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestARepeatedTransactionCostsNothing: it is refused before it is validated.
+// TestARepeatedTransactionCostsNothing: it is rejected before it is validated.
 func TestARepeatedTransactionCostsNothing(t *testing.T) {
 	calls := 0
 	g := start(t, &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) { calls++; return accept(q), nil }}, &basket{})
@@ -398,7 +398,7 @@ func TestARepeatedTransactionCostsNothing(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is sent is read or refused with a place, and what is read hashes the same again.
+// FuzzDecode: whatever is sent is read or rejected with a place, and what is read hashes the same again.
 func FuzzDecode(f *testing.F) {
 	for _, kind := range types {
 		f.Add([]byte(transaction(kind)))

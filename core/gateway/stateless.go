@@ -66,7 +66,7 @@ var firstContract = felt.FromUint64(2)
 // addressBound is 2^251-256.
 var addressBound = felt.MustHex("0x7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00")
 
-// check refuses what is wrong whatever the state is.
+// check rejects what is wrong whatever the state is.
 func (l Limits) check(b *Broadcast) error {
 	tx := b.Transaction
 	switch {

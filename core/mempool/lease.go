@@ -83,8 +83,8 @@ type Rejected struct {
 	Why  error
 }
 
-// CommitBlock applies a decided block: its transactions leave, whoever proposed it, the refused ones leave too, the nonces of
-// accounts move, and every lease ends. A transaction refused only because one before it was refused keeps its place in
+// CommitBlock applies a decided block: its transactions leave, also those of a peer's proposal, the rejected ones leave too, the nonces of
+// accounts move, and every lease ends. A transaction rejected only because one before it was rejected keeps its place in
 // the chain and waits for the missing nonce.
 func (p *Pool) CommitBlock(height uint64, included []Key, refused []Rejected, nonces map[Key]uint64) (dropped []Dropped) {
 	within := make(map[Key]bool, len(included))
@@ -127,7 +127,7 @@ func (p *Pool) Reject(refused []Rejected) (dropped []Dropped) {
 			continue
 		}
 		if a := e.account; a != nil && r.Code == ordov1.RejectionCode_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
-			continue // its predecessor was refused: now it waits behind a gap
+			continue // its predecessor was rejected: now it waits behind a gap
 		}
 		p.remove(e)
 		dropped = append(dropped, Dropped{Hash: r.Hash, Why: r.Why, Sender: e.Tx.Sender})

@@ -271,7 +271,7 @@ func (c *core) act(action *ordov1.Action) {
 		delete(c.timers, a.CancelTimer.GetId())
 	case *ordov1.Action_Send_, *ordov1.Action_Persist_:
 	case *ordov1.Action_Validate_:
-		c.t.Fatal("validates a proposal although nobody sent one")
+		c.t.Fatal("validates a proposal although no peer sent one")
 	default:
 		c.t.Fatalf("an action without content: %v", action)
 	}

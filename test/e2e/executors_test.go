@@ -270,7 +270,7 @@ func (m *mixer) next(index int) []*client.Tx {
 		return []*client.Tx{m.invoke(sender, call)}
 	case roll < 26: // no contract there: reverts
 		return []*client.Tx{m.invoke(sender, client.Transfer(salt.Add(felt.MustHex("0xdead0000")), other, 1))}
-	case roll < 28: // a class that nobody declared
+	case roll < 28: // a class that was never declared
 		return []*client.Tx{m.invoke(sender, client.Deploy(felt.MustHex("0xc1a55"), salt))}
 	case roll < 33 && len(m.fresh) > 0: // an account is deployed, and used at once
 		account := m.fresh[0]

@@ -41,7 +41,7 @@ func TestTranscripts(t *testing.T) {
 					}
 				}
 				return out.String()
-			case "replay": // the same events give the same actions, in another life
+			case "replay": // the same events give the same actions, in another instance
 				c, _ := solo.ParseConfig([]byte(config))
 				again, twice := solo.New(c), solo.New(c)
 				for i, e := range log {

@@ -88,7 +88,7 @@ const formatVersion = 1
 
 var errClosed = errors.New("storage is closing")
 
-// wake tells everyone who waits that the chain changed; s.mu is held.
+// wake tells every caller that waits that the chain changed; s.mu is held.
 func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
