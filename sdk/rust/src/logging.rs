@@ -1,7 +1,8 @@
 //! Log lines as the host reads them: one JSON object a line on stderr, in the shape of hclog.
 //!
 //! A plugin logs by the macros of [`tracing`]. [`serve`](crate::serve) calls [`install`], which writes their events, those of
-//! libraries that use the `log` facade, and panics. [`layer`] is for a program that puts its subscriber together itself.
+//! libraries that use the `log` facade, and panics. The info of libraries is about themselves, and there may be much of it: it counts
+//! as debug. [`layer`] is for a program that puts its subscriber together itself.
 //!
 //! ```
 //! use ordo_sdk::tracing::{info, info_span};
@@ -18,7 +19,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -35,11 +36,27 @@ const MAX_NUMBER: u64 = 1 << 53;
 /// it, where the inner one wins, and `span` has the names of the spans from the outermost on.
 pub struct HclogLayer {
     write: Box<dyn Fn(&str) + Send + Sync>,
+    /// The crates whose info is info. Without any it is that of all crates.
+    own: Vec<String>,
+}
+
+impl HclogLayer {
+    fn level(&self, target: &str, level: Level) -> Level {
+        match level {
+            Level::INFO if !self.own.is_empty() && !self.own.iter().any(|own| own == crate_of(target)) => Level::DEBUG,
+            other => other,
+        }
+    }
+}
+
+/// The crate of a target, which is the path of a module.
+fn crate_of(target: &str) -> &str {
+    target.split("::").next().unwrap_or(target)
 }
 
 /// The layer that writes to stderr.
 pub fn layer() -> HclogLayer {
-    HclogLayer { write: Box::new(to_stderr) }
+    HclogLayer { write: Box::new(to_stderr), own: Vec::new() }
 }
 
 fn to_stderr(line: &str) {
@@ -81,7 +98,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for HclogLayer {
             fields.set("span", names.join(":").into());
         }
         let metadata = event.metadata();
-        (self.write)(&render(*metadata.level(), metadata.target(), &fields, SystemTime::now()));
+        let level = self.level(metadata.target(), *metadata.level());
+        (self.write)(&render(level, metadata.target(), &fields, SystemTime::now()));
     }
 }
 
@@ -266,10 +284,14 @@ fn as_debug(level: log::Level) -> log::Level {
 }
 
 /// Sends events of `tracing`, records of the `log` facade, and panics to stderr. `filter` is the level of the plugin, from the
-/// environment variable `ORDO_PLUGIN_LOG`; absent: info. A subscriber or logger that is set already stays.
-pub fn install(filter: Option<&str>) {
+/// environment variable `ORDO_PLUGIN_LOG`; absent: info. `own` names the plugin's crates as targets have them (`my_plugin`): the info
+/// of others counts as debug. [`serve`](crate::serve) names the crate that its argument is of; a plugin of several crates calls this
+/// before it, because a subscriber or logger that is set already stays.
+pub fn install(filter: Option<&str>, own: &[&str]) {
     let level = filter.and_then(|name| name.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(level).with(layer()));
+    let own: Vec<String> = own.iter().copied().chain([env!("CARGO_CRATE_NAME")]).map(String::from).collect();
+    let subscriber = tracing_subscriber::registry().with(targets(level, &own)).with(HclogLayer { own, ..layer() });
+    let _ = tracing::subscriber::set_global_default(subscriber);
     if log::set_boxed_logger(Box::new(Facade)).is_ok() {
         log::set_max_level(match level.into_level() {
             None => log::LevelFilter::Off,
@@ -286,6 +308,12 @@ pub fn install(filter: Option<&str>) {
         let thread = thread.name().unwrap_or("unnamed");
         tracing::error!(at, thread, "panic: {}", panic_text(panic.payload()));
     }));
+}
+
+/// The events that are written at a level. Those of libraries are switched off where they are made: some log in their inner loops.
+fn targets(level: LevelFilter, own: &[String]) -> Targets {
+    let of_libraries = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
+    Targets::new().with_default(of_libraries).with_targets(own.iter().map(|own| (own.clone(), level)))
 }
 
 /// The text of a caught panic.
@@ -306,12 +334,14 @@ mod tests {
 
     use super::*;
 
-    /// The lines of what `task` logs at this level or above.
+    /// The lines of what `task` logs at this level or above, in a plugin of this crate.
     fn logged(level: LevelFilter, task: impl FnOnce()) -> Vec<Map<String, Value>> {
         let text = Arc::new(Mutex::new(String::new()));
         let kept = text.clone();
-        let layer = HclogLayer { write: Box::new(move |line| kept.lock().unwrap().push_str(line)) };
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(level).with(layer), task);
+        let own = vec![crate_of(module_path!()).to_string()];
+        let targets = targets(level, &own);
+        let layer = HclogLayer { write: Box::new(move |line| kept.lock().unwrap().push_str(line)), own };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(targets).with(layer), task);
         let text = text.lock().unwrap();
         text.lines()
             .map(|line| {
@@ -425,7 +455,21 @@ mod tests {
     }
 
     #[test]
-    fn info_of_a_library_is_debug() {
+    fn info_of_a_library_that_traces_is_debug() {
+        let levels = |level| {
+            let lines = logged(level, || {
+                info!(target: "library::inner", "its own state");
+                warn!(target: "library::inner", "a fault");
+                info!("ours");
+            });
+            lines.iter().map(|line| line["@level"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(levels(LevelFilter::INFO), ["warn", "info"]);
+        assert_eq!(levels(LevelFilter::DEBUG), ["debug", "warn", "info"]);
+    }
+
+    #[test]
+    fn info_of_a_library_that_uses_log_is_debug() {
         let enabled = |level| {
             let metadata = log::Metadata::builder().level(level).target("library").build();
             Facade.enabled(&metadata)
