@@ -1,6 +1,6 @@
 //! Weights: the kinds of transaction that ran light so far. Only others are tried at admission.
 //!
-//! A kind is the class of the account with the classes of the contracts that its calls name. A transaction that turns out to be
+//! A kind is the class of the account with the functions that its calls name: their classes and selectors. A transaction that turns out to be
 //! heavy in a block, although its kind was light, takes that away from all kinds with one of these contracts: a class that holds up
 //! a block does so once.
 
@@ -44,9 +44,9 @@ impl Weights {
         let calldata = invoke.calldata();
         let (count, mut rest) = calldata.0.split_first()?;
         let mut called = Vec::new();
-        while let [to, _selector, length, after @ ..] = rest {
+        while let [to, selector, length, after @ ..] = rest {
             rest = after.get(usize::try_from(*length).ok()?..)?;
-            called.push(state.get_class_hash_at(ContractAddress::try_from(*to).ok()?).ok()?);
+            called.push((state.get_class_hash_at(ContractAddress::try_from(*to).ok()?).ok()?, *selector));
         }
         if !rest.is_empty() || usize::try_from(*count).ok()? != called.len() {
             return None;
@@ -54,7 +54,8 @@ impl Weights {
         called.sort_unstable();
         called.dedup();
         let account = state.get_class_hash_at(invoke.sender_address()).ok()?;
-        Some(Kind { number: self.hasher.hash_one((account, &called)), called })
+        let number = self.hasher.hash_one((account, &called));
+        Some(Kind { number, called: called.into_iter().map(|(class, _)| class).collect() })
     }
 
     /// Whether a kind ran light, and none of its classes was heavy in a block.
