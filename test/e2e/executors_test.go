@@ -26,7 +26,7 @@ const (
 	declarers   = 4  // a DECLARE must have the very nonce of its account, so each has one of its own
 )
 
-// TestExecutors is item 5: the same mixed transactions through the sequential and the concurrent executor, in one block
+// TestExecutors: the same mixed transactions through the sequential and the concurrent executor, in one block
 // and in many. Results and state are the same in all four, and the roots of both executors. The root of one block is not
 // that of many: at the end of each block the protocol numbers the new addresses and keys that it met (contract 0x2), and
 // the numbers depend on where blocks end. They are compared as sets.
