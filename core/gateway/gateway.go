@@ -186,7 +186,7 @@ func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 		cancel()
 		if late != nil {
 			if err == nil {
-				err = fmt.Errorf("it refused on an old state: %s: %s", verdict.Rejection, verdict.Reason)
+				err = fmt.Errorf("it rejected on an old state: %s: %s", verdict.Rejection, verdict.Reason)
 			}
 			return nil, &retry.Down{Stage: "execution", Cause: err}
 		}

@@ -41,7 +41,7 @@ var Rules = map[string]map[string]string{
 		"refused before configure":    "Says which of the ready transactions goes first.",
 	},
 	"consensus": {
-		"stage is consensus":          "When to propose, whom to believe, what is decided.",
+		"stage is consensus":          "When to propose, which proposals to believe, what is decided.",
 		"makes blocks of traffic":     "`Ready` tells that there are transactions, `CreateBlock` that the operator wants a block now, empty if need be.",
 		"makes a block on demand":     "`Ready` tells that there are transactions, `CreateBlock` that the operator wants a block now, empty if need be.",
 		"three demands, three blocks": "They come one at a time: the next one comes when that block is decided.",

@@ -114,7 +114,7 @@ struct Build {
 impl Build {
     async fn open(process: &Process, attempt: u64, number: u64) -> Result<Self, tonic::Status> {
         let (steps, inward) = mpsc::channel(16);
-        let open = Step::Open(Open { attempt, context: Some(context(number)), ..Default::default() });
+        let open = Step::Open(Open { build_id: attempt, context: Some(context(number)), ..Default::default() });
         steps.send(BuildRequest { step: Some(open) }).await.unwrap();
         let answers = process.execution().build(ReceiverStream::new(inward)).await?.into_inner();
         let mut build = Self { steps, answers };
@@ -193,7 +193,7 @@ async fn a_block_through_the_process() {
     assert_eq!(results[..25], here.results[..]);
     assert_eq!(closed, here.closed.unwrap().message);
 
-    let apply = |attempt| v1::ApplyRequest { height: 1, attempt, ..Default::default() };
+    let apply = |attempt| v1::ApplyRequest { height: 1, build_id: attempt, ..Default::default() };
     assert_eq!(process.execution().apply(apply(77)).await.unwrap_err().code(), Code::FailedPrecondition);
     for _ in 0..2 {
         assert_eq!(process.execution().apply(apply(2)).await.unwrap().into_inner().tip, 1);
@@ -398,7 +398,7 @@ async fn a_build_on_a_state_that_is_gone_is_not_applied() {
         assert_eq!(process.execution().apply(adopt).await.unwrap().into_inner().tip, height);
     }
     build.close(1).await;
-    let apply = v1::ApplyRequest { height: 1, attempt: 1, ..Default::default() };
+    let apply = v1::ApplyRequest { height: 1, build_id: 1, ..Default::default() };
     let error = process.execution().apply(apply).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("a state that is gone"), "{error}");

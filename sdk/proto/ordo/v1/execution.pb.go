@@ -1995,7 +1995,7 @@ type BuildRequest_Open struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	BuildId  uint64                 `protobuf:"varint,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"` // unique within a generation of the plugin
 	Context  *BlockContext          `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`                 // context.number MUST be tip + 1
-	Validate bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"`              // someone else's proposal: the plugin MUST NOT cut the block short by itself
+	Validate bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"`              // a peer's proposal: the plugin MUST NOT cut the block short by itself
 	// MiB that the run of one transaction may hold; 0: the plugin's own limit. One that needs more is rejected. A block that is
 	// decided already, or proposed by another node, comes without it.
 	MemoryMib     uint64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
