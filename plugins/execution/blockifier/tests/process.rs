@@ -112,9 +112,9 @@ struct Build {
 }
 
 impl Build {
-    async fn open(process: &Process, attempt: u64, number: u64) -> Result<Self, tonic::Status> {
+    async fn open(process: &Process, build_id: u64, number: u64) -> Result<Self, tonic::Status> {
         let (steps, inward) = mpsc::channel(16);
-        let open = Step::Open(Open { build_id: attempt, context: Some(context(number)), ..Default::default() });
+        let open = Step::Open(Open { build_id, context: Some(context(number)), ..Default::default() });
         steps.send(BuildRequest { step: Some(open) }).await.unwrap();
         let answers = process.execution().build(ReceiverStream::new(inward)).await?.into_inner();
         let mut build = Self { steps, answers };
@@ -193,7 +193,7 @@ async fn a_block_through_the_process() {
     assert_eq!(results[..25], here.results[..]);
     assert_eq!(closed, here.closed.unwrap().message);
 
-    let apply = |attempt| v1::ApplyRequest { height: 1, build_id: attempt, ..Default::default() };
+    let apply = |build_id| v1::ApplyRequest { height: 1, build_id, ..Default::default() };
     assert_eq!(process.execution().apply(apply(77)).await.unwrap_err().code(), Code::FailedPrecondition);
     for _ in 0..2 {
         assert_eq!(process.execution().apply(apply(2)).await.unwrap().into_inner().tip, 1);
