@@ -86,6 +86,7 @@ type Ledger struct {
 	marks   marks
 	trials  map[*Trial]struct{} // in quarantine
 	left    int                 // runs that are abandoned
+	ended   time.Time           // when the process ended last
 	untold  time.Time           // until then the process may work on others of them
 	held    bool                // until heldTo a block has the process for itself
 	heldTo  time.Time
@@ -183,11 +184,20 @@ type End struct {
 	Forced bool // it was ended from outside, or by the node
 }
 
+// Quiet says whether the process has not ended for so long. A question that nothing depends on is asked only then: in flight
+// beside a block that ends the process it would be the suspect, and keep the culprit among the block's transactions from being found.
+func (l *Ledger) Quiet(d time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.ended) >= d
+}
+
 // Ended judges the questions that were in flight when the process ended. It says whether there were any.
 func (l *Ledger) Ended(e End) (asked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.ended = now
 	var flight []*Run
 	for r := range l.runs {
 		if r.sent.Load() {

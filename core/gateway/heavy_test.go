@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -106,6 +107,24 @@ func TestHeavyTransactionsWaitForTheirTurn(t *testing.T) {
 		}
 		if err := trials.run(t.Context(), tx); err != nil {
 			t.Errorf("the next: %v", err)
+		}
+	})
+}
+
+// For a minute after execution has ended nothing is tried: its question would be a suspect beside each block that ends execution.
+func TestNothingIsTriedSoonAfterExecutionEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := crash.New(crash.Options{})
+		h := &heavies{answer: viewFailure(ordov1.ViewError_MEMORY)}
+		trials := h.trials(Limits{TransactionMemory: 512}, ledger)
+		tx := &ordov1.Transaction{Sender: []byte("account")}
+		ledger.Ended(crash.End{Why: "signal: aborted", Block: true})
+		if err := trials.run(t.Context(), tx); err != nil || h.views != 0 {
+			t.Errorf("%v, %d views", err, h.views)
+		}
+		time.Sleep(quiet)
+		if err := trials.run(t.Context(), tx); err == nil || h.views != 1 {
+			t.Errorf("%v, %d views", err, h.views)
 		}
 	})
 }
