@@ -253,7 +253,7 @@ func (n *node) engine(t *testing.T, s setting, class *ordov1.Class) {
 // configuration is the file of a node that makes blocks on demand. callGas bounds views; 0 is the protocol's limit.
 func configuration(s setting, callGas uint64, accounts int) string {
 	// Time is not what is compared: no question may end by it on a machine with other work.
-	text := "[limits]\nview_timeout = \"4m\"\nvalidate_timeout = \"4m\"\nwork_timeout = \"5m\"\nturn = \"5m\"\n[supervision]\ncall_timeout = \"5m\"\nsilence = \"2m\"\n"
+	text := "[limits]\nview_timeout = \"4m\"\nvalidate_timeout = \"4m\"\nrequest_timeout = \"5m\"\nqueue_timeout = \"5m\"\n[supervision]\ncall_timeout = \"5m\"\nhealth_timeout = \"2m\"\n"
 	text += fmt.Sprintf("[chain]\nblock_generation_on = \"demand\"\n[rpc]\nport = 0\ndevnet = true\n[genesis]\naccounts = %d\naccount_class = \"native\"\n"+
 		"[node]\nlog_level = \"info\"\nnative = %q\nworkers = %d\n[execution.config]\ncall_gas = %d\n", accounts, s.native, s.workers, callGas)
 	if s.cache != "" {
