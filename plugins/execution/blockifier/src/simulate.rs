@@ -35,7 +35,7 @@ const SEARCH_MARGIN: u64 = 1_000_000;
 
 /// The outcome of one transaction.
 pub struct Ran {
-    info: TransactionExecutionInfo,
+    pub info: TransactionExecutionInfo,
     changes: StateMaps,
     reads: StateMaps,
 }
@@ -320,7 +320,7 @@ fn failed(index: usize, cause: &TransactionExecutionError) -> ViewError {
     ViewError { code: Code::ExecutionError.into(), index: index as u32, error: Some(error) }
 }
 
-fn with_l2_bound(wire: &v1::Transaction, amount: u64) -> v1::Transaction {
+pub fn with_l2_bound(wire: &v1::Transaction, amount: u64) -> v1::Transaction {
     let mut wire = wire.clone();
     wire.resource_bounds.get_or_insert_default().l2_gas_amount = amount;
     wire

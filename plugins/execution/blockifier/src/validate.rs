@@ -46,6 +46,8 @@ impl Trial {
     /// The L2 gas of the bounds from which a transaction is tried. With less it has no gas for enough large calls to fill the memory
     /// of a run.
     const FROM: u64 = 30_000_000;
+    /// The L2 gas of a trial, as much as validation has: a loop of machine code ends by its gas alone.
+    const GAS: u64 = 100_000_000;
     /// The time of a trial.
     pub const TIME: Duration = Duration::from_millis(10);
     /// The memory of a trial.
@@ -53,14 +55,14 @@ impl Trial {
 
     /// Whether the whole run of an accepted item takes more time or memory than a trial has.
     fn is_heavy<S: StateReader + Clone>(&self, state: &S, block: &Block, item: &v1::validate_request::Item) -> bool {
-        let Some(wire) = item.transaction.as_ref().filter(|wire| {
-            let gas = wire.resource_bounds.as_ref().map_or(0, |bounds| bounds.l2_gas_amount);
-            wire.r#type() == TransactionType::Invoke && gas >= Self::FROM && !item.skip_validate
-        }) else {
+        let Some(wire) = item.transaction.as_ref() else { return false };
+        let gas = wire.resource_bounds.as_ref().map_or(0, |bounds| bounds.l2_gas_amount);
+        if wire.r#type() != TransactionType::Invoke || gas < Self::FROM || item.skip_validate {
             return false;
-        };
+        }
         let flags = Flags { charge_fee: true, validate: true, strict_nonce: false };
-        let Ok(run) = transactions::executable(wire, &ClassInfos::new(), flags) else { return false };
+        let wire = simulate::with_l2_bound(wire, gas.min(Self::GAS));
+        let Ok(run) = transactions::executable(&wire, &ClassInfos::new(), flags) else { return false };
         let kind = self.pool.weights.kind(state, &run);
         if kind.as_ref().is_some_and(|kind| self.pool.weights.is_light(kind)) {
             return false;
@@ -77,13 +79,18 @@ impl Trial {
         });
         let limits = Limits { memory: Self::MEMORY, process: self.process };
         let ended = bounded(limits, Some(&cancel), || {
-            caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false).is_ok())
+            caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false))
         });
         timer.abort();
-        if let (Ok(_), Some(kind)) = (&ended, &kind) {
+        let heavy = match ended {
+            Ok(Ok(Ok(ran))) => gas > Self::GAS && ran.info.is_reverted(), // its gas may be what it lacked
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if let (false, Some(kind)) = (heavy, &kind) {
             self.pool.weights.was_light(kind);
         }
-        ended.is_err()
+        heavy
     }
 }
 

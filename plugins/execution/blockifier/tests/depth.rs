@@ -218,7 +218,8 @@ fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_
     let world = world(native(), &class);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let verdict = |calls: u64, gas: u64| {
-        let arguments = [100_000_u64, calls, CONTRACT, 7].map(Felt::from);
+        let felts = if calls == 1 { 1_000 } else { 100_000_u64 };
+        let arguments = [felts, calls, CONTRACT, 7].map(Felt::from);
         let mut invoke = account(0).invoke(ContractAddress::from(CONTRACT), "call_bomb", &arguments);
         invoke.resource_bounds = bounds(gas);
         let transaction = Some(account(0).sign(invoke, &ClassInfos::new()));
