@@ -112,3 +112,9 @@ func feltOfWords(w0, w1, w2, w3 uint64) felt.Felt {
 	b := path{w0, w1, w2, w3}.bytes()
 	return felt.Reduce(b[:])
 }
+
+// IsKey reports whether a trie can hold the key: it is below 2^251.
+func IsKey(f felt.Felt) bool {
+	_, err := pathOf(f)
+	return err == nil
+}

@@ -67,14 +67,8 @@ func (t *tree) page(id pageID, w *work) (*page, error) {
 		return p, nil
 	}
 	p = &page{used: w.now}
-	data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
-	if err != nil {
-		return nil, fmt.Errorf("trie: read page: %w", err)
-	}
-	if data != nil {
-		if err := decodePage(data, id, p); err != nil {
-			return nil, err
-		}
+	if err := t.readPage(id, p); err != nil {
+		return nil, err
 	}
 	w.pages.Lock()
 	defer w.pages.Unlock()
@@ -88,6 +82,18 @@ func (t *tree) page(id pageID, w *work) (*page, error) {
 	w.pages.pages.Add(1)
 	w.pages.branches.Add(p.count())
 	return p, nil
+}
+
+// readPage reads a page from the store; where the store has none it stays empty.
+func (t *tree) readPage(id pageID, p *page) error {
+	data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
+	if err != nil {
+		return fmt.Errorf("trie: read page: %w", err)
+	}
+	if data == nil {
+		return nil
+	}
+	return decodePage(data, id, p)
 }
 
 // recent remembers the page of each band that was asked for last. An update walks down and up in the order of keys, so
@@ -152,12 +158,14 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 	case kids == b.kids:
 		return r, nil
 	case kids[0].full && kids[1].full:
+		w.retire(b)
 		b.kids = kids
 		w.change(p)
 		w.add(b)
 		return ref{full: true, depth: r.depth, path: r.path, dirty: b}, nil
 	}
 	// One side is gone: so is the branch, and the other side moves up under a longer edge.
+	w.retire(b)
 	p.slots[slot] = nil
 	w.pages.branches.Add(-1)
 	w.change(p)
