@@ -21,7 +21,7 @@ func maxReply(method string) int {
 		return 4 << 20
 	case "Score", "Validate": // a number, or a verdict with a reason, for each of a batch
 		return 16 << 20
-	case "State", "Run":
+	case "State", "Run", "Proofs":
 		return 64 << 20
 	}
 	return sdk.MaxMessage // Build, View, Compile, Snapshot, Classes, Blocks

@@ -73,21 +73,22 @@ func (w *rootWorker) prove(height uint64, r *reach, f func(*trie.Prover) error) 
 	if w.ahead {
 		return status.Error(codes.Unavailable, "proofs: the root of a block waits for room on the disk")
 	}
-	if r.outside = w.next == 0 || height >= w.next; r.outside {
-		r.within(w)
+	if r.outside = w.next == 0; r.outside {
 		return nil
 	}
-	back := int(min(w.next-1-height, uint64(w.s.opts.ProofBlocks)))
-	if back < w.s.opts.ProofBlocks && back > w.state.Past() && !w.deepened {
+	newest := w.next - 1
+	if most := min(newest, uint64(w.s.opts.ProofBlocks-1)); height != newest && !w.deepened && uint64(w.state.Past()) < most {
 		if err := w.deepen(); err != nil {
 			w.s.fail(fmt.Errorf("tries of past blocks: %w", err), false)
 			return status.Errorf(codes.Internal, "proofs: %v", err)
 		}
 	}
-	r.within(w)
-	if r.outside = height < r.lowest; r.outside {
+	r.highest = newest
+	r.lowest = newest - min(newest, uint64(min(w.state.Past(), w.s.opts.ProofBlocks-1)))
+	if r.outside = height < r.lowest || height > r.highest; r.outside {
 		return nil
 	}
+	back := int(newest - height)
 	p, err := w.state.Prover(back)
 	if err == nil {
 		err = w.sameRoot(height, p.Roots())
@@ -105,13 +106,6 @@ func (w *rootWorker) prove(height uint64, r *reach, f func(*trie.Prover) error) 
 		err = status.Errorf(codes.DataLoss, "proofs: %v", err)
 	}
 	return err
-}
-
-func (r *reach) within(w *rootWorker) {
-	if w.next > 0 {
-		r.highest = w.next - 1
-		r.lowest = r.highest - min(r.highest, uint64(min(w.state.Past(), w.s.opts.ProofBlocks-1)))
-	}
 }
 
 // sameRoot compares roots of the tries with the stored root of a block.

@@ -3,13 +3,19 @@ package badger
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -24,7 +30,7 @@ func everything(states []flat, height uint64) *ordov1.ProofsRequest {
 	r := &ordov1.ProofsRequest{Height: height}
 	seen, slots := map[string]bool{}, map[string]*ordov1.StorageKeys{}
 	for _, state := range states {
-		for k := range state {
+		for _, k := range slices.Sorted(maps.Keys(state)) {
 			words := strings.Fields(k)
 			if seen[k] {
 				continue
@@ -116,6 +122,51 @@ func checkProofs(r *ordov1.ProofsRequest, out *ordov1.ProofsResponse, state flat
 		}
 	}
 	return nil
+}
+
+// TestConformanceProofs wants the proofs of the conformance tests to be what this package computes, and each of them to verify
+// against the root of its block.
+func TestConformanceProofs(t *testing.T) {
+	const file = "../../../sdk/conformance/storage_proofs.json"
+	type entry struct {
+		Request json.RawMessage `json:"request"`
+		Answer  json.RawMessage `json:"answer"`
+	}
+	c, tries := richChain(9), trie.NewState(trie.NewMemory())
+	var out []entry
+	short := func(m proto.Message) json.RawMessage {
+		var line bytes.Buffer
+		if err := json.Compact(&line, must(protojson.Marshal(m))); err != nil {
+			t.Fatal(err)
+		}
+		return line.Bytes()
+	}
+	for i, b := range c.blocks {
+		if _, err := tries.Apply(must(trieDiff(b.diff))); err != nil {
+			t.Fatal(err)
+		}
+		r := everything(c.states[max(0, i-2):i+1], uint64(i))
+		p := must(newProving(r))
+		for len(p.tasks) > 0 {
+			if err := p.some(must(tries.Prover(0))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answer := p.answer(uint64(i))
+		if err := checkProofs(r, answer, c.states[i], c.roots[i]); err != nil {
+			t.Fatalf("block %d: %v", i, err)
+		}
+		out = append(out, entry{short(r), short(answer)})
+	}
+	data := append(must(json.MarshalIndent(out, "", " ")), '\n')
+	if *rewriteChain {
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stored := must(os.ReadFile(file)); !bytes.Equal(stored, data) {
+		t.Error("storage_proofs.json is not what this package computes: if the change is meant, run go test with -rewrite-chain")
+	}
 }
 
 func unpackNodes(n *ordov1.ProofNodes) (out []trie.Node, err error) {
