@@ -16,11 +16,9 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
-
-// StarknetVersion is the protocol version of new blocks.
-const StarknetVersion = "0.14.4"
 
 // Installation is where the parts that ship with the binary lie.
 type Installation struct {
@@ -64,7 +62,7 @@ func (i Installation) plugin(stage, choice string) (string, error) {
 		return "", fmt.Errorf("--%s %s: no such plugin: did you mean %s?", stage, choice, near)
 	}
 	for other := ordov1.Stage_STAGE_ORDERING; other <= ordov1.Stage_STAGE_CONSENSUS; other++ {
-		if name := host.StageName(other); slices.Contains(i.shipped(name), choice) {
+		if name := sdk.StageName(other); slices.Contains(i.shipped(name), choice) {
 			return "", fmt.Errorf("--%s %s: that is a plugin of stage %s: choose %s, or the path of a plugin binary", stage, choice, name, strings.Join(found, ", "))
 		}
 	}
@@ -87,7 +85,7 @@ func (i Installation) shipped(stage string) []string {
 // specs says how each stage is started. shares are nil when the memory of the processes is not limited.
 func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec, error) {
 	chain := &ordov1.Chain{
-		ChainId: c.ChainID, StarknetVersion: StarknetVersion,
+		ChainId: c.ChainID, StarknetVersion: starknet.LatestVersion,
 		StrkFeeToken: packed(genesis.STRKAddress()), EthFeeToken: packed(genesis.ETHAddress()),
 	}
 	data := func(stage string) string {
@@ -101,13 +99,13 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 		var path string
 		if chosen.Attach == "" {
 			var err error
-			if path, err = i.plugin(host.StageName(stage), chosen.Plugin); err != nil {
+			if path, err = i.plugin(sdk.StageName(stage), chosen.Plugin); err != nil {
 				return err
 			}
 		}
 		settings, err := chosen.JSON(defaults)
 		if err != nil {
-			return fmt.Errorf("%s.config: %w", host.StageName(stage), err)
+			return fmt.Errorf("%s.config: %w", sdk.StageName(stage), err)
 		}
 		spec := host.Spec{
 			Stage: stage, Path: path, Config: settings, Chain: chain, DataDir: dataDir, Env: []string{"ORDO_LOG_LEVEL=" + c.LogLevel},

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/sdk"
 )
@@ -62,9 +61,9 @@ func TestSpecs(t *testing.T) {
 		"consensus": {`{"empty_blocks":false,"interval_ms":500,"mode":"interval"}`, "/d/consensus"},
 	}
 	for _, s := range list {
-		w := want[host.StageName(s.Stage)]
+		w := want[sdk.StageName(s.Stage)]
 		if string(s.Config) != w.config || s.DataDir != w.dataDir {
-			t.Errorf("%s: %s in %q, want %s in %q", host.StageName(s.Stage), s.Config, s.DataDir, w.config, w.dataDir)
+			t.Errorf("%s: %s in %q, want %s in %q", sdk.StageName(s.Stage), s.Config, s.DataDir, w.config, w.dataDir)
 		}
 	}
 	if len(list) != len(want) {

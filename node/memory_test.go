@@ -8,9 +8,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/plugins/storage/badger"
+	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
 )
 
@@ -39,7 +39,7 @@ func TestShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range list {
-		name := host.StageName(s.Stage)
+		name := sdk.StageName(s.Stage)
 		want := map[string]int64{"ordering": 64, "consensus": 64, "storage": 204, "execution": 384}[name]
 		if !slices.Contains(s.Env, fmt.Sprintf("GOMEMLIMIT=%dMiB", want)) || fmt.Sprint(s.Offers["memory_mib"]) != fmt.Sprint(want) {
 			t.Errorf("%s: %v %v, want %d MiB", name, s.Env, s.Offers, want)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/sdk"
 )
 
 // metrics serves what a node counts, in Prometheus' format. Everything is read when it is asked for.
@@ -115,7 +116,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 	for _, s := range g.m.sup.StageStatuses() {
-		stage, name := host.StageName(s.Stage), s.Plugin.Info().GetName()
+		stage, name := sdk.StageName(s.Stage), s.Plugin.Info().GetName()
 		up := 0.0
 		if s.State == host.Up {
 			up = 1

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -29,6 +28,7 @@ import (
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -156,7 +156,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 			ConsensusCapabilities: plugin(ordov1.Stage_STAGE_CONSENSUS).Info().GetCapabilities(),
 		},
 		ChainID: n.config.ChainID,
-		Block: driver.Block{StarknetVersion: StarknetVersion, Prices: driver.Prices{
+		Block: driver.Block{StarknetVersion: starknet.LatestVersion, Prices: driver.Prices{
 			L1Wei: gas.L1Wei, L1Fri: gas.L1Fri, L1DataWei: gas.L1DataWei, L1DataFri: gas.L1DataFri, L2Wei: gas.L2Wei, L2Fri: gas.L2Fri,
 		}},
 		Genesis:         &driver.Genesis{Diff: n.Genesis.Diff, Classes: n.Genesis.Classes},
@@ -242,15 +242,13 @@ func (n *Node) startServer() error {
 	serving, admission := limits(n.config)
 	chainID := felt.MustShortString(n.config.ChainID)
 	n.gateway = gateway.New(gateway.Options{
-		ChainID: chainID, Execution: execution, Storage: read, Pool: pool{n.driver}, Chain: n.driver.Chain(), Validators: 2, Limits: admission,
+		ChainID: chainID, Execution: execution, Storage: read, Pool: n.driver, Chain: n.driver.Chain(), Validators: 2, Limits: admission,
 		Crashes: n.crashes,
 	})
 	n.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: n.driver.Chain(), Storage: read, Execution: execution, Gateway: n.gateway, Limits: serving,
-		Log:    newSlog(n.config.LogLevel, n.errs),
-		Devnet: n.devnet(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
-		// A policy that waits for the last to come runs nothing before the block is sealed.
-		AnswerRun: n.config.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival),
+		Log:       newSlog(n.config.LogLevel, n.errs),
+		Extension: n.extension(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 	})
 	return nil
 }

@@ -133,7 +133,7 @@ has_llvm() { [ -x "$llvm/bin/llvm-config" ] && [ -x "$llvm/bin/mlir-tblgen" ] &&
 can_install_llvm() { [ "$(id -u)" = 0 ] && have apt-get && apt-cache policy llvm-19-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; }
 
 check_native() {
-  mend blockifier
+  patch_crate blockifier
   if [ "${ORDO_NATIVE:-on}" = off ]; then return; fi
   if ! has_llvm && [ "$(id -u)" = 0 ] && have apt-get; then
     apt-cache policy llvm-19-dev 2>/dev/null | grep -q 'Candidate: [0-9]' || DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null 2>&1 || true
@@ -146,17 +146,17 @@ check_native() {
     export LLVM_SYS_191_PREFIX="$llvm" MLIR_SYS_190_PREFIX="$llvm" TABLEGEN_190_PREFIX="$llvm"
     native=on
     cargo_options+=(--features ordo-execution-blockifier/native)
-    mend cairo-native
+    patch_crate cairo-native
   else
     say "no LLVM and MLIR 19 below $llvm: the execution plugin is built without Cairo Native: classes run on the slower Cairo VM."
     say "  Debian and Ubuntu: sudo apt-get install ${native_debs[*]}; elsewhere set ORDO_LLVM; ORDO_NATIVE=off silences this"
   fi
 }
 
-# mend CRATE: builds with a copy of a published crate that mended/CRATE.patch was applied to (docs/adr/0004 says what for). A path
+# patch_crate CRATE: builds with a copy of a published crate that patches/CRATE.patch was applied to (docs/adr/0004 says what for). A path
 # override leaves Cargo.toml and Cargo.lock as they are.
-mend() {
-  local patch="plugins/execution/blockifier/mended/$1.patch" version dir from
+patch_crate() {
+  local patch="plugins/execution/blockifier/patches/$1.patch" version dir from
   version="$(awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock)"
   dir="$cache/$1-$version-$(fingerprint "$patch" | cut -c1-12)"
   if [ ! -f "$dir/.done" ]; then
@@ -167,7 +167,7 @@ mend() {
     rm -f "$dir.new/.cargo-ok"
     # The ceiling: a repository around the cache would make git look for the files there.
     if ! (cd "$dir.new" && GIT_CEILING_DIRECTORIES="$cache" git apply "$clone/$patch"); then
-      say "$1 $version is not the one that is mended here: it is built as published"
+      say "$1 $version is not the one that patches/ is for: it is built as published"
       rm -rf "$dir.new"
       return
     fi
@@ -179,12 +179,12 @@ mend() {
 
 # ---- steps ----
 
-# Nearly all crates depend on the one in hashes/, and in a new clone its files are new: cargo would build all of them again.
+# Nearly all crates depend on lambdaworks-crypto/, and in a new clone its files are new: cargo would build all of them again.
 # When the shared target folder was built from the same content, the files are given an old time.
-hashes=plugins/execution/blockifier/hashes
-age_hashes() {
-  if [ "$(cat "$cache/hashes" 2>/dev/null)" = "$(fingerprint "$hashes")" ]; then
-    find "$hashes" -exec touch -d '2020-01-01' {} +
+crypto=plugins/execution/blockifier/lambdaworks-crypto
+age_crypto() {
+  if [ "$(cat "$cache/crypto" 2>/dev/null)" = "$(fingerprint "$crypto")" ]; then
+    find "$crypto" -exec touch -d '2020-01-01' {} +
   fi
 }
 
@@ -193,17 +193,17 @@ age_hashes() {
 sources_of_rust() { fingerprint sdk/rust sdk/proto plugins/execution/blockifier; }
 renew_sources() {
   [ "$(cat "$cache/sources" 2>/dev/null)" = "$(sources_of_rust)" ] && return
-  find sdk/rust sdk/proto plugins/execution/blockifier -path "$hashes" -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.json' -o -name '*.patch' \) -exec touch {} +
+  find sdk/rust sdk/proto plugins/execution/blockifier -path "$crypto" -prune -o \( -name '*.rs' -o -name '*.proto' -o -name '*.json' -o -name '*.patch' \) -exec touch {} +
 }
 
 build_rust() {
   local key; key="$(fingerprint Cargo.toml Cargo.lock sdk/rust sdk/proto plugins/execution/blockifier)-$(rustc --version | tr ' ' '-')-${cargo_options[*]-}"
   if fresh rust "$key" && [ -x bin/plugins/ordo-execution-blockifier ]; then return; fi
   say "building the execution plugin (Rust; the first time takes about ten minutes on 2 cores)"
-  age_hashes
+  age_crypto
   renew_sources
   cargo build --release --locked --workspace "${cargo_options[@]}"
-  fingerprint "$hashes" >"$cache/hashes"
+  fingerprint "$crypto" >"$cache/crypto"
   sources_of_rust >"$cache/sources"
   place "$CARGO_TARGET_DIR/release/ordo-execution-blockifier" bin/plugins/ordo-execution-blockifier
   stamp rust "$key"

@@ -74,7 +74,7 @@ func Serve(s *Service) {
 func (s *Service) introduction(program string) string {
 	d := s.Describe()
 	var b strings.Builder
-	stage := stageName(d.GetStage())
+	stage := StageName(d.GetStage())
 	fmt.Fprintf(&b, "%s is the ordo %s plugin %q, version %s.\n", program, stage, d.GetName(), d.GetVersion())
 	fmt.Fprintf(&b, "It is not run by hand: a node starts it. Try\n\n    ordo dev --%s %s\n", stage, program)
 	fmt.Fprintf(&b, "\nTo run it apart, in a debugger say, give it a place to listen and attach a node to that:\n\n"+
@@ -88,7 +88,8 @@ func (s *Service) introduction(program string) string {
 	return b.String()
 }
 
-func stageName(stage ordov1.Stage) string {
+// StageName is the name of a stage as people write it: "ordering".
+func StageName(stage ordov1.Stage) string {
 	return strings.ToLower(strings.TrimPrefix(stage.String(), "STAGE_"))
 }
 

@@ -46,12 +46,6 @@ func (s *Setup) Dial(role string) (*grpc.ClientConn, error) {
 	return Dial(path)
 }
 
-// HasPeer tells whether the host handed over a socket for the role.
-func (s *Setup) HasPeer(role string) bool {
-	_, ok := s.peers[role]
-	return ok
-}
-
 // Warn adds a warning to the answer of Configure: the start goes on, the operator sees it.
 func (s *Setup) Warn(p Problem) {
 	s.warnings = append(s.warnings, p.diagnostic(ordov1.Diagnostic_WARNING))

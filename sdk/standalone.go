@@ -51,7 +51,7 @@ func (s *Service) serveAttached(address string) error {
 	checks := health.NewServer()
 	checks.SetServingStatus("plugin", grpc_health_v1.HealthCheckResponse_SERVING)
 	grpc_health_v1.RegisterHealthServer(server, checks)
-	stage := stageName(s.stage)
+	stage := StageName(s.stage)
 	fmt.Fprintf(errs, "%s %q is listening: ordo dev --%s-attach %s\n", stage, s.description.Name, stage, address)
 
 	ended := make(chan os.Signal, 1)

@@ -8,6 +8,9 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/poseidon"
 )
 
+// BlockHashLag is how far back the block lies whose hash a block names: block N writes the hash of N-BlockHashLag into its state.
+const BlockHashLag = 10
+
 // GasPrice is the price of a unit of gas in both currencies.
 type GasPrice struct{ Wei, Fri Uint128 }
 

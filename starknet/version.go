@@ -18,6 +18,9 @@ var (
 	V0_14_1 = Version{0, 14, 1} // compiled class hash is Blake2s
 )
 
+// LatestVersion is the newest protocol version that is known here; new blocks carry it.
+const LatestVersion = "0.14.4"
+
 // ParseVersion reads two to four numbers with dots between.
 func ParseVersion(s string) (Version, error) {
 	var v Version

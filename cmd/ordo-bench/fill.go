@@ -19,6 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -26,7 +27,6 @@ const (
 	fillPart = 50_000 // keys in a block, at most: 3.2 MB of diff
 	// Empty blocks come last: storage looks at the last ones at its start, and those of a chain are no such giants.
 	restBlocks = 10
-	hashLag    = 10 // a block names the hash of the one this far back
 )
 
 // fillBlocks is how many blocks bring that many keys. Each brings those of its own range of the key space: the trie is the
@@ -77,7 +77,7 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		Config:  []byte(`{"memory_mb": 1024}`),
 		DataDir: filepath.Join(dir, "storage"), Listen: map[string]string{"read": filepath.Join(run, "read.sock")},
 		Chain: &ordov1.Chain{
-			ChainId: chainID, StarknetVersion: node.StarknetVersion,
+			ChainId: chainID, StarknetVersion: starknet.LatestVersion,
 			StrkFeeToken: genesis.STRKAddress().Append(nil), EthFeeToken: genesis.ETHAddress().Append(nil),
 		},
 	})
@@ -115,14 +115,14 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 	for block := range fillBlocks(keys) + restBlocks {
 		height++
 		context := &ordov1.BlockContext{
-			Number: height, Timestamp: now, Sequencer: felt.MustHex(driver.DefaultSequencer).Append(nil), StarknetVersion: node.StarknetVersion,
+			Number: height, Timestamp: now, Sequencer: felt.MustHex(driver.DefaultSequencer).Append(nil), StarknetVersion: starknet.LatestVersion,
 			L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
 		}
-		if height >= hashLag {
-			if err := rooted(height - hashLag); err != nil {
+		if height >= starknet.BlockHashLag {
+			if err := rooted(height - starknet.BlockHashLag); err != nil {
 				return err
 			}
-			context.OldBlockHash = hashes[height-hashLag]
+			context.OldBlockHash = hashes[height-starknet.BlockHashLag]
 		}
 		diff := &ordov1.StateDiff{}
 		if block < fillBlocks(keys) {

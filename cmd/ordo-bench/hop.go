@@ -22,6 +22,7 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -142,7 +143,7 @@ func (r *HopReport) measure(ctx context.Context, o hopOptions, e end, tls bool, 
 	}
 	p, err := host.Start(ctx, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off})}, host.Spec{
 		Stage: e.stage, Path: e.path, TLS: tls, Config: []byte("{}"), Chain: &ordov1.Chain{
-			ChainId: chainID, StarknetVersion: node.StarknetVersion,
+			ChainId: chainID, StarknetVersion: starknet.LatestVersion,
 			StrkFeeToken: genesis.STRKAddress().Append(nil), EthFeeToken: genesis.ETHAddress().Append(nil),
 		},
 	})
@@ -224,7 +225,7 @@ func scoring(p *host.Plugin, n int) (func(context.Context) error, int) {
 func refusing(p *host.Plugin, n int) (func(context.Context) error, int) {
 	client := ordov1.NewExecutionClient(p.Conn())
 	request := &ordov1.ValidateRequest{Context: &ordov1.BlockContext{
-		Number: 1, Timestamp: 1, Sequencer: felt.One().Append(nil), StarknetVersion: node.StarknetVersion, L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
+		Number: 1, Timestamp: 1, Sequencer: felt.One().Append(nil), StarknetVersion: starknet.LatestVersion, L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
 	}}
 	for _, tx := range someTransfers(n) {
 		tx.Type = 77

@@ -13,6 +13,7 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -46,7 +47,7 @@ func newWorkload(installed node.Installation, n int, signed func()) (*workload, 
 		n:     n,
 		state: &ordov1.ApplyRequest{StateDiff: g.Diff, Classes: g.Classes},
 		open: &ordov1.BuildRequest_Open{Context: &ordov1.BlockContext{
-			Number: 1, Timestamp: 1_800_000_000, Sequencer: felt.MustHex("0x5e9").Append(nil), StarknetVersion: node.StarknetVersion,
+			Number: 1, Timestamp: 1_800_000_000, Sequencer: felt.MustHex("0x5e9").Append(nil), StarknetVersion: starknet.LatestVersion,
 			L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
 		}},
 	}

@@ -11,13 +11,12 @@ import (
 	"sync"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// Key is a hash, an address or a storage key: a felt, 32 bytes big-endian.
-type Key = [32]byte
-
-// hashLag is the protocol's: block N names the hash of N-hashLag.
-const hashLag = 10
+// Key is a hash, an address or a storage key.
+type Key = felt.Key
 
 // Block is a decided block without a root, or the open one.
 type Block struct {
@@ -39,20 +38,19 @@ func (b *Block) Diff() *ordov1.StateDiff { return b.diff() }
 type Chain struct {
 	template func() *ordov1.BlockContext
 
-	mu        sync.RWMutex
-	latest    *ordov1.BlockHeader
-	decided   []*Block // after latest
-	open      *open
-	head      *ordov1.BlockContext // of the last decided block
-	hashes    map[uint64][]byte
-	view      *Snapshot     // of this moment, nil when something changed since
-	changed   chan struct{} // closed at the next change
-	watched   bool          // somebody was given changed
-	records   records
-	watches   map[Key]*watch
-	followers map[*Subscription]bool
-	executed  *uint64 // height of execution's tip; nil: it has none, or nobody tells
-	followed  bool    // somebody tells
+	mu       sync.RWMutex
+	latest   *ordov1.BlockHeader
+	decided  []*Block // after latest
+	open     *open
+	head     *ordov1.BlockContext // of the last decided block
+	hashes   map[uint64][]byte
+	view     *Snapshot     // of this moment, nil when something changed since
+	changed  chan struct{} // closed at the next change
+	watched  bool          // somebody was given changed
+	records  records
+	watches  map[Key]*watch
+	executed *uint64 // height of execution's tip; nil: it has none, or nobody tells
+	followed bool    // somebody tells
 }
 
 // open is the block being built.
@@ -74,7 +72,7 @@ func (o *open) candidates() []*ordov1.Transaction { return o.txs[len(o.results):
 // New returns an empty chain. template gives the context of a block opened now, but for number, time and old hash.
 func New(template func() *ordov1.BlockContext) *Chain {
 	return &Chain{template: template, hashes: map[uint64][]byte{}, changed: make(chan struct{}),
-		records: newRecords(), watches: map[Key]*watch{}, followers: map[*Subscription]bool{}}
+		records: newRecords(), watches: map[Key]*watch{}}
 }
 
 // Start sets what storage holds: the last block with a root (nil: none), hashes of the last blocks with one, and the
@@ -180,8 +178,8 @@ func (c *Chain) next() *ordov1.BlockContext {
 		next.Number = c.head.Number + 1
 		next.Timestamp = max(next.Timestamp, c.head.Timestamp)
 	}
-	if next.Number >= hashLag {
-		next.OldBlockHash = c.hashes[next.Number-hashLag]
+	if next.Number >= starknet.BlockHashLag {
+		next.OldBlockHash = c.hashes[next.Number-starknet.BlockHashLag]
 	}
 	return next
 }
@@ -337,7 +335,6 @@ func (c *Chain) Decide(block *Block) {
 		c.receivedAgain(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
 		c.open = nil
 	}
-	c.publish(Event{Decided: block})
 	c.touch()
 }
 
@@ -352,13 +349,10 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	c.decided = c.decided[1:]
 	c.latest = header
 	c.hashes[header.Context.Number] = header.Hash
-	delete(c.hashes, header.Context.Number-2*hashLag)
+	delete(c.hashes, header.Context.Number-2*starknet.BlockHashLag)
 	for i, tx := range block.Transactions {
 		c.set(tx, Record{Status: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
 	}
-	accepted := *block
-	accepted.Header = header
-	c.publish(Event{Accepted: &accepted})
 	c.touch()
 }
 
@@ -385,18 +379,6 @@ func (c *Chain) Drop(hash Key, why error) {
 	}
 	c.set(tx, r)
 	c.touch()
-}
-
-// DecidedNonce is the nonce of an account after the last decided block, if a block after Latest changed it.
-func (c *Chain) DecidedNonce(contract Key) (nonce Key, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.decided) - 1; i >= 0; i-- {
-		if nonce, ok = find(c.decided[i].layers, contract, func(l *layer) map[Key]Key { return l.nonces }); ok {
-			return nonce, true
-		}
-	}
-	return nonce, false
 }
 
 func key(b []byte) (k Key) {

@@ -123,8 +123,8 @@ func TestBlocksPassThrough(t *testing.T) {
 	if c.Unaccepted(5) != block || c.Latest().Context.Number != 4 || c.Snapshot().Open() != nil || len(c.Snapshot().Blocks()) != 1 {
 		t.Error("after the decision")
 	}
-	if nonce, found := c.DecidedNonce(word(7)); !found || nonce != word(1) {
-		t.Errorf("decided nonce %x", nonce)
+	if nonce, found := c.Snapshot().Nonce(word(7)); !found || nonce != word(1) {
+		t.Errorf("nonce %x after the decision", nonce)
 	}
 	if value(t, c.Snapshot(), 7, 1) != "1" {
 		t.Error("a decided block does not show")
@@ -224,33 +224,11 @@ func TestRecordsAreBounded(t *testing.T) {
 	}
 }
 
-func TestSubscriptions(t *testing.T) {
-	c := fresh()
-	quick, slow := c.Subscribe(100), c.Subscribe(2)
-	for n := range uint64(5) {
-		c.Received(tx(n))
-	}
-	c.Received(tx(1)) // no news
-	count := 0
-	for range slow.C { // cut off after its buffer
-		count++
-	}
-	if count != 2 {
-		t.Errorf("the slow one got %d", count)
-	}
-	quick.Close()
-	quick.Close()
-	slow.Close()
-	count = 0
-	for range quick.C {
-		count++
-	}
-	if count != 5 {
-		t.Errorf("the quick one got %d", count)
-	}
+// TestAwaitEndsWithItsContext: nothing else ends it when the condition never holds.
+func TestAwaitEndsWithItsContext(t *testing.T) {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := c.Await(gone, func() bool { return false }); err == nil {
+	if err := fresh().Await(gone, func() bool { return false }); err == nil {
 		t.Error("awaited for ever")
 	}
 }

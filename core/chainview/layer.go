@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // layer is what some transactions changed, ready for look-ups. It never changes once it is in a view. A map that would be
@@ -23,14 +24,22 @@ func newLayer(diff *ordov1.StateDiff) *layer {
 	l := &layer{}
 	for _, contract := range diff.GetStorage() {
 		address := key(contract.Address)
-		pairs(contract.Entries, func(k, v Key) { put(&l.storage, slot{address, k}, v) })
+		for k, v := range felt.Pairs(contract.Entries) {
+			put(&l.storage, slot{address, Key(k)}, Key(v))
+		}
 	}
 	for _, list := range [][]byte{diff.GetDeployed(), diff.GetReplaced()} {
-		pairs(list, func(k, v Key) { put(&l.classHashes, k, v) })
+		for k, v := range felt.Pairs(list) {
+			put(&l.classHashes, Key(k), Key(v))
+		}
 	}
-	pairs(diff.GetNonces(), func(k, v Key) { put(&l.nonces, k, v) })
+	for k, v := range felt.Pairs(diff.GetNonces()) {
+		put(&l.nonces, Key(k), Key(v))
+	}
 	for _, list := range [][]byte{diff.GetDeclared(), diff.GetMigrated()} {
-		pairs(list, func(k, v Key) { put(&l.compiled, k, v) })
+		for k, v := range felt.Pairs(list) {
+			put(&l.compiled, Key(k), Key(v))
+		}
 	}
 	return l
 }
@@ -40,12 +49,6 @@ func put[K comparable, V any](m *map[K]V, k K, v V) {
 		*m = map[K]V{}
 	}
 	(*m)[k] = v
-}
-
-func pairs(packed []byte, each func(k, v Key)) {
-	for ; len(packed) >= 64; packed = packed[64:] {
-		each(Key(packed[:32]), Key(packed[32:64]))
-	}
 }
 
 func (l *layer) size() int {
@@ -100,21 +103,31 @@ func Merge(diffs []*ordov1.StateDiff) *ordov1.StateDiff {
 				entries = map[Key]Key{}
 				storage[key(contract.Address)] = entries
 			}
-			pairs(contract.Entries, func(k, v Key) { entries[k] = v })
-		}
-		pairs(d.GetDeployed(), func(k, v Key) { deployed[k] = v })
-		pairs(d.GetReplaced(), func(k, v Key) {
-			if _, here := deployed[k]; here {
-				deployed[k] = v // deployed in the same block: its class at the end is what counts
-			} else {
-				replaced[k] = v
+			for k, v := range felt.Pairs(contract.Entries) {
+				entries[Key(k)] = Key(v)
 			}
-		})
-		pairs(d.GetNonces(), func(k, v Key) { nonces[k] = v })
-		pairs(d.GetDeclared(), func(k, v Key) { declared[k] = v })
-		pairs(d.GetMigrated(), func(k, v Key) { migrated[k] = v })
-		for b := d.GetDeprecatedDeclared(); len(b) >= 32; b = b[32:] {
-			deprecated[Key(b[:32])] = true
+		}
+		for k, v := range felt.Pairs(d.GetDeployed()) {
+			deployed[Key(k)] = Key(v)
+		}
+		for k, v := range felt.Pairs(d.GetReplaced()) {
+			if _, here := deployed[Key(k)]; here {
+				deployed[Key(k)] = Key(v) // deployed in the same block: its class at the end is what counts
+			} else {
+				replaced[Key(k)] = Key(v)
+			}
+		}
+		for k, v := range felt.Pairs(d.GetNonces()) {
+			nonces[Key(k)] = Key(v)
+		}
+		for k, v := range felt.Pairs(d.GetDeclared()) {
+			declared[Key(k)] = Key(v)
+		}
+		for k, v := range felt.Pairs(d.GetMigrated()) {
+			migrated[Key(k)] = Key(v)
+		}
+		for hash := range felt.Rows(d.GetDeprecatedDeclared()) {
+			deprecated[Key(hash)] = true
 		}
 	}
 	out := &ordov1.StateDiff{Deployed: packed(deployed), Replaced: packed(replaced), Nonces: packed(nonces), Declared: packed(declared), Migrated: packed(migrated)}

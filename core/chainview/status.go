@@ -44,10 +44,9 @@ func (c *Chain) Status(hash Key) Record {
 	return Record{}
 }
 
-// set stores a record and tells the followers. The lock is held.
+// set stores a record and wakes those that wait for the transaction. The lock is held.
 func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 	hash := Key(tx.Hash)
-	old := c.records.get(hash)
 	kept := r
 	if r.Status == Accepted {
 		// How it ended stays: clients poll for that, and storage would have to unpack its block.
@@ -57,9 +56,6 @@ func (c *Chain) set(tx *ordov1.Transaction, r Record) {
 	if w := c.watches[hash]; w != nil {
 		delete(c.watches, hash)
 		close(w.moved)
-	}
-	if old == nil || old.Status != r.Status {
-		c.publish(Event{Hash: hash, Record: &r})
 	}
 }
 
@@ -103,54 +99,6 @@ func (s *records) set(hash Key, r *Record) {
 	}
 	s.final[s.at] = hash
 	s.at = (s.at + 1) % finalKept
-}
-
-// ---- followers ----
-
-// Event is one of: a block was decided, a block was accepted, a transaction moved.
-type Event struct {
-	Decided  *Block
-	Accepted *Block
-	Hash     Key
-	Record   *Record
-}
-
-// Subscription delivers events in order on C. A reader that falls behind by more than the buffer is cut off: C is closed.
-type Subscription struct {
-	C      <-chan Event
-	events chan Event
-	chain  *Chain
-}
-
-// Subscribe follows the chain from now on.
-func (c *Chain) Subscribe(buffer int) *Subscription {
-	events := make(chan Event, buffer)
-	s := &Subscription{C: events, events: events, chain: c}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.followers[s] = true
-	return s
-}
-
-// Close ends the subscription; C is closed.
-func (s *Subscription) Close() {
-	s.chain.mu.Lock()
-	defer s.chain.mu.Unlock()
-	if s.chain.followers[s] {
-		delete(s.chain.followers, s)
-		close(s.events)
-	}
-}
-
-func (c *Chain) publish(e Event) {
-	for s := range c.followers {
-		select {
-		case s.events <- e:
-		default:
-			delete(c.followers, s)
-			close(s.events)
-		}
-	}
 }
 
 // Await waits until the condition holds, looking again after every change.

@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
 
 // BenchmarkNode is submit to acceptance with stages that cost next to nothing: what the core itself takes per transaction,
@@ -33,7 +34,7 @@ func BenchmarkNode(b *testing.B) {
 		for i-w.accepted() > 50_000 { // nonce bound and memory: stay in sight of the chain
 			time.Sleep(time.Millisecond)
 		}
-		if err := n.SubmitAt(tx, nil, nil); err != nil {
+		if err := n.SubmitAt(b.Context(), tx, nil, 0); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -47,7 +48,7 @@ func BenchmarkNode(b *testing.B) {
 	b.ReportMetric(float64(b.N)/float64(n.Chain().Latest().Context.Number), "tx/block")
 }
 
-// BenchmarkSubmit is acknowledged transactions a second, from so many callers who each wait for their answer: without a
+// BenchmarkSubmit is acknowledged transactions a second, from so many callers that each wait for their answer: without a
 // journal, with one on the disk of the temporary folder, with one on a disk that takes a millisecond whatever else it has to
 // do, and with one that leaves the syncing to the operating system.
 func BenchmarkSubmit(b *testing.B) {
@@ -86,7 +87,7 @@ func BenchmarkSubmit(b *testing.B) {
 				for c := range callers {
 					clients.Go(func() {
 						for i := c; i < len(txs); i += callers {
-							for err := n.SubmitAt(txs[i], nil, nil); err != nil; err = n.SubmitAt(txs[i], nil, nil) {
+							for err := n.SubmitAt(b.Context(), txs[i], nil, 0); err != nil; err = n.SubmitAt(b.Context(), txs[i], nil, 0) {
 								if !errors.Is(err, mempool.ErrNonceTooFar) {
 									b.Error(err)
 									return
@@ -148,7 +149,7 @@ func BenchmarkSeal(b *testing.B) {
 					diff.Storage[0].Entries = append(append(diff.Storage[0].Entries, num(uint64(1000+2*i+k))...), num(uint64(i))...)
 				}
 			}
-			draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 1, StarknetVersion: "0.14.4", Sequencer: num(1),
+			draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 1, StarknetVersion: starknet.LatestVersion, Sequencer: num(1),
 				L1Gas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}, L1DataGas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}, L2Gas: &ordov1.GasPrice{Wei: u128(1), Fri: u128(1)}}}
 			b.ReportAllocs()
 			before := cpu()
@@ -180,17 +181,17 @@ func BenchmarkWaiting(b *testing.B) {
 			defer func() { n.stop(nil); n.work.Wait() }()
 			ranked := func() {
 				for {
-					n.mu.Lock()
+					n.pool.mu.Lock()
 					more := n.pool.Unscored(1)
 					n.pool.RankByArrival(more)
-					n.mu.Unlock()
+					n.pool.mu.Unlock()
 					if len(more) == 0 {
 						return
 					}
 				}
 			}
 			submit := func(tx *ordov1.Transaction) {
-				if err := n.SubmitAt(tx, nil, nil); err != nil {
+				if err := n.SubmitAt(b.Context(), tx, nil, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,11 +12,11 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-// leafBatch is from how many results on their leaves are worth hashing: full batches cost half of small ones.
+// leafBatch is the smallest number of results whose leaves are hashed ahead: full batches cost half of small ones.
 const leafBatch = 64
 
-// commitments are a block's commitments, hashed while the block still runs: when it closes, the next one waits for its header, and
-// so do the transactions of that one. They keep up with results as they come and are completed when asked.
+// commitments are a block's commitments, hashed while the block still runs: when it closes, the next block waits for its header.
+// They keep up with results as they come; finish completes them. Safe for concurrent use.
 type commitments struct {
 	mu      sync.Mutex
 	version starknet.Version
@@ -26,7 +26,7 @@ type commitments struct {
 	busy    bool // a goroutine hashes what waits
 	work    sync.WaitGroup
 
-	// of that goroutine, and of who asks when it has ended
+	// The goroutine that hashes owns the fields below; after it, finish does.
 	roots starknet.Roots
 	done  []*ordov1.TransactionResult // whose leaves are in the roots
 }
@@ -37,79 +37,81 @@ type executed struct {
 	result *ordov1.TransactionResult
 }
 
-// begin is told the version of the block. Nothing is hashed ahead of a version that cannot be read.
-func (l *commitments) begin(version string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// begin sets the version of the block. Nothing is hashed ahead when it cannot be read.
+func (c *commitments) begin(version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	v, err := starknet.ParseVersion(version)
-	l.version, l.hashing = v, err == nil
+	c.version, c.hashing = v, err == nil
 }
 
-// add is told what execution is given.
-func (l *commitments) add(txs []*ordov1.Transaction) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.txs = append(l.txs, txs...)
+// add takes what execution is given next, and returns how much it was given before.
+func (c *commitments) add(txs []*ordov1.Transaction) (before int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before = len(c.txs)
+	c.txs = append(c.txs, txs...)
+	return before
 }
 
-// resultsArrived is told results; first is the place of the first in what execution was given. Whether they belong there is for the
-// pipeline to judge: what does not is not hashed.
-func (l *commitments) resultsArrived(first uint64, results []*ordov1.TransactionResult) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if given := uint64(len(l.txs)); !l.hashing || first > given || uint64(len(results)) > given-first {
+// resultsArrived takes results; first is the place of the first in what execution was given. Results that do not belong there are
+// not hashed: the pipeline judges them.
+func (c *commitments) resultsArrived(first uint64, results []*ordov1.TransactionResult) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if given := uint64(len(c.txs)); !c.hashing || first > given || uint64(len(results)) > given-first {
 		return
 	}
 	for i, r := range results {
-		tx := l.txs[int(first)+i]
+		tx := c.txs[int(first)+i]
 		if r.GetStatus() != ordov1.TransactionResult_REJECTED && bytes.Equal(tx.Hash, r.GetHash()) {
-			l.waiting = append(l.waiting, executed{tx, r})
+			c.waiting = append(c.waiting, executed{tx, r})
 		}
 	}
-	if len(l.waiting) >= leafBatch && !l.busy {
-		l.busy = true
-		l.work.Go(l.hash)
+	if len(c.waiting) >= leafBatch && !c.busy {
+		c.busy = true
+		c.work.Go(c.hash)
 	}
 }
 
 // hash hashes what waits, as long as it is worth it.
-func (l *commitments) hash() {
+func (c *commitments) hash() {
 	for {
-		l.mu.Lock()
-		batch := l.waiting
-		if l.busy = len(batch) >= leafBatch; !l.busy {
-			l.mu.Unlock()
+		c.mu.Lock()
+		batch := c.waiting
+		if c.busy = len(batch) >= leafBatch; !c.busy {
+			c.mu.Unlock()
 			return
 		}
-		l.waiting = nil
-		l.mu.Unlock()
-		hashed, err := hashLeaves(batch, l.version)
+		c.waiting = nil
+		c.mu.Unlock()
+		hashed, err := hashLeaves(batch, c.version)
 		if err != nil {
-			l.mu.Lock()
-			l.hashing, l.busy = false, false // whoever asks for them finds the same, and says so
-			l.mu.Unlock()
+			c.mu.Lock()
+			c.hashing, c.busy = false, false // finish finds the same, and returns the error
+			c.mu.Unlock()
 			return
 		}
-		l.roots.Add(hashed)
-		l.roots.Grow()
+		c.roots.Add(hashed)
+		c.roots.Grow()
 		for _, one := range batch {
-			l.done = append(l.done, one.result)
+			c.done = append(c.done, one.result)
 		}
 	}
 }
 
-// finish returns the commitments of a block, hashing what is not known. each runs functions, side by side if it likes.
-func (l *commitments) finish(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version, each func(...func())) (starknet.Commitments, error) {
-	l.mu.Lock()
-	l.hashing, l.waiting = false, nil // what waits is hashed here
-	l.mu.Unlock()
-	l.work.Wait()
+// finish returns the commitments of a block, hashing what is not known. each runs functions, side by side or not.
+func (c *commitments) finish(txs []*ordov1.Transaction, results []*ordov1.TransactionResult, version starknet.Version, each func(...func())) (starknet.Commitments, error) {
+	c.mu.Lock()
+	c.hashing, c.waiting = false, nil // what waits is hashed here
+	c.mu.Unlock()
+	c.work.Wait()
 	same := 0
-	for version == l.version && same < min(len(results), len(l.done)) && results[same] == l.done[same] {
+	for version == c.version && same < min(len(results), len(c.done)) && results[same] == c.done[same] {
 		same++
 	}
-	l.roots.Cut(same)
-	l.done = l.done[:same]
+	c.roots.Cut(same)
+	c.done = c.done[:same]
 	rest := make([]executed, len(results)-same)
 	for i := range rest {
 		rest[i] = executed{txs[same+i], results[same+i]}
@@ -127,9 +129,9 @@ func (l *commitments) finish(txs []*ordov1.Transaction, results []*ordov1.Transa
 		if failed[part] != nil {
 			return starknet.Commitments{}, failed[part]
 		}
-		l.roots.Add(hashed[part])
+		c.roots.Add(hashed[part])
 	}
-	return l.roots.Commit(each), nil
+	return c.roots.Commit(each), nil
 }
 
 func hashLeaves(list []executed, version starknet.Version) (_ []starknet.Leaf, err error) {

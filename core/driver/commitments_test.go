@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
 
 // TestCommitmentsAreHashedWhileTheBlockRuns: a header is the same whatever was hashed ahead of it: nothing, all, all but what the block was cut off
@@ -31,7 +32,7 @@ func TestCommitmentsAreHashedWhileTheBlockRuns(t *testing.T) {
 		}
 		txs, results = append(txs, tx), append(results, r)
 	}
-	draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 7, StarknetVersion: "0.14.4", Sequencer: make([]byte, 32)}}
+	draft := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 7, StarknetVersion: starknet.LatestVersion, Sequencer: make([]byte, 32)}}
 	want, err := HashHeader(draft, inside, kept, &ordov1.StateDiff{})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestCommitmentsAreHashedWhileTheBlockRuns(t *testing.T) {
 		"no version":      func(l *commitments) { l.begin("?"); l.resultsArrived(0, results) },
 	} {
 		l := new(commitments)
-		l.begin("0.14.4")
+		l.begin(starknet.LatestVersion)
 		l.add(txs[:150])
 		l.add(txs[150:])
 		ahead(l)

@@ -2,45 +2,83 @@ package driver
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// openConsensus opens the stream of a life of consensus; run starts the two who talk on it.
-func (d *Driver) openConsensus(l *instance) (run func(), err error) {
-	stream, err := d.consensus.Run(l.ctx)
+// consensus is the stage that decides: events go out on one stream, actions come back. Its methods are the loop's.
+type consensus struct {
+	port   port
+	log    hclog.Logger
+	client ordov1.ConsensusClient
+	at     *consensusStream
+	talk   talk
+	unsent atomic.Bool // a message for peers was dropped
+}
+
+// consensusStream is the Run stream of one instance.
+type consensusStream struct {
+	*instance
+	stream ordov1.Consensus_RunClient
+	events queue[*ordov1.ConsensusEvent]
+}
+
+// connect implements stage.
+func (c *consensus) connect(i *instance, _ *pipeline.StageUp) (takeUp func(), err error) {
+	stream, err := c.client.Run(i.ctx)
 	if err != nil {
 		return nil, err
 	}
+	s := &consensusStream{instance: i, stream: stream}
 	return func() {
-		l.run(func() { d.sendEvents(l, stream) })
-		l.run(func() { d.recvActions(l, stream) })
+		c.at = s
+		s.run(s.sendEvents)
+		s.run(func() { s.recvActions(&c.talk) })
 	}, nil
 }
 
-func (d *Driver) sendEvents(l *instance, stream ordov1.Consensus_RunClient) {
-	defer func() { _ = stream.CloseSend() }()
-	for l.ctx.Err() == nil {
-		for _, event := range l.tells.take(l.ctx) {
-			l.pending.add(1)
-			if err := stream.Send(event); err != nil {
-				return // hear learns why
+func (c *consensus) current() *instance { return c.at.instance }
+
+func (c *consensus) down() {}
+
+// tell queues an event.
+func (c *consensus) tell(event *ordov1.ConsensusEvent) { c.at.events.push(event) }
+
+// send drops a message: this node has no peers. It is logged as a warning once.
+func (c *consensus) send(message pipeline.Send) {
+	if c.unsent.CompareAndSwap(false, true) {
+		c.log.Warn("consensus sends messages, and this node has no peers: they are dropped", "to", message.To, "bytes", len(message.Data))
+		return
+	}
+	c.log.Debug("no peers: message of consensus dropped", "to", message.To, "bytes", len(message.Data))
+}
+
+func (s *consensusStream) sendEvents() {
+	defer func() { _ = s.stream.CloseSend() }()
+	for s.ctx.Err() == nil {
+		for _, event := range s.events.take(s.ctx) {
+			s.pending.add(1)
+			if err := s.stream.Send(event); err != nil {
+				return // recvActions gets the reason
 			}
 		}
 	}
 }
 
-func (d *Driver) recvActions(l *instance, stream ordov1.Consensus_RunClient) {
+func (s *consensusStream) recvActions(t *talk) {
 	for {
-		actions, err := stream.Recv()
+		actions, err := s.stream.Recv()
 		if err != nil {
-			d.suspect(l, fmt.Errorf("its stream ended: %w", err))
+			s.suspect(fmt.Errorf("its stream ended: %w", err))
 			return
 		}
-		l.pending.received(1)
-		d.talk.hear(time.Now(), actions.GetActions())
-		d.input(pipeline.Answered{Actions: actions})
+		s.pending.received(1)
+		t.hear(time.Now(), actions.GetActions())
+		s.port.post(pipeline.Answered{Actions: actions})
 	}
 }

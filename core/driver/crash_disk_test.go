@@ -10,9 +10,9 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 )
 
-var errCrash = errors.New("the machine is off")
+var errCrash = errors.New("the computer is off")
 
-// fuse counts what happens to anything durable, and turns the machine off at one of the counts: nothing that comes later
+// fuse counts what happens to anything durable, and turns the computer off at one of the counts: nothing that comes later
 // has any effect.
 type fuse struct {
 	mu    sync.Mutex
@@ -24,7 +24,7 @@ type fuse struct {
 
 func newFuse(at int) *fuse { return &fuse{at: at, blown: make(chan struct{})} }
 
-// pass says whether the machine is still on.
+// pass says whether the computer is still on.
 func (f *fuse) pass(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -2,142 +2,16 @@ package driver
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"github.com/ordo-sequencer/ordo/core/journal"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
-	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
-
-// fragile is a storage and an execution that are on the same machine.
-type fragile struct {
-	*fakeStorage
-	fuse *fuse
-}
-
-func (f *fragile) Commit(stream ordov1.Storage_CommitServer) error {
-	if !f.fuse.pass("before commit") {
-		return errCrash
-	}
-	if err := f.fakeStorage.Commit(stream); err != nil {
-		return err
-	}
-	if !f.fuse.pass("after commit") {
-		return errCrash
-	}
-	return nil
-}
-
-type fragileExecution struct {
-	*fakeExecution
-	fuse *fuse
-}
-
-func (f *fragileExecution) Apply(ctx context.Context, r *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
-	if !f.fuse.pass("before apply") {
-		return nil, errCrash
-	}
-	answer, err := f.fakeExecution.Apply(ctx, r)
-	if !f.fuse.pass("after apply") {
-		return nil, errCrash
-	}
-	return answer, err
-}
-
-// machine is everything between power on and power off.
-type machine struct {
-	*world
-	fuse    *fuse
-	disk    *memory
-	journal *journal.Journal
-	eyes    *eyes
-	servers []*grpc.Server
-	told    []*ordov1.Transaction // that were promised
-	earlier []*eyes               // of lives before
-}
-
-// boot turns the machine on. An error means that it went off meanwhile.
-func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*machine, error) {
-	w := newWorld(t)
-	w.storage = storage
-	m := &machine{world: w, fuse: fuse, disk: disk}
-	j, recovery, err := journal.Open(disk, journal.Options{Chain: "SN_TEST", SegmentBytes: 3000})
-	if err != nil {
-		return m, err
-	}
-	m.journal = j
-	w.options.Journal, w.options.Recovery = j, recovery
-	storageConn := serve(t, w.recorder, func(s *grpc.Server) {
-		m.servers = append(m.servers, s)
-		ordov1.RegisterStorageServer(s, &fragile{storage, fuse})
-	})
-	readConn := serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterStorageReadServer(s, storage) })
-	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}, read: ordov1.NewStorageReadClient(readConn), limit: 4}
-	w.options.Stages = Stages{Storage: storageConn, StorageRead: readConn,
-		Execution: serve(t, w.recorder, func(s *grpc.Server) {
-			m.servers = append(m.servers, s)
-			ordov1.RegisterExecutionServer(s, &fragileExecution{w.execution, fuse})
-		}),
-		Ordering: serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterOrderingServer(s, w.ordering) }),
-		Consensus: serve(t, w.recorder, func(s *grpc.Server) {
-			m.servers = append(m.servers, s)
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: protocol})
-		}),
-		OrderingCapabilities: []string{sdk.CapArrival}}
-	if w.node, err = New(w.options); err != nil {
-		t.Fatal(err)
-	}
-	m.eyes = watchChain(w.node.Chain())
-	if err := w.node.Start(ctx(t)); err != nil {
-		return m, err
-	}
-	return m, nil
-}
-
-// off ends everything, as a power cut does.
-func (m *machine) off() {
-	if m.node != nil {
-		m.node.stop(nil)
-		m.node.work.Wait()
-	}
-	for _, s := range m.servers {
-		s.Stop()
-	}
-	if m.journal != nil {
-		_ = m.journal.Close()
-	}
-}
-
-// live submits from three clients until all is accepted or the machine is off.
-func (m *machine) live(txs [][]*ordov1.Transaction) {
-	var clients sync.WaitGroup
-	var mu sync.Mutex
-	for _, own := range txs {
-		clients.Go(func() {
-			for _, tx := range own {
-				err := m.node.Submit(context.Background(), tx, nil)
-				if err != nil && !errors.Is(err, mempool.ErrDuplicate) && !errors.Is(err, mempool.ErrNonceTooOld) {
-					return
-				}
-				mu.Lock()
-				m.told = append(m.told, tx)
-				mu.Unlock()
-				time.Sleep(300 * time.Microsecond)
-			}
-		})
-	}
-	clients.Wait()
-}
 
 // crashOffset is where a run that tries a part of the points begins: another one each time, or that of ORDO_CRASH_SEED.
 func crashOffset(t *testing.T, stride int) int {
@@ -180,7 +54,7 @@ func TestEveryCrashPoint(t *testing.T) {
 	for at := 1 + offset; ; at += stride {
 		first := newFuse(at)
 		storage := newStorage()
-		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, solo())
+		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
 		if err == nil {
 			m.live(append(txs, handlers))
 			if !first.reached() { // it lived to the end, or has a moment more
@@ -202,7 +76,7 @@ func TestEveryCrashPoint(t *testing.T) {
 			fuse := newFuse(1 + at*7%30)
 			storage.calm()
 			had := storage.count()
-			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, solo())
+			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
 			if err == nil {
 				second.live(txs)
 			}
@@ -228,7 +102,7 @@ func (f *fakeStorage) count() int {
 	return len(f.blocks)
 }
 
-// calm ends who waits in a storage that was on a machine before.
+// calm ends what waits in a storage that was on a computer before.
 func (f *fakeStorage) calm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -237,7 +111,7 @@ func (f *fakeStorage) calm() {
 
 // stored waits until storage has all of them in blocks with a root: what was accepted before the crash the node does not
 // know any more.
-func (m *machine) stored(name string, txs []*ordov1.Transaction) {
+func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 	m.t.Helper()
 	missing := 0
 	err := m.node.Chain().Await(ctx(m.t), func() bool {
@@ -263,12 +137,12 @@ func (m *machine) stored(name string, txs []*ordov1.Transaction) {
 	}
 }
 
-// again turns the machine on after a crash and holds it against what was promised and shown.
-func (m *machine) again(t *testing.T, name string, storage *fakeStorage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
+// again turns the computer on after a crash and holds it against what was promised and shown.
+func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
 	t.Helper()
 	storage.calm()
 	fuse := newFuse(0)
-	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, solo())
+	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo())
 	defer next.off()
 	if err != nil {
 		t.Fatalf("%s: start: %v", name, err)
@@ -285,18 +159,18 @@ func (m *machine) again(t *testing.T, name string, storage *fakeStorage, txs [][
 	next.live(txs)
 	next.stored(name, flat)
 	next.chainIsSound()
-	(&mortal{world: next.world}).once(flat)
+	(&restartable{world: next.world}).once(flat)
 	if waiting := next.node.Waiting(); len(waiting) > 0 {
 		t.Errorf("%s: %d transactions wait for nothing", name, len(waiting))
 	}
 }
 
 // What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
-// left the machine.
+// left the computer.
 func TestDecidedBlockComesBack(t *testing.T) {
 	storage := newStorage()
 	fuse := newFuse(0)
-	protocol := solo()
+	protocol := fakestage.Solo()
 	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		actions := protocol(event)
 		for _, a := range actions {

@@ -1,10 +1,3 @@
-// Package driver drives the pipeline: it feeds the machine, carries out its commands over gRPC, and keeps pool, journal and chain
-// view in step.
-//
-// One goroutine, the loop, feeds the machine. Everything that waits for a stage runs beside it and comes back as an input:
-// one goroutine for consensus in each direction, two for the build, one each for Apply, Commit, the roots and scoring. They
-// belong to one life of their stage and end with it, before the machine hears that the stage is lost. What breaks the
-// contract ends the node: going on would fork or corrupt the chain.
 package driver
 
 import (
@@ -24,8 +17,8 @@ import (
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
-	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -41,7 +34,7 @@ type Stages struct {
 	ConsensusCapabilities []string
 }
 
-// Options are all that a node needs. Zero numbers take the default.
+// Options are all that a driver needs. Zero numbers take the default.
 type Options struct {
 	Stages  Stages
 	ChainID string   // ASCII
@@ -55,11 +48,11 @@ type Options struct {
 	TransactionMiB  int           // MiB that the run of one transaction may hold in a block of this node's own; 0: execution's own limit
 	ScoreTimeout    time.Duration // how long the ordering plugin may think about a batch; 500 ms
 
-	// Suspect is told of a stage that missed a deadline or broke off a stream: whoever restarts plugins decides. It must not
-	// block. nil: nobody restarts anything, and the first such fault ends the node.
+	// Suspect is told of a stage that missed a deadline or broke off a stream: the supervisor decides whether to restart it. It
+	// must not block. nil: there is no supervisor, and the first such fault ends the node.
 	Suspect func(stage ordov1.Stage, why error)
-	// CulpritFound is told that a transaction was found, and rejected, that ended a stage's process again and again. It must not block.
-	// nil: nothing is told.
+	// CulpritFound is told that the transaction which ended a stage's process again and again was found and rejected. It must not
+	// block. nil: not told.
 	CulpritFound func(stage ordov1.Stage)
 	// Questions are what clients ask of execution beside the blocks. nil: nothing.
 	Questions  Questions
@@ -68,13 +61,13 @@ type Options struct {
 	RootStall  time.Duration // how long storage may owe the next root; 2 min
 	StallAfter time.Duration // how long no block may be made although transactions wait before the log says so; 0: for ever
 
-	Journal  Journal           // nil: what was admitted does not outlive the process
+	Journal  Journal           // nil: what was admitted is lost with the process
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
 	Clock    func() time.Time  // nil: time.Now
 	Log      hclog.Logger      // nil: none
 }
 
-// Questions are told what happens to execution; *crash.Ledger is one.
+// Questions keeps count of what clients ask of execution; *crash.Ledger implements it.
 type Questions interface {
 	// Ended says whether questions were in flight when the process ended.
 	Ended(crash.End) (asked bool)
@@ -97,7 +90,7 @@ var _ Journal = (*journal.Journal)(nil)
 // Block is what every new block carries until a fee market sets it.
 type Block struct {
 	Sequencer       []byte // felt; empty: DefaultSequencer
-	StarknetVersion string // empty: 0.14.4
+	StarknetVersion string // empty: starknet.LatestVersion
 	Prices          Prices // zero: DefaultPrices
 	CalldataDA      bool   // L1 data availability by calldata; else by blob
 }
@@ -111,50 +104,30 @@ func DefaultPrices() Prices { return Prices{1e9, 1e9, 1e9, 1e9, 1e9, 1e9} }
 // DefaultSequencer is the address that development chains name.
 const DefaultSequencer = "0x1176a1bd84444c89232ec27754698e5d2e7e1a7f1539f12027f28b23ec9f3d8"
 
-// Driver is a running sequencer. Make one with New.
+// Driver is a running sequencer without its front ends. Make one with New.
 type Driver struct {
 	options Options
 	log     hclog.Logger
-	chainID felt.Felt
 	chain   *chainview.Chain
+	pool    *sharedPool // its lock also guards machine, which reads and writes the pool
 
-	ordering  ordov1.OrderingClient
-	execution ordov1.ExecutionClient
-	storage   ordov1.StorageClient
-	read      ordov1.StorageReadClient
-	replay    bool // the proposals are blocks of a stored chain
-	consensus ordov1.ConsensusClient
+	ordering  *ordering
+	execution *execution
+	storage   *storage
+	consensus *consensus
+	read      blockReader
+	journal   *journaling
+	instances instances
 
-	// mu guards the pool and the machine, which reads and writes it.
-	mu      sync.Mutex
-	pool    *mempool.Pool
-	machine *pipeline.Machine
-
-	offset       atomic.Int64 // seconds that block time is ahead of the clock
+	machine      *pipeline.Machine
 	inbox        queue[inboxMsg]
-	poolNotified atomic.Bool // PoolChanged is in the inbox
-	toScore      chan struct{}
-	at           [stages]*instance // at work, of the loop
-	timers       map[pipeline.TimerID]*time.Timer
-	// checking ends the check of the last proposal, of the loop; nil: there was none.
-	checking context.CancelFunc
-	marks    map[uint64]chan struct{} // decisions on their way to the journal, of the loop; closed when durable
-	orders   orders
-	// what the machine said last of whether it looks for a transaction that ends execution; of the loop.
-	searching bool
+	poolNotified atomic.Bool   // PoolChanged is in the inbox
+	offset       atomic.Int64  // seconds that block time is ahead of the clock
+	creating     chan struct{} // holds one while a caller of CreateBlock waits for its block
 
-	storedTo, acceptedTo, markedTo uint64 // as this life of the node saw it, of the loop
-
-	instancesMu sync.Mutex
-	instances   [stages]*instance // the newest, at work or lost
-	noRoom      string            // why storage takes no block
-	noRanks     string            // why ordering ranks nothing
-	late        bool              // it was late with the last batch
-
-	talk   talk
-	unsent atomic.Bool // consensus sent a message
-
-	creating chan struct{} // holds one when somebody demands a block
+	// The loop goroutine owns the fields below.
+	timers    timers
+	searching bool // what the machine said last of whether it looks for a transaction that ends execution
 
 	ctx    context.Context // of everything that runs for the node
 	cancel context.CancelFunc
@@ -164,20 +137,20 @@ type Driver struct {
 	done   chan struct{} // closed when the node has stopped or failed
 }
 
-// inboxMsg is an input on its way to the machine, and who wants to look at the machine right after it.
+// inboxMsg is a message to the loop. Each part may be missing.
 type inboxMsg struct {
-	first func() // done before
-	input pipeline.Input
-	then  func(*pipeline.Machine)
+	first func()                  // called before the input
+	input pipeline.Input          // given to the machine
+	then  func(*pipeline.Machine) // called after it, for a look at the machine
 }
 
-// ErrStopped is what callers get from a node that runs no more.
+// ErrStopped is the error of calls to a node that has stopped.
 var ErrStopped = errors.New("the node has stopped")
 
-// New makes a node; Start brings it to life.
+// New makes a driver; Start starts it.
 func New(o Options) (*Driver, error) {
 	if o.Block.StarknetVersion == "" {
-		o.Block.StarknetVersion = "0.14.4"
+		o.Block.StarknetVersion = starknet.LatestVersion
 	}
 	if o.Block.Prices == (Prices{}) {
 		o.Block.Prices = DefaultPrices()
@@ -206,28 +179,39 @@ func New(o Options) (*Driver, error) {
 	if err != nil || o.ChainID == "" {
 		return nil, fmt.Errorf("node: chain id %q: must be 1 to 31 ascii characters", o.ChainID)
 	}
-	n := &Driver{
-		options: o, log: o.Log, chainID: chainID,
-		execution: ordov1.NewExecutionClient(o.Stages.Execution), storage: ordov1.NewStorageClient(o.Stages.Storage),
-		read: ordov1.NewStorageReadClient(o.Stages.StorageRead),
-		pool: mempool.New(o.Pool), toScore: make(chan struct{}, 1),
-		timers: map[pipeline.TimerID]*time.Timer{}, marks: map[uint64]chan struct{}{}, done: make(chan struct{}),
+	d := &Driver{
+		options: o, log: o.Log, pool: &sharedPool{Pool: mempool.New(o.Pool)}, timers: timers{}, done: make(chan struct{}),
+		read:     blockReader{ordov1.NewStorageReadClient(o.Stages.StorageRead)},
 		creating: make(chan struct{}, 1),
 	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.chain = chainview.New(func() *ordov1.BlockContext { return d.template(uint64(d.now().UnixMilli())) })
+	d.journal = &journaling{port: d, log: o.Log, ctx: d.ctx, journal: o.Journal, orders: newOrders(), decided: map[uint64]chan struct{}{}}
+	d.makeStages(chainID)
+	for stage := range d.instances.newest {
+		d.instances.newest[stage] = d.newInstance(ordov1.Stage(stage), 1)
+	}
+	return d, nil
+}
+
+// makeStages makes the four stages; Start gives each its instance.
+func (d *Driver) makeStages(chainID felt.Felt) {
+	o, supervised := &d.options, d.options.Suspect != nil
+	d.ordering = &ordering{port: d, log: d.log, pool: d.pool, instances: &d.instances, next: d.chain.Next, now: d.now,
+		timeout: o.ScoreTimeout, supervised: supervised, wakeups: make(chan struct{}, 1)}
 	if o.Stages.Ordering != nil {
-		n.ordering = ordov1.NewOrderingClient(o.Stages.Ordering)
+		d.ordering.client = ordov1.NewOrderingClient(o.Stages.Ordering)
 	}
+	client := ordov1.NewExecutionClient(o.Stages.Execution)
+	d.execution = &execution{port: d, log: d.log, client: client, chain: d.chain, journal: d.journal, supervised: supervised,
+		limit: o.CallLimit, memoryMiB: uint64(o.TransactionMiB), blocks: map[uint64]*openBlock{},
+		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
+	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, journal: d.journal,
+		callLimit: o.CallLimit, rootStall: o.RootStall}
+	d.consensus = &consensus{port: d, log: d.log}
 	if o.Stages.Consensus != nil {
-		n.consensus = ordov1.NewConsensusClient(o.Stages.Consensus)
+		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
 	}
-	n.chain = chainview.New(func() *ordov1.BlockContext { return n.template(uint64(n.now().UnixMilli())) })
-	n.ctx, n.cancel = context.WithCancel(context.Background())
-	for stage := range n.instances {
-		n.instances[stage] = n.newInstance(ordov1.Stage(stage), 1)
-		n.at[stage] = n.instances[stage]
-	}
-	n.orders.begin()
-	return n, nil
 }
 
 // Chain is what readers look at.
@@ -254,7 +238,7 @@ func (d *Driver) SetTimeOffset(seconds int64) { d.offset.Store(seconds) }
 // TimeOffset is what SetTimeOffset set.
 func (d *Driver) TimeOffset() int64 { return d.offset.Load() }
 
-// template is the context of a block opened now, but for number and old hash.
+// template is the context of a block opened now, without number and old hash.
 func (d *Driver) template(nowMs uint64) *ordov1.BlockContext {
 	b := &d.options.Block
 	p := b.Prices
@@ -273,27 +257,30 @@ func (d *Driver) Start(ctx context.Context) error {
 		d.cancel()
 		return fmt.Errorf("node: start: %w", err)
 	}
-	run, err := d.openConsensus(d.at[ordov1.Stage_STAGE_CONSENSUS])
+	converse, err := d.consensus.connect(d.instances.of(ordov1.Stage_STAGE_CONSENSUS), nil)
 	if err != nil {
 		d.cancel()
 		return fmt.Errorf("node: start: consensus: %w", err)
 	}
-	d.mu.Lock()
+	o := &d.options
+	d.pool.mu.Lock()
 	machine, commands := pipeline.New(pipeline.Options{
-		Arrival: has(d.options.Stages.OrderingCapabilities, sdk.CapArrival), Proposals: has(d.options.Stages.ConsensusCapabilities, sdk.CapNetwork),
-		Chunk: d.options.Chunk, Window: d.options.Window, MaxCommits: d.options.MaxCommits, Replay: d.replay, Template: d.template,
-		Journaled: d.options.Journal != nil,
-	}, d.pool, uint64(d.now().UnixMilli()), *head)
+		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: o.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: o.Stages.ConsensusCapabilities},
+		Chunk:        o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
+		Journaled: o.Journal != nil,
+	}, d.pool.Pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
-	d.mu.Unlock()
+	d.pool.mu.Unlock()
 
-	for _, work := range []func(){d.score, d.expire, d.watch, d.watchStalls, d.writeOrders} {
+	d.spawn(func() { d.ordering.run(d.ctx, d.notifyPool) })
+	for _, work := range []func(){d.expire, d.watch, d.watchStalls, d.journal.writeOrders} {
 		d.spawn(work)
 	}
-	run()
-	d.runApplies(d.at[ordov1.Stage_STAGE_EXECUTION])
-	d.runCommits(d.at[ordov1.Stage_STAGE_STORAGE])
-	d.followRoots(head.Accepted + 1)
+	converse()
+	d.ordering.at = d.instances.of(ordov1.Stage_STAGE_ORDERING)
+	d.execution.takeUp(d.instances.of(ordov1.Stage_STAGE_EXECUTION))
+	d.storage.takeUp(d.instances.of(ordov1.Stage_STAGE_STORAGE))
+	d.storage.followRoots(head.Accepted + 1)
 	d.carryOut(commands)
 	d.spawn(d.loop)
 	return nil
@@ -334,34 +321,6 @@ func (d *Driver) drain(ctx context.Context) error {
 		}
 		<-look.C
 	}
-}
-
-// stop stops everything, once; a fault is said loudly.
-func (d *Driver) stop(fault error) {
-	d.ending.Do(func() {
-		if fault != nil {
-			d.log.Error("the node stops", "fault", fault)
-		}
-		d.fault = fault
-		d.cancel()
-		close(d.done)
-	})
-}
-
-// halt ends the node because of a stage.
-func (d *Driver) halt(stage string, err error) {
-	if d.ctx.Err() == nil {
-		d.stop(fmt.Errorf("node: %s: %w", stage, err))
-	}
-}
-
-func has(list []string, name string) bool {
-	for _, s := range list {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 func u128(v uint64) []byte {

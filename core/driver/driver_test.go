@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
@@ -57,7 +58,7 @@ func TestChainGrows(t *testing.T) {
 		for i := range 10 {
 			clients.Go(func() {
 				for _, tx := range all[i*10:][:10] {
-					if err := n.Submit(ctx(t), tx, nil); err != nil {
+					if err := w.submitOne(tx); err != nil {
 						t.Error(err)
 					}
 				}
@@ -79,14 +80,27 @@ func TestChainGrows(t *testing.T) {
 	}
 }
 
-// Every step of a transaction's life is told, in order.
-func TestStatuses(t *testing.T) {
+// TestStatusesGoForward: a client that looks after every change never sees a transaction go back, and knows why one was dropped.
+func TestStatusesGoForward(t *testing.T) {
 	w := newWorld(t)
 	n := w.start()
-	follow := n.Chain().Subscribe(1000)
 	good, bad, late := w.tx(1, 0, plain, 0), w.tx(2, 0, rejects, 0), w.tx(2, 1, plain, 0)
+	var path []chainview.Status
+	looked := make(chan error, 1)
+	go func() {
+		looked <- n.Chain().Await(ctx(t), func() bool {
+			status := n.Chain().Status(mempool.Key(good.Hash)).Status
+			if len(path) == 0 || path[len(path)-1] != status {
+				path = append(path, status)
+			}
+			return status == chainview.Accepted
+		})
+	}()
 	w.submit(good, bad, late)
 	w.await(chainview.Accepted, good)
+	if err := <-looked; err != nil || !slices.IsSorted(path) {
+		t.Errorf("it went %v: %v", path, err)
+	}
 	w.await(chainview.Dropped, bad)
 	if why := n.Chain().Status(mempool.Key(bad.Hash)).Why; why == nil || !strings.Contains(why.Error(), "VALIDATION_FAILURE") {
 		t.Errorf("dropped without its reason: %v", why)
@@ -95,31 +109,13 @@ func TestStatuses(t *testing.T) {
 	better := w.tx(2, 0, plain, 5)
 	w.submit(better)
 	w.await(chainview.Accepted, better, late)
-	follow.Close()
-	last := map[chainview.Key]chainview.Status{}
-	var path []chainview.Status
-	for e := range follow.C {
-		if e.Record == nil {
-			continue
-		}
-		if e.Hash == mempool.Key(good.Hash) {
-			path = append(path, e.Record.Status)
-		}
-		last[e.Hash] = e.Record.Status
+	if err := n.Chain().CatchUp(ctx(t)); err != nil {
+		t.Fatal(err)
 	}
-	want := []chainview.Status{chainview.Received, chainview.Candidate, chainview.PreConfirmed, chainview.Accepted}
-	if len(path) != len(want) {
-		t.Fatalf("stages %v, want %v", path, want)
-	}
-	for i := range want {
-		if path[i] != want[i] {
-			t.Fatalf("stages %v, want %v", path, want)
-		}
-	}
-	if err := n.Submit(ctx(t), good, nil); !errors.Is(err, mempool.ErrNonceTooOld) {
+	if err := w.submitOne(good); !errors.Is(err, mempool.ErrNonceTooOld) {
 		t.Errorf("the same again: %v", err)
 	}
-	if err := n.Submit(ctx(t), w.tx(0xacc0, 2, plain, 0), nil); !errors.Is(err, mempool.ErrNonceTooOld) {
+	if err := w.submitOne(w.tx(0xacc0, 2, plain, 0)); !errors.Is(err, mempool.ErrNonceTooOld) {
 		t.Errorf("a nonce used in genesis: %v", err)
 	}
 }
@@ -169,13 +165,13 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
 		case *ordov1.ConsensusEvent_Start_:
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1})}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1})}
 		case *ordov1.ConsensusEvent_Demand_:
-			return []*ordov1.Action{doSeal(1)}
+			return []*ordov1.Action{fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
 			<-seal
 			built.Store(true)
-			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+			return []*ordov1.Action{fakestage.Decide(1, e.Built.Value)}
 		}
 		return nil
 	}
@@ -239,7 +235,7 @@ func TestRestartAndReexecute(t *testing.T) {
 	}
 
 	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}}
-	w.consensus = solo()
+	w.consensus = fakestage.Solo()
 	n = w.start()
 	if !bytes.Equal(n.Chain().Latest().Hash, head.Hash) {
 		t.Fatal("another head after the restart")
@@ -322,9 +318,9 @@ func TestRanking(t *testing.T) {
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
 		case *ordov1.ConsensusEvent_Demand_:
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), doSeal(1)}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
-			return []*ordov1.Action{doDecide(1, e.Built.Value)}
+			return []*ordov1.Action{fakestage.Decide(1, e.Built.Value)}
 		}
 		return nil
 	}
@@ -389,7 +385,7 @@ func TestJournal(t *testing.T) {
 	w := newWorld(t)
 	j := &ledger{}
 	w.options.Journal = j
-	n := w.start()
+	w.start()
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
 	if j.txs != 1 {
@@ -398,7 +394,7 @@ func TestJournal(t *testing.T) {
 	j.mu.Lock()
 	j.full = true
 	j.mu.Unlock()
-	if err := n.Submit(ctx(t), w.tx(1, 1, plain, 0), nil); err == nil || !strings.Contains(err.Error(), "disk full") {
+	if err := w.submitOne(w.tx(1, 1, plain, 0)); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("promised without a journal: %v", err)
 	}
 	w.await(chainview.Accepted, a)

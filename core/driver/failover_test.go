@@ -4,24 +4,22 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// link forwards to the newest life of a stage.
+// link forwards to the newest instance of a stage.
 type link struct {
 	mu   sync.Mutex
 	conn grpc.ClientConnInterface
@@ -58,26 +56,26 @@ func (l *link) NewStream(ctx context.Context, d *grpc.StreamDesc, method string,
 	return conn.NewStream(ctx, d, method, options...)
 }
 
-// mortal is a world whose stages can be killed and started again; whoever is suspected is.
-type mortal struct {
+// restartable is a world whose stages can be killed and started again; a suspected stage is.
+type restartable struct {
 	*world
-	links     map[ordov1.Stage]*link
-	read      *link
-	closing   sync.Mutex
-	servers   map[ordov1.Stage][]*grpc.Server
-	mu        sync.Mutex
-	lives     map[ordov1.Stage]uint64
-	conns     []*grpc.ClientConn // of all instances
-	suspects  []string
-	restarted sync.WaitGroup
-	slow      time.Duration
-	limit     int
+	links       map[ordov1.Stage]*link
+	read        *link
+	closing     sync.Mutex
+	servers     map[ordov1.Stage][]*grpc.Server
+	mu          sync.Mutex
+	generations map[ordov1.Stage]uint64
+	conns       []*grpc.ClientConn // of all instances
+	suspects    []string
+	restarted   sync.WaitGroup
+	slow        time.Duration
+	limit       int
 }
 
 var all = []ordov1.Stage{ordov1.Stage_STAGE_ORDERING, ordov1.Stage_STAGE_EXECUTION, ordov1.Stage_STAGE_STORAGE, ordov1.Stage_STAGE_CONSENSUS}
 
-func newMortal(t testing.TB) *mortal {
-	m := &mortal{world: newWorld(t), links: map[ordov1.Stage]*link{}, read: &link{}, servers: map[ordov1.Stage][]*grpc.Server{}, lives: map[ordov1.Stage]uint64{}, limit: 20}
+func newRestartable(t testing.TB) *restartable {
+	m := &restartable{world: newWorld(t), links: map[ordov1.Stage]*link{}, read: &link{}, servers: map[ordov1.Stage][]*grpc.Server{}, generations: map[ordov1.Stage]uint64{}, limit: 20}
 	for _, stage := range all {
 		m.links[stage] = &link{}
 	}
@@ -102,7 +100,7 @@ func newMortal(t testing.TB) *mortal {
 }
 
 // later restarts a stage beside, as a supervisor does.
-func (m *mortal) later(stage ordov1.Stage, forced bool) {
+func (m *restartable) later(stage ordov1.Stage, forced bool) {
 	m.restarted.Add(1)
 	go func() {
 		defer m.restarted.Done()
@@ -110,7 +108,7 @@ func (m *mortal) later(stage ordov1.Stage, forced bool) {
 	}()
 }
 
-func (m *mortal) up() *Driver {
+func (m *restartable) up() *Driver {
 	m.t.Helper()
 	for _, stage := range []ordov1.Stage{all[2], all[1], all[0], all[3]} {
 		m.begin(stage)
@@ -127,17 +125,9 @@ func (m *mortal) up() *Driver {
 	return m.node
 }
 
-func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	register(server)
-	go func() { _ = server.Serve(listener) }()
+func (m *restartable) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.ClientConn {
+	conn, server := fakestage.Serve(m.t, register)
 	m.servers[stage] = append(m.servers[stage], server)
-	conn, err := grpc.NewClient("passthrough:fake", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	m.mu.Lock()
 	m.conns = append(m.conns, conn)
 	m.mu.Unlock()
@@ -145,9 +135,9 @@ func (m *mortal) serve(stage ordov1.Stage, register func(*grpc.Server)) *grpc.Cl
 }
 
 // begin starts a process: what it has in memory is new, what storage has on its disk is not.
-func (m *mortal) begin(stage ordov1.Stage) {
+func (m *restartable) begin(stage ordov1.Stage) {
 	m.mu.Lock()
-	m.lives[stage]++
+	m.generations[stage]++
 	m.mu.Unlock()
 	m.links[stage].set(m.serve(stage, func(s *grpc.Server) {
 		switch stage {
@@ -164,7 +154,7 @@ func (m *mortal) begin(stage ordov1.Stage) {
 		case ordov1.Stage_STAGE_STORAGE:
 			ordov1.RegisterStorageServer(s, m.storage)
 		case ordov1.Stage_STAGE_CONSENSUS:
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: solo()})
+			ordov1.RegisterConsensusServer(s, &fakestage.Consensus{Step: fakestage.Solo()})
 		}
 	}))
 	if stage == ordov1.Stage_STAGE_STORAGE {
@@ -172,7 +162,7 @@ func (m *mortal) begin(stage ordov1.Stage) {
 	}
 }
 
-func (m *mortal) stop(stage ordov1.Stage) {
+func (m *restartable) stop(stage ordov1.Stage) {
 	m.links[stage].set(nil)
 	if stage == ordov1.Stage_STAGE_STORAGE {
 		m.read.set(nil)
@@ -184,58 +174,68 @@ func (m *mortal) stop(stage ordov1.Stage) {
 }
 
 // restart kills a process and starts another.
-func (m *mortal) restart(stage ordov1.Stage) { m.end(stage, true) }
+func (m *restartable) restart(stage ordov1.Stage) { m.end(stage, true) }
 
 // end is restart of a process that fails by itself, or is killed.
-func (m *mortal) end(stage ordov1.Stage, forced bool) {
+func (m *restartable) end(stage ordov1.Stage, forced bool) {
 	m.closing.Lock()
 	defer m.closing.Unlock()
 	m.node.StageDown(stage, errors.New("killed"), forced)
 	m.stop(stage)
 	m.begin(stage)
 	m.mu.Lock()
-	generation := m.lives[stage]
+	generation := m.generations[stage]
 	m.mu.Unlock()
 	if err := m.node.StageUp(stage, Instance{Capabilities: []string{sdk.CapArrival}, Generation: generation}); err != nil && !errors.Is(err, ErrStopped) {
 		m.t.Errorf("back: %v", err)
 	}
 }
 
-// eyes see what a client sees: per height the order in which transactions became PRE_CONFIRMED, and who fell back.
+// eyes see what a client sees that looks after every change: per height the order in which transactions became PRE_CONFIRMED, and
+// what was taken back.
 type eyes struct {
+	chain *chainview.Chain
 	mu    sync.Mutex
 	order map[uint64][]chainview.Key
 	seen  map[chainview.Key]uint64 // where it is shown
 	back  []string
-	done  chan struct{}
 }
 
-func watchChain(c *chainview.Chain) *eyes {
-	e := &eyes{order: map[uint64][]chainview.Key{}, seen: map[chainview.Key]uint64{}, done: make(chan struct{})}
-	s := c.Subscribe(1 << 16)
-	go func() {
-		defer close(e.done)
-		for event := range s.C {
-			e.see(event)
+// watchChain looks at a chain until the test ends.
+func watchChain(t testing.TB, c *chainview.Chain) *eyes {
+	e := &eyes{chain: c, order: map[uint64][]chainview.Key{}, seen: map[chainview.Key]uint64{}}
+	ended := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			changed := c.Changed()
+			e.look()
+			select {
+			case <-changed:
+			case <-ended:
+				return
+			}
 		}
-	}()
+	})
+	t.Cleanup(func() { close(ended); work.Wait() })
 	return e
 }
 
-func (e *eyes) see(event chainview.Event) {
+func (e *eyes) look() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r := event.Record
-	if r == nil {
-		return
+	for _, b := range e.chain.Snapshot().Blocks() {
+		height := b.Context.Number
+		for _, tx := range b.Transactions[:len(b.Results)] {
+			if hash := mempool.Key(tx.Hash); e.seen[hash] == 0 {
+				e.order[height] = append(e.order[height], hash)
+				e.seen[hash] = height
+			}
+		}
 	}
-	switch r.Status {
-	case chainview.PreConfirmed:
-		e.order[r.Height] = append(e.order[r.Height], event.Hash)
-		e.seen[event.Hash] = r.Height
-	case chainview.Received, chainview.Dropped:
-		if height, shown := e.seen[event.Hash]; shown {
-			e.back = append(e.back, mempool.Hex(event.Hash)+" of block "+num10(height)+" is "+r.Status.String())
+	for hash, height := range e.seen {
+		if status := e.chain.Status(hash).Status; status == chainview.Received || status == chainview.Dropped {
+			e.back = append(e.back, mempool.Hex(hash)+" of block "+num10(height)+" is "+status.String())
 		}
 	}
 }
@@ -250,6 +250,7 @@ func num10(n uint64) string {
 // kept checks that each block has what was shown of it, in that order.
 func (e *eyes) kept(t testing.TB, blocks []*ordov1.Block) {
 	t.Helper()
+	e.look()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, back := range e.back {

@@ -6,18 +6,16 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/test/grammar"
@@ -26,18 +24,7 @@ import (
 // serve puts services on an in-memory connection, with real gRPC in between and a recorder of what is called.
 func serve(t testing.TB, recorder *grammar.Recorder, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	register(server)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:fake", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithChainUnaryInterceptor(recorder.Unary), grpc.WithChainStreamInterceptor(recorder.Stream))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
+	return fakestage.Dial(t, register, grpc.WithChainUnaryInterceptor(recorder.Unary), grpc.WithChainStreamInterceptor(recorder.Stream))
 }
 
 func num(n uint64) []byte { return new(big.Int).SetUint64(n).FillBytes(make([]byte, 32)) }
@@ -225,6 +212,22 @@ func diffOf(nonces map[mempool.Key]uint64) *ordov1.StateDiff {
 	return chainview.Merge([]*ordov1.StateDiff{d, counters}) // sorted
 }
 
+// Validate tells the nonces at the tip.
+func (f *fakeExecution) Validate(ctx context.Context, r *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	out := &ordov1.ValidateResponse{}
+	for _, item := range r.Items {
+		var nonce uint64
+		if tx := item.Transaction; tx.Type != ordov1.TransactionType_L1_HANDLER {
+			var err error
+			if nonce, err = f.nonce(ctx, nil, mempool.Key(tx.Sender)); err != nil {
+				return nil, err
+			}
+		}
+		out.Verdicts = append(out.Verdicts, &ordov1.ValidateResponse_Verdict{AccountNonce: num(nonce)})
+	}
+	return out, nil
+}
+
 func (f *fakeExecution) Apply(_ context.Context, r *ordov1.ApplyRequest) (*ordov1.ApplyResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -244,7 +247,7 @@ func (f *fakeExecution) Apply(_ context.Context, r *ordov1.ApplyRequest) (*ordov
 	return &ordov1.ApplyResponse{HasTip: true, Tip: f.tip}, nil
 }
 
-// ---- ordering and consensus ----
+// ---- ordering ----
 
 type fakeOrdering struct {
 	ordov1.UnimplementedOrderingServer
@@ -269,70 +272,4 @@ func (f *fakeOrdering) Score(_ context.Context, r *ordov1.ScoreRequest) (*ordov1
 		out.Hi = append(out.Hi, view.Tip)
 	}
 	return out, nil
-}
-
-// fakeConsensus answers events by a function, which makes a test a script.
-type fakeConsensus struct {
-	ordov1.UnimplementedConsensusServer
-	step func(*ordov1.ConsensusEvent) []*ordov1.Action
-}
-
-func (f *fakeConsensus) Run(stream ordov1.Consensus_RunServer) error {
-	for {
-		event, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		if err := stream.Send(&ordov1.Actions{Seq: event.Seq, Actions: f.step(event)}); err != nil {
-			return err
-		}
-	}
-}
-
-func doBuild(b *ordov1.Action_Build) *ordov1.Action {
-	return &ordov1.Action{Action: &ordov1.Action_Build_{Build: b}}
-}
-
-func doSeal(attempt uint64) *ordov1.Action {
-	return &ordov1.Action{Action: &ordov1.Action_Seal_{Seal: &ordov1.Action_Seal{Attempt: attempt}}}
-}
-
-func doDecide(attempt uint64, value []byte) *ordov1.Action {
-	return &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: attempt, Value: value}}}
-}
-
-// solo builds when there is something and when asked, and decides at once.
-func solo() func(*ordov1.ConsensusEvent) []*ordov1.Action {
-	attempt, building, again := uint64(0), false, false
-	build := func(empty bool) []*ordov1.Action {
-		attempt++
-		building = true
-		actions := []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: attempt, IdleMs: 2, DeadlineMs: 500, AllowEmpty: empty})}
-		if empty {
-			actions = append(actions, doSeal(attempt))
-		}
-		return actions
-	}
-	return func(event *ordov1.ConsensusEvent) []*ordov1.Action {
-		switch e := event.Event.(type) {
-		case *ordov1.ConsensusEvent_Ready_:
-			if !building {
-				return build(false)
-			}
-		case *ordov1.ConsensusEvent_Demand_:
-			if !building {
-				return build(true)
-			}
-			again = true
-		case *ordov1.ConsensusEvent_Built_:
-			return []*ordov1.Action{doDecide(e.Built.Attempt, e.Built.Value)}
-		case *ordov1.ConsensusEvent_Decided_, *ordov1.ConsensusEvent_Failed_:
-			building = false
-			if again {
-				again = false
-				return build(true)
-			}
-		}
-		return nil
-	}
 }

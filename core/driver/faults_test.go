@@ -25,7 +25,7 @@ func TestExecutionFails(t *testing.T) {
 	w.execution.mu.Unlock()
 	w.submit(w.tx(1, 2, plain, 0))
 	stopsWith(t, n, "execution", "gone")
-	if err := n.Submit(ctx(t), w.tx(1, 3, plain, 0), nil); !errors.Is(err, ErrStopped) {
+	if err := w.submitOne(w.tx(1, 3, plain, 0)); !errors.Is(err, ErrStopped) {
 		t.Errorf("submit to a stopped node: %v", err)
 	}
 	if _, _, err := n.CreateBlock(ctx(t)); !errors.Is(err, ErrStopped) {

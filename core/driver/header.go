@@ -5,33 +5,18 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-func (d *Driver) hashHeader(c pipeline.HashHeader, b *build) {
-	txs, _ := split(c.Items)
-	var leaves *commitments
-	if b != nil {
-		leaves = &b.commitments
-	}
-	header, err := buildHeader(c.Draft, txs, c.Results, c.Diff, leaves)
-	if err != nil {
-		d.halt("execution", fmt.Errorf("block %d cannot be hashed: %w", c.Draft.Context.Number, err))
-		return
-	}
-	d.input(pipeline.HeaderHashed{Build: c.Build, Header: header})
-}
-
 // HashHeader fills in a header: counts, commitments and the partial hash.
 func HashHeader(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) (*ordov1.BlockHeader, error) {
 	return buildHeader(draft, txs, results, diff, nil)
 }
 
-// buildHeader is Seal with what was hashed before; nil: nothing.
+// buildHeader is HashHeader with the commitments that were hashed before; nil: none.
 func buildHeader(draft *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff, before *commitments) (*ordov1.BlockHeader, error) {
 	header := clone(draft)
 	version, err := starknet.ParseVersion(header.Context.GetStarknetVersion())
@@ -95,8 +80,8 @@ func gasUsed(results []*ordov1.TransactionResult) *ordov1.Gas {
 	return sum
 }
 
-// rooted completes a header with the root that storage computed, and checks parent and hash.
-func rooted(header, parent *ordov1.BlockHeader, root *ordov1.Root) (*ordov1.BlockHeader, error) {
+// withRoot completes a header with the root that storage computed, and checks parent and hash.
+func withRoot(header, parent *ordov1.BlockHeader, root *ordov1.Root) (*ordov1.BlockHeader, error) {
 	header = clone(header)
 	header.StateRoot, header.ParentHash, header.Hash = root.StateRoot, root.ParentHash, root.BlockHash
 	if parent != nil && !bytes.Equal(parent.Hash, pad(root.ParentHash)) {

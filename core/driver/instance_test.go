@@ -14,8 +14,8 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// load submits chains of nonces from several clients, who try again when they get no promise.
-func (m *mortal) load(accounts, nonces uint64, pause time.Duration) (txs []*ordov1.Transaction, wait func()) {
+// load submits chains of nonces from several clients, which try again when they get no promise.
+func (m *restartable) load(accounts, nonces uint64, pause time.Duration) (txs []*ordov1.Transaction, wait func()) {
 	for nonce := range nonces {
 		for account := range accounts {
 			txs = append(txs, m.tx(account+1, nonce, nonce%3*reverts%2, 0))
@@ -34,9 +34,9 @@ func (m *mortal) load(accounts, nonces uint64, pause time.Duration) (txs []*ordo
 }
 
 // insist submits until there is a promise.
-func (m *mortal) insist(tx *ordov1.Transaction) {
+func (m *restartable) insist(tx *ordov1.Transaction) {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		err := m.node.Submit(ctx(m.t), tx, nil)
+		err := m.submitOne(tx)
 		if err == nil || errors.Is(err, mempool.ErrDuplicate) || errors.Is(err, mempool.ErrNonceTooOld) {
 			return
 		}
@@ -48,7 +48,7 @@ func (m *mortal) insist(tx *ordov1.Transaction) {
 }
 
 // once checks that all are in the chain, each once, in the order of their nonces.
-func (m *mortal) once(txs []*ordov1.Transaction) {
+func (m *restartable) once(txs []*ordov1.Transaction) {
 	m.t.Helper()
 	m.storage.mu.Lock()
 	defer m.storage.mu.Unlock()
@@ -83,10 +83,10 @@ func (m *mortal) once(txs []*ordov1.Transaction) {
 // block, in the same order.
 func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 	for _, seed := range []int64{1, 2, 3} {
-		m := newMortal(t)
+		m := newRestartable(t)
 		m.slow = 200 * time.Microsecond
 		n := m.up()
-		eyes := watchChain(n.Chain())
+		eyes := watchChain(t, n.Chain())
 		r := rand.New(rand.NewSource(seed))
 		txs, wait := m.load(6, 60, 4*time.Millisecond)
 		for range 40 {
@@ -102,19 +102,19 @@ func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 		m.once(txs)
 		eyes.kept(t, m.storage.blocks)
 		for _, h := range n.Health() {
-			if h.Down || h.Generation != m.lives[h.Stage] {
-				t.Errorf("health: %+v, lives %d", h, m.lives[h.Stage])
+			if h.Down || h.Generation != m.generations[h.Stage] {
+				t.Errorf("health: %+v, generation %d", h, m.generations[h.Stage])
 			}
 		}
 	}
 }
 
-// Who hangs is suspected, and the block goes on in the next life.
+// An execution that hangs is suspected, and the block goes on in the next instance.
 func TestExecutionHangs(t *testing.T) {
-	m := newMortal(t)
+	m := newRestartable(t)
 	m.options.BuildStall = 100 * time.Millisecond
 	n := m.up()
-	eyes := watchChain(n.Chain())
+	eyes := watchChain(t, n.Chain())
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 0), m.tx(2, 0, hangs, 0), m.tx(1, 1, plain, 0)}
 	m.submit(txs...)
 	m.await(chainview.Accepted, txs...)
@@ -128,7 +128,7 @@ func TestExecutionHangs(t *testing.T) {
 
 // A transaction that ends its process is found and dropped with its reason; the others go on.
 func TestTransactionThatCrashesExecutionIsDropped(t *testing.T) {
-	m := newMortal(t)
+	m := newRestartable(t)
 	n := m.up()
 	killer, after := m.tx(2, 0, kills, 0), m.tx(2, 1, plain, 0)
 	var others []*ordov1.Transaction
@@ -147,8 +147,8 @@ func TestTransactionThatCrashesExecutionIsDropped(t *testing.T) {
 	m.submit(better)
 	m.await(chainview.Accepted, better, after)
 	m.chainIsSound()
-	if deaths := m.lives[ordov1.Stage_STAGE_EXECUTION] - 1; deaths > 5 {
-		t.Errorf("it took %d deaths", deaths)
+	if ends := m.generations[ordov1.Stage_STAGE_EXECUTION] - 1; ends > 5 {
+		t.Errorf("it took %d ends of the process", ends)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestTransactionThatCrashesExecutionIsDropped(t *testing.T) {
 func TestBlocksWaitForSpaceInStorage(t *testing.T) { synctest.Test(t, blocksWaitForSpace) }
 
 func blocksWaitForSpace(t *testing.T) {
-	m := newMortal(t)
+	m := newRestartable(t)
 	n := m.up()
 	m.storage.mu.Lock()
 	m.storage.full = true
@@ -166,7 +166,7 @@ func blocksWaitForSpace(t *testing.T) {
 	m.await(chainview.PreConfirmed, first)
 	for end := time.Now().Add(5 * time.Second); n.Health()[2].Why == ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("nobody says that there is no room")
+			t.Fatal("it is not told that there is no room")
 		}
 	}
 	if h := n.Health()[2]; h.Down || !strings.Contains(h.Why, "make room") {
@@ -191,7 +191,7 @@ func blocksWaitForSpace(t *testing.T) {
 
 // A stage cannot be back before it is lost, and a storage that lost blocks is not taken back.
 func TestAnInstanceThatCannotBeUsedIsRejected(t *testing.T) {
-	m := newMortal(t)
+	m := newRestartable(t)
 	n := m.up()
 	if err := n.StageUp(ordov1.Stage_STAGE_ORDERING, Instance{}); err == nil || !strings.Contains(err.Error(), "was not lost") {
 		t.Errorf("back without loss: %v", err)

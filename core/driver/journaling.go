@@ -1,107 +1,116 @@
 package driver
 
 import (
-	"bytes"
-	"crypto/rand"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// ErrNoRoom is why Submit refuses when the disk of the journal is full. The next one may be taken.
+// ErrNoRoom is why SubmitAt rejects a transaction when the disk of the journal is full. The next one may be taken.
 var ErrNoRoom = errors.New("the disk of the journal is full: make room")
 
-// journalAdmit makes a transaction durable before its sender is told that it is admitted.
-func (d *Driver) journalAdmit(tx *ordov1.Transaction, class *ordov1.Class) error {
-	if d.options.Journal == nil {
+// journaling makes durable what the node promises: admissions, decisions, the order of the open block. Without a journal it does
+// nothing, and says so to the machine at once.
+type journaling struct {
+	port    port
+	log     hclog.Logger
+	ctx     context.Context
+	journal Journal // nil: none
+	orders  *orders
+
+	// The fields below are the loop's.
+	decided  map[uint64]chan struct{} // decisions on their way to the journal, by height; closed when durable
+	accepted uint64                   // the newest block that the journal knows to be accepted
+}
+
+// admit makes a transaction durable before its sender is told that it is admitted.
+func (j *journaling) admit(tx *ordov1.Transaction, class *ordov1.Class) error {
+	if j.journal == nil {
 		return nil
 	}
-	err := d.options.Journal.Admit(tx, class)
+	err := j.journal.Admit(tx, class)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, journal.ErrPoisoned):
-		d.halt("journal", err)
+		j.port.halt("journal", err)
 	case errors.Is(err, journal.ErrClosed):
 		return ErrStopped
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case noSpace(err):
 		return fmt.Errorf("submit: %w: %w", ErrNoRoom, err)
 	}
 	return fmt.Errorf("submit: journal: %w", err)
 }
 
-// journalDrop lets go of one admission of each.
-func (d *Driver) journalDrop(hashes ...mempool.Key) {
-	if d.options.Journal != nil && len(hashes) > 0 {
-		d.checkJournal(d.options.Journal.Drop(hashes...))
+// drop releases one admission of a transaction.
+func (j *journaling) drop(hash mempool.Key) {
+	if j.journal != nil {
+		j.check(j.journal.Drop(hash))
 	}
 }
 
 // mark notes a step that needs no waiting: the stages tell it again after a crash.
-func (d *Driver) mark(step journal.Step) {
-	if d.options.Journal != nil {
-		d.checkJournal(d.options.Journal.Mark(step))
+func (j *journaling) mark(step journal.Step) {
+	if j.journal != nil {
+		j.check(j.journal.Mark(step))
 	}
 }
 
-func (d *Driver) checkJournal(err error) {
+// check halts the node when the journal has failed.
+func (j *journaling) check(err error) {
 	if err != nil && !errors.Is(err, journal.ErrClosed) {
-		d.halt("journal", err)
+		j.port.halt("journal", err)
 	}
 }
 
-// blockStored: storage has a block.
-func (d *Driver) blockStored(c pipeline.Stored) {
-	delete(d.marks, c.Height)
-	d.storedTo = c.Height
-	if d.options.Journal == nil {
+// stored notes that storage has a block.
+func (j *journaling) stored(c pipeline.Stored) {
+	delete(j.decided, c.Height)
+	if j.journal == nil {
 		return
 	}
-	d.checkJournal(d.options.Journal.Release(hashes(c.Items)...))
-	d.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
-	d.markAccepted()
+	hashes := make([]mempool.Key, len(c.Items))
+	for i, item := range c.Items {
+		hashes[i] = mempool.Key(item.Tx.Hash)
+	}
+	j.check(j.journal.Release(hashes...))
+	j.mark(journal.Step{Kind: journal.Committed, Height: c.Height})
 }
 
-// markAccepted notes roots in the order of the journal: a root may well come before the answer to its Commit.
-func (d *Driver) markAccepted() {
-	if height := min(d.storedTo, d.acceptedTo); height > d.markedTo {
-		d.markedTo = height
-		d.mark(journal.Step{Kind: journal.Accepted, Height: height})
+// accept notes that all blocks up to a height are stored and accepted. A root may well come before the answer to its Commit: the
+// caller passes the height that both have reached.
+func (j *journaling) accept(height uint64) {
+	if height > j.accepted {
+		j.accepted = height
+		j.mark(journal.Step{Kind: journal.Accepted, Height: height})
 	}
 }
 
-func hashes(items []pipeline.Item) []mempool.Key {
-	all := make([]mempool.Key, len(items))
-	for i, item := range items {
-		all[i] = mempool.Key(item.Tx.Hash)
-	}
-	return all
-}
-
-// retryUntilSpace repeats what the journal has no room for until it has. What has failed is kept there and goes with the next one,
-// so the repetition may be less than the first try.
-func (d *Driver) retryUntilSpace(first, again func() error) (ok bool) {
+// retryUntilSpace repeats what the disk of the journal has no room for until it has. What has failed is kept there and goes with
+// the next one, so the repetition may be less than the first try.
+func (j *journaling) retryUntilSpace(first, again func() error) (ok bool) {
 	err := first()
-	for pause, told := firstRoomPause, false; err != nil; pause = min(2*pause, lastRoomPause) {
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-			d.checkJournal(err)
+	for wait, told := firstRoomPause, false; err != nil; wait = min(2*wait, lastRoomPause) {
+		if !noSpace(err) {
+			j.check(err)
 			return false
 		}
 		if !told {
 			told = true
-			d.log.Error("the disk of the journal is full: no blocks are made until there is room; reads go on", "error", err)
+			j.log.Error("the disk of the journal is full: no blocks are made until there is room; reads go on", "error", err)
 		}
-		d.pause(pause)
-		if d.ctx.Err() != nil {
+		pause(j.ctx, wait)
+		if j.ctx.Err() != nil {
 			return false
 		}
 		err = again()
@@ -109,37 +118,36 @@ func (d *Driver) retryUntilSpace(first, again func() error) (ok bool) {
 	return true
 }
 
-// persist keeps what consensus wants kept, beside the loop.
-func (d *Driver) persist(height uint64, data []byte) {
-	j := d.options.Journal
-	if j == nil {
-		d.input(pipeline.Persisted{})
+// persist keeps data of consensus, beside the loop.
+func (j *journaling) persist(height uint64, data []byte) {
+	if j.journal == nil {
+		j.port.post(pipeline.Persisted{})
 		return
 	}
-	d.spawn(func() {
-		if d.retryUntilSpace(func() error { return j.Persist(height, data) }, func() error { return j.Persist(height, nil) }) {
-			d.input(pipeline.Persisted{})
+	j.port.spawn(func() {
+		if j.retryUntilSpace(func() error { return j.journal.Persist(height, data) }, func() error { return j.journal.Persist(height, nil) }) {
+			j.port.post(pipeline.Persisted{})
 		}
 	})
 }
 
-// markDecided makes a decision durable, beside the loop; the block leaves for storage afterwards.
-func (d *Driver) markDecided(c pipeline.Commit) {
-	if d.options.Journal == nil {
+// decide makes a decision durable, beside the loop; the block goes to storage afterwards.
+func (j *journaling) decide(c pipeline.Commit) {
+	if j.journal == nil {
 		return
 	}
 	step := journal.Step{Kind: journal.Decided, Height: c.Height, Block: c.Header.PartialHash, Note: encodeDecided(c)}
 	marked := make(chan struct{})
-	d.marks[c.Height] = marked
-	d.spawn(func() {
-		mark := func() error { return d.options.Journal.Mark(step) }
-		if d.retryUntilSpace(mark, mark) {
+	j.decided[c.Height] = marked
+	j.port.spawn(func() {
+		mark := func() error { return j.journal.Mark(step) }
+		if j.retryUntilSpace(mark, mark) {
 			close(marked)
 		}
 	})
 }
 
-// encodeDecided is what is needed to build a block again. Its own transactions are in the journal and need only a name.
+// encodeDecided is what is needed to build a block again. The node's own transactions are in the journal and need only a name.
 func encodeDecided(c pipeline.Commit) []byte {
 	h := c.Header
 	note := &ordov1.CommitRequest{Certificate: c.Certificate, Header: &ordov1.BlockHeader{Context: h.Context, Round: h.Round, Degraded: h.Degraded}}
@@ -157,118 +165,44 @@ func encodeDecided(c pipeline.Commit) []byte {
 	return b
 }
 
-// ---- the order of the open attempt ----
-
-// orders keeps what was handed to execution, and is written to the journal by a goroutine of its own.
-type orders struct {
-	salt  [8]byte // attempts of this process are not those of the one before
-	queue queue[order]
-	// of the loop
-	leases map[uint64]*lease // by build
-}
-
-// lease is an attempt, whatever its builds.
-type lease struct {
-	id     uint64 // its first build
-	height uint64
-	handed int  // to the build that runs
-	kept   int  // how many of them the journal was given
-	total  int  // that it was ever given
-	marked bool // the journal knows that it is degraded
-}
-
-// degraded stands among the hashes of an order for the attempt's mark: no felt has these bytes, so no transaction is meant.
-var degraded = mempool.Key(bytes.Repeat([]byte{0xff}, len(mempool.Key{})))
-
-// order is what was handed over next.
-type order struct {
-	lease  uint64
-	height uint64
-	total  int
-	bytes  []byte
-}
-
-func (o *orders) begin() {
-	_, _ = rand.Read(o.salt[:]) // never fails
-	o.leases = map[uint64]*lease{}
-}
-
-func (o *orders) open(c pipeline.Open) {
-	if !c.Own {
-		return
+func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) (*pipeline.Decided, error) {
+	note := &ordov1.CommitRequest{}
+	if err := proto.Unmarshal(h.Note, note); err != nil {
+		return nil, err
 	}
-	if l := o.leases[c.Resumes]; l != nil {
-		l.handed = 0
-		o.leases = map[uint64]*lease{c.Build: l}
-		return
+	if note.Header.GetContext().GetNumber() != h.Number {
+		return nil, fmt.Errorf("its note is of block %d", note.Header.GetContext().GetNumber())
 	}
-	l := &lease{id: c.Build, height: c.Context.Number, kept: len(c.Order), total: len(c.Order), marked: c.Degraded}
-	o.leases = map[uint64]*lease{c.Build: l}
-	context, _ := proto.Marshal(c.Context)
-	note := append(binary.AppendUvarint(nil, uint64(len(context))), context...)
-	if c.Degraded {
-		note = append(note, degraded[:]...)
+	one := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
+	classes := map[string]*ordov1.Class{}
+	for _, class := range note.Classes {
+		classes[string(class.Hash)] = class
 	}
-	o.queue.push(order{l.id, l.height, l.total, names(note, c.Order)})
-}
-
-func (o *orders) add(c pipeline.Add) {
-	l := o.leases[c.Build]
-	if l == nil {
-		return
-	}
-	fresh := c.Items[min(len(c.Items), max(0, l.kept-l.handed)):]
-	l.handed += len(c.Items)
-	l.kept = max(l.kept, l.handed)
-	if l.total += len(fresh); len(fresh) > 0 {
-		var note []byte
-		if c.Degraded && !l.marked {
-			l.marked, note = true, append(note, degraded[:]...)
+	for _, tx := range note.Transactions {
+		if len(tx.Hash) != felt.Size {
+			return nil, errors.New("a hash in its note is not 32 bytes")
 		}
-		o.queue.push(order{l.id, l.height, l.total, names(note, fresh)})
-	}
-}
-
-func (o *orders) drop(c pipeline.DropCandidates) {
-	if l := o.leases[c.Build]; l != nil {
-		l.kept = max(0, l.kept-len(c.Items))
-	}
-}
-
-func names(b []byte, items []pipeline.Item) []byte {
-	for _, item := range items {
-		b = append(b, item.Tx.Hash...)
-	}
-	return b
-}
-
-// writeOrders writes what came while it wrote before together.
-func (d *Driver) writeOrders() {
-	j := d.options.Journal
-	for d.ctx.Err() == nil {
-		all := d.orders.queue.take(d.ctx)
-		for len(all) > 0 {
-			o := all[0]
-			for all = all[1:]; len(all) > 0 && all[0].lease == o.lease; all = all[1:] {
-				o.bytes, o.total = append(o.bytes, all[0].bytes...), all[0].total
+		item := pipeline.Item{Tx: tx}
+		if tx.Type != ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
+			// Another node proposed it. What waits here under the same hash may have another signature.
+			one.FromPeer = true
+			if tx.Type == ordov1.TransactionType_DECLARE {
+				item.Class = classes[string(tx.ClassHash)]
 			}
-			if j != nil {
-				step := journal.Step{Kind: journal.Ordered, Height: o.height, Block: binary.BigEndian.AppendUint64(d.orders.salt[:8:8], o.lease), Note: o.bytes}
-				rest := step
-				rest.Note = nil
-				if !d.retryUntilSpace(func() error { return j.Mark(step) }, func() error { return j.Mark(rest) }) {
-					continue
-				}
-			}
-			d.input(pipeline.OrderPersisted{Build: o.lease, N: o.total})
+		} else if w := waiting[mempool.Key(tx.Hash)]; w != nil {
+			item = pipeline.Item{Tx: w.Tx, Class: w.Class}
+		} else {
+			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
 		}
+		one.Items = append(one.Items, item)
 	}
+	return one, nil
 }
 
-// pause waits, or until the node ends.
-func (d *Driver) pause(span time.Duration) {
+// pause waits for a time, or until the context is done.
+func pause(ctx context.Context, span time.Duration) {
 	select {
 	case <-time.After(span):
-	case <-d.ctx.Done():
+	case <-ctx.Done():
 	}
 }

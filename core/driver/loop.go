@@ -4,77 +4,87 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// loop feeds the machine.
+// loop feeds the machine with what the stages, the timers and the clients post, and carries out its commands.
 func (d *Driver) loop() {
-	defer func() {
-		for _, t := range d.timers {
-			t.Stop()
-		}
-	}()
+	defer d.timers.stop()
 	for d.ctx.Err() == nil {
-		for _, l := range d.inbox.take(d.ctx) {
-			if l.first != nil {
-				l.first()
+		for _, message := range d.inbox.take(d.ctx) {
+			if message.first != nil {
+				message.first()
 			}
-			if l.input != nil {
-				if _, ok := l.input.(pipeline.PoolChanged); ok {
-					d.poolNotified.Store(false)
-				}
-				d.mu.Lock()
-				commands, err := d.machine.Step(uint64(d.now().UnixMilli()), l.input)
-				// Statuses follow the pool under its lock: a transaction is never seen leaving before it was seen coming.
-				for _, c := range commands {
-					if left, ok := c.(pipeline.ReportDropped); ok {
-						d.reportDropped(left.Dropped)
-					}
-				}
-				d.mu.Unlock()
-				for _, c := range commands {
-					if left, ok := c.(pipeline.ReportDropped); ok {
-						d.logDropped(left.Dropped)
-					}
-				}
-				lost, _ := l.input.(pipeline.StageDown)
-				if s := d.machine.Searching(); d.options.Questions != nil && (s != d.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION) {
-					d.searching = s
-					d.options.Questions.Hold(s)
-				}
-				d.carryOut(commands)
-				if err != nil {
+			if message.input != nil {
+				if err := d.step(message.input); err != nil {
 					d.stop(err)
 					return
 				}
 			}
-			if l.then != nil {
-				l.then(d.machine)
+			if message.then != nil {
+				message.then(d.machine)
 			}
 		}
 	}
 }
 
-func (d *Driver) input(in pipeline.Input) { d.inbox.push(inboxMsg{input: in}) }
+// step gives the machine one input. What it commands is carried out also when it finds a fault.
+func (d *Driver) step(in pipeline.Input) error {
+	if _, ok := in.(pipeline.PoolChanged); ok {
+		d.poolNotified.Store(false)
+	}
+	d.pool.mu.Lock()
+	commands, err := d.machine.Step(uint64(d.now().UnixMilli()), in)
+	// Statuses follow the pool under its lock: a transaction is never seen leaving before it was seen coming.
+	for _, c := range commands {
+		if left, ok := c.(pipeline.ReportDropped); ok {
+			d.reportDropped(left.Dropped)
+		}
+	}
+	d.pool.mu.Unlock()
+	for _, c := range commands {
+		if left, ok := c.(pipeline.ReportDropped); ok {
+			d.logDropped(left.Dropped)
+		}
+	}
+	d.holdQuestions(in)
+	d.carryOut(commands)
+	return err
+}
 
-// notifyPool tells the machine that the pool changed; one telling is enough for any number of changes.
-func (d *Driver) notifyPool() {
-	if d.poolNotified.CompareAndSwap(false, true) {
-		d.input(pipeline.PoolChanged{})
+// holdQuestions keeps questions of clients away from execution while the machine looks for a transaction that ends it.
+func (d *Driver) holdQuestions(in pipeline.Input) {
+	if d.options.Questions == nil {
+		return
+	}
+	lost, _ := in.(pipeline.StageDown)
+	if s := d.machine.Searching(); s != d.searching || lost.Stage == ordov1.Stage_STAGE_EXECUTION {
+		d.searching = s
+		d.options.Questions.Hold(s)
 	}
 }
 
-// reportDropped says that transactions left the pool, under its lock; logLeft logs it, without.
+// post hands an input to the machine.
+func (d *Driver) post(in pipeline.Input) { d.inbox.push(inboxMsg{input: in}) }
+
+// notifyPool tells the machine that the pool changed; one notice is enough for any number of changes.
+func (d *Driver) notifyPool() {
+	if d.poolNotified.CompareAndSwap(false, true) {
+		d.post(pipeline.PoolChanged{})
+	}
+}
+
+// reportDropped tells the journal and the readers that transactions left the pool. The caller holds the lock of the pool.
 func (d *Driver) reportDropped(dropped []mempool.Dropped) {
 	for _, one := range dropped {
-		d.journalDrop(one.Hash)
+		d.journal.drop(one.Hash)
 		d.chain.Drop(one.Hash, one.Why)
 	}
 }
 
+// logDropped logs what reportDropped reported, without the lock.
 func (d *Driver) logDropped(dropped []mempool.Dropped) {
 	for _, one := range dropped {
 		if rejection := (*pipeline.Rejection)(nil); errors.As(one.Why, &rejection) {
@@ -88,94 +98,72 @@ func (d *Driver) logDropped(dropped []mempool.Dropped) {
 	}
 }
 
+// carryOut hands each command to the part of the driver that carries it out. ReportDropped was carried out with the step.
 func (d *Driver) carryOut(commands []pipeline.Command) {
 	for _, c := range commands {
 		switch c := c.(type) {
 		case pipeline.Tell:
-			d.at[ordov1.Stage_STAGE_CONSENSUS].tells.push(c.Event)
+			d.consensus.tell(c.Event)
+		case pipeline.Send:
+			d.consensus.send(c)
+		case pipeline.Persist:
+			d.journal.persist(d.machine.Height(), c.Data)
+
 		case pipeline.Open:
-			switch {
-			case c.Hidden: // the chain does not know this build, and ignores what comes of it
-			case c.Resumes != 0:
-				d.chain.Resume(c.Resumes, c.Build)
-			default:
-				d.chain.Open(c.Build, c.Context)
-			}
-			d.orders.open(c)
-			d.open(c)
+			d.execution.open(c)
 		case pipeline.Add:
-			d.orders.add(c)
-			fresh, brought := split(c.Items[c.Again:])
-			d.chain.Candidates(c.Build, fresh, brought)
-			txs, classes := split(c.Items)
-			d.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Add_{Add: &ordov1.BuildRequest_Add{Transactions: txs, Classes: classes}}})
+			d.execution.add(c)
 		case pipeline.Close:
-			d.chain.Closed(c.Build)
-			d.stepOf(c.Build, &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Close_{Close: &ordov1.BuildRequest_Close{N: c.N}}})
+			d.execution.close(c)
 		case pipeline.Abort:
-			d.chain.ResetPreconfirmed(c.Build)
-			d.abort(c.Build)
+			d.execution.abort(c)
 		case pipeline.Preconfirm:
 			d.chain.Preconfirm(c.Build, c.Results, c.Delta)
 		case pipeline.ResetPreconfirmed:
-			d.log.Warn("the block came out differently when it was built again: its transactions go back", "number", c.Context.Number)
-			txs, classes := split(c.Items)
-			d.chain.ResetPreconfirmed(c.Build)
-			d.chain.Open(c.Build, c.Context)
-			d.chain.Candidates(c.Build, txs, classes)
+			d.execution.resetPreconfirmed(c)
 		case pipeline.DropCandidates:
-			d.orders.drop(c)
-			txs, _ := split(c.Items)
-			d.chain.DropCandidates(c.Build, txs)
-		case pipeline.Check:
-			d.startProposalCheck(c)
+			d.execution.dropCandidates(c)
 		case pipeline.HashHeader:
-			b := d.at[ordov1.Stage_STAGE_EXECUTION].builds[c.Build]
-			d.spawn(func() { d.hashHeader(c, b) })
+			d.execution.hashHeader(c)
+		case pipeline.Check:
+			d.execution.check(c)
 		case pipeline.Apply:
-			d.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
+			d.execution.apply(c)
 		case pipeline.Adopt:
-			d.at[ordov1.Stage_STAGE_EXECUTION].applies.push(&ordov1.ApplyRequest{Height: c.Height, Adopt: true})
+			d.execution.adopt(c)
+
 		case pipeline.Commit:
-			if !c.Again {
-				txs, _ := split(c.Items)
-				d.chain.Decide(chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
-				d.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
-				d.markDecided(c)
-			}
-			d.at[ordov1.Stage_STAGE_STORAGE].commits.push(decision{c, d.marks[c.Height]})
+			d.storage.commit(c)
 		case pipeline.Stored:
-			d.blockStored(c)
-			d.at[ordov1.Stage_STAGE_STORAGE].pending.set(int(d.storedTo) - int(d.acceptedTo))
+			d.storage.markStored(c)
 		case pipeline.FollowRoots:
-			d.followRoots(c.From)
-		case pipeline.SuspectStage:
-			d.suspect(d.at[c.Stage], errors.New(c.Why))
-		case pipeline.CulpritFound:
-			if d.options.Questions != nil {
-				d.options.Questions.Found()
-			}
-			if d.options.CulpritFound != nil {
-				d.options.CulpritFound(c.Stage)
-			}
+			d.storage.followRoots(c.From)
 		case pipeline.Accept:
-			d.accept(c.Root)
+			d.storage.accept(c.Root)
+
+		case pipeline.SuspectStage:
+			d.stage(c.Stage).current().suspect(errors.New(c.Why))
+		case pipeline.CulpritFound:
+			d.culpritFound(c.Stage)
 		case pipeline.SetTimer:
-			d.setTimer(c)
+			d.timers.set(c, func() { d.post(pipeline.TimerFired{ID: c.ID}) })
 		case pipeline.CancelTimer:
-			if t := d.timers[c.ID]; t != nil {
-				t.Stop()
-				delete(d.timers, c.ID)
-			}
-		case pipeline.Persist:
-			d.persist(d.machine.Height(), c.Data)
-		case pipeline.Send:
-			d.unsendable(c)
+			d.timers.cancel(c.ID)
 		}
 	}
 }
 
-// spawn runs something next to the loop.
+// culpritFound tells that the transaction which ended a stage's process again and again is known and rejected.
+func (d *Driver) culpritFound(stage ordov1.Stage) {
+	if d.options.Questions != nil {
+		d.options.Questions.Found()
+	}
+	if d.options.CulpritFound != nil {
+		d.options.CulpritFound(stage)
+	}
+}
+
+// spawn runs work beside the loop; Stop waits for it.
 func (d *Driver) spawn(work func()) {
 	d.work.Add(1)
 	go func() {
@@ -184,13 +172,28 @@ func (d *Driver) spawn(work func()) {
 	}()
 }
 
-func (d *Driver) setTimer(c pipeline.SetTimer) {
-	if t := d.timers[c.ID]; t != nil {
-		t.Stop()
-	}
-	d.timers[c.ID] = time.AfterFunc(time.Duration(c.AfterMs)*time.Millisecond, func() { d.input(pipeline.TimerFired{ID: c.ID}) })
+// timers are the running timers of the machine.
+type timers map[pipeline.TimerID]*time.Timer
+
+func (t timers) set(c pipeline.SetTimer, fire func()) {
+	t.cancel(c.ID)
+	t[c.ID] = time.AfterFunc(time.Duration(c.AfterMs)*time.Millisecond, fire)
 }
 
+func (t timers) cancel(id pipeline.TimerID) {
+	if timer := t[id]; timer != nil {
+		timer.Stop()
+		delete(t, id)
+	}
+}
+
+func (t timers) stop() {
+	for _, timer := range t {
+		timer.Stop()
+	}
+}
+
+// split separates transactions from the classes that they bring.
 func split(items []pipeline.Item) (txs []*ordov1.Transaction, classes []*ordov1.Class) {
 	txs = make([]*ordov1.Transaction, len(items))
 	for i, item := range items {
@@ -202,7 +205,7 @@ func split(items []pipeline.Item) (txs []*ordov1.Transaction, classes []*ordov1.
 	return txs, classes
 }
 
-// expire looks for transactions that waited too long.
+// expire drops transactions that have waited too long.
 func (d *Driver) expire() {
 	if d.options.Pool.TTL == 0 {
 		return
@@ -212,10 +215,10 @@ func (d *Driver) expire() {
 	for {
 		select {
 		case <-ticker.C:
-			d.mu.Lock()
+			d.pool.mu.Lock()
 			dropped := d.pool.Expire(d.now())
 			d.reportDropped(dropped)
-			d.mu.Unlock()
+			d.pool.mu.Unlock()
 			d.logDropped(dropped)
 		case <-d.ctx.Done():
 			return

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ordo-sequencer/ordo/core/internal/grpcerr"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -25,13 +26,13 @@ func TestOrderKeepsTheMark(t *testing.T) {
 	}
 	kept := func(open pipeline.Open, adds ...pipeline.Add) *pipeline.Order {
 		t.Helper()
-		var o orders
-		o.begin()
+		o, handed := newOrders(), 0
 		open.Build, open.Own, open.Context = 1, true, &ordov1.BlockContext{Number: 7}
-		o.open(open)
+		log := o.open(open, nil)
 		for _, add := range adds {
 			add.Build = 1
-			o.add(add)
+			log.add(add, handed)
+			handed += len(add.Items)
 		}
 		var note []byte
 		for _, part := range o.queue.take(t.Context()) {
@@ -76,11 +77,11 @@ func TestTooLargeIsNotNoRoom(t *testing.T) {
 		return err
 	}
 	for name, err := range map[string]error{"here": send(grpc.MaxCallSendMsgSize(1 << 20)), "there": send()} {
-		if status.Code(err) != codes.ResourceExhausted || !tooLarge(err) {
+		if status.Code(err) != codes.ResourceExhausted || !grpcerr.TooLarge(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if tooLarge(status.Error(codes.ResourceExhausted, "commit: 1 MB is free, 64 MB are needed: make room")) || tooLarge(nil) {
+	if grpcerr.TooLarge(status.Error(codes.ResourceExhausted, "commit: 1 MB is free, 64 MB are needed: make room")) || grpcerr.TooLarge(nil) {
 		t.Error("a full disk passes for a large message")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
 
@@ -39,7 +40,7 @@ func newProcesses(t *testing.T) *processes {
 func (p *processes) up(ordering, solo string) (down func()) {
 	p.t.Helper()
 	run := p.t.TempDir()
-	plain := &ordov1.Chain{ChainId: p.options.ChainID, StarknetVersion: "0.14.4"}
+	plain := &ordov1.Chain{ChainId: p.options.ChainID, StarknetVersion: starknet.LatestVersion}
 	start := func(stage ordov1.Stage, name string, change func(*host.Spec)) *host.Plugin {
 		spec := host.Spec{Stage: stage, Path: filepath.Join(p.bin, name), Chain: plain}
 		if change != nil {
@@ -141,7 +142,7 @@ func (p *processes) empty() Options {
 	run := p.t.TempDir()
 	socket := filepath.Join(run, "r.sock")
 	storage, err := host.Start(ctx(p.t), host.Options{RunDir: run}, host.Spec{Stage: ordov1.Stage_STAGE_STORAGE, Path: filepath.Join(p.bin, "ordo-storage-badger"),
-		Chain: &ordov1.Chain{ChainId: p.options.ChainID, StarknetVersion: "0.14.4"}, DataDir: p.data, Listen: map[string]string{"read": socket}})
+		Chain: &ordov1.Chain{ChainId: p.options.ChainID, StarknetVersion: starknet.LatestVersion}, DataDir: p.data, Listen: map[string]string{"read": socket}})
 	if err != nil {
 		p.t.Fatal(err)
 	}

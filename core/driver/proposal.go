@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -15,51 +16,61 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-// startProposalCheck begins the check of a proposal. The one before is given up: a machine waits for one at a time, and a proposer
-// must not keep the compiler busy with what was abandoned.
-func (d *Driver) startProposalCheck(c pipeline.Check) {
-	l := d.at[ordov1.Stage_STAGE_EXECUTION]
-	ctx, cancel := context.WithCancel(l.ctx)
-	if d.checking != nil {
-		d.checking()
+// proposals checks the proposals of peers, one at a time.
+type proposals struct {
+	port    port
+	client  ordov1.ExecutionClient
+	chainID felt.Felt
+	replay  bool          // the proposals are blocks of a stored chain
+	limit   time.Duration // of a call
+
+	checking context.CancelFunc // ends the last check; nil: there was none
+}
+
+// start begins the check of a proposal, which execution's instance compiles. The check before is given up: a machine waits for one
+// at a time, and a proposer must not keep the compiler busy with what was abandoned.
+func (p *proposals) start(i *instance, c pipeline.Check) {
+	ctx, cancel := context.WithCancel(i.ctx)
+	if p.checking != nil {
+		p.checking()
 	}
-	d.checking = cancel
-	l.run(func() {
+	p.checking = cancel
+	i.run(func() {
 		defer cancel()
-		d.checkProposal(ctx, l, c)
+		p.check(ctx, i, c)
 	})
 }
 
-// checkProposal recomputes what a proposal of another node claims about itself, and lets the machine know.
-func (d *Driver) checkProposal(ctx context.Context, l *instance, c pipeline.Check) {
+// check recomputes what a proposal claims about itself, and tells the machine.
+func (p *proposals) check(ctx context.Context, i *instance, c pipeline.Check) {
 	answer := pipeline.Checked{Build: c.Build, Classes: map[mempool.Key]*ordov1.Class{}}
-	l.doing.Add(1)
-	invalid, err := d.proposalFault(ctx, c.Proposal, answer.Classes)
-	if err == nil || ctx.Err() != nil {
-		l.doing.Add(-1) // else the life's end is near, and this was being done
+	i.doing.Add(1)
+	invalid, err := p.invalid(ctx, c.Proposal, answer.Classes)
+	if err == nil || ctx.Err() != nil { // else doing stays up: the instance is about to end, and this check was in hand
+		i.doing.Add(-1)
 	}
 	switch {
 	case ctx.Err() != nil: // given up, or asked again when execution is back
 	case err != nil:
-		d.handleCallError(l, err)
+		i.callFailed(err)
 	default:
 		answer.Invalid = invalid
-		d.input(answer)
+		p.port.post(answer)
 	}
 }
 
-// proposalFault says what is not as the proposal says, "" when all is: hashes of transactions, fields beside what a hash covers, and
+// invalid tells what is not as the proposal says, "" when all is: hashes of transactions, fields beside what a hash covers, and
 // classes, which it compiles. An error is a fault of this node.
-func (d *Driver) proposalFault(ctx context.Context, p *ordov1.Proposal, classes map[mempool.Key]*ordov1.Class) (invalid string, err error) {
+func (p *proposals) invalid(ctx context.Context, proposal *ordov1.Proposal, classes map[mempool.Key]*ordov1.Class) (invalid string, err error) {
 	definitions := map[mempool.Key][]byte{}
-	for _, class := range p.Classes {
+	for _, class := range proposal.Classes {
 		if len(class.Hash) == felt.Size {
 			definitions[mempool.Key(class.Hash)] = class.Definition
 		}
 	}
 	var declares []int
-	for i, tx := range p.Transactions {
-		if invalid := d.falsified(tx); invalid != "" {
+	for i, tx := range proposal.Transactions {
+		if invalid := p.falsified(tx); invalid != "" {
 			return fmt.Sprintf("transaction %d: %s", i, invalid), nil
 		}
 		if tx.Type == ordov1.TransactionType_DECLARE {
@@ -67,12 +78,12 @@ func (d *Driver) proposalFault(ctx context.Context, p *ordov1.Proposal, classes 
 		}
 	}
 	for _, i := range declares {
-		tx := p.Transactions[i]
+		tx := proposal.Transactions[i]
 		hash := mempool.Key(pad(tx.ClassHash))
 		if definitions[hash] == nil {
 			return fmt.Sprintf("transaction %d declares a class that the proposal does not bring", i), nil
 		}
-		class, invalid, err := d.compiled(ctx, tx, definitions[hash])
+		class, invalid, err := p.compiled(ctx, tx, definitions[hash])
 		if invalid != "" || err != nil {
 			return fmt.Sprintf("transaction %d: %s", i, invalid), err
 		}
@@ -81,20 +92,20 @@ func (d *Driver) proposalFault(ctx context.Context, p *ordov1.Proposal, classes 
 	return "", nil
 }
 
-// falsified: a transaction must be what its hash stands for, written as this node would write it. What no hash covers and no
-// account signs would otherwise be stored and served as the proposer made it up.
-func (d *Driver) falsified(tx *ordov1.Transaction) string {
+// falsified tells in what a transaction is not what its hash stands for, written as this node would write it. What no hash covers
+// and no account signs would otherwise be stored and served as the proposer made it up.
+func (p *proposals) falsified(tx *ordov1.Transaction) string {
 	parsed, err := wire.Transaction(tx)
 	if err != nil {
 		return err.Error()
 	}
-	if hash := parsed.Hash(d.chainID, false); !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
+	if hash := parsed.Hash(p.chainID, false); !bytes.Equal(wire.FromFelt(hash), tx.Hash) || tx.QueryOnly {
 		return fmt.Sprintf("its hash is %s, not 0x%x", hash, tx.Hash)
 	}
-	if d.replay {
+	if p.replay {
 		return "" // stored by this node
 	}
-	own, err := wire.FromTransaction(parsed, d.chainID, false)
+	own, err := wire.FromTransaction(parsed, p.chainID, false)
 	if err != nil {
 		return err.Error()
 	}
@@ -105,7 +116,7 @@ func (d *Driver) falsified(tx *ordov1.Transaction) string {
 	return ""
 }
 
-// within says whether every field that is set in a message is set in another one, to the same value. Fields that the code
+// within tells whether every field that is set in a message is set in another one, to the same value. Fields that the code
 // does not know are in no other one.
 func within(whole, part protoreflect.Message) bool {
 	same := len(part.GetUnknown()) == 0
@@ -121,7 +132,7 @@ func within(whole, part protoreflect.Message) bool {
 }
 
 // compiled compiles the class that a DECLARE of a proposal brings. Its hash is compared before: that costs little.
-func (d *Driver) compiled(ctx context.Context, tx *ordov1.Transaction, definition []byte) (class *ordov1.Class, invalid string, err error) {
+func (p *proposals) compiled(ctx context.Context, tx *ordov1.Transaction, definition []byte) (class *ordov1.Class, invalid string, err error) {
 	sierra, err := gateway.DecodeClass(definition)
 	if err != nil {
 		return nil, fmt.Sprintf("its class is malformed: %v", err), nil
@@ -129,9 +140,9 @@ func (d *Driver) compiled(ctx context.Context, tx *ordov1.Transaction, definitio
 	if !bytes.Equal(sierra.Hash, tx.ClassHash) {
 		return nil, fmt.Sprintf("its class has the hash 0x%x, not 0x%x", sierra.Hash, tx.ClassHash), nil
 	}
-	limited, cancel := context.WithTimeout(ctx, d.options.CallLimit)
+	limited, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
-	answer, err := d.execution.Compile(limited, &ordov1.CompileRequest{Sierra: sierra.Definition})
+	answer, err := p.client.Compile(limited, &ordov1.CompileRequest{Sierra: sierra.Definition})
 	switch {
 	case err != nil:
 		return nil, "", fmt.Errorf("compile: %w", err)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -44,7 +45,7 @@ func (l *liar) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	case *ordov1.ConsensusEvent_Ready_:
 		if l.attempt == 0 {
 			l.attempt = 1
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1, MaxTransactions: 2})}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1, MaxTransactions: 2})}
 		}
 	case *ordov1.ConsensusEvent_Built_:
 		l.honest, l.value = e.Built.Proposal, e.Built.Value
@@ -61,7 +62,7 @@ func (l *liar) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 func (l *liar) next() []*ordov1.Action {
 	if len(l.verdicts) == len(l.lies) {
 		l.looked()
-		return []*ordov1.Action{doDecide(1, l.value)}
+		return []*ordov1.Action{fakestage.Decide(1, l.value)}
 	}
 	p := &ordov1.Proposal{}
 	if l.broken = proto.Unmarshal(l.honest, p); l.broken != nil {
@@ -156,7 +157,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		t.Errorf("%d of 2 transactions are left in the pool", waiting)
 	}
 	if trace != chainview.Unknown {
-		t.Errorf("a transaction that nobody sent here is %s", trace)
+		t.Errorf("a transaction that was not sent here is %s", trace)
 	}
 	// The copy that waited here is in the block, signature and all.
 	if got := w.storage.blocks[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// queue is a mailbox without a bound: the loop must never wait for somebody who waits for the loop. What it can hold is
-// bounded by the machine, which keeps windows on all work.
+// queue is a FIFO without a bound: the loop must never wait for a goroutine that waits for the loop. What it holds is bounded by
+// the machine, which keeps windows on all work. Safe for concurrent use.
 type queue[T any] struct {
 	mu    sync.Mutex
 	items []T

@@ -3,12 +3,8 @@ package driver
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
@@ -17,15 +13,15 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// restart brings journal, storage and pool together again: what storage has is settled, what waits is in the pool in order
-// of admission, what was decided is to be built again, and the order of the open block is kept.
-func (d *Driver) restart(ctx context.Context, at *ordov1.HeadResponse, head *pipeline.Head) error {
+// recover brings journal, storage and pool together after a restart: the journal releases what storage has, the pool gets what waits
+// in order of admission, the machine gets what was decided, to be built again, and the order of the open block.
+func (d *Driver) recover(ctx context.Context, at *ordov1.HeadResponse, head *pipeline.Head) error {
 	j, r := d.options.Journal, d.options.Recovery
 	if j == nil || r == nil {
 		return nil
 	}
 	if r.Torn != nil {
-		d.log.Warn("the journal ended in the middle of a write that nobody was told of", "torn", r.Torn.String())
+		d.log.Warn("the journal ended in the middle of a write that was never confirmed", "torn", r.Torn.String())
 	}
 	if at.Height+1 < r.Heads.Committed {
 		return fmt.Errorf("storage is at block %d, the journal saw it commit block %d: storage has lost blocks: restore its backup, or move the journal away and lose what waits in it", at.Height, r.Heads.Committed-1)
@@ -46,11 +42,11 @@ func (d *Driver) restart(ctx context.Context, at *ordov1.HeadResponse, head *pip
 	return d.redecide(r, waiting, head)
 }
 
-// sameChain refuses a journal and a storage that come from two chains: what one promised is not in the other, and blocks
-// that were decided would be built again on a foreign state. A journal that does not know its chain yet learns it.
+// sameChain rejects a journal and a storage that come from two chains: what one promised is not in the other, and blocks that were
+// decided would be built again on the state of the other chain. A journal that does not know its chain yet learns it.
 func (d *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery) error {
 	const remedy = "journal and storage are of two chains: put the folders of one data folder together again, or move the folder journal away and lose what waits in it"
-	zero, err := d.block(ctx, 0, false)
+	zero, err := d.read.block(ctx, 0, false)
 	if err != nil {
 		return err
 	}
@@ -61,7 +57,7 @@ func (d *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *jour
 		if one.Height > at.Height {
 			continue
 		}
-		b, err := d.block(ctx, one.Height, false)
+		b, err := d.read.block(ctx, one.Height, false)
 		if err != nil {
 			return err
 		}
@@ -76,24 +72,21 @@ func (d *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *jour
 	return d.options.Journal.Mark(journal.Step{Kind: journal.Founded, Block: zero.Header.Hash})
 }
 
-// reconcile settles what storage committed and the journal had no time to note.
+// reconcile releases from the journal what storage committed and the journal had no time to note.
 func (d *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
 	for height := max(1, r.Heads.Committed); height <= at.Height && len(waiting) > 0; height++ {
-		b, err := readBlock(ctx, d.read, height, true)
-		if err == nil && b == nil {
-			err = errors.New("it is missing: the store is damaged: restore a backup")
-		}
+		b, err := d.read.block(ctx, height, true)
 		if err != nil {
-			return fmt.Errorf("storage: block %d: %w", height, err)
+			return err
 		}
-		var settled []mempool.Key
+		var released []mempool.Key
 		for _, tx := range b.Transactions {
 			if hash := mempool.Key(tx.Hash); waiting[hash] != nil {
-				settled = append(settled, hash)
+				released = append(released, hash)
 				delete(waiting, hash)
 			}
 		}
-		if err := d.options.Journal.Release(settled...); err != nil {
+		if err := d.options.Journal.Release(released...); err != nil {
 			return err
 		}
 	}
@@ -112,7 +105,7 @@ func (d *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *jour
 // nonceBatch is how many nonces are asked for together.
 const nonceBatch = 1024
 
-// refill puts what waits into the pool, in order of admission. They were taken in before: no limit refuses them now.
+// refill puts what waits into the pool, in order of admission. The transactions were admitted before: no limit rejects them now.
 func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting) error {
 	nonces := map[mempool.Key]uint64{}
 	var ask []byte
@@ -120,19 +113,20 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 		if len(ask) == 0 {
 			return nil
 		}
-		state, err := d.read.State(ctx, &ordov1.StateRequest{Nonces: ask})
+		state, err := d.read.client.State(ctx, &ordov1.StateRequest{Nonces: ask})
 		if err != nil {
-			return fmt.Errorf("storage: nonces of those who wait: %w", err)
+			return fmt.Errorf("storage: nonces of the accounts with waiting transactions: %w", err)
 		}
 		if len(state.Nonces) != len(ask) {
 			return fmt.Errorf("storage: %d bytes of nonces for %d accounts", len(state.Nonces), len(ask)/felt.Size)
 		}
-		for i := 0; i < len(ask); i += felt.Size {
-			nonce, ok := mempool.Nonce(state.Nonces[i:][:felt.Size])
+		answers := state.Nonces
+		for sender := range felt.Rows(ask) {
+			nonce, ok := mempool.Nonce(answers[:felt.Size])
 			if !ok {
-				return fmt.Errorf("storage: the nonce of 0x%x is out of range", ask[i:][:felt.Size])
+				return fmt.Errorf("storage: the nonce of 0x%x is out of range", sender)
 			}
-			nonces[mempool.Key(ask[i:][:felt.Size])] = nonce
+			nonces[mempool.Key(sender)], answers = nonce, answers[felt.Size:]
 		}
 		ask = ask[:0]
 		return nil
@@ -155,8 +149,8 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 	if err := flush(); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
 	back := 0
 	for _, w := range r.Transactions {
 		hash := mempool.Key(w.Tx.Hash)
@@ -181,7 +175,7 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 	}
 	if back > 0 {
 		d.log.Info("transactions admitted before the restart wait again", "count", back)
-		d.wakeScorer()
+		d.ordering.wake()
 	}
 	return nil
 }
@@ -215,57 +209,4 @@ func (d *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.
 	head.Order = o
 	d.log.Info("going on after a restart", "block", height, "decided before", len(head.Decided), "transactions under way", len(o.Items))
 	return nil
-}
-
-func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) (*pipeline.Decided, error) {
-	note := &ordov1.CommitRequest{}
-	if err := proto.Unmarshal(h.Note, note); err != nil {
-		return nil, err
-	}
-	if note.Header.GetContext().GetNumber() != h.Number {
-		return nil, fmt.Errorf("its note is of block %d", note.Header.GetContext().GetNumber())
-	}
-	one := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
-	classes := map[string]*ordov1.Class{}
-	for _, class := range note.Classes {
-		classes[string(class.Hash)] = class
-	}
-	for _, tx := range note.Transactions {
-		if len(tx.Hash) != felt.Size {
-			return nil, errors.New("a hash in its note is not 32 bytes")
-		}
-		item := pipeline.Item{Tx: tx}
-		if tx.Type != ordov1.TransactionType_TRANSACTION_TYPE_UNSPECIFIED {
-			// Another node proposed it. What waits here under the same hash may have another signature.
-			one.FromPeer = true
-			if tx.Type == ordov1.TransactionType_DECLARE {
-				item.Class = classes[string(tx.ClassHash)]
-			}
-		} else if w := waiting[mempool.Key(tx.Hash)]; w != nil {
-			item = pipeline.Item{Tx: w.Tx, Class: w.Class}
-		} else {
-			return nil, fmt.Errorf("transaction 0x%x is not in the journal", tx.Hash)
-		}
-		one.Items = append(one.Items, item)
-	}
-	return one, nil
-}
-
-func decodeOrder(b []byte, waiting map[mempool.Key]*journal.Waiting) (*pipeline.Order, error) {
-	size, used := binary.Uvarint(b)
-	if used <= 0 || size > uint64(len(b)-used) || (uint64(len(b)-used)-size)%felt.Size != 0 {
-		return nil, errors.New("it is malformed")
-	}
-	o := &pipeline.Order{Context: &ordov1.BlockContext{}}
-	if err := proto.Unmarshal(b[used:][:size], o.Context); err != nil {
-		return nil, err
-	}
-	for b = b[uint64(used)+size:]; len(b) > 0; b = b[felt.Size:] {
-		hash := mempool.Key(b[:felt.Size])
-		if w := waiting[hash]; w != nil { // else it was rejected, or dropped
-			o.Items = append(o.Items, pipeline.Item{Tx: w.Tx, Class: w.Class})
-		}
-		o.Degraded = o.Degraded || hash == degraded
-	}
-	return o, nil
 }

@@ -31,11 +31,7 @@ func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, 
 	if err != nil {
 		return nil, fmt.Errorf("reexecute: source: block 0: %w", err)
 	}
-	var declared []byte
-	for b := zero.StateDiff.Declared; len(b) >= 64; b = b[64:] {
-		declared = append(declared, b[:32]...)
-	}
-	classes, err := readClasses(ctx, source, append(declared, zero.StateDiff.DeprecatedDeclared...))
+	classes, err := readClasses(ctx, source, declaredClasses(zero.StateDiff))
 	if err != nil {
 		return nil, fmt.Errorf("reexecute: source: genesis: %w", err)
 	}
@@ -45,7 +41,7 @@ func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, 
 		return nil, err
 	}
 	r := &replayer{source: source, events: make(chan *ordov1.ConsensusEvent, 16), answers: make(chan *ordov1.Actions, 16), ended: make(chan struct{})}
-	n.consensus, n.replay = r, true
+	n.consensus.client, n.execution.proposals.replay = r, true
 	if err := n.Start(ctx); err != nil {
 		return nil, fmt.Errorf("reexecute: %w", err)
 	}
@@ -187,7 +183,7 @@ func (r *replayer) compare(ctx context.Context, n *Driver, progress func(uint64)
 			if err != nil || want == nil {
 				return fmt.Errorf("source: block %d cannot be read again: %w", height, err)
 			}
-			got, err := readBlock(ctx, n.read, height, false)
+			got, err := readBlock(ctx, n.read.client, height, false)
 			if err != nil || got == nil {
 				return fmt.Errorf("block %d cannot be read back: %w", height, err)
 			}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -12,9 +13,9 @@ import (
 // TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
 // make a node, although storage has more blocks than the journal knows.
 func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
-	chain := func(account uint64, blocks int) *machine {
+	chain := func(account uint64, blocks int) *computer {
 		calm := newFuse(0)
-		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, solo())
+		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, fakestage.Solo())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,21 +34,21 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 		t.Fatalf("%d blocks against %d: the shorter one is to be the journal's", mine.storage.count(), other.storage.count())
 	}
 	calm := newFuse(0)
-	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, solo())
+	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, fakestage.Solo())
 	m.off()
 	if err == nil || !strings.Contains(err.Error(), "of two chains") || !strings.Contains(err.Error(), "the journal saw 0x") {
 		t.Errorf("started with a foreign storage: %v", err)
 	}
 	other.storage.calm()
 	calm = newFuse(0)
-	m, err = boot(t, other.storage, other.disk.survivor(calm, true), calm, solo())
+	m, err = boot(t, other.storage, other.disk.survivor(calm, true), calm, fakestage.Solo())
 	if err != nil {
 		t.Fatalf("with its own: %v", err)
 	}
 	defer m.off()
 
 	// A journal of before knows no block 0, and learns it; one of another block 0 is refused.
-	at, err := m.node.storage.Head(t.Context(), &ordov1.HeadRequest{})
+	at, err := m.node.storage.client.Head(t.Context(), &ordov1.HeadRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

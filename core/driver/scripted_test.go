@@ -10,12 +10,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// scripted loses a round, proposes again, closes below what ran, and validates what it built as if somebody else had: at
+// scripted loses a round, proposes again, closes below what ran, and validates what it built as if a peer had: at
 // every height, before it decides.
 //
 //	attempt 1: built, abandoned          attempt 4: attempt 3 as a foreign proposal: must be valid, same value
@@ -45,19 +46,19 @@ func (s *scripted) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	case *ordov1.ConsensusEvent_Ready_:
 		if !s.building {
 			s.building, s.values, s.counts = true, map[uint64][]byte{}, map[uint64]uint64{}
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 1}), doSeal(1)}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1}), fakestage.Seal(1)}
 		}
 	case *ordov1.ConsensusEvent_Built_:
 		s.values[e.Built.Attempt], s.counts[e.Built.Attempt] = e.Built.Value, e.Built.N
 		switch e.Built.Attempt {
 		case 1:
 			return []*ordov1.Action{{Action: &ordov1.Action_Abandon_{Abandon: &ordov1.Action_Abandon{Attempt: 1}}},
-				doBuild(&ordov1.Action_Build{Attempt: 2, Round: 1}), doSeal(2)}
+				fakestage.Build(&ordov1.Action_Build{Attempt: 2, Round: 1}), fakestage.Seal(2)}
 		case 2:
 			if s.counts[2] < s.counts[1] {
 				s.complain("the lost round lost transactions: %d of %d", s.counts[2], s.counts[1])
 			}
-			return []*ordov1.Action{doBuild(&ordov1.Action_Build{Attempt: 3, Round: 2, ReuseAttempt: 2, MaxTransactions: uint32(s.counts[2]/2 + 1)})}
+			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 3, Round: 2, ReuseAttempt: 2, MaxTransactions: uint32(s.counts[2]/2 + 1)})}
 		case 3:
 			if s.counts[3] != s.counts[2]/2+1 {
 				s.complain("half of %d is %d", s.counts[2], s.counts[3])
@@ -138,7 +139,7 @@ func TestConsensusThatBreaksTheProtocolStopsTheNode(t *testing.T) {
 	w := newWorld(t)
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		if event.GetReady() != nil {
-			return []*ordov1.Action{doDecide(9, []byte("anything"))}
+			return []*ordov1.Action{fakestage.Decide(9, []byte("anything"))}
 		}
 		return nil
 	}

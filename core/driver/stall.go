@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// stall finds out that no block is made although transactions could run. It knows no clock: look is given the time.
+// stall finds out that no block is made although transactions could rud. It knows no clock: look is given the time.
 type stall struct {
 	after time.Duration // without a block
 
@@ -20,7 +20,7 @@ type stall struct {
 }
 
 // look is told the height of the next block and how many transactions could be in it. It says since when no block is made when
-// that is to be logged, at most once in each interval, and that blocks are made again.
+// that is to be logged, at most once in each interval, and that blocks are made agaid.
 func (s *stall) look(now time.Time, height uint64, waiting int) (stalled time.Duration, over bool) {
 	if height != s.height || waiting == 0 || s.since.IsZero() {
 		over = !s.said.IsZero()
@@ -34,7 +34,7 @@ func (s *stall) look(now time.Time, height uint64, waiting int) (stalled time.Du
 	return now.Sub(s.since), false
 }
 
-// talk is what consensus has said lately; the loop writes, the watch for stalls reads.
+// talk is what consensus has asked for lately. Safe for concurrent use.
 type talk struct {
 	answers atomic.Uint64
 	last    atomic.Pointer[lastAction]
@@ -73,10 +73,10 @@ func (d *Driver) watchStalls() {
 	for {
 		select {
 		case now := <-look.C:
-			d.mu.Lock()
+			d.pool.mu.Lock()
 			ready, all := d.pool.Ready(), d.pool.Len()
 			open := all - d.pool.Waiting()
-			d.mu.Unlock()
+			d.pool.mu.Unlock()
 			height := d.chain.Next().GetNumber()
 			stalled, over := s.look(now, height, ready+open)
 			if over {
@@ -95,28 +95,19 @@ func (d *Driver) watchStalls() {
 
 // reasons are what an operator needs to know to find out why no block is made.
 func (d *Driver) reasons(now time.Time) []any {
-	known := []any{"events answered by consensus", d.talk.answers.Load()}
-	if last := d.talk.last.Load(); last != nil {
+	known := []any{"events answered by consensus", d.consensus.talk.answers.Load()}
+	if last := d.consensus.talk.last.Load(); last != nil {
 		known = append(known, "its last action", last.name, "ago", now.Sub(last.at).Round(time.Second))
 	} else {
 		known = append(known, "its last action", "none")
 	}
 	for _, h := range d.Health() {
 		if h.Why != "" {
-			known = append(known, stageName(h.Stage), h.Why)
+			known = append(known, sdk.StageName(h.Stage), h.Why)
 		}
 	}
-	if d.unsent.Load() {
+	if d.consensus.unsent.Load() {
 		known = append(known, "messages of consensus", "dropped: this node has no peers")
 	}
 	return known
-}
-
-// unsendable says once that consensus sends messages which nothing takes.
-func (d *Driver) unsendable(c pipeline.Send) {
-	if d.unsent.CompareAndSwap(false, true) {
-		d.log.Warn("consensus sends messages, and this node has no peers: they are dropped", "to", c.To, "bytes", len(c.Data))
-		return
-	}
-	d.log.Debug("no peers: message of consensus dropped", "to", c.To, "bytes", len(c.Data))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -36,7 +37,7 @@ func TestStall(t *testing.T) {
 
 func TestActionName(t *testing.T) {
 	for want, a := range map[string]*ordov1.Action{
-		"Build": doBuild(&ordov1.Action_Build{}), "Decide": doDecide(1, nil), "none": {},
+		"Build": fakestage.Build(&ordov1.Action_Build{}), "Decide": fakestage.Decide(1, nil), "none": {},
 		"SetTimer": {Action: &ordov1.Action_SetTimer_{SetTimer: &ordov1.Action_SetTimer{}}},
 	} {
 		if got := actionName(a); got != want {
@@ -53,7 +54,7 @@ func TestSilentConsensusIsTold(t *testing.T) {
 	w.options.Log = hclog.New(&hclog.LoggerOptions{Output: book})
 	w.options.StallAfter = 20 * time.Millisecond
 	n := w.start()
-	if err := n.Submit(ctx(t), w.tx(0xacc1, 0, plain, 1), nil); err != nil {
+	if err := n.SubmitAt(ctx(t), w.tx(0xacc1, 0, plain, 1), nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	select {

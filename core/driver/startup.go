@@ -5,16 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
-
-// hashLag is the protocol's: block N names the hash of N-hashLag.
-const hashLag = 10
 
 // Genesis is block 0: a state without transactions.
 type Genesis struct {
@@ -40,7 +37,7 @@ func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
 	if err != nil {
 		return fmt.Errorf("genesis: %w", err)
 	}
-	if err := commit(ctx, d.storage, header, nil, nil, g.Diff, g.Classes, d.certificate()); err != nil {
+	if err := commit(ctx, d.storage.client, header, nil, nil, g.Diff, g.Classes, d.certificate()); err != nil {
 		return fmt.Errorf("genesis: storage: commit: %w", err)
 	}
 	return d.firstRoot(ctx, header)
@@ -50,7 +47,7 @@ func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
 func (d *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) error {
 	ctx, cancel := context.WithTimeout(ctx, d.options.RootStall)
 	defer cancel()
-	stream, err := d.storage.Roots(ctx, &ordov1.RootsRequest{})
+	stream, err := d.storage.client.Roots(ctx, &ordov1.RootsRequest{})
 	if err != nil {
 		return fmt.Errorf("genesis: storage: roots: %w", err)
 	}
@@ -61,7 +58,7 @@ func (d *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) erro
 	if root.Height != 0 {
 		return fmt.Errorf("genesis: storage: roots: block %d came first", root.Height)
 	}
-	_, err = rooted(header, &ordov1.BlockHeader{Hash: pad(nil)}, root)
+	_, err = withRoot(header, &ordov1.BlockHeader{Hash: pad(nil)}, root)
 	return err
 }
 
@@ -85,7 +82,7 @@ func (d *Driver) matches(stored *ordov1.Block, g *Genesis) error {
 
 // resume brings storage, execution and the view to the same block.
 func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
-	at, err := d.storage.Head(ctx, &ordov1.HeadRequest{})
+	at, err := d.storage.client.Head(ctx, &ordov1.HeadRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("storage: head: %w", err)
 	}
@@ -96,11 +93,11 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 		if err := d.Bootstrap(ctx, d.options.Genesis); err != nil {
 			return nil, err
 		}
-		if at, err = d.storage.Head(ctx, &ordov1.HeadRequest{}); err != nil {
+		if at, err = d.storage.client.Head(ctx, &ordov1.HeadRequest{}); err != nil {
 			return nil, fmt.Errorf("storage: head: %w", err)
 		}
 	}
-	zero, err := d.block(ctx, 0, false)
+	zero, err := d.read.block(ctx, 0, false)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +110,7 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 		}
 		at.RootHeight = 0
 	}
-	tip, err := d.execution.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
+	tip, err := d.execution.client.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
 	if err != nil {
 		return nil, fmt.Errorf("execution: adopt block %d: %w", at.Height, err)
 	}
@@ -127,7 +124,7 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 	if head.Block = at.PartialHash; len(head.Block) == 0 {
 		head.Block = nil
 	}
-	if err := d.restart(ctx, at, head); err != nil {
+	if err := d.recover(ctx, at, head); err != nil {
 		return nil, err
 	}
 	return head, nil
@@ -137,8 +134,8 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.Head, error) {
 	head := &pipeline.Head{Height: at.Height, Accepted: at.RootHeight, Hashes: map[uint64][]byte{}, Config: d.options.ConsensusConfig}
 	var latest *ordov1.BlockHeader
-	for height := at.RootHeight - min(at.RootHeight, hashLag); height <= at.RootHeight; height++ {
-		b, err := d.block(ctx, height, false)
+	for height := at.RootHeight - min(at.RootHeight, starknet.BlockHashLag); height <= at.RootHeight; height++ {
+		b, err := d.read.block(ctx, height, false)
 		if err != nil {
 			return nil, err
 		}
@@ -150,11 +147,11 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 	head.Timestamp = latest.Context.Timestamp
 	var decided []*chainview.Block
 	for height := at.RootHeight + 1; height <= at.Height; height++ {
-		b, err := d.block(ctx, height, true)
+		b, err := d.read.block(ctx, height, true)
 		if err != nil {
 			return nil, err
 		}
-		classes, err := d.classes(ctx, b.StateDiff)
+		classes, err := d.read.classes(ctx, b.StateDiff)
 		if err != nil {
 			return nil, err
 		}
@@ -164,67 +161,4 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 	d.chain.Start(latest, head.Hashes, decided)
 	d.chain.Executed(at.Height)
 	return head, nil
-}
-
-func (d *Driver) block(ctx context.Context, height uint64, whole bool) (*ordov1.Block, error) {
-	b, err := readBlock(ctx, d.read, height, whole)
-	if err == nil && b == nil {
-		err = errors.New("it is missing: the store is damaged: restore a backup")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("storage: block %d: %w", height, err)
-	}
-	return b, nil
-}
-
-// readBlock returns nil when there is no such block. A block may come in parts.
-func readBlock(ctx context.Context, read ordov1.StorageReadClient, height uint64, whole bool) (*ordov1.Block, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := read.Blocks(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: height}, Transactions: whole, Results: whole, StateDiff: whole})
-	if err != nil {
-		return nil, err
-	}
-	b, err := stream.Recv()
-	if errors.Is(err, io.EOF) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if b.GetHeader().GetContext() == nil || b.Header.Context.Number != height {
-		return nil, errors.New("storage answered with another block")
-	}
-	if whole && b.StateDiff == nil {
-		b.StateDiff = &ordov1.StateDiff{}
-	}
-	return b, nil
-}
-
-// classes reads the classes that a diff declares, compiled.
-func (d *Driver) classes(ctx context.Context, diff *ordov1.StateDiff) ([]*ordov1.Class, error) {
-	var hashes []byte
-	for b := diff.GetDeclared(); len(b) >= 64; b = b[64:] {
-		hashes = append(hashes, b[:32]...)
-	}
-	return readClasses(ctx, d.read, append(hashes, diff.GetDeprecatedDeclared()...))
-}
-
-func readClasses(ctx context.Context, read ordov1.StorageReadClient, hashes []byte) (classes []*ordov1.Class, err error) {
-	if len(hashes) == 0 {
-		return nil, nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := read.Classes(ctx, &ordov1.ClassesRequest{Hashes: hashes, Definition: true, Casm: true})
-	for err == nil {
-		var class *ordov1.Class
-		if class, err = stream.Recv(); err == nil {
-			classes = append(classes, class)
-		}
-	}
-	if !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("storage: classes: %w", err)
-	}
-	return classes, nil
 }

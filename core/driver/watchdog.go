@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// replyWatchdog is how long a life may be silent about what it owes. Every answer begins the time anew.
+// replyWatchdog counts the replies that an instance owes and tells when none has come for too long. Every reply begins the time anew.
 type replyWatchdog struct {
 	limit time.Duration
 	what  string
@@ -33,8 +33,8 @@ func (p *replyWatchdog) received(n int) {
 	p.owed, p.since = max(0, p.owed-n), time.Now()
 }
 
-// set says how many answers are owed in all, for those that may come before their question has ended: a root may be here
-// before the answer to its Commit is, and counted one by one it would be owed for ever.
+// set sets how many replies are owed in all. Roots are counted so: a root may be here before the answer to its Commit is, and
+// counted one by one it would be owed for ever.
 func (p *replyWatchdog) set(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,21 +46,21 @@ func (p *replyWatchdog) set(n int) {
 
 func (p *replyWatchdog) clear() { p.received(1 << 30) }
 
-// streamEnded ends what is owed with the stream that it was owed on.
+// streamEnded ends what is owed, because the stream that it was owed on has ended.
 func (p *replyWatchdog) streamEnded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owed, p.left, p.since = 0, p.owed, time.Now()
 }
 
-// waiting: something is owed, or was when its stream ended.
+// waiting tells whether something is owed, or was when its stream ended.
 func (p *replyWatchdog) waiting() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.owed > 0 || p.left > 0
 }
 
-// overdue says what is owed for too long, nil when nothing is.
+// overdue is an error when something is owed for too long.
 func (p *replyWatchdog) overdue(now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *replyWatchdog) overdue(now time.Time) error {
 	return fmt.Errorf("%s for %s", p.what, p.limit)
 }
 
-// watch looks for stages that are silent for too long.
+// watch looks for stages that owe a reply for too long.
 func (d *Driver) watch() {
 	pace := max(10*time.Millisecond, min(d.options.BuildStall, d.options.CallLimit, d.options.RootStall)/8)
 	look := time.NewTicker(pace)
@@ -79,17 +79,14 @@ func (d *Driver) watch() {
 	for {
 		select {
 		case now := <-look.C:
-			d.instancesMu.Lock()
-			lives := d.instances
-			d.instancesMu.Unlock()
-			stood := now.Sub(last) > 3*pace // this process itself did not run: nobody is to blame
+			stood := now.Sub(last) > 3*pace // this process itself did not run: no stage is at fault
 			last = now
-			for _, l := range lives {
+			for _, i := range d.instances.all() {
 				if stood {
-					l.pending.received(0)
+					i.pending.received(0)
 				}
-				if err := l.pending.overdue(now); err != nil {
-					d.suspect(l, err)
+				if err := i.pending.overdue(now); err != nil {
+					i.suspect(err)
 				}
 			}
 		case <-d.ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
@@ -29,7 +30,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t: t, recorder: &grammar.Recorder{}, storage: newStorage(), ordering: &fakeOrdering{}, consensus: solo(),
+	return &world{t: t, recorder: &grammar.Recorder{}, storage: newStorage(), ordering: &fakeOrdering{}, consensus: fakestage.Solo(),
 		execution: &fakeExecution{broken: map[mempool.Key]bool{}},
 		options:   Options{ChainID: "SN_TEST", Genesis: &Genesis{Timestamp: 1, Diff: &ordov1.StateDiff{Nonces: append(num(0xacc0), num(3)...)}}}}
 }
@@ -42,7 +43,7 @@ func (w *world) make() {
 		Execution:   serve(w.t, w.recorder, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, w.execution) }),
 		Ordering:    serve(w.t, w.recorder, func(s *grpc.Server) { ordov1.RegisterOrderingServer(s, w.ordering) }),
 		Consensus: serve(w.t, w.recorder, func(s *grpc.Server) {
-			ordov1.RegisterConsensusServer(s, &fakeConsensus{step: w.consensus})
+			ordov1.RegisterConsensusServer(s, &fakestage.Consensus{Step: w.consensus})
 		}),
 		OrderingCapabilities: w.options.Stages.OrderingCapabilities, ConsensusCapabilities: w.options.Stages.ConsensusCapabilities,
 	}
@@ -85,8 +86,27 @@ func (w *world) tx(account, nonce, what, tip uint64) *ordov1.Transaction {
 func (w *world) submit(txs ...*ordov1.Transaction) {
 	w.t.Helper()
 	for _, tx := range txs {
-		if err := w.node.Submit(ctx(w.t), tx, nil); err != nil {
+		if err := w.submitOne(tx); err != nil {
 			w.t.Fatal(err)
+		}
+	}
+}
+
+// submitOne submits a transaction as admission does: with the nonce that execution tells, asked again while that restarts.
+func (w *world) submitOne(tx *ordov1.Transaction) error {
+	c := ctx(w.t)
+	for {
+		verdicts, err := ordov1.NewExecutionClient(w.options.Stages.Execution).Validate(c, &ordov1.ValidateRequest{Items: []*ordov1.ValidateRequest_Item{{Transaction: tx}}})
+		if err == nil {
+			nonce, _ := mempool.Nonce(verdicts.Verdicts[0].AccountNonce)
+			return w.node.SubmitAt(c, tx, nil, nonce)
+		}
+		select {
+		case <-w.node.Done():
+			return ErrStopped
+		case <-c.Done():
+			return err
+		case <-time.After(time.Millisecond):
 		}
 	}
 }

@@ -133,7 +133,7 @@ func TestExecutionComesBack(t *testing.T) {
 	}
 }
 
-// TestSilentExecution: clients of an execution that does not answer hear so in time, and so do those who found no place in
+// TestSilentExecution: clients of an execution that does not answer hear so in time, and so do those that found no place in
 // the queue.
 func TestSilentExecution(t *testing.T) {
 	hang := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestARejectionOnAnOldState: while execution lacks a decided block it is asked once more before anybody is refused.
+// TestARejectionOnAnOldState: while execution lacks a decided block it is asked once more before a transaction is rejected.
 func TestARejectionOnAnOldState(t *testing.T) {
 	asked := 0
 	refuses := func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {

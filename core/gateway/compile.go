@@ -58,12 +58,12 @@ func newCompiler(execution ordov1.ExecutionClient, l Limits, crashes *crash.Ledg
 	return &compiler{
 		execution: execution, flows: map[string]*flow{}, most: l.Compiles, turns: newTurns(l.CompilesWaiting, l.CompilesEach),
 		asker: retry.Asker{Stage: "execution", Deadline: l.Compile, Grace: l.Grace, Crashes: crashes},
-		// Who waits for a compilation waits as long as those before it take.
+		// A client waits as long as the compilations before its own take.
 		patience: time.Duration(l.CompilesWaiting+1) * l.Compile,
 	}
 }
 
-// remembered is what is known of a class without compiling it: the compiled class, or a refusal.
+// remembered is what is known of a class without compiling it: the compiled class, or a rejection.
 func (c *compiler) remembered(hash []byte) (class *ordov1.Class, refused error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,7 +154,7 @@ func (c *compiler) busy(waited time.Duration) *limiter.Busy {
 	return &limiter.Busy{What: "compilations", Running: c.most, Waiting: c.turns.most, Waited: waited}
 }
 
-// leave: a client does not wait any more. A class without a waiting client is not compiled, or not to its end.
+// leave notes that a client does not wait any more. A class without a waiting client is not compiled, or not to its end.
 func (c *compiler) leave(f *flow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

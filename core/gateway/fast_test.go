@@ -75,8 +75,8 @@ func TestQuickAndCarefulAgree(t *testing.T) {
 	}
 }
 
-// FuzzQuickInvoke: the quick reader gives up or reads what the careful one reads.
-func FuzzQuickInvoke(f *testing.F) {
+// FuzzFastInvoke: the quick reader gives up or reads what the careful one reads.
+func FuzzFastInvoke(f *testing.F) {
 	f.Add([]byte(transaction("INVOKE")))
 	for field, value := range unusual {
 		f.Add([]byte(transaction("INVOKE", field, value)))
@@ -134,7 +134,7 @@ func TestHashesSideBySide(t *testing.T) {
 func BenchmarkRead(b *testing.B) {
 	raw := transaction("INVOKE", "calldata", `["0x1","0x4718f5a0fc34cc1af16a1cdee98ffb20c31f5cd61d6ab07201858f4287c938d","0x83afd3f4caedc6eebf44246fe54e38c95e3179a5ec9ea81740eca5b482d12e","0x3","0x78662e7352d062084b0010068b99288486c2d8b914f6e2a55ce945f8792c8b1","0x1","0x0"]`,
 		"signature", `["0x71d7bb07b9a64f6f78ac4c816aff4da9e1406455b7d66b1690803be066cbe5e","0x260a8311b4f1092db620b923e8d7d20e76dedcc615fb4b6fdf28315b81de201"]`)
-	for name, read := range map[string]func(json.RawMessage) (*Broadcast, error){"quick": read, "careful": readCarefully} {
+	for name, read := range map[string]func(json.RawMessage) (*Broadcast, error){"fast": read, "careful": readCarefully} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -20,10 +20,10 @@ import (
 
 var errStopped = errors.New("gateway: the node is stopping")
 
-// Pool takes admitted transactions. Its sentinel errors reach the caller of Submit wrapped, not changed.
+// Pool takes admitted transactions; *driver.Driver is one. Its sentinel errors reach the caller of Submit wrapped, not changed.
 type Pool interface {
-	// Submit owns the transaction when it returns nil. class is set for DECLARE; accountNonce is the sender's at the tip.
-	Submit(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error
+	// SubmitAt owns the transaction when it returns nil. class is set for DECLARE; accountNonce is the sender's at the tip.
+	SubmitAt(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error
 	// Deploying reports whether a DEPLOY_ACCOUNT of this account waits or runs.
 	Deploying(account []byte) bool
 }
@@ -39,7 +39,7 @@ type Chain interface {
 	CatchUp(ctx context.Context) error
 }
 
-// Options are the parts that ingress works with.
+// Options are the parts that a Gateway works with.
 type Options struct {
 	ChainID   felt.Felt
 	Execution ordov1.ExecutionClient
@@ -133,7 +133,7 @@ func (g *Gateway) Admit(ctx context.Context, b *Broadcast) error {
 	if length := len(verdict.AccountNonce); !ok || length != 0 && length != felt.Size {
 		return fmt.Errorf("validation: execution answered with %d bytes as the nonce of the account, want a number below 2^64 in %d bytes", length, felt.Size)
 	}
-	return g.pool.Submit(ctx, tx, class, nonce)
+	return g.pool.SubmitAt(ctx, tx, class, nonce)
 }
 
 // accepted is the verdict of execution where that is good, else a Refused.
@@ -152,7 +152,7 @@ func (g *Gateway) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 	return verdict, nil
 }
 
-// underway: the transaction is here already. One that was accepted is not, and fails by its nonce.
+// underway reports that the node has the transaction already. One that was accepted does not count: it fails by its nonce.
 func underway(c Chain, tx *ordov1.Transaction) bool {
 	switch c.Status(chainview.Key(tx.Hash)).Status {
 	case chainview.Received, chainview.Candidate, chainview.PreConfirmed:
@@ -161,13 +161,13 @@ func underway(c Chain, tx *ordov1.Transaction) bool {
 	return false
 }
 
-// skip: the account has no code yet that could validate, because its deployment is on the way. A DECLARE never goes ahead of
-// its account, and nothing is compiled for a signature that was not checked.
+// skip reports that validation is skipped: the account has no code yet that could validate, because its deployment is on the
+// way. A DECLARE never goes ahead of its account, and nothing is compiled for a signature that was not checked.
 func (g *Gateway) skip(tx *ordov1.Transaction) bool {
 	return tx.Type == ordov1.TransactionType_INVOKE && len(bytes.Trim(tx.Nonce, "\x00")) > 0 && g.pool.Deploying(tx.Sender)
 }
 
-// verdict asks execution. While execution lacks a decided block, a refusal is not the last word: the client may have seen
+// verdict asks execution. While execution lacks a decided block, a rejection is not the last word: the client may have seen
 // what that block did. Then it is asked once more, when execution has caught up.
 func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *ordov1.Class) (*ordov1.ValidateResponse_Verdict, error) {
 	for again := false; ; again = true {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -15,12 +14,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -76,7 +74,7 @@ type basket struct {
 	deploying bool
 }
 
-func (b *basket) Submit(_ context.Context, tx *ordov1.Transaction, class *ordov1.Class, nonce uint64) error {
+func (b *basket) SubmitAt(_ context.Context, tx *ordov1.Transaction, class *ordov1.Class, nonce uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken, b.classes, b.nonces = append(b.taken, tx), append(b.classes, class), append(b.nonces, nonce)
@@ -89,18 +87,10 @@ func start(t testing.TB, e *engine, b *basket) *Gateway { return startWithin(t, 
 
 func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Gateway {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	ordov1.RegisterExecutionServer(server, e)
-	ordov1.RegisterStorageReadServer(server, e)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := fakestage.Dial(t, func(s *grpc.Server) {
+		ordov1.RegisterExecutionServer(s, e)
+		ordov1.RegisterStorageReadServer(s, e)
+	})
 	present := chainview.New(func() *ordov1.BlockContext { return &ordov1.BlockContext{} })
 	g := New(Options{ChainID: sepolia, Execution: ordov1.NewExecutionClient(conn), Storage: ordov1.NewStorageReadClient(conn), Pool: b, Chain: present, Limits: l})
 	t.Cleanup(g.Close)

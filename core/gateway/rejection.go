@@ -7,10 +7,10 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// ErrUnsupportedVersion: only version 3 transactions are taken.
+// ErrUnsupportedVersion rejects a transaction that is not of version 3.
 var ErrUnsupportedVersion = errors.New("transaction version is not supported: send version 0x3")
 
-// ErrQueryVersion: the transaction was signed for an estimate and must never be in a block.
+// ErrQueryVersion rejects a transaction that was signed for an estimate and must never be in a block.
 var ErrQueryVersion = fmt.Errorf("query version is for estimates and simulations only: %w", ErrUnsupportedVersion)
 
 // Rejection is a transaction that cannot enter, and why. It is an outcome, not a fault of the node.

@@ -117,7 +117,7 @@ func isAddress(packed []byte) bool {
 	return err == nil && f.Cmp(firstContract) >= 0 && f.Cmp(addressBound) < 0
 }
 
-// paysNothing: the most that the transaction can pay is zero.
+// paysNothing reports that the most that the transaction can pay is zero.
 func paysNothing(r *ordov1.ResourceBounds) bool {
 	zero := func(amount uint64, price []byte) bool { return amount == 0 || len(bytes.Trim(price, "\x00")) == 0 }
 	return r == nil || zero(r.L1GasAmount, r.L1GasPrice) && zero(r.L2GasAmount, r.L2GasPrice) &&

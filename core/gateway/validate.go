@@ -16,7 +16,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// validator sends transactions to execution in batches. Nobody waits for a batch to fill: a free worker takes whatever has
+// validator sends transactions to execution in batches. No transaction waits for a batch to fill: a free worker takes what has
 // queued up while the others were calling, so a lone transaction goes at once and a flood goes in large batches.
 type validator struct {
 	execution ordov1.ExecutionClient

@@ -29,7 +29,7 @@ func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	}
 	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: spec.Attach})
-	p.log = options.Logger.Named(StageName(spec.Stage))
+	p.log = options.Logger.Named(sdk.StageName(spec.Stage))
 	p.meter = &meter{exited: p.exited, reason: p.goneText}
 	if err := p.makeRunDir(); err != nil {
 		return nil, err

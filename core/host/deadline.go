@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,30 +28,12 @@ type lateness struct {
 	calls int
 }
 
-// methodPolicy says how a method's time is counted.
-type methodPolicy struct {
-	times   time.Duration // of the limit
-	lenient bool          // work that a client's request can make long: one overdue call is not a wedged plugin
-}
-
-func policyOf(method string) methodPolicy {
-	switch method[strings.LastIndexByte(method, '/')+1:] {
-	case "Validate", "View":
-		return methodPolicy{times: 1, lenient: true}
-	case "Compile":
-		return methodPolicy{times: 2, lenient: true}
-	case "Commit": // may wait for the roots of blocks before it
-		return methodPolicy{times: 5}
-	}
-	return methodPolicy{times: 1}
-}
-
 func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if c.limit == 0 || !ofStage(method) {
+	p := policyOf(method)
+	if c.limit == 0 || p.times == 0 {
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
-	p := policyOf(method)
 	limit := c.limit * p.times
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -68,7 +49,7 @@ func (c *clock) unary(ctx context.Context, method string, req, reply any, conn *
 		return err
 	}
 	ours := ctx.Err() == nil && (limited.Err() != nil || time.Since(begin) > limit-limit/10)
-	why := fmt.Sprintf("%s: no answer within %s", method[strings.LastIndexByte(method, '/')+1:], limit)
+	why := fmt.Sprintf("%s: no answer within %s", methodName(method), limit)
 	if ours && !p.lenient || p.lenient && c.wedged(method, begin, limit) {
 		go c.overdue(why + ": killed by the node")
 	}
@@ -102,7 +83,8 @@ func (c *clock) wedged(method string, begin time.Time, limit time.Duration) bool
 
 func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if c.limit == 0 || !ofStage(method) {
+	p := policyOf(method)
+	if c.limit == 0 || p.times == 0 {
 		return open(ctx, desc, conn, method, opts...)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -111,9 +93,8 @@ func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 		cancel(nil)
 		return nil, err
 	}
-	name := method[strings.LastIndexByte(method, '/')+1:]
-	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: name, limit: c.limit * policyOf(method).times, overdue: c.overdue,
-		each: name == "Run", follows: name == "Roots", download: desc.ServerStreams && !desc.ClientStreams}
+	timed := &timedStream{ClientStream: s, cancel: cancel, ctx: ctx, name: methodName(method), limit: c.limit * p.times, overdue: c.overdue,
+		each: p.answersEach, follows: p.follows, download: desc.ServerStreams && !desc.ClientStreams}
 	return timed, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,7 +92,7 @@ func TestStartConfigureDrainStop(t *testing.T) {
 	s := spec(t, "good")
 	s.Config, s.Generation = []byte(`{"greeting":"hello"}`), 4
 	p := start(t, host.Options{Logger: book.logger()}, s)
-	if p.Name() != "ordering/good" || p.Info().GetVersion() != "1.2.3" || !p.Has(sdk.CapArrival) || p.Has("flight") || p.Generation() != 4 {
+	if p.Name() != "ordering/good" || p.Info().GetVersion() != "1.2.3" || !slices.Equal(p.Info().GetCapabilities(), []string{sdk.CapArrival}) || p.Generation() != 4 {
 		t.Fatalf("info: %v", p.Info())
 	}
 	if w := p.Warnings(); len(w) != 1 || w[0].GetPath() != "greeting" {

@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
@@ -107,8 +108,13 @@ func decodeEntry(line string) (level hclog.Level, message string, fields []any, 
 	sort.Strings(keys)
 	for _, key := range keys {
 		value := raw[key]
-		if text, isText := value.(string); isText {
-			value = printable(text)
+		switch known := value.(type) {
+		case string:
+			value = printable(known)
+		case float64: // a whole number is shown as one: 1234567, not 1.234567e+06
+			if known == math.Trunc(known) && math.Abs(known) <= 1<<53 {
+				value = int64(known)
+			}
 		}
 		fields = append(fields, printable(key), value)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ordo-sequencer/ordo/core/host"
+	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/logqueue"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -45,7 +46,7 @@ func TestCloseSharesItsTime(t *testing.T) {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(s.DataDir, "drained")); err != nil {
-			t.Errorf("%s was not drained: %v", host.StageName(s.Stage), err)
+			t.Errorf("%s was not drained: %v", sdk.StageName(s.Stage), err)
 		}
 	}
 	for _, p := range set.Plugins() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -51,21 +52,11 @@ func (p *Plugin) Conn() *grpc.ClientConn { return p.data }
 // Info is what the plugin said about itself.
 func (p *Plugin) Info() *ordov1.DescribeResponse { return p.info.Load() }
 
-// Has tells whether the plugin announced a capability.
-func (p *Plugin) Has(capability string) bool {
-	for _, c := range p.Info().GetCapabilities() {
-		if c == capability {
-			return true
-		}
-	}
-	return false
-}
-
 // Spec is what the plugin was started from.
 func (p *Plugin) Spec() Spec { return p.spec }
 
 // Name is how messages name the plugin: "ordering/fifo".
-func (p *Plugin) Name() string { return StageName(p.spec.Stage) + "/" + p.Info().GetName() }
+func (p *Plugin) Name() string { return sdk.StageName(p.spec.Stage) + "/" + p.Info().GetName() }
 
 // Pid is the plugin's process; 0 when it runs in this one, or is attached.
 func (p *Plugin) Pid() int {

@@ -200,8 +200,8 @@ func (c *rawConn) misbehave(stream uint32) {
 // TestRawGRPCServersAreHandled: whatever comes over the socket, the call ends with an error in time, and the memory of the node is bounded.
 func TestRawGRPCServersAreHandled(t *testing.T) {
 	for misdeed, want := range map[string]string{
-		"a gigabyte announced":                   "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",
-		"a gigabyte sent":                        "ordering/raw: Score: the answer is larger than the 16 MiB that the contract allows",
+		"a gigabyte announced":                   "ordering/raw: Score: the answer is larger than the 16 MiB that the plugin protocol allows",
+		"a gigabyte sent":                        "ordering/raw: Score: the answer is larger than the 16 MiB that the plugin protocol allows",
 		"all that is allowed, and never the end": "no answer within 400ms",
 		"noise":                                  "",
 		"not a protobuf":                         "unmarshal",

@@ -14,6 +14,7 @@ import (
 func TestDecodeEntry(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{`{"@message":"hi","@level":"warn","@timestamp":"2026-01-02T03:04:05.000006Z","b":2,"a":"x"}`, "warn hi [a x b 2]"},
+		{`{"@message":"hi","height":1234567,"share":0.5}`, "info hi [height 1234567 share 0.5]"},
 		{`{"@message":1}`, "info 1 []"},
 		{`{"@message":{"a":1},"@level":3,"@timestamp":false}`, "info map[a:1] []"},
 		{`{"@message":"hi","@level":"loud"}`, "info hi []"},

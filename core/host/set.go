@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -36,13 +37,13 @@ func StartSet(ctx context.Context, options Options, specs ...Spec) (*Set, error)
 		plugins: map[ordov1.Stage]*Plugin{}, specs: map[ordov1.Stage]Spec{}}
 	for _, spec := range specs {
 		if _, twice := s.specs[spec.Stage]; twice {
-			return nil, fmt.Errorf("two plugins for stage %s: name one", StageName(spec.Stage))
+			return nil, fmt.Errorf("two plugins for stage %s: name one", sdk.StageName(spec.Stage))
 		}
 		s.specs[spec.Stage] = spec
 	}
 	for _, stage := range startOrder {
 		if _, ok := s.specs[stage]; !ok {
-			return nil, fmt.Errorf("no plugin for stage %s", StageName(stage))
+			return nil, fmt.Errorf("no plugin for stage %s", sdk.StageName(stage))
 		}
 	}
 	if s.runDir == "" {
@@ -147,7 +148,7 @@ func (s *Set) Restart(ctx context.Context, stage ordov1.Stage) (*Plugin, error) 
 		return nil, errors.New("restart: the node is stopping")
 	}
 	if old == nil {
-		return nil, fmt.Errorf("restart: no plugin for stage %s", StageName(stage))
+		return nil, fmt.Errorf("restart: no plugin for stage %s", sdk.StageName(stage))
 	}
 	old.Kill()
 	// The generation moves on even when the start fails, so that no two lives share one.

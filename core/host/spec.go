@@ -83,11 +83,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// StageName is how people write a stage: "ordering".
-func StageName(s ordov1.Stage) string {
-	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
-}
-
 // executable finds the program and tells in plain words why it cannot be one.
 func (s Spec) executable() (string, error) {
 	if s.Path == "" {

@@ -31,13 +31,13 @@ func Start(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 		spec.Generation = 1
 	}
 	if err := spec.utf8Paths(options.RunDir); err != nil {
-		return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+		return nil, fmt.Errorf("%s plugin: %w", sdk.StageName(spec.Stage), err)
 	}
 	where, begin := spec.Attach, func() (*Plugin, error) { return attach(ctx, options, spec) }
 	if where == "" {
 		path, err := spec.executable()
 		if err != nil {
-			return nil, fmt.Errorf("%s plugin: %w", StageName(spec.Stage), err)
+			return nil, fmt.Errorf("%s plugin: %w", sdk.StageName(spec.Stage), err)
 		}
 		where, begin = path, func() (*Plugin, error) { return launch(ctx, options, spec, path) }
 	}
@@ -48,7 +48,7 @@ func Start(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s plugin %s: %w", StageName(spec.Stage), where, err)
+		return nil, fmt.Errorf("%s plugin %s: %w", sdk.StageName(spec.Stage), where, err)
 	}
 	return p, nil
 }
@@ -60,7 +60,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 	}
 	p := &Plugin{spec: spec, options: options, exited: make(chan struct{}), since: time.Now()}
 	p.info.Store(&ordov1.DescribeResponse{Name: filepath.Base(path)})
-	p.log = options.Logger.Named(StageName(spec.Stage))
+	p.log = options.Logger.Named(sdk.StageName(spec.Stage))
 	if err := p.makeRunDir(); err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	}
 	if info.GetStage() != p.spec.Stage {
 		return fmt.Errorf("it is a plugin of stage %s (%s), not %s: use it for that stage, or name another one here",
-			StageName(info.GetStage()), info.GetName(), StageName(p.spec.Stage))
+			sdk.StageName(info.GetStage()), info.GetName(), sdk.StageName(p.spec.Stage))
 	}
 	if info.GetName() == "" {
 		return errors.New("describe: the plugin has no name")
@@ -237,7 +237,7 @@ func (p *Plugin) makeRunDir() error {
 		}
 		p.runDir, p.ownDir = dir, true
 	} else {
-		p.runDir = filepath.Join(p.options.RunDir, StageName(p.spec.Stage)[:3])
+		p.runDir = filepath.Join(p.options.RunDir, sdk.StageName(p.spec.Stage)[:3])
 	}
 	p.sockets = filepath.Join(p.runDir, "s"+strconv.FormatUint(p.spec.Generation, 10))
 	if n := len(p.sockets) + len("/plugin1234567890"); n > maxSocketPath {

@@ -90,7 +90,6 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 		if err := s.attach(p); err != nil {
 			return nil, err
 		}
-		s.stageUp(stage)
 	}
 	return s, nil
 }
@@ -175,7 +174,6 @@ func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 				}
 			}
 			if err == nil {
-				s.stageUp(stage)
 				s.mu.Lock()
 				s.stages[stage].restarts++
 				s.mu.Unlock()
@@ -273,14 +271,6 @@ func (s *Supervisor) stageDown(stage ordov1.Stage, death Exit) {
 		w.read = nil
 	}
 	s.changed()
-}
-
-// stageUp opens the links to those who only ask.
-func (s *Supervisor) stageUp(stage ordov1.Stage) {
-	s.links[stage].Ready()
-	if stage == ordov1.Stage_STAGE_STORAGE {
-		s.read.Ready()
-	}
 }
 
 // changed tells those who wait for a stage. Under mu.

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Key is the hash of a transaction.
-type Key = [32]byte
+type Key = felt.Key
 
 // Errors that callers tell apart. Every error of the operating system stays inside: errors.Is(err, syscall.ENOSPC) says
 // that the disk is full, and that the next call may succeed.

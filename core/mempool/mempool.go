@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Reasons why a transaction is not taken in, or leaves without a block.
@@ -37,8 +38,8 @@ var (
 	ErrExpired  = errors.New("expired before it could enter a block")
 )
 
-// Key is a hash or an address: a felt, 32 bytes big-endian.
-type Key = [32]byte
+// Key is a hash or an address.
+type Key = felt.Key
 
 // Options bound the pool. A zero field takes the default.
 type Options struct {

@@ -4,9 +4,8 @@ import (
 	"math/big"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
-
-const felt = 32
 
 // Calls decodes the multicall of a Cairo 1 account: a count, then (to, selector, length, arguments...) for each. Other
 // encodings give nothing.
@@ -16,10 +15,10 @@ func Calls(tx *ordov1.Transaction) []*ordov1.Call {
 	}
 	words := tx.Calldata
 	next := func() (word []byte) {
-		if len(words) < felt {
+		if len(words) < felt.Size {
 			return nil
 		}
-		word, words = words[:felt], words[felt:]
+		word, words = words[:felt.Size], words[felt.Size:]
 		return word
 	}
 	number := func() (uint64, bool) {
@@ -30,17 +29,17 @@ func Calls(tx *ordov1.Transaction) []*ordov1.Call {
 		return Nonce(word)
 	}
 	count, ok := number()
-	if !ok || count > uint64(len(words)/felt/3) {
+	if !ok || count > uint64(len(words)/felt.Size/3) {
 		return nil
 	}
 	found := make([]*ordov1.Call, 0, count)
 	for range count {
 		to, selector := next(), next()
 		length, ok := number()
-		if !ok || length > uint64(len(words)/felt) {
+		if !ok || length > uint64(len(words)/felt.Size) {
 			return nil
 		}
-		words = words[length*felt:]
+		words = words[length*felt.Size:]
 		found = append(found, &ordov1.Call{To: to, Selector: selector})
 	}
 	if len(words) > 0 {

@@ -14,7 +14,7 @@ type TimerID struct {
 	ID   uint64
 }
 
-// TimerKind says whose timer it is.
+// TimerKind says what a timer is for.
 type TimerKind string
 
 // Kinds of timers.
@@ -35,8 +35,8 @@ type (
 		Context  *ordov1.BlockContext
 		Validate bool
 		Resumes  uint64 // the build that this one carries on: what was shown of that still holds; 0: none
-		Order    []Item // what will be handed over first, known from a life before a restart
-		Own      bool   // takes from the pool: its order is worth keeping
+		Order    []Item // what will be handed over first, known from before a restart
+		Own      bool   // this node chose the order: it is worth keeping
 		Hidden   bool   // of another node's proposal: not shown, because it is not verified
 		Degraded bool   // some of Order were not ranked by the policy
 	}
@@ -52,7 +52,7 @@ type (
 		N     uint64
 	}
 	Abort struct{ Build uint64 }
-	// Preconfirm shows results with their transactions to whoever follows the open block. First counts from 0.
+	// Preconfirm shows results with their transactions to clients that follow the open block. First counts from 0.
 	Preconfirm struct {
 		Build   uint64
 		First   int
@@ -60,24 +60,24 @@ type (
 		Results []*ordov1.TransactionResult
 		Delta   *ordov1.StateDiff
 	}
-	// ResetPreconfirmed: another run of the same build came to other results, or to fewer: none that was shown holds. Items are
-	// what was handed over. Progress follows from the first on.
+	// ResetPreconfirmed takes back all that was shown of a build: another stream came to other results, or to fewer. Items are
+	// what was handed over. Preconfirm follows from the first on.
 	ResetPreconfirmed struct {
 		Build   uint64
 		Context *ordov1.BlockContext
 		Items   []Item
 	}
-	// DropCandidates: these were handed over, have no result, and are not in the build any more.
+	// DropCandidates names transactions that were handed over, have no result, and are not in the build any more.
 	DropCandidates struct {
 		Build uint64
 		Items []Item
 	}
-	// Check wants the hashes of a foreign proposal recomputed and its classes compiled; Checked answers.
+	// Check wants the hashes of a peer's proposal recomputed and its classes compiled; Checked answers.
 	Check struct {
 		Build    uint64
 		Proposal *ordov1.Proposal
 	}
-	// HashHeader wants the header of a closed build; Sealed answers. Items holds only what is in the block.
+	// HashHeader wants the header of a closed build; HeaderHashed answers. Items holds only what is in the block.
 	HashHeader struct {
 		Build   uint64
 		Draft   *ordov1.BlockHeader // context, gas, round, degraded
@@ -94,8 +94,8 @@ type (
 	Adopt struct{ Height uint64 }
 	// FollowRoots opens the stream of roots of a new storage.
 	FollowRoots struct{ From uint64 }
-	// Commit hands a decided block to storage; Committed answers. Again: to a new storage, a block that everybody else
-	// knows.
+	// Commit hands a decided block to storage; Committed answers. Again: to a new process of storage, a block that
+	// readers know already.
 	Commit struct {
 		Again       bool
 		Own         bool // its transactions came from the pool
@@ -107,29 +107,30 @@ type (
 		Classes     []*ordov1.Class
 		Certificate []byte
 	}
-	// Stored: storage has the block durably.
+	// Stored says that storage has the block durably.
 	Stored struct {
 		Height uint64
 		Items  []Item
 	}
-	// SuspectStage: a stage answers, but of no use.
+	// SuspectStage asks for a restart of a stage that answers but makes no progress.
 	SuspectStage struct {
 		Stage ordov1.Stage
 		Why   string
 	}
-	// CulpritFound: what ended a stage is found, and is out of the way. The ends that it took say nothing against the stage's process.
+	// CulpritFound says that the transaction that ended a stage is found and dropped, or that the search for it has narrowed. The ends
+	// that it took are not to be counted as failures of the stage's process.
 	CulpritFound struct{ Stage ordov1.Stage }
-	// ReportDropped tells of transactions that left the pool without a block.
+	// ReportDropped names transactions that left the pool without a block.
 	ReportDropped struct{ Dropped []mempool.Dropped }
-	// Accept: the block of the root is accepted.
+	// Accept says that the block of the root is accepted.
 	Accept struct{ Root *ordov1.Root }
-	// SetTimer (again: replace) and CancelTimer.
+	// SetTimer starts a timer, or replaces one that runs; CancelTimer stops it.
 	SetTimer struct {
 		ID      TimerID
 		AfterMs uint32
 	}
 	CancelTimer struct{ ID TimerID }
-	// Send and Persist are consensus's own.
+	// Send and Persist are what consensus wants sent to a peer and made durable; Persisted answers the second.
 	Send struct {
 		To   string
 		Data []byte

@@ -13,10 +13,10 @@ func (m *Machine) decide(d *ordov1.Action_Decide) error {
 	switch {
 	case a == nil:
 		return fmt.Errorf("pipeline: consensus: decide: height %d has no attempt %d: the consensus plugin is broken", m.height, d.Attempt)
-	case a.stage != done:
-		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d is %s, neither built nor found valid: the consensus plugin is broken", d.Attempt, m.height, a.stage)
-	case !bytes.Equal(a.header.PartialHash, d.Value):
-		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.header.PartialHash, d.Value)
+	case a.state != built:
+		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d is %s, neither built nor found valid: the consensus plugin is broken", d.Attempt, m.height, a.state)
+	case !bytes.Equal(a.block.header.PartialHash, d.Value):
+		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.block.header.PartialHash, d.Value)
 	}
 	return m.conclude(a, d.Certificate)
 }
@@ -24,36 +24,37 @@ func (m *Machine) decide(d *ordov1.Action_Decide) error {
 // conclude ends the height with an attempt.
 func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	if m.open != nil {
-		m.drop(m.open)
+		m.becomeAbandoned(m.open)
 	}
+	b := a.block
 	var included []mempool.Key
-	for _, item := range a.inside {
+	for _, item := range b.items {
 		included = append(included, mempool.Key(item.Tx.Hash))
 	}
-	nonces, err := nonces(a.diff)
+	nonces, err := nonces(b.diff)
 	if err != nil {
 		return err
 	}
 	if dropped := m.pool.CommitBlock(m.height, included, a.rejected(), nonces); len(dropped) > 0 {
 		m.emit(ReportDropped{dropped})
 	}
-	if a.life == m.life && !m.isDown(ordov1.Stage_STAGE_EXECUTION) {
+	if b.instance == m.execution.instance && !m.isDown(ordov1.Stage_STAGE_EXECUTION) {
 		m.emit(Apply{m.height, a.build})
-	} else {
-		m.adopt = true // the execution that closed it is gone: the next one takes the block from storage
+	} else if m.execution.adoption == adopted {
+		m.execution.adoption = adoptNext // the execution that closed it is gone: the next one takes the block from storage
 	}
-	commit := Commit{Own: !a.borrowed(), Height: m.height, Header: a.header, Items: a.inside, Results: a.kept, Diff: a.diff, Classes: a.classes, Certificate: certificate}
-	m.pending = append(m.pending, commit)
+	commit := Commit{Own: !a.source.borrowed(), Height: m.height, Header: b.header, Items: b.items, Results: b.results, Diff: b.diff, Classes: b.classes, Certificate: certificate}
+	m.storage.pending = append(m.storage.pending, commit)
 
-	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: a.header.PartialHash, Pending: uint64(m.pool.Ready())}
+	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: b.header.PartialHash, Pending: uint64(m.pool.Ready())}
 	m.timestamp = a.context.Timestamp
 	m.height++
 	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
-	m.log, m.blockRequested = nil, false
+	m.consensus.log, m.consensus.blockRequested = nil, false
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
 	m.emit(commit)
-	m.announced = false
+	m.consensus.announced = false
 	return nil
 }
 
@@ -74,10 +75,29 @@ func nonces(diff *ordov1.StateDiff) (map[mempool.Key]uint64, error) {
 	return moved, nil
 }
 
-// stored: storage has the oldest pending block.
+// blockApplied takes that execution's tip is the next block.
+func (m *Machine) blockApplied(height uint64) error {
+	if height != m.execution.applied+1 || height >= m.height {
+		return fmt.Errorf("pipeline: execution applied block %d: its tip was %d and block %d is not decided: restart the node", height, m.execution.applied, m.height)
+	}
+	m.execution.applied = height
+	return nil
+}
+
+// blockCommitted takes that storage has the next block.
+func (m *Machine) blockCommitted(height uint64) error {
+	if height != m.storage.committed+1 || height >= m.height {
+		return fmt.Errorf("pipeline: storage committed block %d: its head was %d and block %d is not decided: restart the node", height, m.storage.committed, m.height)
+	}
+	m.stored()
+	return nil
+}
+
+// stored moves the head of storage to the oldest pending block.
 func (m *Machine) stored() {
-	c := m.pending[0]
-	m.pending = m.pending[1:]
-	m.committed, m.block, m.noRoom = c.Height, c.Header.PartialHash, ""
+	s := &m.storage
+	c := s.pending[0]
+	s.pending = s.pending[1:]
+	s.committed, s.block, s.noRoom = c.Height, c.Header.PartialHash, ""
 	m.emit(Stored{c.Height, c.Items})
 }

@@ -11,13 +11,13 @@ type Input interface{ input() }
 type (
 	// Answered is what consensus did about an event.
 	Answered struct{ Actions *ordov1.Actions }
-	// PoolChanged: a transaction became ready, perhaps.
+	// PoolChanged says that a transaction may have become ready.
 	PoolChanged struct{}
-	// BlockRequested: the operator wants a block now.
+	// BlockRequested says that the operator wants a block now.
 	BlockRequested struct{}
-	// TimerFired: a timer of SetTimer is due.
+	// TimerFired says that a timer of SetTimer is due.
 	TimerFired struct{ ID TimerID }
-	// Executed, Full and Closed come from the stream of a build; BuildFailed when it broke. Away says that something that
+	// Executed, Full and Closed come from the stream of a build; BuildFailed says that it broke. Away says that something that
 	// execution needs was not there, so that no transaction is to blame.
 	Executed struct {
 		Build   uint64
@@ -37,7 +37,7 @@ type (
 		Why   string
 		Away  bool
 	}
-	// OrderPersisted: the order of the first N transactions of a build would survive the end of this process.
+	// OrderPersisted says that the order of the first N transactions of a build would survive the end of this process.
 	OrderPersisted struct {
 		Build uint64
 		N     int
@@ -48,12 +48,12 @@ type (
 		Classes map[mempool.Key]*ordov1.Class // by class hash
 		Invalid string
 	}
-	// HeaderHashed answers Seal: the header with commitments and partial hash.
+	// HeaderHashed answers HashHeader: the header with commitments and partial hash.
 	HeaderHashed struct {
 		Build  uint64
 		Header *ordov1.BlockHeader
 	}
-	// Applied, Committed and Rooted: execution's tip moved, storage has the block, its root and hash are known.
+	// Applied, Committed and RootComputed say that execution's tip moved, that storage has the block, and that its root and hash are known.
 	Applied      struct{ Height uint64 }
 	Adopted      struct{ Height uint64 } // answers Adopt
 	Committed    struct{ Height uint64 }
@@ -65,25 +65,24 @@ type (
 	}
 	// Persisted answers Persist: the bytes are durable.
 	Persisted struct{}
-	// NoRoom: storage cannot take the block for now; the driver asks again.
+	// NoRoom says that storage cannot take the block for now; the driver asks again.
 	NoRoom struct{ Why string }
-	// StageDown: a stage is gone, with all that it was asked. Shared: questions of clients were in flight beside what the machine had
-	// asked of it. Forced: the process did not fail by itself, it was ended from outside.
+	// StageDown says that the process of a stage has ended, with all that it was asked. Shared: calls of clients were in flight beside what
+	// the machine had asked of it. Forced: the process did not fail by itself, it was ended from outside.
 	StageDown struct {
 		Stage  ordov1.Stage
 		Why    string
 		Shared bool
 		Forced bool
 	}
-	// StageUp: a new life serves the stage. Head and Block are storage's: the last block it holds, and its partial hash.
+	// StageUp says that another process serves the stage, with its capabilities. Head and Block are storage's: the last block it holds, and its partial hash.
 	StageUp struct {
-		Stage     ordov1.Stage
-		Arrival   bool // of ordering; see Options
-		Proposals bool // of consensus; see Options
-		Head      uint64
-		Block     []byte
+		Stage        ordov1.Stage
+		Capabilities []string
+		Head         uint64
+		Block        []byte
 	}
-	// Drain: open no block any more; what is decided still goes its way.
+	// Drain asks to open no block any more; what is decided is still applied, committed and accepted.
 	Drain struct{}
 )
 

@@ -2,62 +2,81 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 
-	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet"
 )
 
 // hashLag is the protocol's: block N writes the hash of N-hashLag into its state.
-const hashLag = 10
+const hashLag = starknet.BlockHashLag
 
-// Machine is the state of the pipeline. Make one with New.
+// Machine is the state of the pipeline. Make one with New. All of it is owned by the goroutine that calls Step.
 type Machine struct {
-	options Options
-	pool    Pool
-	config  []byte // of consensus
-	order   *Order // until the machine is at its height
-	now     uint64
-	out     []Command
-	broken  error
+	options      Options
+	pool         Pool
+	capabilities capabilities // of the plugins that serve now
 
-	height    uint64 // the one to be decided
+	// of the step that runs
+	now   uint64
+	out   []Command
+	fault error // final: every later Step returns it
+
+	// of the height that is to be decided
+	height    uint64
+	timestamp uint64 // of the block before
 	attempts  map[uint64]*attempt
-	open      *attempt // checking, held, running, closing or sealing; nil when none is
+	open      *attempt // the one attempt that may have a stream; nil when none is to be worked on
+	carried   *attempt // begun for an earlier instance of consensus or before a restart: the next Build takes it over
 	builds    uint64   // last build id given out
-	announced bool     // consensus knows that the pool holds something
 	draining  bool
 
-	down map[ordov1.Stage]string // stages without a process, and why
-	redo []Decided               // blocks to be built again before consensus begins
+	down      map[ordov1.Stage]string // stages without a process, and why
+	consensus consensus
+	execution execution
+	storage   storage
+	recovery  recovery
+	crashes   crashes
+}
 
-	// of the life of consensus
+// consensus is what the machine keeps of the running instance of consensus, and of what it told.
+type consensus struct {
+	config         []byte
 	seq            uint64           // of the last event
-	answered       uint64           // last event that consensus answered
+	answered       uint64           // last event that it answered
+	announced      bool             // it knows that the pool holds something
 	todo           []*ordov1.Action // answered, and behind a barrier
-	persisting     []byte           // on its way to the disk; nil: nothing is
 	timers         map[uint64]bool
-	log            []byte   // persisted for this height
-	blockRequested bool     // the operator waits for the block of this height
-	late           bool     // it is back, and waits for its log to be durable
-	carried        *attempt // what another life of consensus began: the next Build takes it over
+	log            []byte // persisted for this height
+	persisting     []byte // on its way to the disk: a barrier for the actions behind it; nil: nothing is
+	startDeferred  bool   // a new instance waits for the log to be durable before it is started
+	blockRequested bool   // the operator waits for the block of this height
+}
 
-	// of the life of execution
-	life     uint64
-	adopt    bool // its tip is to be taken from storage
-	adopting bool
+// execution is what the machine keeps of the tip of execution.
+type execution struct {
+	instance uint64 // counts the processes
+	applied  uint64 // its tip
+	adoption adoption
+}
 
-	suspects map[mempool.Key]*suspicion // transactions, by hash
-	parties  map[mempool.Key]party
+// adoption is how a new execution comes to the tip of the chain.
+type adoption string
 
-	noRoom  string   // why storage takes no block for now
-	pending []Commit // decided, not committed
+const (
+	adopted   adoption = ""          // it has the tip
+	adoptNext adoption = "next"      // it is to take the tip from storage
+	adopting  adoption = "under way" // it is asked to
+)
 
-	timestamp uint64 // of the last decided block
-	applied   uint64 // execution's tip
-	committed uint64 // storage's head
+// storage is what the machine keeps of the chain that storage has.
+type storage struct {
+	committed uint64 // its head
 	block     []byte // partial hash of that
-	accepted  uint64
+	accepted  uint64 // last block whose hash is known
 	hashes    map[uint64][]byte
+	pending   []Commit // decided, not committed
+	noRoom    string   // why it takes no block for now
 }
 
 // New returns a machine and the commands that start it.
@@ -71,13 +90,18 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 	if options.MaxCommits == 0 {
 		options.MaxCommits = 8
 	}
-	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, attempts: map[uint64]*attempt{},
-		timestamp: head.Timestamp, applied: head.Height, committed: head.Height, block: head.Block, accepted: head.Accepted,
-		hashes: map[uint64][]byte{}, down: map[ordov1.Stage]string{}, timers: map[uint64]bool{}, log: head.Log, config: head.Config}
-	for height, hash := range head.Hashes {
-		m.hashes[height] = hash
+	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, timestamp: head.Timestamp,
+		attempts: map[uint64]*attempt{}, down: map[ordov1.Stage]string{},
+		consensus: consensus{timers: map[uint64]bool{}, log: head.Log, config: head.Config},
+		execution: execution{applied: head.Height},
+		storage:   storage{committed: head.Height, block: head.Block, accepted: head.Accepted, hashes: maps.Clone(head.Hashes)},
+		recovery:  recovery{head.Decided, head.Order}}
+	if m.storage.hashes == nil {
+		m.storage.hashes = map[uint64][]byte{}
 	}
-	m.redo, m.order = head.Decided, head.Order
+	for stage, names := range options.Capabilities {
+		m.capabilities.set(stage, names)
+	}
 	m.nextRedo()
 	m.advance()
 	m.announce()
@@ -89,7 +113,8 @@ func (m *Machine) Height() uint64 { return m.height }
 
 // Settled says whether everything decided is applied, committed and has its root.
 func (m *Machine) Settled() bool {
-	return !m.adopt && m.applied == m.height-1 && m.committed == m.height-1 && m.accepted == m.height-1
+	tip := m.height - 1
+	return m.execution.adoption == adopted && m.execution.applied == tip && m.storage.committed == tip && m.storage.accepted == tip
 }
 
 // Next is the context of the block that would be opened at this moment.
@@ -102,34 +127,34 @@ func (m *Machine) Next(nowMs uint64) *ordov1.BlockContext {
 
 // Step takes one input. An error is final.
 func (m *Machine) Step(nowMs uint64, input Input) ([]Command, error) {
-	if m.broken != nil {
-		return nil, m.broken
+	if m.fault != nil {
+		return nil, m.fault
 	}
 	m.now = max(m.now, nowMs)
 	if err := m.step(input); err != nil {
-		m.broken = err
+		m.fault = err
 		return m.flush(), err
 	}
 	m.maybeAdopt()
 	m.advance()
 	m.announce()
-	return m.flush(), nil
+	return m.flush(), m.fault
 }
 
 func (m *Machine) step(input Input) error {
 	switch in := input.(type) {
 	case Answered:
 		return m.handleActions(in.Actions)
-	case PoolChanged: // pump and announce look by themselves
+	case PoolChanged: // advance and announce look by themselves
 	case BlockRequested:
-		m.blockRequested = true
+		m.consensus.blockRequested = true
 		if !m.draining {
 			m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
 		}
 	case Delivered:
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: in.From, Data: in.Data}}})
 	case TimerFired:
-		return m.fired(in.ID)
+		m.timerFired(in.ID)
 	case Executed:
 		return m.executed(in)
 	case Full:
@@ -137,7 +162,7 @@ func (m *Machine) step(input Input) error {
 	case Closed:
 		return m.closed(in)
 	case BuildFailed:
-		return m.brokeOff(in)
+		return m.buildFailed(in)
 	case OrderPersisted:
 		m.orderPersisted(in)
 	case Checked:
@@ -145,23 +170,13 @@ func (m *Machine) step(input Input) error {
 	case HeaderHashed:
 		return m.headerHashed(in)
 	case Applied:
-		if in.Height != m.applied+1 || in.Height >= m.height {
-			return fmt.Errorf("pipeline: execution applied block %d: its tip was %d and block %d is not decided: restart the node", in.Height, m.applied, m.height)
-		}
-		m.applied = in.Height
+		return m.blockApplied(in.Height)
 	case Adopted:
-		if !m.adopting || in.Height > m.committed {
-			return fmt.Errorf("pipeline: execution adopted block %d unasked: restart the node", in.Height)
-		}
-		m.applied, m.adopting = in.Height, false
-		m.adopt = in.Height != m.height-1
+		return m.blockAdopted(in.Height)
 	case Committed:
-		if in.Height != m.committed+1 || in.Height >= m.height {
-			return fmt.Errorf("pipeline: storage committed block %d: its head was %d and block %d is not decided: restart the node", in.Height, m.committed, m.height)
-		}
-		m.stored()
+		return m.blockCommitted(in.Height)
 	case NoRoom:
-		m.noRoom = in.Why
+		m.storage.noRoom = in.Why
 	case Persisted:
 		return m.persisted()
 	case StageDown:
@@ -173,7 +188,7 @@ func (m *Machine) step(input Input) error {
 	case Drain:
 		m.draining, m.carried = true, nil
 		if m.open != nil {
-			m.drop(m.open)
+			m.becomeAbandoned(m.open)
 		}
 	default:
 		return fmt.Errorf("pipeline: unknown input %T", input)
@@ -182,19 +197,20 @@ func (m *Machine) step(input Input) error {
 }
 
 // rootComputed takes roots strictly in order; one from the past is harmless (a stream that was opened again), a hole is not.
-func (m *Machine) rootComputed(rootComputed *ordov1.Root) error {
+func (m *Machine) rootComputed(root *ordov1.Root) error {
+	s := &m.storage
 	switch {
-	case rootComputed.Height <= m.accepted:
+	case root.Height <= s.accepted:
 		return nil
-	case rootComputed.Height != m.accepted+1:
-		return fmt.Errorf("pipeline: storage: root of block %d came after that of block %d: roots must come in order", rootComputed.Height, m.accepted)
-	case rootComputed.Height >= m.height:
-		return fmt.Errorf("pipeline: storage: root of block %d, which is not decided", rootComputed.Height)
+	case root.Height != s.accepted+1:
+		return fmt.Errorf("pipeline: storage: root of block %d came after that of block %d: roots must come in order", root.Height, s.accepted)
+	case root.Height >= m.height:
+		return fmt.Errorf("pipeline: storage: root of block %d, which is not decided", root.Height)
 	}
-	m.accepted = rootComputed.Height
-	m.hashes[rootComputed.Height] = rootComputed.BlockHash
-	delete(m.hashes, rootComputed.Height-2*hashLag)
-	m.emit(Accept{rootComputed})
+	s.accepted = root.Height
+	s.hashes[root.Height] = root.BlockHash
+	delete(s.hashes, root.Height-2*hashLag)
+	m.emit(Accept{root})
 	return nil
 }
 
@@ -203,9 +219,9 @@ func (m *Machine) announce() {
 	ready := m.ready()
 	switch {
 	case ready == 0:
-		m.announced = false
-	case !m.announced && !m.draining && !m.consensusDown() && !(m.open != nil && m.open != m.carried && m.open.accepting()):
-		m.announced = true
+		m.consensus.announced = false
+	case !m.consensus.announced && !m.draining && !m.consensusDown() && !(m.open != nil && m.open != m.carried && m.open.accepting()):
+		m.consensus.announced = true
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: uint64(ready)}}})
 	}
 }
@@ -214,27 +230,27 @@ func (m *Machine) announce() {
 func (m *Machine) ready() int {
 	n := m.pool.Ready()
 	if m.carried != nil {
-		n += max(1, m.carried.count())
+		n += max(1, len(m.carried.all()))
 	}
 	return n
 }
 
 // consensusDown says that consensus cannot be told anything. What it must know, Start tells.
 func (m *Machine) consensusDown() bool {
-	return m.isDown(ordov1.Stage_STAGE_CONSENSUS) || len(m.redo) > 0 || m.seq == 0
+	return m.isDown(ordov1.Stage_STAGE_CONSENSUS) || len(m.recovery.redo) > 0 || m.consensus.seq == 0
 }
 
 func (m *Machine) isDown(stage ordov1.Stage) bool {
-	_, away := m.down[stage]
-	return away
+	_, down := m.down[stage]
+	return down
 }
 
 func (m *Machine) tell(event *ordov1.ConsensusEvent) {
 	if m.consensusDown() && event.GetStart() == nil {
 		return
 	}
-	m.seq++
-	event.Seq, event.NowMs = m.seq, m.now
+	m.consensus.seq++
+	event.Seq, event.NowMs = m.consensus.seq, m.now
 	m.emit(Tell{event})
 }
 
@@ -259,27 +275,28 @@ func (m *Machine) oldHash() (hash []byte, known bool) {
 	if m.height < hashLag {
 		return nil, true
 	}
-	hash, known = m.hashes[m.height-hashLag]
+	hash, known = m.storage.hashes[m.height-hashLag]
 	return hash, known
 }
 
-// why not open now: "" when nothing is in the way.
+// blockedReason says why no block can be opened now: "" when nothing is in the way.
 func (m *Machine) blockedReason() string {
+	behind := m.height - 1 - m.storage.committed
 	switch _, known := m.oldHash(); {
 	case m.draining:
 		return "draining"
 	case m.isDown(ordov1.Stage_STAGE_EXECUTION):
-		return "execution is away"
+		return "execution is down"
 	case m.isDown(ordov1.Stage_STAGE_STORAGE):
-		return "storage is away"
-	case m.noRoom != "":
+		return "storage is down"
+	case m.storage.noRoom != "":
 		return "storage has no room"
-	case m.adopt:
+	case m.execution.adoption != adopted:
 		return fmt.Sprintf("execution has not adopted block %d", m.height-1)
-	case m.applied != m.height-1:
+	case m.execution.applied != m.height-1:
 		return fmt.Sprintf("execution has not applied block %d", m.height-1)
-	case m.height-1-m.committed >= uint64(m.options.MaxCommits):
-		return fmt.Sprintf("storage is %d blocks behind", m.height-1-m.committed)
+	case behind >= uint64(m.options.MaxCommits):
+		return fmt.Sprintf("storage is %d blocks behind", behind)
 	case !known:
 		return fmt.Sprintf("the hash of block %d is not known", m.height-hashLag)
 	}

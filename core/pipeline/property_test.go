@@ -1,12 +1,12 @@
 package pipeline
 
 import (
+	"flag"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -15,27 +15,29 @@ import (
 // TestProperties lets a restless consensus loose on a machine: it builds, seals, abandons, proposes again, validates and
 // decides at random, while stages answer late, fail, reject and fill up. Whatever it does, at most one build is open,
 // blocks follow each other, no transaction is twice in the chain or out of its nonce order, and at the end none is lost.
-// Stages die at any moment and come back. With a faithful consensus, which abandons nothing by itself, what readers were
-// shown is what the block has, in the same order, whoever died meanwhile.
+// Processes of stages end at any moment and are replaced. With a faithful consensus, which abandons nothing by itself, what
+// readers were shown is what the block has, in the same order, whichever process ended meanwhile. The runs visit every pair of the
+// tables in doc.go that can occur, and no other.
 func TestProperties(t *testing.T) {
-	for seed := range int64(1000) {
-		c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
-			full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
-			foreign: map[uint64]bool{}, stripped: map[uint64]bool{}}
-		c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
-		c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
-		var out []Command
-		c.m, out = New(Options{Arrival: seed%2 == 0, Proposals: true, Chunk: 3, Window: 2, MaxCommits: 2, Template: template}, c.pool, c.now,
-			Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}})
-		c.perform(out)
-		for range 400 {
-			c.now += uint64(c.r.Intn(50))
-			c.move()
-		}
-		c.finish()
+	inputs, actions := readTables(t)
+	first, n := int64(*firstSeed), int64(*seeds)
+	for seed := first; seed < first+n; seed++ {
+		c := newChaos(t, seed)
+		c.inputs, c.acts = inputs, actions
+		c.run()
+	}
+	if first == 0 && n >= 1000 { // the default run, or a longer one
+		inputs.complete(t)
+		actions.complete(t)
 	}
 }
 
+var (
+	firstSeed = flag.Int("seed", 0, "first seed of the property test")
+	seeds     = flag.Int("seeds", 1000, "number of seeds of the property test")
+)
+
+// chaos is one run of the property test: the driver, the stages and the readers of one machine, and what they know.
 type chaos struct {
 	env
 	t       *testing.T
@@ -58,8 +60,84 @@ type chaos struct {
 	height  uint64
 	chained map[string]uint64
 	calm    bool
-	deaths
+	processes
+	journal
 	foreign, stripped map[uint64]bool // attempts that are another node's proposals, and those of them that a rejected transaction is in
+	barrier           bool            // consensus waits for what it persists
+	drainIn           string          // state of the open attempt in which the node begins to drain; "": it does not
+	drained           bool
+	inputs, acts      *table
+	decidedBefore     uint64 // blocks that were decided before a restart: they come out as they were
+}
+
+// newChaos makes a run. The seed says what may happen in it: by its remainders some runs have a faithful consensus, processes
+// that end, a journal, transactions that end execution, blocks that were decided before a restart, or a drain.
+func newChaos(t *testing.T, seed int64) *chaos {
+	c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
+		full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
+		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}}
+	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
+	c.journaled, c.deadly = seed%3 > 0, c.mortal && seed%7 == 3 && seed%4 != 2
+	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+	if seed%7 == 5 {
+		c.drainIn = drainStates[int(seed/7)%len(drainStates)]
+	}
+	return c
+}
+
+var drainStates = []string{"none", "checking", "held", "interrupted", "paused", "running", "sealed", "expired", "full", "closing", "hashing",
+	"paused", "expired", "full"} // these are rarer than the others
+
+func (c *chaos) run() {
+	head := Head{Hashes: map[uint64][]byte{0: []byte("hash-0")}}
+	if c.seed%4 == 2 {
+		c.restarted(&head)
+	}
+	var out []Command
+	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template}, c.pool, c.now, head)
+	c.perform(out)
+	for range 400 {
+		c.now += uint64(c.r.Intn(50))
+		c.move()
+		if c.drainIn != "" && !c.drained && nameOf(c.m.open) == c.drainIn {
+			c.drained = true
+			c.give(Drain{})
+		}
+	}
+	c.finish()
+}
+
+// restarted lets the machine begin with blocks that were decided before a restart, and with the order of one that was not.
+func (c *chaos) restarted(head *Head) {
+	submit := func(sender string) Item {
+		tx := fmt.Sprintf("%s/%d", sender, c.nonces[sender])
+		c.nonces[sender]++
+		c.all = append(c.all, tx)
+		c.submit(tx, "", false)
+		return Item{Tx: c.pool.Get(mempool.Key(key(tx))).Tx}
+	}
+	for height := uint64(1); height <= uint64(c.r.Intn(3)); height++ {
+		d := Decided{Context: template(c.now), FromPeer: c.r.Intn(2) == 0, Certificate: []byte("signed")}
+		d.Context.Number = height
+		for range c.r.Intn(4) {
+			if d.FromPeer {
+				tx := fmt.Sprintf("p/%d", c.nonces["p"])
+				c.nonces["p"]++
+				c.all = append(c.all, tx)
+				d.Items = append(d.Items, Item{Tx: transaction(c.t, tx, "")})
+			} else {
+				d.Items = append(d.Items, submit("b"))
+			}
+		}
+		d.Value = value(d.Context, d.Items)
+		head.Decided = append(head.Decided, d)
+	}
+	order := &Order{Context: template(c.now)}
+	order.Context.Number = uint64(len(head.Decided)) + 1
+	for range c.r.Intn(4) {
+		order.Items = append(order.Items, submit("c"))
+	}
+	head.Order, c.decidedBefore = order, uint64(len(head.Decided))
 }
 
 type reused struct {
@@ -74,7 +152,9 @@ func (c *chaos) fatal(format string, args ...any) {
 
 func (c *chaos) give(in Input) {
 	fmt.Fprintf(&c.out, "< %T\n", in)
+	taken := c.visitor(in)
 	out, err := c.m.Step(c.now, in)
+	taken()
 	c.perform(out)
 	if err != nil {
 		c.fatal("fault: %v", err)
@@ -86,124 +166,18 @@ func (c *chaos) give(in Input) {
 	}
 }
 
-func (c *chaos) perform(out []Command) {
-	c.env.carryOut(out)
-	for _, command := range out {
-		switch command := command.(type) {
-		case Tell:
-			c.events = append(c.events, command.Event.Seq)
-			if b := command.Event.GetBuilt(); b != nil && c.tried[b.Attempt] {
-				if c.built == nil {
-					c.built = map[uint64][]byte{}
-				}
-				c.built[b.Attempt], c.ns[b.Attempt] = b.Value, b.N
-				if old, ok := c.reuse[b.Attempt]; ok && (b.N > old.n || b.N == old.n && string(b.Value) != string(old.value)) {
-					c.fatal("attempt %d proposes %d of %d transactions of a built one again: %s, was %s", b.Attempt, b.N, old.n, b.Value, old.value)
-				}
-			}
-			switch v := command.Event.GetVerdict(); {
-			case v != nil && v.Valid && c.stripped[v.Attempt]:
-				c.fatal("a proposal with a rejected transaction was found valid")
-			case v != nil && v.Valid:
-				c.built[v.Attempt] = v.Value
-			case v != nil && strings.Contains(v.Reason, "value"):
-				c.fatal("an honest proposal was found wrong: %s", v.Reason)
-			}
-			if command.Event.GetDecided() != nil {
-				c.tried, c.built, c.running = map[uint64]bool{}, map[uint64][]byte{}, 0
-			}
-		case Open:
-			c.opened(command)
-			if c.open != 0 {
-				c.fatal("build %d opened while %d is open", command.Build, c.open)
-			}
-			if command.Context.Number != c.applied+1 {
-				c.fatal("block %d opened on tip %d", command.Context.Number, c.applied)
-			}
-			c.open = command.Build
-			c.work = append(c.work, command)
-		case Abort:
-			if c.open == command.Build {
-				c.open = 0
-			}
-			c.retracted(command.Build)
-		case Preconfirm:
-			c.progress(command)
-		case ResetPreconfirmed:
-			c.retracted(command.Build)
-		case SetTimer:
-			if command.ID.Kind == RetryTimer {
-				c.retry = command.ID.ID
-			}
-		case FollowRoots:
-			c.follow(command.From)
-		case Add:
-			if c.full[command.Build] {
-				c.fatal("build %d is full and gets more", command.Build)
-			}
-			c.work = append(c.work, command)
-		case HashHeader:
-			if command.Build == c.viewed && names(c.view) != names(command.Items) {
-				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))
-			}
-			c.work = append(c.work, command)
-		case Apply, Check, Adopt:
-			c.work = append(c.work, command)
-		case Close:
-			c.work = append(c.work, command)
-		case Commit:
-			if !command.Again {
-				c.commit(command)
-			} else if c.values[command.Height] != string(command.Header.PartialHash) {
-				c.fatal("block %d is %s, and was %s", command.Height, command.Header.PartialHash, c.values[command.Height])
-			}
-			if !c.down[ordov1.Stage_STAGE_STORAGE] {
-				c.work = append(c.work, command)
-			}
-		case ReportDropped:
-			for _, d := range command.Dropped {
-				if strings.Contains(d.Why.Error(), stripped) {
-					c.fatal("%s left the pool because of another node's copy of it", name(d.Hash[:]))
-				}
-				c.settle(name(d.Hash[:]), "dropped: "+d.Why.Error())
-			}
-		}
-	}
-}
-
-func (c *chaos) settle(tx, where string) {
-	if before := c.settled[tx]; before != "" {
-		c.fatal("%s is settled twice: %s; %s", tx, before, where)
-	}
-	c.settled[tx] = where
-}
-
-func (c *chaos) commit(b Commit) {
-	if c.height++; b.Height != c.height {
-		c.fatal("block %d after %d", b.Height, c.height-1)
-	}
-	c.decided(b)
-	if c.chained == nil {
-		c.chained = map[string]uint64{}
-	}
-	for i, item := range b.Items {
-		if b.Results[i].Status == ordov1.TransactionResult_REJECTED {
-			c.fatal("a rejected transaction is in block %d", b.Height)
-		}
-		sender := name(item.Tx.Sender)
-		nonce, _ := mempool.Nonce(item.Tx.Nonce)
-		if nonce != c.chained[sender] {
-			c.fatal("block %d: %s out of nonce order", b.Height, name(item.Tx.Hash))
-		}
-		c.chained[sender]++
-		c.settle(name(item.Tx.Hash), fmt.Sprintf("block %d", b.Height))
-	}
-}
-
 // move does one random thing.
 func (c *chaos) move() {
 	if c.mortal && c.r.Intn(12) == 0 {
 		c.fate(allStages[c.r.Intn(len(allStages))])
+		return
+	}
+	if s := nameOf(c.m.open); (s == "expired" || s == "full") && c.r.Intn(3) == 0 {
+		c.storageAnswers() // these states are rare: storage is to answer in them, too
+		return
+	}
+	if c.r.Intn(6) == 0 {
+		c.stray()
 		return
 	}
 	switch roll := c.r.Intn(10); {
@@ -216,11 +190,62 @@ func (c *chaos) move() {
 	default:
 		for _, kind := range []TimerKind{IdleTimer, DeadlineTimer} {
 			if c.r.Intn(3) == 0 {
-				c.give(TimerFired{TimerID{kind, c.lease}})
+				c.fire(TimerID{kind, c.lease})
 			}
 		}
 		c.tryAgain()
 	}
+}
+
+// stray gives an input that may come at any moment: what is not asked of the open build, late, or from outside.
+func (c *chaos) stray() {
+	late := uint64(c.r.Intn(int(c.m.builds) + 2))
+	for c.m.open != nil && late == c.m.open.build {
+		late = uint64(c.r.Intn(int(c.m.builds) + 2))
+	}
+	lease := c.lease
+	if c.m.open != nil {
+		lease = c.m.open.lease
+	}
+	switch c.r.Intn(17) {
+	case 0:
+		c.give(Executed{late, &ordov1.BuildResponse_Results{First: 0, Results: []*ordov1.TransactionResult{{Hash: key("a/0")}}}})
+	case 1:
+		c.give(Full{late, 1, "a limit"})
+	case 2:
+		c.give(Closed{late, &ordov1.BuildResponse_Closed{N: 1}})
+	case 3:
+		c.give(BuildFailed{Build: late, Why: "it broke"})
+	case 4:
+		c.give(HeaderHashed{late, &ordov1.BlockHeader{}})
+	case 5:
+		c.give(Checked{Build: late, Invalid: "late"})
+	case 6:
+		c.give(BlockRequested{})
+	case 7:
+		c.give(Delivered{"a peer", []byte("vote")})
+	case 8:
+		c.give(PoolChanged{})
+	case 9:
+		c.fire(TimerID{[]TimerKind{IdleTimer, DeadlineTimer, RetryTimer}[c.r.Intn(3)], lease})
+	case 10:
+		if stage := allStages[c.r.Intn(len(allStages))]; c.down[stage] {
+			c.give(StageDown{Stage: stage, Why: "killed once more", Forced: true})
+		}
+	case 11, 15, 16:
+		if slices.ContainsFunc(c.work, func(w Command) bool { _, ok := w.(Commit); return ok }) {
+			c.give(NoRoom{"full"}) // it says so of a block that it was given
+		}
+	case 12, 13:
+		c.note()
+	case 14:
+		c.persisted()
+	}
+}
+
+// fire lets a timer fire, even one that was not set.
+func (c *chaos) fire(id TimerID) {
+	c.give(TimerFired{id})
 }
 
 func (c *chaos) transaction() {
@@ -234,233 +259,6 @@ func (c *chaos) transaction() {
 	c.give(PoolChanged{})
 }
 
-// stage answers the oldest piece of work, or some way into it.
-func (c *chaos) stage() {
-	if len(c.work) == 0 {
-		return
-	}
-	at := 0
-	switch c.work[0].(type) {
-	case Apply, Adopt, Commit: // execution and storage work on their own
-		at = c.r.Intn(len(c.work))
-	}
-	for i, command := range c.work[:at] {
-		if fmt.Sprintf("%T", command) == fmt.Sprintf("%T", c.work[at]) || at > 0 && stream(command) && stream(c.work[at]) {
-			at = i
-			break
-		}
-	}
-	command := c.work[at]
-	c.work = append(c.work[:at:at], c.work[at+1:]...)
-	switch command := command.(type) {
-	case Add:
-		b := c.builds[command.Build]
-		switch roll := c.r.Intn(30); {
-		case roll == 0 && !c.calm:
-			c.breaks(command.Build)
-		case roll == 1 && len(b.ran) > 0 && !c.calm && !c.faithful:
-			c.full[command.Build] = true
-			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
-		default:
-			c.results(command.Build, len(command.Items), nil, 1<<32)
-		}
-	case Close:
-		if c.r.Intn(20) == 0 && !c.calm {
-			c.breaks(command.Build)
-		} else {
-			if c.open == command.Build {
-				c.open = 0
-			}
-			c.closed(command.Build)
-		}
-	case HashHeader:
-		c.sealed(command.Build)
-	case Check:
-		c.give(Checked{Build: command.Build})
-	case Apply:
-		c.applied = command.Height
-		c.give(Applied{command.Height})
-	case Adopt:
-		if command.Height > c.stored {
-			c.fatal("execution is to adopt block %d, storage has %d", command.Height, c.stored)
-		}
-		c.applied = command.Height
-		c.give(Adopted(command))
-	case Commit:
-		if c.r.Intn(8) == 0 && !c.calm {
-			c.give(NoRoom{"full"})
-		}
-		c.stored = command.Height
-		c.give(Committed{command.Height})
-		c.give(RootComputed{&ordov1.Root{Height: command.Height, BlockHash: fmt.Appendf(nil, "hash-%d", command.Height)}})
-	}
-}
-
-func stream(c Command) bool {
-	switch c.(type) {
-	case Open, Add, Close, HashHeader:
-		return true
-	}
-	return false
-}
-
-func (c *chaos) results(id uint64, n int, _ []string, _ int) {
-	b := c.builds[id]
-	n = min(n, len(b.items)-len(b.ran))
-	r := &ordov1.BuildResponse_Results{First: uint64(len(b.ran))}
-	for _, item := range b.items[len(b.ran):][:n] {
-		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
-		if string(item.Tx.Signature) == stripped {
-			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_VALIDATION_FAILURE, stripped
-		}
-		r.Results = append(r.Results, result)
-	}
-	b.ran = append(b.ran, r.Results...)
-	c.give(Executed{id, r})
-}
-
-func (c *chaos) closed(id uint64) {
-	b := c.builds[id]
-	diff := &ordov1.StateDiff{}
-	last := map[string][]byte{}
-	for i := range b.ran[:b.n] {
-		n, _ := mempool.Nonce(b.items[i].Tx.Nonce)
-		last[name(b.items[i].Tx.Sender)] = word(n + 1)
-	}
-	for sender, nonce := range last {
-		diff.Nonces = append(append(diff.Nonces, key(sender)...), nonce...)
-	}
-	c.give(Closed{id, &ordov1.BuildResponse_Closed{N: b.n, StateDiff: diff}})
-}
-
-func word(n uint64) []byte {
-	b := make([]byte, 32)
-	for i := range 8 {
-		b[31-i] = byte(n >> (8 * i))
-	}
-	return b
-}
-
-func (c *chaos) sealed(id uint64) {
-	s := c.builds[id].seal
-	c.give(HeaderHashed{id, &ordov1.BlockHeader{Context: s.Draft.Context, PartialHash: fmt.Appendf(nil, "%d@%d[%s]", s.Draft.Context.Number, s.Draft.Context.Timestamp, names(s.Items))}})
-}
-
-// consensus answers the oldest event with something lawful.
-func (c *chaos) consensus() {
-	if c.down[ordov1.Stage_STAGE_CONSENSUS] {
-		return
-	}
-	if len(c.events) == 0 {
-		c.give(TimerFired{TimerID{ConsensusTimer, 1}})
-	}
-	answer := &ordov1.Actions{Seq: c.events[0]}
-	c.events = c.events[1:]
-	if len(c.events) == 0 && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
-		answer.Actions = c.actions()
-	}
-	c.give(Answered{answer})
-}
-
-func (c *chaos) actions() (actions []*ordov1.Action) {
-	do := func(format string, args ...any) { actions = append(actions, c.action(fmt.Sprintf(format, args...))) }
-	begin := func() uint64 {
-		c.attempt++
-		c.tried[c.attempt] = true
-		return c.attempt
-	}
-	var ready, known []uint64
-	for a := range c.attempt + 1 {
-		if c.tried[a] {
-			known = append(known, a)
-		}
-		if c.built[a] != nil {
-			ready = append(ready, a)
-		}
-	}
-	if c.faithful {
-		switch {
-		case len(ready) > 0:
-			do("%s", "decide attempt="+fmt.Sprint(ready[0])+" value="+strings.ReplaceAll(string(c.built[ready[0]]), " ", "_"))
-		case c.running == 0 || !c.tried[c.running]:
-			c.running = begin()
-			do("build attempt=%d idle=%d deadline=%d empty", c.running, c.r.Intn(2), c.r.Intn(2))
-		case c.r.Intn(3) == 0:
-			do("seal attempt=%d", c.running)
-		}
-		return actions
-	}
-	empty := ""
-	if c.r.Intn(2) == 0 {
-		empty = "empty"
-	}
-	switch roll := c.r.Intn(12); {
-	case roll < 4 && len(ready) > 0:
-		a := ready[c.r.Intn(len(ready))]
-		actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: a, Value: c.built[a]}}})
-	case roll < 6 && c.running != 0:
-		do("seal attempt=%d", c.running)
-	case roll == 6 && len(known) > 0:
-		a := known[c.r.Intn(len(known))]
-		delete(c.built, a)
-		do("abandon attempt=%d", a)
-	case roll < 9 && len(known) > 0:
-		old := known[c.r.Intn(len(known))]
-		if c.foreign[old] && c.built[old] == nil {
-			break // what is not found valid is not proposed again
-		}
-		c.running = begin()
-		if value := c.built[old]; value != nil {
-			c.reuse[c.running] = reused{c.ns[old], value}
-		}
-		do("build attempt=%d reuse=%d max=%d", c.running, old, c.r.Intn(4))
-	case roll == 9 && c.last != nil && len(ready) > 0:
-		a := ready[len(ready)-1]
-		if proposal := c.proposal(a); proposal != nil {
-			foreign := begin()
-			c.ns[foreign], c.foreign[foreign] = c.last.N, true
-			if c.r.Intn(2) == 0 {
-				proposal = c.strip(proposal)
-				c.stripped[foreign] = true
-			}
-			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: c.built[a]}}})
-		}
-	default:
-		c.running = begin()
-		do("build attempt=%d idle=%d deadline=%d max=%d %s", c.running, c.r.Intn(2), c.r.Intn(2), c.r.Intn(3)*4, empty)
-	}
-	return actions
-}
-
-// stripped is in place of the signature of a transaction that the pool has with its own, and why that is rejected.
-const stripped = "no signature"
-
-// strip makes a proposal of a dishonest node of an honest one: a block in which one transaction is rejected.
-func (c *chaos) strip(b []byte) []byte {
-	p := &ordov1.Proposal{}
-	if err := proto.Unmarshal(b, p); err != nil {
-		c.fatal("own proposal: %v", err)
-	}
-	if p.N == 0 {
-		p.N = 1
-		p.Transactions = []*ordov1.Transaction{{Type: ordov1.TransactionType_INVOKE, Hash: key("z/0"), Sender: key("z")}}
-	}
-	p.Transactions[c.r.Intn(int(p.N))].Signature = []byte(stripped)
-	b, err := proto.Marshal(p)
-	if err != nil {
-		c.fatal("stripped proposal: %v", err)
-	}
-	return b
-}
-
-// proposal is what the machine last said about an attempt, if it was this one.
-func (c *chaos) proposal(attempt uint64) []byte {
-	if c.last.Attempt == attempt && c.tried[attempt] {
-		return c.last.Proposal
-	}
-	return nil
-}
-
 // finish calms everything down: an orderly consensus must be able to empty the pool.
 func (c *chaos) finish() {
 	c.calm = true
@@ -471,14 +269,19 @@ func (c *chaos) finish() {
 	}
 	for range 3000 {
 		c.tryAgain()
-		for len(c.work) > 0 {
+		c.persisted()
+		for len(c.work) > 0 || len(c.notes) > 0 {
 			c.stage()
+			c.note()
 		}
-		if len(c.settled) == len(c.all) && c.m.Settled() {
+		if c.m.Settled() && (c.drained || c.allSettled()) {
 			return
 		}
 		if len(c.events) == 0 {
 			c.give(TimerFired{TimerID{ConsensusTimer, 1}})
+		}
+		if len(c.events) == 0 {
+			continue // consensus has not begun
 		}
 		answer := &ordov1.Actions{Seq: c.events[0]}
 		c.events = c.events[1:]
@@ -508,6 +311,13 @@ func (c *chaos) finish() {
 		}
 	}
 	c.fatal("%d transactions never settle: %s", len(lost), strings.Join(lost, ", "))
+}
+
+// allSettled says whether every transaction is in a block or dropped. Those that follow a dropped one in its account wait for its nonce.
+func (c *chaos) allSettled() bool {
+	return !slices.ContainsFunc(c.all, func(tx string) bool {
+		return c.settled[tx] == "" && !(c.deadly && strings.HasPrefix(c.where(tx), "waits for nonce"))
+	})
 }
 
 func (c *chaos) where(tx string) string {

@@ -72,3 +72,46 @@ func (m *Machine) holds(tx *ordov1.Transaction) bool {
 	e := m.pool.Get(mempool.Key(tx.Hash))
 	return e != nil && proto.Equal(e.Tx, tx)
 }
+
+// validate begins the attempt of a peer's proposal.
+func (m *Machine) validate(v *ordov1.Action_Validate) error {
+	s := &proposalSource{value: v.Value, proposal: &ordov1.Proposal{}}
+	a, err := m.register(v.Attempt, s, v.Round)
+	if err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(v.Proposal, s.proposal); err != nil {
+		m.rejectProposal(a, "the proposal cannot be decoded")
+		return nil
+	}
+	if reason := m.checkProposal(s.proposal); reason != "" {
+		m.rejectProposal(a, reason)
+		return nil
+	}
+	a.context, s.n = s.proposal.Context, int(s.proposal.N)
+	// All that it lists runs, as it would if it came while the proposer still builds; n says where the block ends.
+	for _, tx := range s.proposal.Transactions {
+		a.order = append(a.order, Item{Tx: tx})
+	}
+	m.becomeChecking(a, s.proposal)
+	return nil
+}
+
+// checked takes the compiled classes of a peer's proposal, or why it is invalid.
+func (m *Machine) checked(in Checked) error {
+	a := m.open
+	if a == nil || a.build != in.Build || a.state != checking {
+		return nil // abandoned meanwhile
+	}
+	if in.Invalid != "" {
+		m.rejectProposal(a, in.Invalid)
+		return nil
+	}
+	for i := range a.order {
+		if tx := a.order[i].Tx; tx.Type == ordov1.TransactionType_DECLARE && len(tx.ClassHash) == len(mempool.Key{}) {
+			a.order[i].Class = in.Classes[mempool.Key(tx.ClassHash)]
+		}
+	}
+	m.becomeHeld(a)
+	return nil
+}

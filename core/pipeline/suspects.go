@@ -19,8 +19,16 @@ const (
 type cause struct {
 	why    string
 	weight int
-	shared bool // questions of clients ran beside the build: it may have been one of them
+	shared bool // calls of clients ran beside the build: it may have been one of them
 }
+
+// crashes is what is remembered of the transactions that may end execution.
+type crashes struct {
+	suspects map[mempool.Key]*suspicion // by hash
+	parties  map[mempool.Key]party
+}
+
+func (c *crashes) any() bool { return len(c.suspects) > 0 || len(c.parties) > 0 }
 
 // suspicion is what speaks against a transaction: execution ended while it had this one and had not answered it.
 type suspicion struct {
@@ -38,26 +46,26 @@ type party struct {
 // recordCrash notes an end of execution against the transactions that it had not answered, and drops the one that is found to be
 // the cause. The first end finds those in question; they are handed over one by one then, in whatever attempt they come
 // again, so that the next end has one of them alone.
-func (m *Machine) recordCrash(a *attempt, c cause) error {
-	a.suspect = false
+func (m *Machine) recordCrash(a *attempt, in span, c cause) error {
+	a.resume.unexplained = span{}
 	given := a.given()
-	low, up := a.suspects[0], min(a.suspects[1], len(given))
+	low, up := in.low, min(in.up, len(given))
 	if low >= up {
 		return nil
 	}
 	alone := up-low == 1 && !c.shared
-	if len(m.suspects)+up-low > maxSuspects {
-		clear(m.suspects)
+	if len(m.crashes.suspects)+up-low > maxSuspects {
+		clear(m.crashes.suspects)
 	}
 	for _, item := range given[low:up] {
 		hash := mempool.Key(item.Tx.Hash)
-		s := m.suspects[hash]
+		s := m.crashes.suspects[hash]
 		if s == nil {
 			s = &suspicion{}
-			if m.suspects == nil {
-				m.suspects = map[mempool.Key]*suspicion{}
+			if m.crashes.suspects == nil {
+				m.crashes.suspects = map[mempool.Key]*suspicion{}
 			}
-			m.suspects[hash] = s
+			m.crashes.suspects[hash] = s
 			if alone && m.namesSuspectParty(item.Tx) {
 				s.score = failedWeight
 			}
@@ -69,14 +77,14 @@ func (m *Machine) recordCrash(a *attempt, c cause) error {
 			s.score = max(s.score, c.weight)
 		}
 	}
-	if c.weight < failedWeight { // whoever ends it from outside hits another each time: nothing is left against those before
+	if c.weight < failedWeight { // an end from outside hits another transaction each time: nothing is left against those before
 		in := map[mempool.Key]bool{}
 		for _, item := range given[low:up] {
 			in[mempool.Key(item.Tx.Hash)] = true
 		}
-		maps.DeleteFunc(m.suspects, func(hash mempool.Key, _ *suspicion) bool { return !in[hash] })
+		maps.DeleteFunc(m.crashes.suspects, func(hash mempool.Key, _ *suspicion) bool { return !in[hash] })
 	}
-	if s := m.suspects[mempool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
+	if s := m.crashes.suspects[mempool.Key(given[low].Tx.Hash)]; alone && s.score >= certain {
 		return m.dropCulprit(a, low, fmt.Sprintf("execution ended %s while running this transaction: %s", times(s.ends), c.why))
 	}
 	return nil
@@ -89,17 +97,9 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// given are the transactions that an attempt hands to execution, all of them.
-func (a *attempt) given() []Item {
-	if a.foreign {
-		return a.source
-	}
-	return a.all()
-}
-
 // isolate cuts a chunk so that a transaction in question is handed over with nothing beside it; none: it has to wait.
 func (m *Machine) isolate(a *attempt, chunk []Item) []Item {
-	if len(m.suspects) == 0 && len(m.parties) == 0 {
+	if !m.crashes.any() {
 		return chunk
 	}
 	busy := len(a.items) > len(a.results)
@@ -121,49 +121,49 @@ func (m *Machine) isolate(a *attempt, chunk []Item) []Item {
 }
 
 func (m *Machine) questionable(tx *ordov1.Transaction) bool {
-	return m.suspects[mempool.Key(tx.Hash)] != nil || m.namesSuspectParty(tx)
+	return m.crashes.suspects[mempool.Key(tx.Hash)] != nil || m.namesSuspectParty(tx)
 }
 
-// clearSuspect: a transaction ran, and execution with it is still there.
+// clearSuspect forgets what speaks against a transaction: it ran, and execution is still there.
 func (m *Machine) clearSuspect(tx *ordov1.Transaction, r *ordov1.TransactionResult) {
-	delete(m.suspects, mempool.Key(tx.Hash))
-	if len(m.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
+	delete(m.crashes.suspects, mempool.Key(tx.Hash))
+	if len(m.crashes.parties) == 0 || r.Status == ordov1.TransactionResult_REJECTED {
 		return
 	}
 	for _, key := range parties(tx)[1:] {
-		if p, ok := m.parties[key]; ok && !p.account {
-			delete(m.parties, key)
+		if p, ok := m.crashes.parties[key]; ok && !p.account {
+			delete(m.crashes.parties, key)
 		}
 	}
 }
 
 // remember keeps what a transaction that ended execution names.
 func (m *Machine) remember(tx *ordov1.Transaction) {
-	if len(m.parties) >= maxParties {
-		maps.DeleteFunc(m.parties, func(_ mempool.Key, p party) bool { return p.until <= m.now })
+	if len(m.crashes.parties) >= maxParties {
+		maps.DeleteFunc(m.crashes.parties, func(_ mempool.Key, p party) bool { return p.until <= m.now })
 	}
-	if len(m.parties) >= maxParties {
-		clear(m.parties)
+	if len(m.crashes.parties) >= maxParties {
+		clear(m.crashes.parties)
 	}
-	if m.parties == nil {
-		m.parties = map[mempool.Key]party{}
+	if m.crashes.parties == nil {
+		m.crashes.parties = map[mempool.Key]party{}
 	}
 	for i, key := range parties(tx) {
-		m.parties[key] = party{m.now + rememberMs, i == 0}
+		m.crashes.parties[key] = party{m.now + rememberMs, i == 0}
 	}
 }
 
-// namesSuspectParty: the transaction names a party of one that ended execution.
+// namesSuspectParty says whether the transaction names a party of one that ended execution.
 func (m *Machine) namesSuspectParty(tx *ordov1.Transaction) bool {
-	if len(m.parties) == 0 {
+	if len(m.crashes.parties) == 0 {
 		return false
 	}
 	for _, key := range parties(tx) {
-		if p, ok := m.parties[key]; ok {
+		if p, ok := m.crashes.parties[key]; ok {
 			if p.until > m.now {
 				return true
 			}
-			delete(m.parties, key)
+			delete(m.crashes.parties, key)
 		}
 	}
 	return false
@@ -191,21 +191,22 @@ func keyOf(felt []byte) (key mempool.Key) {
 	return key
 }
 
-// Searching says that execution has ended, or may end again, over what the open attempt holds: until those in question have
-// run, nothing else should run beside them in the process, or it would not be known whose fault the next end is.
+// Searching says whether execution has ended, or may end again, over what the open attempt has: until those in question have
+// run, nothing else should run beside them in the process, or the cause of the next end would not be known.
 func (m *Machine) Searching() bool {
 	a := m.open
-	if a == nil || len(m.suspects) == 0 && a.closings == 0 {
+	if a == nil || len(m.crashes.suspects) == 0 && a.resume.closings == 0 {
 		return false
 	}
-	if a.closings > 0 && (a.stage == held || a.stage == running || a.stage == closing) {
+	working := a.state.waiting() || a.state.streaming()
+	if a.resume.closings > 0 && (working || a.state == closing) {
 		return true
 	}
-	if a.stage != held && a.stage != running {
+	if !working {
 		return false
 	}
 	for _, item := range a.given()[min(len(a.results), len(a.given())):] {
-		if m.suspects[mempool.Key(item.Tx.Hash)] != nil {
+		if m.crashes.suspects[mempool.Key(item.Tx.Hash)] != nil {
 			return true
 		}
 	}

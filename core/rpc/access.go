@@ -8,49 +8,52 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/creachadair/jrpc2"
 )
 
-// Access is where requests for the methods beside the specification's may come from: devnet_* and ordo_* mint, move the time
-// and reveal keys, and a node on a developer's machine is within reach of every page that its browser shows. The
-// specification's methods are open to all.
+// Access is where requests for guarded methods may come from. Such methods make blocks and reveal keys and processes, and a
+// node on a developer's machine is within reach of every page that its browser shows. The specification's methods are open to
+// all.
 type Access struct {
 	Origins []string // of pages, beside those of this machine: scheme://host[:port], or "*"
 	Hosts   []string // names that the node is reached under, beside those that cannot be made to point at it, or "*"
 	Listen  string   // the address that the node listens at
 }
 
-// checkAccess refuses a request for a restricted method that a foreign page could have made. Browsers send Origin with every
+// checkAccess refuses a request for a guarded method that a foreign page could have made. Browsers send Origin with every
 // POST, so it tells pages apart. Host tells a page that was loaded under a name which now points here: for the browser it is
 // this node's own page. The content type keeps out what a browser sends to any address without asking there first, in case it
 // sends no Origin.
-func (s *Server) checkAccess(r *http.Request) *httpError {
+func (s *Server) checkAccess(r *http.Request, method string) *httpError {
 	for _, origin := range r.Header["Origin"] {
 		if !s.Access.originAllowed(origin) {
-			return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
-				"origin %q: pages of this origin may not call devnet_* and ordo_*: name it in rpc.allowed_origins", clip(origin))}
+			return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
+				"origin %q: pages of this origin may not call %s: name it in rpc.allowed_origins", clip(origin), method)}
 		}
 	}
 	if !s.Access.HostAllowed(r.Host) {
-		return &httpError{http.StatusForbidden, jrpc2.Errorf(jrpc2.InvalidRequest,
-			"host %q: devnet_* and ordo_* are not served under this name: name it in rpc.allowed_hosts", clip(r.Host))}
+		return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
+			"host %q: %s is not served under this name: name it in rpc.allowed_hosts", clip(r.Host), method)}
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(r.Header["Content-Type"]) != 1 {
-		return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest,
-			"content type %q: devnet_* and ordo_* take application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")))}
+		return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest,
+			"content type %q: %s takes application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")), method)}
 	}
 	return nil
 }
 
-// restricted: the list has a method that not every page may call. One decides for the whole body, so no batch carries it in.
-func (s *Server) restricted(list []request) bool {
+// guardedMethod returns the first guarded method that a list calls, "" when there is none. One decides for the whole body, so
+// no batch carries it in.
+func (s *Server) guardedMethod(list []request) string {
 	for i := range list {
-		if name := list[i].method; !strings.HasPrefix(name, specPrefix) && s.methods[name].restricted {
-			return true
+		name := list[i].method
+		if strings.HasPrefix(name, specPrefix) {
+			continue
+		}
+		if m, served := s.methods[name]; served && m.Class == Guarded {
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // specPrefix begins the names of the specification's methods.
@@ -86,7 +89,7 @@ func (a Access) HostAllowed(host string) bool {
 	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".internal") // of containers, and Docker's for the machine
 }
 
-// listenAddress is "" where the node listens at all addresses: then none of them tells anything.
+// listenAddress is the address that the node listens at; "" when it listens at all of them.
 func (a Access) listenAddress() string {
 	if addr, err := netip.ParseAddr(a.Listen); err == nil && addr.IsUnspecified() {
 		return ""
@@ -94,7 +97,7 @@ func (a Access) listenAddress() string {
 	return canonicalName(a.Listen)
 }
 
-// canonicalName is a host of a URL or a header without port and brackets, in lower case; "" for what is none.
+// canonicalName is the host of a URL or a header without port and brackets, in lower case; "" when the text is no host.
 func canonicalName(host string) string {
 	name := strings.ToLower(host)
 	if inside, rest, ok := strings.Cut(strings.TrimPrefix(name, "["), "]"); ok && strings.HasPrefix(name, "[") {
@@ -108,7 +111,7 @@ func canonicalName(host string) string {
 	return strings.TrimSuffix(name, ".")
 }
 
-// isLoopback: browsers resolve localhost and all below it to this machine, whatever a name server says.
+// isLoopback reports a name of this machine: browsers resolve localhost and all below it so, whatever a name server says.
 func isLoopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true

@@ -15,15 +15,14 @@ func posted(body string) *http.Request {
 }
 
 const (
-	keysRequest  = `{"jsonrpc":"2.0","id":1,"method":"devnet_getPredeployedAccounts"}`
-	timeRequest  = `{"jsonrpc":"2.0","id":1,"method":"devnet_setTime","params":[253402300799]}`
-	blockRequest = `{"jsonrpc":"2.0","id":1,"method":"devnet_createBlock"}`
+	keysRequest = `{"jsonrpc":"2.0","id":1,"method":"test_getKeys"}`
+	timeRequest = `{"jsonrpc":"2.0","id":1,"method":"test_setTime","params":[253402300799]}`
 )
 
 // TestForeignPages: what a page in a browser can send reaches only the specification's methods; what programs and the pages of
 // this machine send reaches all. The headers are those that browsers were seen to send.
 func TestForeignPages(t *testing.T) {
-	w := devnetWorld(t)
+	w, _ := extendedWorld(t)
 	w.server.Access = Access{Origins: []string{"https://app.example", "chrome-extension://abc"}, Hosts: []string{"node.example"}, Listen: "192.0.2.7"}
 	const jsonType, plain, form = "application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded"
 	for _, c := range []struct {
@@ -52,9 +51,9 @@ func TestForeignPages(t *testing.T) {
 		{"two types in one", "", "localhost:5050", "text/plain, application/json", keysRequest, 415, ""},
 		{"a foreign page after a preflight", "https://evil.example", "localhost:5050", jsonType, keysRequest, 403, ""},
 		{"without one", "https://evil.example", "localhost:5050", plain, timeRequest, 403, ""},
-		{"its form", "https://evil.example", "localhost:5050", plain, blockRequest, 403, ""},
-		{"an old browser's form", "", "localhost:5050", plain, blockRequest, 415, ""},
-		{"a form of this machine", "http://localhost:5173", "localhost:5050", plain, blockRequest, 415, ""},
+		{"its form", "https://evil.example", "localhost:5050", plain, keysRequest, 403, ""},
+		{"an old browser's form", "", "localhost:5050", plain, keysRequest, 415, ""},
+		{"a form of this machine", "http://localhost:5173", "localhost:5050", plain, keysRequest, 415, ""},
 		{"another port of the operator's page", "https://app.example:444", "localhost:5050", jsonType, keysRequest, 403, ""},
 		{"another extension", "chrome-extension://def", "localhost:5050", jsonType, keysRequest, 403, ""},
 		{"a name that begins well", "http://localhost.evil.example", "localhost:5050", jsonType, keysRequest, 403, ""},
@@ -67,14 +66,15 @@ func TestForeignPages(t *testing.T) {
 		{"a host that begins well", "", "localhost.evil.example", jsonType, keysRequest, 403, ""},
 		{"no host", "", "", jsonType, keysRequest, 403, ""},
 		{"in a batch", "https://evil.example", "localhost:5050", jsonType, "[" + chainIDRequest + "," + keysRequest + "]", 403, ""},
-		{"a notification", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","method":"devnet_createBlock"}`, 403, ""},
+		{"a notification", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","method":"test_getKeys"}`, 403, ""},
 		{"the plugins", "https://evil.example", "localhost:5050", jsonType, `{"jsonrpc":"2.0","id":1,"method":"ordo_plugins"}`, 403, ""},
-		{"a name for the careful reader", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","id":1,"method":"devnet\u005fcreateBlock"}`, 403, ""},
+		{"a name for the careful reader", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","id":1,"method":"test\u005fgetKeys"}`, 403, ""},
 
 		{"a read", "https://evil.example", "localhost:5050", plain, chainIDRequest, 200, "*"},
 		{"a read under any name", "", "evil.example", form, chainIDRequest, 200, ""},
 		{"a batch of reads", "null", "evil.example", "", "[" + chainIDRequest + "]", 200, "*"},
-		{"a method that there is not", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","id":1,"method":"devnet_dump"}`, 200, "*"},
+		{"an open method of an extension", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","id":1,"method":"test_open"}`, 200, "*"},
+		{"a method that there is not", "https://evil.example", "localhost:5050", plain, `{"jsonrpc":"2.0","id":1,"method":"test_dump"}`, 200, "*"},
 	} {
 		q := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body))
 		if q.Host = c.host; c.origin != "" {
@@ -88,7 +88,7 @@ func TestForeignPages(t *testing.T) {
 		if got := r.Header().Get(allowOrigin); r.Code != c.status || got != c.allow {
 			t.Errorf("%s: status %d, for origin %q: %s", c.name, r.Code, got, r.Body)
 		}
-		if secret := strings.Contains(r.Body.String(), "private_key"); secret != (r.Code == 200 && strings.Contains(c.body, "getPredeployed")) {
+		if secret := strings.Contains(r.Body.String(), "private_key"); secret != (r.Code == 200 && strings.Contains(c.body, "getKeys")) {
 			t.Errorf("%s: %s", c.name, r.Body)
 		}
 		if r.Code != 200 && !strings.Contains(r.Body.String(), "-32600") {
@@ -99,7 +99,7 @@ func TestForeignPages(t *testing.T) {
 
 // TestAnyPage: an operator can open everything.
 func TestAnyPage(t *testing.T) {
-	w := devnetWorld(t)
+	w, _ := extendedWorld(t)
 	w.server.Access = Access{Origins: []string{"*"}, Hosts: []string{"*"}}
 	q := posted(keysRequest)
 	q.Host = "any.example"
@@ -112,7 +112,7 @@ func TestAnyPage(t *testing.T) {
 
 // TestPrivateNetwork: a browser that asks a node on this machine first, for a page of the web, hears that reads are open.
 func TestPrivateNetwork(t *testing.T) {
-	w := devnetWorld(t)
+	w, _ := extendedWorld(t)
 	for _, asks := range []bool{false, true} {
 		q := httptest.NewRequest(http.MethodOptions, "/", nil)
 		want := ""
@@ -153,22 +153,20 @@ func TestListsOfOrigins(t *testing.T) {
 	}
 }
 
-// TestPathsOfDevnet: what devnet once served at paths of its own is answered with the method's name, where it is served.
-func TestPathsOfDevnet(t *testing.T) {
-	dev, other := devnetWorld(t).server, newWorld(t).server
-	for path, want := range map[string]string{
-		"/mint": "devnet_mint", "/account_balance": "devnet_getAccountBalance", "/predeployed_accounts": "devnet_getPredeployedAccounts",
-		"/create_block": "devnet_createBlock", "/set_time": "devnet_setTime", "/config": "devnet_getConfig", "/load": "", "/x_": "",
-	} {
+// TestFormerPaths: what was once posted to a path of its own is answered with the method's name, where that is served.
+func TestFormerPaths(t *testing.T) {
+	extended, _ := extendedWorld(t)
+	plain := newWorld(t).server
+	for path, want := range map[string]string{"/balance": "test_balance", "/keys": "test_getKeys", "/set_time": "test_setTime", "/chain_id": "", "/load": "", "/x_": ""} {
 		r := httptest.NewRecorder()
-		dev.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
-		if text := r.Body.String(); r.Code != 404 || !strings.Contains(text, "post json-rpc") || strings.Contains(text, "devnet_") != (want != "") || !strings.Contains(text, want) {
+		extended.server.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
+		if text := r.Body.String(); r.Code != 404 || !strings.Contains(text, "post json-rpc") || strings.Contains(text, "the method is") != (want != "") || !strings.Contains(text, want) {
 			t.Errorf("%s: %d %s", path, r.Code, text)
 		}
 		r = httptest.NewRecorder()
-		other.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
-		if r.Code != 404 || strings.Contains(r.Body.String(), "devnet_") {
-			t.Errorf("%s on another node: %d %s", path, r.Code, r.Body)
+		plain.ServeHTTP(r, httptest.NewRequest(http.MethodPost, path, nil))
+		if r.Code != 404 || strings.Contains(r.Body.String(), "the method is") {
+			t.Errorf("%s of a server without an extension: %d %s", path, r.Code, r.Body)
 		}
 	}
 }

@@ -43,9 +43,9 @@ type MethodInfo struct {
 	P99    float64 `json:"p99_ms"`
 }
 
-func (s *Server) adminMethods() map[string]method {
-	return map[string]method{
-		"ordo_plugins": {call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
+func (s *Server) adminMethods() map[string]Method {
+	return map[string]Method{
+		"ordo_plugins": {Call: func(ctx context.Context, _ *jsonin.Object) (any, error) {
 			list := s.Plugins(ctx)
 			if list == nil {
 				list = []PluginInfo{}

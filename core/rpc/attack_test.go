@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -57,7 +56,7 @@ func corpus(t testing.TB, s *Server) map[string][][]byte {
 		lines := strings.Split(string(text), "\n")
 		for i, line := range lines {
 			method, ok := strings.CutPrefix(line, "post ")
-			if !ok || s.methods[method].call == nil {
+			if !ok || s.methods[method].Call == nil {
 				continue
 			}
 			var params []string
@@ -74,7 +73,7 @@ func corpus(t testing.TB, s *Server) map[string][][]byte {
 	}
 	for name, m := range s.methods { // what no transcript has
 		var fields []string
-		for _, p := range m.params {
+		for _, p := range m.Params {
 			if right[p] != "" {
 				fields = append(fields, fmt.Sprintf("%q:%s", p, right[p]))
 			}
@@ -117,11 +116,10 @@ func returns(t *testing.T, before level) {
 	t.Errorf("before: %v; after: %v", before, now)
 }
 
-// attackWorld is a dev node whose stages make sense whatever is sent.
+// attackWorld is a chain whose stages make sense whatever is sent.
 func attackWorld(t testing.TB) *world {
-	w := devnetWorld(t)
+	w, _ := extendedWorld(t)
 	w.server.Log = slog.New(slog.DiscardHandler)
-	w.server.Devnet.CreateBlock = func(context.Context) ([]byte, error) { return fe(0xb10c2), nil }
 	for sender := range refusedSenders { // some refuse an invoke as if it were a declaration
 		if sender >= 0x1005 && sender <= 0x100c {
 			delete(w.execution.verdicts, Key(fe(sender)))
@@ -236,7 +234,7 @@ func crowd(t *testing.T, address string, n int, do func(i int, c net.Conn)) []ne
 	return slices.DeleteFunc(conns, func(c net.Conn) bool { return c == nil })
 }
 
-// TestSocketAttack: idle, trickling, half-closed and deaf clients in large numbers keep nobody out, and leave nothing behind.
+// TestSocketAttack: idle, trickling, half-closed and unreading clients in large numbers keep no other client out, and leave nothing behind.
 func TestSocketAttack(t *testing.T) {
 	head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 	whole := fmt.Sprintf(head, len(chainIDRequest)) + chainIDRequest

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// Key is a hash, an address or a storage key: a felt, 32 bytes big-endian.
-type Key = chainview.Key
+// Key is a hash, an address or a storage key.
+type Key = felt.Key
 
 // Gateway admits transactions and reads those of estimates.
 type Gateway interface {

@@ -6,21 +6,17 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-
-	"github.com/creachadair/jrpc2"
-
-	"github.com/ordo-sequencer/ordo/core/chainview"
 )
 
-// abreast is how many requests of a body run at a time, and helping how many of all bodies beside the first of each: about
-// as many as wait for validation together.
+// maxParallelPerBody is how many requests of a body run at a time, and maxHelpers how many of all bodies beside the first of
+// each: about as many as wait for validation together.
 const (
-	abreast = 128
-	helping = 512
+	maxParallelPerBody = 128
+	maxHelpers         = 512
 )
 
 // small is what the answer to a request may hold, beside its text, without a share of Limits.Answers: so what most clients ask
-// for never waits for those who do not read.
+// for never waits for clients that do not read.
 const small = 64 << 10
 
 // fewAnswers is how many answers fit into a piece, unless they are large.
@@ -75,7 +71,7 @@ func (s *Server) answer(ctx context.Context, out *output, list []request, batch 
 	}
 }
 
-// left: the client is gone, or does not read.
+// left reports that the client is gone, or does not read.
 func (r *run) left() bool {
 	return r.out.json.err != nil || errors.Is(r.ctx.Err(), context.Canceled)
 }
@@ -96,8 +92,8 @@ func (r *run) one(at int) {
 	}
 	silent := q.silent()
 	result, held, failed := r.weighed(q)
-	if failed == nil {
-		failed = r.waitForBlock(r.s.newBlockWait(), q)
+	if why := r.await(r.list[at : at+1]); failed == nil && why != nil {
+		failed = why[0]
 	}
 	if !r.batch {
 		*q = request{id: id}
@@ -120,10 +116,10 @@ func (r *run) one(at int) {
 // total is the length of the answers so far.
 func (o *output) total() int { return o.sent + len(o.json.buf) }
 
-// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is let go and made
-// again when there is room for it, so that what waits holds nothing. Few large answers are made at a time, until they have
+// weighed answers a request and takes a share of the memory for answers. When there is none, the answer is dropped and made
+// again when there is memory for it, so that a request that waits holds none. Few large answers are made at a time, until they have
 // their share.
-func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
+func (r *run) weighed(q *request) (result any, held int, failed *Error) {
 	m := r.s.methods[q.method]
 	for {
 		leave := func() {}
@@ -145,7 +141,7 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 			return result, held, nil
 		}
 		held = weight(result)
-		free := held <= small || q.silent() || !m.again // what sends or changes something has a small answer
+		free := held <= small || q.silent() || !m.repeatable // what sends or changes something has a small answer
 		room := free || r.out.try(int64(held))
 		leave()
 		switch {
@@ -162,11 +158,11 @@ func (r *run) weighed(q *request) (result any, held int, failed *jrpc2.Error) {
 }
 
 // internal is clientError for an error that has one in any case.
-func internal(err error) *jrpc2.Error {
+func internal(err error) *Error {
 	if e, ok := clientError(err); ok {
 		return e
 	}
-	return jrpc2.Errorf(jrpc2.InternalError, "internal error: %v", err)
+	return Errorf(InternalError, "internal error: %v", err)
 }
 
 // begin writes what stands in front of an answer.
@@ -182,19 +178,19 @@ func (r *run) begin() {
 }
 
 // notRun is why a request is not run; nil when it is.
-func (r *run) notRun() *jrpc2.Error {
+func (r *run) notRun() *Error {
 	switch err := r.ctx.Err(); {
 	case err != nil:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
+		return Errorf(InvalidRequest, "not run: the requests before it took %s (limits.request_timeout): send smaller batches", r.s.Limits.Work)
 	case int(r.size.Load()) >= r.s.Limits.Answer:
-		return jrpc2.Errorf(jrpc2.InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
+		return Errorf(InvalidRequest, "not run: the answers before it are over %d bytes (limits.response_mib): send smaller batches", r.s.Limits.Answer)
 	}
 	return nil
 }
 
 // lanes sorts the n invokes at the front of a list by sender; each sender's stay in order.
 func (s *Server) lanes(list []request) (lanes [][]int, n int) {
-	if s.instant() { // each waits for its block, and the next may need what it did
+	if s.Extension != nil && s.Extension.OneByOne() { // the next may need what one did
 		if len(list) > 0 {
 			s.readAhead(&list[0])
 		}
@@ -237,22 +233,23 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 		}
 	}
 	var helpers sync.WaitGroup
-	for range min(len(lanes), abreast) - 1 {
-		if !r.s.helpers.TryAcquire(1) {
-			break
+help:
+	for range min(len(lanes), maxParallelPerBody) - 1 {
+		select {
+		case r.s.helpers <- struct{}{}:
+			helpers.Go(func() {
+				defer func() { <-r.s.helpers }()
+				work()
+			})
+		default:
+			break help
 		}
-		helpers.Go(func() {
-			defer r.s.helpers.Release(1)
-			work()
-		})
 	}
 	work()
 	helpers.Wait()
-	waiting := r.s.newBlockWait()
-	for at := range answers {
-		q := &r.list[first+at]
-		if failed := r.waitForBlock(waiting, q); failed != nil && answers[at] != nil {
-			answers[at] = written(failure(q.id, failed))
+	for at, failed := range r.await(r.list[first : first+count]) {
+		if failed != nil && answers[at] != nil {
+			answers[at] = written(failure(r.list[first+at].id, failed))
 		}
 	}
 	for _, text := range answers {
@@ -263,16 +260,38 @@ func (r *run) sideBySide(first int, lanes [][]int) {
 	}
 }
 
-// waitForBlock waits for what a request has sent, so that what comes after it, and its client, can read what it did.
-func (r *run) waitForBlock(waiting *blockWait, q *request) *jrpc2.Error {
-	if q.submitted == nil || waiting.enough == chainview.Unknown {
+// await lets the extension delay the answers about what requests have submitted, so that what comes after them, and the
+// client, can read what the transactions did. It returns, by request, why a transaction is in no block; nil when all are, or may
+// yet be.
+func (r *run) await(list []request) (failed []*Error) {
+	if r.s.Extension == nil {
 		return nil
 	}
-	_, failed := r.s.guarded(r.ctx, q.method, func() (any, error) { return nil, waiting.wait(r.ctx, q.submitted) })
+	var hashes [][]byte
+	var from []int // by hash: its request
+	for i := range list {
+		if list[i].submitted != nil {
+			hashes, from = append(hashes, list[i].submitted), append(from, i)
+		}
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	var errs []error
+	_, fault := r.s.guarded(r.ctx, addInvokeMethod, func() (any, error) {
+		errs = r.s.Extension.Await(r.ctx, hashes...)
+		return nil, nil
+	})
+	failed = make([]*Error, len(list))
+	for i, at := range from {
+		if failed[at] = fault; fault == nil {
+			failed[at] = r.s.told(r.ctx, addInvokeMethod, errs[i])
+		}
+	}
 	return failed
 }
 
-// apart answers a request beside others: the text, nil when there is none.
+// apart answers a request that runs beside others and returns the text; nil when there is none.
 func (r *run) apart(q *request) []byte {
 	var result any
 	failed := r.notRun()
@@ -294,7 +313,7 @@ func (r *run) apart(q *request) []byte {
 }
 
 // one runs a request.
-func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2.Error) {
+func (s *Server) one(ctx context.Context, r *request) (result any, failed *Error) {
 	if r.failed != nil {
 		return nil, r.failed
 	}
@@ -303,13 +322,13 @@ func (s *Server) one(ctx context.Context, r *request) (result any, failed *jrpc2
 		if failed == nil {
 			r.submitted = b.Transaction.Hash
 		}
-		r.invoke = nil // the pool has it, or nobody
+		r.invoke = nil // the pool has it, or it is gone
 		return result, failed
 	}
 	return s.Call(ctx, r.method, r.params)
 }
 
-// appender writes itself; for answers that are given often.
+// appender is an answer that is given so often that it writes its own JSON.
 type appender interface{ appendJSON([]byte) []byte }
 
 var contentJSON = []string{"application/json"}

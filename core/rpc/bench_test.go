@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -110,7 +108,7 @@ func transferBatch(first, n int) string {
 // BenchmarkRequests takes one body apart.
 func BenchmarkRequests(b *testing.B) {
 	body := []byte(fmt.Sprintf(transferTemplate, 7))
-	for name, read := range map[string]func([]byte, int) ([]request, bool, *jrpc2.Error){"quick": requests, "careful": carefulRequests} {
+	for name, read := range map[string]func([]byte, int) ([]request, bool, *Error){"fast": requests, "careful": carefulRequests} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

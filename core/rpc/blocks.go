@@ -6,6 +6,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 const (
@@ -13,14 +14,14 @@ const (
 	preConfirmedOnL2 = "PRE_CONFIRMED"
 )
 
-func (s *Server) blockMethods() map[string]method {
+func (s *Server) blockMethods() map[string]Method {
 	id, flags := "block_id", "response_flags"
-	return map[string]method{
-		"starknet_getBlockWithTxHashes":     {params: []string{id}, call: s.blockWithHashes},
-		"starknet_getBlockWithTxs":          {params: []string{id, flags}, call: s.blockWithTransactions},
-		"starknet_getBlockWithReceipts":     {params: []string{id, flags}, call: s.blockWithReceipts},
-		"starknet_getBlockTransactionCount": {params: []string{id}, call: s.blockTransactionCount},
-		"starknet_getStateUpdate":           {params: []string{id, "contract_addresses"}, call: s.stateUpdate},
+	return map[string]Method{
+		"starknet_getBlockWithTxHashes":     {Params: []string{id}, Call: s.blockWithHashes},
+		"starknet_getBlockWithTxs":          {Params: []string{id, flags}, Call: s.blockWithTransactions},
+		"starknet_getBlockWithReceipts":     {Params: []string{id, flags}, Call: s.blockWithReceipts},
+		"starknet_getBlockTransactionCount": {Params: []string{id}, Call: s.blockTransactionCount},
+		"starknet_getStateUpdate":           {Params: []string{id, "contract_addresses"}, Call: s.stateUpdate},
 	}
 }
 
@@ -31,7 +32,7 @@ type resourcePrice struct {
 
 func priceOf(p *ordov1.GasPrice) resourcePrice { return resourcePrice{p.GetFri(), p.GetWei()} }
 
-// preConfirmedHeader has the fields of a block that is not rooted, and no other: clients refuse unknown ones.
+// preConfirmedHeader has the fields of a block that is not accepted, and no other: clients refuse unknown ones.
 type preConfirmedHeader struct {
 	Number          uint64        `json:"block_number"`
 	Timestamp       uint64        `json:"timestamp"`
@@ -54,7 +55,7 @@ func newPreConfirmedHeader(c *ordov1.BlockContext) preConfirmedHeader {
 	return h
 }
 
-// header is that of a rooted block.
+// header is that of an accepted block.
 type header struct {
 	Status string  `json:"status"`
 	Hash   hexFelt `json:"block_hash"`
@@ -81,15 +82,15 @@ func newHeader(h *ordov1.BlockHeader) header {
 }
 
 // blockAnswer puts the list of transactions under the header that fits.
-func blockAnswer[T any](ref *blockRef, transactions []T) any {
+func blockAnswer[T any](ref *BlockRef, transactions []T) any {
 	if transactions == nil {
 		transactions = []T{}
 	}
-	if ref.rooted != nil {
+	if ref.accepted != nil {
 		return struct {
 			header
 			Transactions []T `json:"transactions"`
-		}{newHeader(ref.rooted), transactions}
+		}{newHeader(ref.accepted), transactions}
 	}
 	return struct {
 		preConfirmedHeader
@@ -156,8 +157,8 @@ func (s *Server) blockTransactionCount(ctx context.Context, p *jsonin.Object) (a
 	if err != nil {
 		return nil, err
 	}
-	if ref.rooted != nil {
-		return ref.rooted.TransactionCount, nil
+	if ref.accepted != nil {
+		return ref.accepted.TransactionCount, nil
 	}
 	return len(ref.block.Results), nil
 }
@@ -182,8 +183,8 @@ func changes(b *chainview.Block) *ordov1.StateDiff {
 	return b.Diff()
 }
 
-func finality(ref *blockRef) string {
-	if ref.rooted != nil {
+func finality(ref *BlockRef) string {
+	if ref.accepted != nil {
 		return acceptedOnL2
 	}
 	return preConfirmedOnL2
@@ -193,7 +194,9 @@ func (s *Server) stateUpdate(ctx context.Context, p *jsonin.Object) (any, error)
 	var only map[Key]bool
 	if p.Has("contract_addresses") {
 		only = map[Key]bool{}
-		each(p.Felts("contract_addresses"), 1, func(row [][]byte) { only[Key(row[0])] = true })
+		for address := range felt.Rows(p.Felts("contract_addresses")) {
+			only[Key(address)] = true
+		}
 		if len(only) > s.Limits.Addresses {
 			p.Fail("contract_addresses", jsonin.Errorf("%d addresses, at most %d are allowed", len(only), s.Limits.Addresses))
 		}
@@ -218,12 +221,12 @@ func (s *Server) stateUpdate(ctx context.Context, p *jsonin.Object) (any, error)
 		if err != nil {
 			return nil, err
 		}
-		old = parent.rooted.GetStateRoot()
+		old = parent.accepted.GetStateRoot()
 	}
 	return struct {
 		Hash    hexFelt    `json:"block_hash"`
 		OldRoot hexFelt    `json:"old_root"`
 		NewRoot hexFelt    `json:"new_root"`
 		Diff    *stateDiff `json:"state_diff"`
-	}{ref.rooted.Hash, old, ref.rooted.StateRoot, newStateDiff(b.StateDiff, only)}, nil
+	}{ref.accepted.Hash, old, ref.accepted.StateRoot, newStateDiff(b.StateDiff, only)}, nil
 }

@@ -66,7 +66,7 @@ func (c *bodies) peek(number uint64) *ordov1.Block {
 	return nil
 }
 
-// get returns the entry of a block, and whether it is the caller who has to fill it.
+// get returns the entry of a block, and whether the caller has to fill it.
 func (c *bodies) get(number uint64) (b *body, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -83,7 +83,7 @@ func TestBodiesAreReadOnce(t *testing.T) {
 func TestReceiptsFromMemory(t *testing.T) {
 	w, storage, _ := flakyWorld(t, 30*time.Millisecond)
 	decided := w.chain.Unaccepted(3)
-	block := rooted(3, decided.Transactions, decided.Results, nil)
+	block := accepted(3, decided.Transactions, decided.Results, nil)
 	w.chain.Accept(block.Header)
 	storage.away.Store(1 << 30)
 	receipt := func() string { return call(t, w, "starknet_getTransactionReceipt", `["0x301"]`) }

@@ -14,14 +14,14 @@ import (
 
 // world is a small chain that has one of everything:
 // block 0 deploys 0x77, 0x88 (class 0xc1) and the token 0x99; block 1 invokes and reverts; block 2 declares 0xc2, deploys
-// an account and handles a message; block 3 is decided and not rooted; block 4 is open; two transactions wait.
+// an account and handles a message; block 3 is decided and not accepted; block 4 is open; two transactions wait.
 type world struct {
 	server    *Server
 	chain     *chainview.Chain
 	storage   *fakeStorage
 	execution *fakeExecution
 	pool      *fakePool
-	ingress   *gateway.Gateway
+	gateway   *gateway.Gateway
 
 	reads, runs grpc.ClientConnInterface // to storage and execution
 }
@@ -53,7 +53,7 @@ func emitted(from uint64, keys, data []byte) *ordov1.Event {
 	return &ordov1.Event{FromAddress: fe(from), Keys: keys, Data: data}
 }
 
-func rooted(n uint64, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) *ordov1.Block {
+func accepted(n uint64, txs []*ordov1.Transaction, results []*ordov1.TransactionResult, diff *ordov1.StateDiff) *ordov1.Block {
 	events := uint32(0)
 	for _, r := range results {
 		events += uint32(len(r.Events))
@@ -84,14 +84,14 @@ func newWorld(t testing.TB) *world {
 	sent.Messages = []*ordov1.MessageToL1{{FromAddress: fe(0x66), ToAddress: fe(0xabc), Payload: fes(1, 2)}}
 	storage := &fakeStorage{
 		blocks: []*ordov1.Block{
-			rooted(0, nil, nil, &ordov1.StateDiff{
+			accepted(0, nil, nil, &ordov1.StateDiff{
 				Deployed: fes(0x77, 0xc1, 0x88, 0xc1, 0x99, 0xc0), Declared: fes(0xc1, 0xcc1), DeprecatedDeclared: fes(0xc0),
 				Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 100)}},
 			}),
-			rooted(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x101, 0), account(ordov1.TransactionType_INVOKE, 0x102, 1)},
+			accepted(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x101, 0), account(ordov1.TransactionType_INVOKE, 0x102, 1)},
 				[]*ordov1.TransactionResult{result(0x101, emitted(0x99, fes(0xe1, 0x77), fes(1)), emitted(0x99, fes(0xe1, 0x88), fes(2)), emitted(0x88, fes(0xe2), nil)), reverted},
 				&ordov1.StateDiff{Nonces: fes(0x77, 2), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 101, 2, 7)}}}),
-			rooted(2, []*ordov1.Transaction{declare, deploy, message},
+			accepted(2, []*ordov1.Transaction{declare, deploy, message},
 				[]*ordov1.TransactionResult{result(0x201), sent, result(0x203, emitted(0x99, fes(0xe1), fes(3)))},
 				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
 		},
@@ -139,7 +139,7 @@ func newWorld(t testing.TB) *world {
 	in := gateway.New(gateway.Options{ChainID: id, Execution: runs, Storage: reads, Pool: p, Chain: present})
 	t.Cleanup(in.Close)
 	server := New(Options{ChainID: id, Chain: present, Storage: reads, Execution: runs, Gateway: in})
-	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, ingress: in, reads: toStorage, runs: toExecution}
+	return &world{storage: storage, server: server, chain: present, execution: execution, pool: p, gateway: in, reads: toStorage, runs: toExecution}
 }
 
 // Senders whose transactions are refused, each for its own reason.

@@ -13,16 +13,16 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-func (s *Server) classMethods() map[string]method {
-	return map[string]method{
-		"starknet_getClass":        {params: []string{"block_id", "class_hash"}, call: s.class},
-		"starknet_getClassAt":      {params: []string{"block_id", "contract_address"}, call: s.classAt},
-		"starknet_getCompiledCasm": {params: []string{"class_hash"}, call: s.compiledCasm},
+func (s *Server) classMethods() map[string]Method {
+	return map[string]Method{
+		"starknet_getClass":        {Params: []string{"block_id", "class_hash"}, Call: s.class},
+		"starknet_getClassAt":      {Params: []string{"block_id", "contract_address"}, Call: s.classAt},
+		"starknet_getCompiledCasm": {Params: []string{"class_hash"}, Call: s.compiledCasm},
 	}
 }
 
 // classAtBlock returns the class if it is declared at the block; nil if not.
-func (s *Server) classAtBlock(ctx context.Context, ref *blockRef, hash []byte) (*ordov1.Class, error) {
+func (s *Server) classAtBlock(ctx context.Context, ref *BlockRef, hash []byte) (*ordov1.Class, error) {
 	if ref.tip {
 		if class, ok := ref.view.Class(Key(hash)); ok {
 			return class, nil
@@ -64,7 +64,7 @@ func (s *Server) class(ctx context.Context, p *jsonin.Object) (any, error) {
 	return s.definition(ctx, ref, hash)
 }
 
-func (s *Server) definition(ctx context.Context, ref *blockRef, hash []byte) (any, error) {
+func (s *Server) definition(ctx context.Context, ref *BlockRef, hash []byte) (any, error) {
 	class, err := s.classAtBlock(ctx, ref, hash)
 	if err != nil {
 		return nil, err

@@ -3,28 +3,27 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
-
-	"github.com/creachadair/jrpc2"
+	"slices"
 
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 )
 
-// request is one of a body.
+// request is one request of a body.
 type request struct {
 	id        json.RawMessage // empty: a notification
 	method    string
 	params    json.RawMessage
-	failed    *jrpc2.Error       // what is wrong with the envelope
+	failed    *Error             // what is wrong with the envelope
 	invoke    *gateway.Broadcast // the parameter of addInvokeTransaction, when it could be read ahead
 	submitted []byte             // hash of what was sent with it, while its answer waits for that
 }
 
-// silent: it is a notification, and gets no answer.
+// silent reports that the request is a notification, which gets no answer.
 func (r *request) silent() bool { return len(r.id) == 0 && r.failed == nil }
 
 // requests takes a body apart.
-func requests(body []byte, most int) (list []request, batch bool, failed *jrpc2.Error) {
+func requests(body []byte, most int) (list []request, batch bool, failed *Error) {
 	if list, batch := fastRequests(body, most); list != nil {
 		return list, batch, nil
 	}
@@ -32,32 +31,73 @@ func requests(body []byte, most int) (list []request, batch bool, failed *jrpc2.
 }
 
 // carefulRequests reads all that JSON-RPC allows, and tells what is wrong.
-func carefulRequests(body []byte, most int) (list []request, batch bool, failed *jrpc2.Error) {
+func carefulRequests(body []byte, most int) (list []request, batch bool, failed *Error) {
 	if !json.Valid(body) {
-		return nil, false, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")
+		return nil, false, Errorf(ParseError, "parse error: the body is not valid json")
 	}
 	if n := elements(body); n > most {
-		return nil, false, jrpc2.Errorf(jrpc2.InvalidRequest, "a batch of %d requests, at most %d are allowed", n, most)
+		return nil, false, Errorf(InvalidRequest, "a batch of %d requests, at most %d are allowed", n, most)
 	}
-	parsed, err := jrpc2.ParseRequests(body)
-	switch {
-	case err != nil:
-		return nil, false, jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid json")
-	case len(parsed) == 0:
-		return nil, false, jrpc2.Errorf(jrpc2.InvalidRequest, "empty batch")
+	var texts []json.RawMessage
+	if batch = bytes.TrimSpace(body)[0] == '['; !batch {
+		texts = []json.RawMessage{body}
+	} else if err := json.Unmarshal(body, &texts); err != nil {
+		return nil, false, Errorf(ParseError, "parse error: %v", err)
 	}
-	list = make([]request, len(parsed))
-	for i, p := range parsed {
-		r := request{id: json.RawMessage(p.ID), method: p.Method, params: bytes.TrimSpace(p.Params), failed: p.Error}
-		switch {
-		case r.failed != nil && r.failed.Code == jrpc2.ParseError: // the body is valid json, so this is no error of parsing
-			r.failed = jrpc2.Errorf(jrpc2.InvalidRequest, "%s", r.failed.Message)
-		case r.failed == nil && r.method == "":
-			r.failed = jrpc2.Errorf(jrpc2.InvalidRequest, "method is missing")
+	if len(texts) == 0 {
+		return nil, false, Errorf(InvalidRequest, "empty batch")
+	}
+	list = make([]request, len(texts))
+	for i, text := range texts {
+		list[i] = carefulRequest(text)
+	}
+	return list, batch, nil
+}
+
+// carefulRequest reads one request of valid JSON. An id that can be used stays with a request that cannot.
+func carefulRequest(text json.RawMessage) (r request) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil || fields == nil {
+		return request{failed: Errorf(InvalidRequest, "request is not a JSON object")}
+	}
+	fail := func(format string, args ...any) {
+		if r.failed == nil {
+			r.failed = Errorf(InvalidRequest, format, args...)
 		}
-		list[i] = r
 	}
-	return list, parsed[0].Batch, nil
+	null := json.RawMessage("null")
+	if id := fields["id"]; len(id) > 0 && !bytes.Equal(id, null) {
+		if first := id[0]; first == '"' || first == '-' || first-'0' <= 9 {
+			r.id = id
+		} else {
+			fail("invalid request ID")
+		}
+	}
+	var version string
+	if json.Unmarshal(fields["jsonrpc"], &version) != nil || version != jsonrpcVersion {
+		fail("invalid version marker")
+	}
+	if params := fields["params"]; len(params) > 0 && !bytes.Equal(params, null) {
+		if r.params = params; params[0] != '[' && params[0] != '{' {
+			fail("parameters must be array or object")
+		}
+	}
+	if method, ok := fields["method"]; ok && json.Unmarshal(method, &r.method) != nil {
+		fail("invalid method name")
+	} else if r.method == "" {
+		fail("method is missing")
+	}
+	var extra []string
+	for name := range fields {
+		if !slices.Contains([]string{"jsonrpc", "id", "method", "params"}, name) {
+			extra = append(extra, name)
+		}
+	}
+	if len(extra) > 0 && r.failed == nil {
+		slices.Sort(extra)
+		r.failed = withData(Errorf(InvalidRequest, "extra fields in request"), extra)
+	}
+	return r
 }
 
 // fastRequests reads, in one pass, what programs write; nil for anything else.
@@ -88,7 +128,7 @@ func fastRequest(q *jsonin.Fast) (r request) {
 		switch string(name) {
 		case "jsonrpc":
 			field = version
-			if string(q.Text()) != jrpc2.Version {
+			if string(q.Text()) != jsonrpcVersion {
 				q.GiveUp()
 			}
 		case "id":

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
@@ -23,16 +21,13 @@ import (
 // Errors that the specification leaves to the node, in the range that JSON-RPC has for them. Trying again later may help, but
 // for codeCrash.
 const (
-	codeBusy  jrpc2.Code = -32005 // a limit of the node is reached by all clients together
-	codeAway  jrpc2.Code = -32006 // a stage is being restarted, or does not answer
-	codeCrash jrpc2.Code = -32008 // this request ended the execution plugin
+	codeBusy  Code = -32005 // a limit of the node is reached by all clients together
+	codeAway  Code = -32006 // a stage is being restarted, or does not answer
+	codeCrash Code = -32008 // this request ended the execution plugin
 )
 
-// errForbidden is devnet's, of its restrictive mode.
-var errForbidden = specError(-32604, "Method forbidden")
-
-func specError(code jrpc2.Code, message string) *jrpc2.Error {
-	return &jrpc2.Error{Code: code, Message: message}
+func specError(code Code, message string) *Error {
+	return &Error{Code: code, Message: message}
 }
 
 // The specification's errors, with its very words.
@@ -69,8 +64,8 @@ var (
 	errInvalidProof         = specError(69, "The proof field in the invoke v3 transaction is invalid")
 )
 
-// refusals maps what execution says to the error of the same name.
-var refusals = map[ordov1.Refusal]*jrpc2.Error{
+// rejections maps what execution says to the error of the same name.
+var rejections = map[ordov1.Refusal]*Error{
 	ordov1.Refusal_INVALID_NONCE:                errInvalidNonce,
 	ordov1.Refusal_INSUFFICIENT_RESOURCES:       errResources,
 	ordov1.Refusal_INSUFFICIENT_BALANCE:         errBalance,
@@ -89,10 +84,10 @@ var refusals = map[ordov1.Refusal]*jrpc2.Error{
 	ordov1.Refusal_MEMORY_EXCEEDED:              errUnexpected,
 }
 
-// outcomes maps what ingress and the pool say.
+// outcomes maps what the gateway and the pool say.
 var outcomes = []struct {
 	is error
-	as *jrpc2.Error
+	as *Error
 }{
 	{gateway.ErrUnsupportedVersion, errTransactionVersion},
 	{mempool.ErrDuplicate, errDuplicate},
@@ -105,21 +100,21 @@ var outcomes = []struct {
 }
 
 // clientError turns an error of a method into what the client reads. ok is false for a fault of the node.
-func clientError(err error) (e *jrpc2.Error, ok bool) {
+func clientError(err error) (e *Error, ok bool) {
 	if errors.As(err, &e) {
 		return e, true
 	}
 	var shape *jsonin.Error
 	if errors.As(err, &shape) {
-		return jrpc2.Errorf(jrpc2.InvalidParams, "invalid params: %s", shape.Error()), true
+		return Errorf(InvalidParams, "invalid params: %s", shape.Error()), true
 	}
-	var refused *gateway.Rejection
-	if errors.As(err, &refused) {
-		e, known := refusals[refused.Code]
+	var rejected *gateway.Rejection
+	if errors.As(err, &rejected) {
+		e, known := rejections[rejected.Code]
 		if !known {
 			e = errUnexpected
 		}
-		return withReason(e, refused.Reason), true
+		return withReason(e, rejected.Reason), true
 	}
 	var full *limiter.Busy
 	if errors.As(err, &full) {
@@ -146,7 +141,7 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 		return specError(codeAway, late.Error()), true
 	}
 	if status.Code(err) == codes.Unimplemented {
-		return specError(jrpc2.MethodNotFound, "not served by this node's plugins: "+status.Convert(err).Message()), true
+		return specError(MethodNotFound, "not served by this node's plugins: "+status.Convert(err).Message()), true
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return specError(codeBusy, "busy: no answer within the time that this node gives a request: try again later"), true
@@ -161,10 +156,10 @@ func clientError(err error) (e *jrpc2.Error, ok bool) {
 
 // writeError is clientError for the methods that send transactions. They have a code of the specification for what the node
 // cannot do, at this moment or because of a fault of its own; fault says which.
-func writeError(err error) (e *jrpc2.Error, fault bool) {
+func writeError(err error) (e *Error, fault bool) {
 	e, ok := clientError(err)
 	switch {
-	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash || e.Code == jrpc2.MethodNotFound):
+	case ok && (e.Code == codeBusy || e.Code == codeAway || e.Code == codeCrash || e.Code == MethodNotFound):
 		return withData(errUnexpected, e.Message), false
 	case ok:
 		return e, false
@@ -174,17 +169,17 @@ func writeError(err error) (e *jrpc2.Error, fault bool) {
 	return withData(errUnexpected, err.Error()), true
 }
 
-// withData copies the error with data; unlike jrpc2's own it writes < and & as they are.
-func withData(e *jrpc2.Error, v any) *jrpc2.Error {
+// withData copies the error with data, in which < and & stay as they are.
+func withData(e *Error, v any) *Error {
 	data, err := encode(v)
 	if err != nil {
 		return e
 	}
-	return &jrpc2.Error{Code: e.Code, Message: e.Message, Data: data}
+	return &Error{Code: e.Code, Message: e.Message, Data: data}
 }
 
 // withReason adds the reason as data. Where the specification wants a string there, it is never left out.
-func withReason(e *jrpc2.Error, reason string) *jrpc2.Error {
+func withReason(e *Error, reason string) *Error {
 	if reason == "" {
 		switch e {
 		case errInvalidNonce, errValidation, errCompilation, errUnexpected:
@@ -208,7 +203,7 @@ func tooMuchMemory(mib int, said string) string {
 }
 
 // viewError maps a failed call, estimate or simulation, which could have so many MiB.
-func viewError(e *ordov1.ViewError, memory int) *jrpc2.Error {
+func viewError(e *ordov1.ViewError, memory int) *Error {
 	switch e.Code {
 	case ordov1.ViewError_CONTRACT_NOT_FOUND:
 		return errContractNotFound

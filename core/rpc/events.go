@@ -12,8 +12,8 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-func (s *Server) eventMethods() map[string]method {
-	return map[string]method{"starknet_getEvents": {params: []string{"filter"}, call: s.events}}
+func (s *Server) eventMethods() map[string]Method {
+	return map[string]Method{"starknet_getEvents": {Params: []string{"filter"}, Call: s.events}}
 }
 
 type emittedEvent struct {
@@ -29,7 +29,7 @@ type emittedEvent struct {
 type eventQuery struct {
 	addresses map[Key]bool // empty: any
 	keys      [][]Key      // by position; an empty position allows any key
-	from, to  *blockID
+	from, to  *BlockID
 	size      int
 	start     eventToken
 	token     bool
@@ -58,10 +58,10 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
-		to   **blockID
+		to   **BlockID
 	}{{"from_block", &q.from}, {"to_block", &q.to}} {
 		if o.Has(bound.name) {
-			id, err := decodeBlockID(o.Raw(bound.name))
+			id, err := DecodeBlockID(o.Raw(bound.name))
 			o.Fail(bound.name, err)
 			*bound.to = &id
 		}
@@ -110,7 +110,9 @@ func readAddresses(o *jsonin.Object) map[Key]bool {
 	set := map[Key]bool{}
 	raw := o.Raw("address")
 	if len(raw) > 0 && raw[0] == '[' {
-		each(o.Felts("address"), 1, func(row [][]byte) { set[Key(row[0])] = true })
+		for address := range felt.Rows(o.Felts("address")) {
+			set[Key(address)] = true
+		}
 	} else if one := o.Felt("address"); len(one) == felt.Size {
 		set[Key(one)] = true
 	}
@@ -126,7 +128,9 @@ func readKeys(o *jsonin.Object) [][]Key {
 			return nil
 		}
 		var allowed []Key
-		each(packed, 1, func(row [][]byte) { allowed = append(allowed, Key(row[0])) })
+		for key := range felt.Rows(packed) {
+			allowed = append(allowed, Key(key))
+		}
 		positions = append(positions, allowed)
 	}
 	for len(positions) > 0 && len(positions[len(positions)-1]) == 0 {
@@ -182,18 +186,18 @@ func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
 	return &page, nil
 }
 
-// eventRange: without bounds, from genesis to the latest block.
+// eventRange is the range of blocks that a query names; without bounds it goes from genesis to the latest block.
 func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *eventQuery) (from, to uint64, err error) {
-	bound := func(id *blockID) (uint64, error) {
+	bound := func(id *BlockID) (uint64, error) {
 		ref, err := s.resolve(ctx, view, *id)
 		if err != nil {
 			return 0, err
 		}
 		return ref.number, nil
 	}
-	if q.from != nil && q.from.number != nil {
-		// Who polls asks from the next block on; one further off is a mistake.
-		if from = *q.from.number; from > preConfirmed(view).number {
+	if q.from != nil && q.from.Number != nil {
+		// A client that polls asks from the next block on; one further off is a mistake.
+		if from = *q.from.Number; from > preConfirmed(view).number {
 			return 0, 0, errBlockNotFound
 		}
 	} else if q.from != nil {
@@ -201,12 +205,12 @@ func (s *Server) eventRange(ctx context.Context, view *chainview.Snapshot, q *ev
 			return 0, 0, err
 		}
 	}
-	last := blockID{tag: tagLatest}
+	last := BlockID{Tag: TagLatest}
 	if q.to != nil {
 		last = *q.to
-		// Who polls names blocks that are yet to come: there is nothing in them.
-		if last.number != nil && view.Latest() != nil && *last.number > view.Latest().Context.Number {
-			last = blockID{tag: tagLatest}
+		// A client that polls names blocks that are yet to come: there is nothing in them.
+		if last.Number != nil && view.Latest() != nil && *last.Number > view.Latest().Context.Number {
+			last = BlockID{Tag: TagLatest}
 		}
 	}
 	to, err = bound(&last)

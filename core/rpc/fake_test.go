@@ -2,15 +2,13 @@ package rpc
 
 import (
 	"context"
-	"net"
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -19,19 +17,7 @@ import (
 // dial serves gRPC in memory and connects to it.
 func dial(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	register(server)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
+	return fakestage.Dial(t, register, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 }
 
 // fakeStorage answers from blocks in memory, applying their diffs on each read.
@@ -55,25 +41,34 @@ func (f *fakeStorage) State(_ context.Context, q *ordov1.StateRequest) (*ordov1.
 		d = append(d, b.StateDiff)
 	}
 	add := func(dst *[]byte, v Key, _ bool) { *dst = append(*dst, v[:]...) }
-	each(q.Storage, 2, func(row [][]byte) { v, ok := d.Storage(Key(row[0]), Key(row[1])); add(&out.Storage, v, ok) })
-	each(q.Nonces, 1, func(row [][]byte) { v, ok := d.Nonce(Key(row[0])); add(&out.Nonces, v, ok) })
-	each(q.ClassHashes, 1, func(row [][]byte) { v, ok := d.ClassHash(Key(row[0])); add(&out.ClassHashes, v, ok) })
-	each(q.CompiledClassHashes, 1, func(row [][]byte) {
-		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row[0])
+	for first, second := range felt.Pairs(q.Storage) {
+		v, ok := d.Storage(Key(first), Key(second))
+		add(&out.Storage, v, ok)
+	}
+	for row := range felt.Rows(q.Nonces) {
+		v, ok := d.Nonce(Key(row))
+		add(&out.Nonces, v, ok)
+	}
+	for row := range felt.Rows(q.ClassHashes) {
+		v, ok := d.ClassHash(Key(row))
+		add(&out.ClassHashes, v, ok)
+	}
+	for row := range felt.Rows(q.CompiledClassHashes) {
+		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row)
 		add(&out.CompiledClassHashes, v, ok)
-	})
+	}
 	return out, nil
 }
 
 func (f *fakeStorage) Classes(q *ordov1.ClassesRequest, out grpc.ServerStreamingServer[ordov1.Class]) error {
 	var failed error
-	each(q.Hashes, 1, func(row [][]byte) {
+	for row := range felt.Rows(q.Hashes) {
 		for _, c := range f.classes {
-			if string(c.Hash) == string(row[0]) && failed == nil {
+			if string(c.Hash) == string(row) && failed == nil {
 				failed = out.Send(c)
 			}
 		}
-	})
+	}
 	return failed
 }
 
@@ -123,11 +118,11 @@ type diffs []*ordov1.StateDiff
 
 func lookup(d diffs, table func(*ordov1.StateDiff) []byte, key []byte) (v Key, ok bool) {
 	for i := len(d) - 1; i >= 0 && !ok; i-- {
-		each(table(d[i]), 2, func(row [][]byte) {
-			if string(row[0]) == string(key) {
-				v, ok = Key(row[1]), true
+		for first, second := range felt.Pairs(table(d[i])) {
+			if string(first) == string(key) {
+				v, ok = Key(second), true
 			}
-		})
+		}
 	}
 	return v, ok
 }
@@ -239,7 +234,7 @@ type fakePool struct {
 	deploying map[Key]bool
 }
 
-func (p *fakePool) Submit(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
+func (p *fakePool) SubmitAt(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
 	if err := p.errors[Key(tx.Sender)]; err != nil {
 		return err
 	}

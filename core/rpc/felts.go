@@ -18,11 +18,11 @@ type hexFelts []byte
 // MarshalJSON implements json.Marshaler.
 func (l hexFelts) MarshalJSON() ([]byte, error) {
 	out := append(make([]byte, 0, 2+len(l)*69/felt.Size), '[')
-	for i := 0; i+felt.Size <= len(l); i += felt.Size {
-		if i > 0 {
+	for row := range felt.Rows(l) {
+		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = appendHex(out, l[i:i+felt.Size])
+		out = appendHex(out, row)
 	}
 	return append(out, ']'), nil
 }
@@ -50,18 +50,6 @@ func appendHex(dst, number []byte) []byte {
 		dst = append(dst[:at], dst[at+1:]...)
 	}
 	return append(dst, '"')
-}
-
-// each calls yield for every row of a packed table of felts.
-func each(packed []byte, columns int, yield func(row [][]byte)) {
-	width := columns * felt.Size
-	row := make([][]byte, columns)
-	for ; len(packed) >= width; packed = packed[width:] {
-		for c := range row {
-			row[c] = packed[c*felt.Size : (c+1)*felt.Size : (c+1)*felt.Size]
-		}
-		yield(row)
-	}
 }
 
 func isZero(number []byte) bool {

@@ -19,7 +19,7 @@ type heads struct {
 	lost    bool  // it is written in a way that leaves doubt
 }
 
-// feed takes what arrives, in order.
+// feed reads what arrives, in order.
 func (h *heads) feed(p []byte) {
 	for len(p) > 0 && !h.over() {
 		if h.body > 0 {
@@ -42,7 +42,7 @@ func (h *heads) feed(p []byte) {
 	}
 }
 
-// over: the rest of the connection is not looked at.
+// over reports that the rest of the connection is not looked at.
 func (h *heads) over() bool { return h.lost || h.chunked && h.lines == 0 }
 
 func (h *heads) endLine() {
@@ -72,5 +72,5 @@ func (h *heads) endLine() {
 	}
 }
 
-// ambiguous is for the first request with a Transfer-Encoding: it has a Content-Length too, or may have.
+// ambiguous reports that the first request with a Transfer-Encoding has a Content-Length too, or may have one.
 func (h *heads) ambiguous() bool { return h.lost || h.chunked && h.sized }

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
@@ -64,7 +62,7 @@ func cors(h http.Header, r *http.Request) {
 	}
 }
 
-// narrow takes back what cors gave: the answer of a restricted method is for the page that asked alone.
+// narrow takes back what cors gave: the answer of a guarded method is for the page that asked alone.
 func narrow(h http.Header, r *http.Request, refused bool) {
 	origins := r.Header["Origin"]
 	if len(origins) == 0 {
@@ -78,11 +76,12 @@ func narrow(h http.Header, r *http.Request, refused bool) {
 	h.Set(allowOrigin, origins[0])
 }
 
-// formerly names the method that answers what starknet-devnet once answered at a path: scripts that post there are still around.
+// formerly names the method that answers what was once posted to a path of its own, such as starknet-devnet's /mint for
+// devnet_mint: scripts that do so are still around.
 func (s *Server) formerly(path string) string {
 	words := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "_", "")
 	for name := range s.methods {
-		if strings.EqualFold(name, "devnet_"+words) || strings.EqualFold(name, "devnet_get"+words) {
+		if _, short, ok := strings.Cut(name, "_"); ok && !strings.HasPrefix(name, specPrefix) && (strings.EqualFold(short, words) || strings.EqualFold(short, "get"+words)) {
 			return ": the method is " + name
 		}
 	}
@@ -103,16 +102,16 @@ type envelope struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
 	Result  any             `json:"result,omitempty"`
-	Error   *jrpc2.Error    `json:"error,omitempty"`
+	Error   *Error          `json:"error,omitempty"`
 }
 
 var nullID = json.RawMessage("null")
 
-func failure(id json.RawMessage, err *jrpc2.Error) *envelope {
+func failure(id json.RawMessage, err *Error) *envelope {
 	if len(id) == 0 {
 		id = nullID
 	}
-	return &envelope{Version: jrpc2.Version, ID: id, Error: err}
+	return &envelope{Version: jsonrpcVersion, ID: id, Error: err}
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
@@ -140,14 +139,14 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	}
 	list, batch, failed := requests(body, s.Limits.Batch)
 	if failed == nil && !utf8.Valid(body) { // an id goes back as it came
-		failed = jrpc2.Errorf(jrpc2.ParseError, "parse error: the body is not valid UTF-8")
+		failed = Errorf(ParseError, "parse error: the body is not valid UTF-8")
 	}
 	if failed != nil {
 		s.reply(w, http.StatusOK, failure(nil, failed))
 		return
 	}
-	if s.restricted(list) {
-		refused := s.checkAccess(r)
+	if method := s.guardedMethod(list); method != "" {
+		refused := s.checkAccess(r, method)
 		narrow(w.Header(), r, refused != nil)
 		if refused != nil {
 			s.refuse(w, refused)
@@ -163,7 +162,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
 }
 
-// client is where a request comes from, and what it holds.
+// client is the address that a request comes from, and the memory that it holds.
 type client struct {
 	holder        limiter.Holder
 	caller        limiter.Caller
@@ -172,9 +171,7 @@ type client struct {
 
 func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	c := &client{}
-	if g := connOf(r.Context()); g != nil {
-		c.holder.From = g.from
-	}
+	c.holder.From = fromOf(r.Context())
 	c.holder.Cut = func(why string) {
 		s.cutOff.log(s.Log, "rpc: a client was cut off", "from", r.RemoteAddr, "why", why)
 		now, control := time.Now(), http.NewResponseController(w)
@@ -183,16 +180,16 @@ func (s *Server) client(w http.ResponseWriter, r *http.Request) *client {
 	return c
 }
 
-// errCutOff: the client did not take its answer while others waited for the memory.
+// errCutOff is the end of a client that did not take its answer while others waited for the memory.
 var errCutOff = errors.New("the client was cut off")
 
 // httpError is a body that is not looked at.
 type httpError struct {
 	status int
-	err    *jrpc2.Error
+	err    *Error
 }
 
-// unavailable: what is asked for has no room, or no time.
+// unavailable is the error of a request for which there is no memory, or no time.
 func unavailable(err error) *httpError {
 	e, ok := clientError(err)
 	if !ok {
@@ -221,8 +218,8 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpErr
 	_ = control.EnableFullDuplex() // else the body is read before the answer is sent
 	w.Header().Set("Connection", "close")
 	s.refuse(w, why)
-	if g := connOf(r.Context()); g != nil {
-		g.wasAnswered()
+	if conn := connOf(r.Context()); conn != nil {
+		conn.Answered()
 	}
 	if control.Flush() != nil || r.Header.Get("Expect") != "" { // such a client waits for the answer itself
 		return
@@ -233,8 +230,8 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, why *httpErr
 
 // framing refuses what proxies and servers may read in two ways: where a body ends must never be a question.
 func framing(r *http.Request) *httpError {
-	if g := connOf(r.Context()); g != nil && g.heads.ambiguous() {
-		return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
+	if conn := connOf(r.Context()); conn != nil && conn.heads.ambiguous() {
+		return &httpError{http.StatusBadRequest, Errorf(InvalidRequest, "Content-Length and Transfer-Encoding in one request: send one of them")}
 	}
 	return nil
 }
@@ -244,7 +241,7 @@ func coded(h http.Header) *httpError {
 	for _, value := range h.Values("Content-Encoding") {
 		for coding := range strings.SplitSeq(value, ",") {
 			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-				return &httpError{http.StatusUnsupportedMediaType, jrpc2.Errorf(jrpc2.InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
+				return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest, "content encoding %q: send the body as it is", clip(coding))}
 			}
 		}
 	}
@@ -252,12 +249,12 @@ func coded(h http.Header) *httpError {
 }
 
 // receive reads the body. What is over smallBody has its share of the memory for bodies from when it arrives, not from when
-// it is announced: who announces much and sends nothing takes nothing away.
+// it is announced: a client that announces much and sends nothing takes nothing away.
 func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *httpError) {
 	if refused := coded(r.Header); refused != nil {
 		return nil, refused
 	}
-	tooLarge := &httpError{http.StatusRequestEntityTooLarge, jrpc2.Errorf(jrpc2.InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
+	tooLarge := &httpError{http.StatusRequestEntityTooLarge, Errorf(InvalidRequest, "request body is over %d bytes (limits.body_kib)", s.Limits.Body)}
 	if r.ContentLength > int64(s.Limits.Body) {
 		return nil, tooLarge
 	}
@@ -297,15 +294,15 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 }
 
 func (s *Server) notReceived(r *http.Request, c *client, err error) *httpError {
-	switch g := connOf(r.Context()); {
+	switch conn := connOf(r.Context()); {
 	case c.holder.Gone():
 		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, "busy: the request body came too slowly while others waited (limits.bodies_mib): try again later")}
-	case g != nil && g.left():
+	case conn != nil && conn.Evicted():
 		return &httpError{http.StatusServiceUnavailable, specError(codeBusy, noRoom)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{http.StatusRequestTimeout, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
+		return &httpError{http.StatusRequestTimeout, Errorf(InvalidRequest, "request body: not received within %s (limits.receive_timeout)", s.Limits.Receive)}
 	}
-	return &httpError{http.StatusBadRequest, jrpc2.Errorf(jrpc2.InvalidRequest, "request body: %v", err)}
+	return &httpError{http.StatusBadRequest, Errorf(InvalidRequest, "request body: %v", err)}
 }
 
 func encode(v any) ([]byte, error) {
@@ -322,7 +319,7 @@ func written(v any) []byte {
 		if e, ok := v.(*envelope); ok {
 			id = e.ID
 		}
-		body, _ = encode(failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err)))
+		body, _ = encode(failure(id, Errorf(InternalError, "internal error: encode the answer: %v", err)))
 	}
 	return body
 }

@@ -14,44 +14,44 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// blockRef is a block that a request names: either rooted, and read from storage, or one of the view's.
-type blockRef struct {
-	number uint64
-	view   *chainview.Snapshot
-	rooted *ordov1.BlockHeader // nil for a block of the view
-	block  *chainview.Block    // nil for a rooted one
-	tip    bool                // the pre_confirmed block, the last of the view
+// BlockRef is a block that a request names: an accepted one, which is read from storage, or one of the snapshot.
+type BlockRef struct {
+	number   uint64
+	view     *chainview.Snapshot
+	accepted *ordov1.BlockHeader // nil for a block of the view
+	block    *chainview.Block    // nil for an accepted one
+	tip      bool                // the pre_confirmed block, the last of the view
 }
 
-// context is what code that runs at this block sees.
-func (r *blockRef) context() *ordov1.BlockContext {
-	if r.rooted != nil {
-		return r.rooted.Context
+// Context is what code that runs at this block sees.
+func (r *BlockRef) Context() *ordov1.BlockContext {
+	if r.accepted != nil {
+		return r.accepted.Context
 	}
 	return r.block.Context
 }
 
 const (
-	tagLatest       = "latest"
-	tagPreConfirmed = "pre_confirmed"
-	tagL1Accepted   = "l1_accepted"
+	TagLatest       = "latest"
+	TagPreConfirmed = "pre_confirmed"
+	TagL1Accepted   = "l1_accepted"
 )
 
-// blockID is a decoded BLOCK_ID: exactly one field is set.
-type blockID struct {
-	tag    string
-	number *uint64
-	hash   []byte
+// BlockID is a decoded BLOCK_ID: exactly one field is set.
+type BlockID struct {
+	Tag    string
+	Number *uint64
+	Hash   []byte
 }
 
-func decodeBlockID(raw json.RawMessage) (id blockID, err error) {
+func DecodeBlockID(raw json.RawMessage) (id BlockID, err error) {
 	if len(raw) > 0 && raw[0] == '"' {
-		tags := []string{tagLatest, tagPreConfirmed, tagL1Accepted}
+		tags := []string{TagLatest, TagPreConfirmed, TagL1Accepted}
 		at, err := jsonin.Enum(raw, tags)
 		if err != nil {
 			return id, err
 		}
-		return blockID{tag: tags[at]}, nil
+		return BlockID{Tag: tags[at]}, nil
 	}
 	o, err := jsonin.ParseObject(raw)
 	if err != nil {
@@ -62,60 +62,60 @@ func decodeBlockID(raw json.RawMessage) (id blockID, err error) {
 	case hasHash == hasNumber:
 		return id, jsonin.Errorf("want one of block_hash and block_number")
 	case hasHash:
-		id.hash = o.Felt("block_hash")
+		id.Hash = o.Felt("block_hash")
 	default:
 		n := o.Number("block_number")
-		id.number = &n
+		id.Number = &n
 	}
 	return id, o.Done()
 }
 
 // blockParam reads a required BLOCK_ID parameter and finds the block.
-func (s *Server) blockParam(ctx context.Context, p *jsonin.Object, name string) (*blockRef, error) {
+func (s *Server) blockParam(ctx context.Context, p *jsonin.Object, name string) (*BlockRef, error) {
 	raw := p.Raw(name)
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	id, err := decodeBlockID(raw)
+	id, err := DecodeBlockID(raw)
 	if err != nil {
 		return nil, jsonin.In(name, err)
 	}
 	return s.resolve(ctx, s.Chain.Snapshot(), id)
 }
 
-func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id blockID) (*blockRef, error) {
+func (s *Server) resolve(ctx context.Context, view *chainview.Snapshot, id BlockID) (*BlockRef, error) {
 	latest := view.Latest()
 	switch {
-	case id.tag == tagL1Accepted:
+	case id.Tag == TagL1Accepted:
 		return nil, errBlockNotFound // there is no L1 that would accept blocks
-	case id.tag == tagPreConfirmed:
+	case id.Tag == TagPreConfirmed:
 		return preConfirmed(view), nil
-	case id.tag == tagLatest:
+	case id.Tag == TagLatest:
 		if latest == nil {
 			return nil, errBlockNotFound
 		}
-		return &blockRef{number: latest.Context.Number, view: view, rooted: latest}, nil
-	case id.number != nil:
-		return s.byNumber(ctx, view, *id.number)
+		return &BlockRef{number: latest.Context.Number, view: view, accepted: latest}, nil
+	case id.Number != nil:
+		return s.byNumber(ctx, view, *id.Number)
 	}
-	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: id.hash}})
+	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Hash{Hash: id.Hash}})
 	if err != nil {
 		return nil, err
 	}
 	if stored == nil || isZero(stored.Header.Hash) {
 		return nil, errBlockNotFound
 	}
-	return &blockRef{number: stored.Header.Context.Number, view: view, rooted: stored.Header}, nil
+	return &BlockRef{number: stored.Header.Context.Number, view: view, accepted: stored.Header}, nil
 }
 
-// byNumber finds rooted blocks only: who asks by number expects a block with a hash, and strict clients fail on one without.
-func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number uint64) (*blockRef, error) {
+// byNumber finds a block of that number whose hash is known: strict clients fail on a numbered block without one.
+func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number uint64) (*BlockRef, error) {
 	latest := view.Latest()
 	switch {
 	case latest == nil || number > latest.Context.Number:
 		return nil, errBlockNotFound
 	case number == latest.Context.Number:
-		return &blockRef{number: number, view: view, rooted: latest}, nil
+		return &BlockRef{number: number, view: view, accepted: latest}, nil
 	}
 	stored, err := s.stored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: number}})
 	if err != nil {
@@ -124,19 +124,19 @@ func (s *Server) byNumber(ctx context.Context, view *chainview.Snapshot, number 
 	if stored == nil {
 		return nil, errBlockNotFound
 	}
-	return &blockRef{number: number, view: view, rooted: stored.Header}, nil
+	return &BlockRef{number: number, view: view, accepted: stored.Header}, nil
 }
 
 // preConfirmed is the last block of the view. Between two blocks it is an empty one in the context of the next.
-func preConfirmed(view *chainview.Snapshot) *blockRef {
+func preConfirmed(view *chainview.Snapshot) *BlockRef {
 	next := view.Next()
 	if blocks := view.Blocks(); len(blocks) > 0 {
 		last := blocks[len(blocks)-1]
 		if last.Context.Number >= next.Number {
-			return &blockRef{number: last.Context.Number, view: view, block: last, tip: true}
+			return &BlockRef{number: last.Context.Number, view: view, block: last, tip: true}
 		}
 	}
-	return &blockRef{number: next.Number, view: view, block: &chainview.Block{Context: next}, tip: true}
+	return &BlockRef{number: next.Number, view: view, block: &chainview.Block{Context: next}, tip: true}
 }
 
 // storedBody is stored for what may be large.
@@ -189,7 +189,7 @@ func (s *Server) eachStored(ctx context.Context, request *ordov1.BlocksRequest, 
 }
 
 // body returns transactions and results of the block; the latter may be fewer while it is open.
-func (s *Server) body(ctx context.Context, ref *blockRef, results bool) ([]*ordov1.Transaction, []*ordov1.TransactionResult, error) {
+func (s *Server) body(ctx context.Context, ref *BlockRef, results bool) ([]*ordov1.Transaction, []*ordov1.TransactionResult, error) {
 	if ref.block != nil {
 		txs, results := included(ref.block)
 		return txs, results, nil

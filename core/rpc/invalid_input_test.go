@@ -11,9 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/creachadair/jrpc2"
-
-	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/test/mutate"
 )
 
@@ -22,21 +19,22 @@ var right = map[string]string{
 	"block_id": `"latest"`, "transaction_hash": `"0x101"`, "contract_address": `"0x77"`, "class_hash": `"0xc1"`, "key": `"0x1"`, "index": `0`,
 	"response_flags": `[]`, "contract_addresses": `["0x77"]`, "filter": `{"chunk_size":1}`, "trace_flags": `[]`, "simulation_flags": `[]`,
 	"transactions": `[]`, "message": `{"from_address":"0x8888888888888888888888888888888888888888","to_address":"0x88","entry_point_selector":"0x1","payload":[]}`,
-	"request": `{"contract_address":"0x77","entry_point_selector":"0x1","calldata":[]}`, "with_balance": `false`, "address": `"0x77"`, "amount": `1`,
-	"unit": `"FRI"`, "block_tag": `"latest"`, "time": `3000000000`, "generate_block": `false`, "invoke_transaction": ``, "declare_transaction": ``, "deploy_account_transaction": ``,
+	"request": `{"contract_address":"0x77","entry_point_selector":"0x1","calldata":[]}`, "address": `"0x77"`, "time": `3000000000`,
+	"invoke_transaction": ``, "declare_transaction": ``, "deploy_account_transaction": ``,
 }
 
-var optional = []string{"response_flags", "contract_addresses", "trace_flags", "with_balance", "unit", "block_tag", "generate_block", "devnet_getAccountBalance block_id"}
+var optional = []string{"response_flags", "contract_addresses", "trace_flags"}
 
 // TestInvalidInputIsRejected puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
 func TestInvalidInputIsRejected(t *testing.T) {
-	server := devnetWorld(t).server
+	w, _ := extendedWorld(t)
+	server := w.server
 	tried := 0
 	for name, m := range server.methods {
-		for at, param := range m.params {
+		for at, param := range m.Params {
 			for _, wrong := range []string{`7.5`, `-1`, `{"x":1}`, `[[7]]`, `"0xzz"`, `true`, `""`, `{}`, `null`, `missing`} {
 				fields := map[string]json.RawMessage{}
-				for i, other := range m.params {
+				for i, other := range m.Params {
 					switch {
 					case other == "request" && name == "starknet_estimateFee":
 						fields[other] = json.RawMessage(`[]`)
@@ -54,8 +52,8 @@ func TestInvalidInputIsRejected(t *testing.T) {
 						delete(fields, other)
 					}
 				}
-				left := slices.Contains(optional, param) || slices.Contains(optional, name+" "+param)
-				if left && (wrong == "null" || wrong == "missing") || right[param] == `false` && wrong == "true" {
+				left := slices.Contains(optional, param)
+				if left && (wrong == "null" || wrong == "missing") {
 					continue
 				}
 				params, err := json.Marshal(fields)
@@ -64,7 +62,7 @@ func TestInvalidInputIsRejected(t *testing.T) {
 				}
 				tried++
 				_, failed := server.Call(t.Context(), name, params)
-				if failed == nil || failed.Code != jrpc2.InvalidParams || !strings.Contains(failed.Message, param) {
+				if failed == nil || failed.Code != InvalidParams || !strings.Contains(failed.Message, param) {
 					t.Errorf("%s %s: %v", name, params, failed)
 				}
 			}
@@ -149,7 +147,7 @@ func TestElements(t *testing.T) {
 func TestABatchIsBounded(t *testing.T) {
 	handler := newWorld(t).server
 	ran := 0
-	handler.methods["test_large"] = method{call: func(context.Context, *jsonin.Object) (any, error) {
+	handler.methods["test_large"] = Method{Class: Open, Call: func(context.Context, *Params) (any, error) {
 		ran++
 		return strings.Repeat("a", DefaultLimits().Answer/4), nil
 	}}
@@ -161,7 +159,7 @@ func TestABatchIsBounded(t *testing.T) {
 	handler.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("["+strings.Join(requests, ",")+"]")))
 	var answers []struct {
 		ID    int
-		Error *jrpc2.Error
+		Error *Error
 	}
 	if err := json.Unmarshal(r.Body.Bytes(), &answers); err != nil || len(answers) != 10 {
 		t.Fatal(len(answers), err)
@@ -178,10 +176,10 @@ func TestABatchIsBounded(t *testing.T) {
 
 // FuzzPost: whatever is posted gets a JSON-RPC answer, or none when it holds only notifications, and never an internal error.
 func FuzzPost(f *testing.F) {
-	w := devnetWorld(f)
+	w, _ := extendedWorld(f)
 	for name, m := range w.server.methods {
 		var list []string
-		for _, p := range m.params {
+		for _, p := range m.Params {
 			if right[p] != "" {
 				list = append(list, right[p])
 			}
@@ -204,7 +202,7 @@ func FuzzPost(f *testing.F) {
 			t.Fatalf("%q: answer %s", body, r.Body)
 		}
 		for _, a := range many {
-			if a.Version != "2.0" || a.Error != nil && a.Error.Code == jrpc2.InternalError {
+			if a.Version != "2.0" || a.Error != nil && a.Error.Code == InternalError {
 				t.Fatalf("%q: answer %s", body, r.Body)
 			}
 		}
@@ -223,8 +221,8 @@ func FuzzMethod(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, method string, params []byte) {
-		if _, ok := w.server.methods[method]; !ok || !json.Valid(params) || method == "devnet_mint" || method == "devnet_setTime" {
-			return // not a request of a method, or one that waits for the clock
+		if _, ok := w.server.methods[method]; !ok || !json.Valid(params) {
+			return // not a request of a method
 		}
 		r := httptest.NewRecorder()
 		w.server.ServeHTTP(r, posted(string(mutate.Request(method, string(params)))))

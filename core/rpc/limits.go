@@ -48,7 +48,7 @@ type Limits struct {
 	Addresses    int // of an event filter, or of a state update
 }
 
-// DefaultLimits suit a node on a small machine that anybody may reach.
+// DefaultLimits suit a node on a small machine that is open to all clients.
 func DefaultLimits() Limits {
 	return Limits{
 		Body: 5 << 20, Bodies: 64 << 20, Batch: 1000, Answer: 64 << 20,

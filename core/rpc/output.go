@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/creachadair/jrpc2"
-
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
@@ -143,10 +141,10 @@ func (o *output) result(id []byte, result any, held int) {
 		j.raw([]byte{'}'})
 	case begun == o.sent && at <= len(j.buf): // nothing of it is sent
 		j.buf = j.buf[:at]
-		o.failure(id, jrpc2.Errorf(jrpc2.InternalError, "internal error: encode the answer: %v", err))
+		o.failure(id, Errorf(InternalError, "internal error: encode the answer: %v", err))
 	default:
 		j.err = err
 	}
 }
 
-func (o *output) failure(id []byte, e *jrpc2.Error) { o.json.raw(written(failure(id, e))) }
+func (o *output) failure(id []byte, e *Error) { o.json.raw(written(failure(id, e))) }

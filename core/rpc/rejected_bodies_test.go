@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/core/internal/connlimit"
 )
 
 // sendAll sends all of a request before it reads, as most clients do, and returns the answer.
@@ -152,29 +154,29 @@ func TestBodiesAreText(t *testing.T) {
 // TestFewOpenFiles: what the system allows is shared between the node and its clients, and too little is said at the start.
 func TestFewOpenFiles(t *testing.T) {
 	s := New(Options{Log: slog.New(slog.DiscardHandler)})
-	configured := room{most: 4096, each: 1024, waiting: 1024, parting: 256}
+	configured := connlimit.Limits{Most: 4096, Each: 1024, Waiting: 1024, Rejecting: 256}
 	for _, c := range []struct {
 		limit, open int
-		want        room
+		want        [4]int // open, of one address, waiting, rejecting
 		failed      string
 	}{
-		{1 << 20, 50, configured, ""},
-		{1024, 50, room{718, 718, 119, 119}, ""},
-		{128, 50, room{46, 46, 7, 7}, ""},
-		{80, 50, room{10, 10, 1, 1}, ""},
-		{64, 50, room{}, "the system allows 64 open files, and the node has 50 and needs 24 more to serve: raise the limit (ulimit -n, LimitNOFILE) to 1024 or more"},
+		{1 << 20, 50, [4]int{4096, 1024, 1024, 256}, ""},
+		{1024, 50, [4]int{718, 718, 119, 119}, ""},
+		{128, 50, [4]int{46, 46, 7, 7}, ""},
+		{80, 50, [4]int{10, 10, 1, 1}, ""},
+		{64, 50, [4]int{}, "the system allows 64 open files, and the node has 50 and needs 24 more to serve: raise the limit (ulimit -n, LimitNOFILE) to 1024 or more"},
 	} {
-		got, err := s.roomWithin(configured, c.limit, c.open)
+		got, err := s.connLimitsWithin(configured, c.limit, c.open)
 		if c.failed != "" {
 			if err == nil || !strings.Contains(err.Error(), c.failed) {
 				t.Errorf("%d: %v", c.limit, err)
 			}
 			continue
 		}
-		if err != nil || got != c.want {
-			t.Errorf("%d: %+v %v, want %+v", c.limit, got, err, c.want)
+		if found := [4]int{got.Most, got.Each, got.Waiting, got.Rejecting}; err != nil || found != c.want {
+			t.Errorf("%d: %v %v, want %v", c.limit, found, err, c.want)
 		}
-		if all := got.most + got.waiting + got.parting + c.open + spareFiles; all > c.limit && c.limit < 1<<20 {
+		if all := got.Most + got.Waiting + got.Rejecting + c.open + spareFiles; all > c.limit && c.limit < 1<<20 {
 			t.Errorf("%d of %d files", all, c.limit)
 		}
 	}

@@ -77,8 +77,8 @@ func TestEveryMethodOfTheSpecificationIsKnown(t *testing.T) {
 		if _, known := absent[name]; ok == known {
 			t.Errorf("%s: served %v, listed as absent %v", name, ok, known)
 		}
-		if params := m.ParamNames(); ok && !slices.Equal(method.params, params) {
-			t.Errorf("%s: parameters %v, the specification has %v", name, method.params, params)
+		if params := m.ParamNames(); ok && !slices.Equal(method.Params, params) {
+			t.Errorf("%s: parameters %v, the specification has %v", name, method.Params, params)
 		}
 	}
 }

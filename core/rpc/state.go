@@ -12,19 +12,19 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-func (s *Server) stateMethods() map[string]method {
+func (s *Server) stateMethods() map[string]Method {
 	id, contract := "block_id", "contract_address"
-	return map[string]method{
-		"starknet_getNonce":       {params: []string{id, contract}, call: s.nonce},
-		"starknet_getClassHashAt": {params: []string{id, contract}, call: s.classHashAt},
-		"starknet_getStorageAt":   {params: []string{contract, "key", id, "response_flags"}, call: s.storageAt},
+	return map[string]Method{
+		"starknet_getNonce":       {Params: []string{id, contract}, Call: s.nonce},
+		"starknet_getClassHashAt": {Params: []string{id, contract}, Call: s.classHashAt},
+		"starknet_getStorageAt":   {Params: []string{contract, "key", id, "response_flags"}, Call: s.storageAt},
 	}
 }
 
 // read asks for state at the block. At a block of the view, what changed since the latest root is laid over storage.
-func (s *Server) read(ctx context.Context, ref *blockRef, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
+func (s *Server) read(ctx context.Context, ref *BlockRef, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
 	q.AtHeight, q.Height = true, ref.number
-	overlay := ref.rooted == nil && ref.tip
+	overlay := ref.accepted == nil && ref.tip
 	if overlay {
 		latest := ref.view.Latest()
 		if latest == nil {
@@ -79,28 +79,28 @@ func lay(changes *chainview.Snapshot, q *ordov1.StateRequest, to *ordov1.StateRe
 		}
 	}
 	at := 0
-	each(q.Storage, 2, func(row [][]byte) {
-		v, ok := changes.Storage(Key(row[0]), Key(row[1]))
+	for contract, key := range felt.Pairs(q.Storage) {
+		v, ok := changes.Storage(Key(contract), Key(key))
 		put(to.Storage, at, v, ok)
 		at++
-	})
+	}
 	at = 0
-	each(q.Nonces, 1, func(row [][]byte) {
-		v, ok := changes.Nonce(Key(row[0]))
+	for address := range felt.Rows(q.Nonces) {
+		v, ok := changes.Nonce(Key(address))
 		put(to.Nonces, at, v, ok)
 		at++
-	})
+	}
 	at = 0
-	each(q.ClassHashes, 1, func(row [][]byte) {
-		v, ok := changes.ClassHash(Key(row[0]))
+	for address := range felt.Rows(q.ClassHashes) {
+		v, ok := changes.ClassHash(Key(address))
 		put(to.ClassHashes, at, v, ok)
 		at++
-	})
+	}
 	return to
 }
 
 // contractParam reads the address and the block of a request about a contract.
-func (s *Server) contractParam(ctx context.Context, p *jsonin.Object) (contract []byte, ref *blockRef, err error) {
+func (s *Server) contractParam(ctx context.Context, p *jsonin.Object) (contract []byte, ref *BlockRef, err error) {
 	contract = p.Felt("contract_address")
 	ref, err = s.blockParam(ctx, p, "block_id")
 	return contract, ref, err
@@ -127,7 +127,7 @@ func (s *Server) classHashAt(ctx context.Context, p *jsonin.Object) (any, error)
 }
 
 // classOf is the class of the contract asked for, at the block asked for.
-func (s *Server) classOf(ctx context.Context, p *jsonin.Object) (class []byte, ref *blockRef, err error) {
+func (s *Server) classOf(ctx context.Context, p *jsonin.Object) (class []byte, ref *BlockRef, err error) {
 	contract, ref, err := s.contractParam(ctx, p)
 	if err != nil {
 		return nil, ref, err
@@ -176,16 +176,16 @@ func (s *Server) storageAt(ctx context.Context, p *jsonin.Object) (any, error) {
 	}{state.Storage, block}, err
 }
 
-// ofProtocol: 0x1 and 0x2 have storage that the protocol writes, and no class.
+// ofProtocol reports an address of the protocol: 0x1 and 0x2 have storage that the protocol writes, and no class.
 func ofProtocol(contract []byte) bool {
 	return isZero(contract[:felt.Size-1]) && (contract[felt.Size-1] == 1 || contract[felt.Size-1] == 2)
 }
 
 // lastUpdate walks back over the state diffs; 0 when the slot was never written. The contract of storage keeps no index
 // of writes, so a slot that was written long ago costs a read of all diffs since.
-func (s *Server) lastUpdate(ctx context.Context, ref *blockRef, contract, key []byte) (uint64, error) {
+func (s *Server) lastUpdate(ctx context.Context, ref *BlockRef, contract, key []byte) (uint64, error) {
 	top := ref.number
-	if ref.rooted == nil {
+	if ref.accepted == nil {
 		blocks := ref.view.Blocks()
 		for i := len(blocks) - 1; i >= 0; i-- {
 			if b := blocks[i]; b.Context.Number <= ref.number && writes(changes(b), contract, key) {
@@ -220,7 +220,9 @@ func (s *Server) lastUpdate(ctx context.Context, ref *blockRef, contract, key []
 func writes(d *ordov1.StateDiff, contract, key []byte) (found bool) {
 	for _, c := range d.GetStorage() {
 		if string(c.Address) == string(contract) {
-			each(c.Entries, 2, func(row [][]byte) { found = found || string(row[0]) == string(key) })
+			for k := range felt.Pairs(c.Entries) {
+				found = found || string(k) == string(key)
+			}
 		}
 	}
 	return found

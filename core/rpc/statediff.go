@@ -1,6 +1,9 @@
 package rpc
 
-import ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+import (
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+)
 
 type stateDiff struct {
 	Storage            []storageDiff   `json:"storage_diffs"`
@@ -54,29 +57,33 @@ func newStateDiff(d *ordov1.StateDiff, only map[Key]bool) *stateDiff {
 			continue
 		}
 		entries := make([]storageEntry, 0, len(c.Entries)/64)
-		each(c.Entries, 2, func(row [][]byte) { entries = append(entries, storageEntry{row[0], row[1]}) })
+		for key, value := range felt.Pairs(c.Entries) {
+			entries = append(entries, storageEntry{key, value})
+		}
 		out.Storage = append(out.Storage, storageDiff{c.Address, entries})
 	}
-	each(d.GetDeployed(), 2, func(row [][]byte) {
-		if shown(row[0]) {
-			out.Deployed = append(out.Deployed, deployed{row[0], row[1]})
+	for key, value := range felt.Pairs(d.GetDeployed()) {
+		if shown(key) {
+			out.Deployed = append(out.Deployed, deployed{key, value})
 		}
-	})
-	each(d.GetReplaced(), 2, func(row [][]byte) {
-		if shown(row[0]) {
-			out.Replaced = append(out.Replaced, replaced{row[0], row[1]})
+	}
+	for key, value := range felt.Pairs(d.GetReplaced()) {
+		if shown(key) {
+			out.Replaced = append(out.Replaced, replaced{key, value})
 		}
-	})
-	each(d.GetNonces(), 2, func(row [][]byte) {
-		if shown(row[0]) {
-			out.Nonces = append(out.Nonces, nonceUpdate{row[0], row[1]})
+	}
+	for key, value := range felt.Pairs(d.GetNonces()) {
+		if shown(key) {
+			out.Nonces = append(out.Nonces, nonceUpdate{key, value})
 		}
-	})
+	}
 	return out
 }
 
 func compiledClasses(packed []byte) []compiledClass {
 	list := make([]compiledClass, 0, len(packed)/64)
-	each(packed, 2, func(row [][]byte) { list = append(list, compiledClass{row[0], row[1]}) })
+	for key, value := range felt.Pairs(packed) {
+		list = append(list, compiledClass{key, value})
+	}
 	return list
 }

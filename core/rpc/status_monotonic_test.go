@@ -93,7 +93,7 @@ func (n *counterNode) block(h uint64) {
 		})
 	}
 	step("closed", func() { n.chain.Closed(n.build) })
-	header := rooted(h, txs, results, n.diff(3*h))
+	header := accepted(h, txs, results, n.diff(3*h))
 	step("decided", func() {
 		n.chain.Decide(chainview.NewBlock(header.Header, txs, results, header.StateDiff, nil))
 	})
@@ -113,7 +113,7 @@ func (n *counterNode) block(h uint64) {
 // TestPreConfirmedNeverGoesBack: whatever is read at pre_confirmed, in memory or in execution, has all that an earlier read had,
 // at every step of a block: between close and apply no less than at any other.
 func TestPreConfirmedNeverGoesBack(t *testing.T) {
-	genesis := rooted(0, nil, nil, &ordov1.StateDiff{Deployed: fes(0x77, 0xc1)})
+	genesis := accepted(0, nil, nil, &ordov1.StateDiff{Deployed: fes(0x77, 0xc1)})
 	n := &counterNode{chain: chainview.New(func() *ordov1.BlockContext { return blockContext(0) })}
 	n.storage.blocks = []*ordov1.Block{genesis}
 	n.chain.Start(genesis.Header, nil, nil)

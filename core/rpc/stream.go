@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -114,14 +115,14 @@ func (j *jsonWriter) walk(v reflect.Value) error {
 func (j *jsonWriter) felts(packed []byte) {
 	j.buf = append(j.buf, '[')
 	first := true
-	each(packed, 1, func(row [][]byte) {
+	for row := range felt.Rows(packed) {
 		if !first {
 			j.buf = append(j.buf, ',')
 		}
 		first = false
-		j.buf = appendHex(j.buf, row[0])
+		j.buf = appendHex(j.buf, row)
 		j.room()
-	})
+	}
 	j.buf = append(j.buf, ']')
 }
 

@@ -6,12 +6,13 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-func (s *Server) traceMethods() map[string]method {
-	return map[string]method{
-		"starknet_traceTransaction":       {params: []string{"transaction_hash"}, call: s.traceTransaction},
-		"starknet_traceBlockTransactions": {params: []string{"block_id", "trace_flags"}, call: s.traceBlock},
+func (s *Server) traceMethods() map[string]Method {
+	return map[string]Method{
+		"starknet_traceTransaction":       {Params: []string{"transaction_hash"}, Call: s.traceTransaction},
+		"starknet_traceBlockTransactions": {Params: []string{"block_id", "trace_flags"}, Call: s.traceBlock},
 	}
 }
 
@@ -43,7 +44,7 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if ref.rooted == nil {
+	if ref.accepted == nil {
 		return nil, jsonin.In("block_id", jsonin.Errorf("a pre_confirmed block has no traces of its own: trace its transactions one by one"))
 	}
 	txs, _, err := s.body(ctx, ref, false)
@@ -74,9 +75,9 @@ func (s *Server) traceBlock(ctx context.Context, p *jsonin.Object) (any, error) 
 }
 
 // replay runs the first transactions of a block again, on the state before the block.
-func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
+func (s *Server) replay(ctx context.Context, ref *BlockRef, txs []*ordov1.Transaction, from int, reads bool) (*ordov1.SimulationResults, error) {
 	at := &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number - 1}}
-	if ref.rooted == nil && ref.tip {
+	if ref.accepted == nil && ref.tip {
 		at = &ordov1.StateAt{At: &ordov1.StateAt_Tip{Tip: true}} // the open block stands on it
 	}
 	q := &ordov1.Simulation{Transactions: txs, Trace: true, TraceFrom: uint32(from), Replay: true, InitialReads: reads}
@@ -95,7 +96,7 @@ func (s *Server) replay(ctx context.Context, ref *blockRef, txs []*ordov1.Transa
 			q.Classes = append(q.Classes, class)
 		}
 	}
-	out, err := s.simulate(ctx, at, ref.context(), q)
+	out, err := s.simulate(ctx, at, ref.Context(), q)
 	if failed, ok := err.(*failedView); ok {
 		if failed.outcome.Code == ordov1.ViewError_STATE_NOT_FOUND {
 			return nil, errNoTrace // the state before the block is not kept
@@ -253,10 +254,18 @@ type readDeclared struct {
 func newInitialReads(r *ordov1.InitialReads) initialReads {
 	out := initialReads{Storage: []readSlot{}, Nonces: []nonceUpdate{}, Classes: []replaced{}, Declared: []readDeclared{}}
 	for _, c := range r.GetStorage() {
-		each(c.Entries, 2, func(row [][]byte) { out.Storage = append(out.Storage, readSlot{c.Address, row[0], row[1]}) })
+		for key, value := range felt.Pairs(c.Entries) {
+			out.Storage = append(out.Storage, readSlot{c.Address, key, value})
+		}
 	}
-	each(r.GetNonces(), 2, func(row [][]byte) { out.Nonces = append(out.Nonces, nonceUpdate{row[0], row[1]}) })
-	each(r.GetClassHashes(), 2, func(row [][]byte) { out.Classes = append(out.Classes, replaced{row[0], row[1]}) })
-	each(r.GetDeclared(), 2, func(row [][]byte) { out.Declared = append(out.Declared, readDeclared{row[0], !isZero(row[1])}) })
+	for key, value := range felt.Pairs(r.GetNonces()) {
+		out.Nonces = append(out.Nonces, nonceUpdate{key, value})
+	}
+	for key, value := range felt.Pairs(r.GetClassHashes()) {
+		out.Classes = append(out.Classes, replaced{key, value})
+	}
+	for key, value := range felt.Pairs(r.GetDeclared()) {
+		out.Declared = append(out.Declared, readDeclared{key, !isZero(value)})
+	}
 	return out
 }

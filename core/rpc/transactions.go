@@ -9,13 +9,13 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-func (s *Server) transactionMethods() map[string]method {
+func (s *Server) transactionMethods() map[string]Method {
 	hash, flags := "transaction_hash", "response_flags"
-	return map[string]method{
-		"starknet_getTransactionStatus":            {params: []string{hash}, call: s.transactionStatus},
-		"starknet_getTransactionByHash":            {params: []string{hash, flags}, call: s.transactionByHash},
-		"starknet_getTransactionByBlockIdAndIndex": {params: []string{"block_id", "index", flags}, call: s.transactionByIndex},
-		"starknet_getTransactionReceipt":           {params: []string{hash}, call: s.transactionReceipt},
+	return map[string]Method{
+		"starknet_getTransactionStatus":            {Params: []string{hash}, Call: s.transactionStatus},
+		"starknet_getTransactionByHash":            {Params: []string{hash, flags}, Call: s.transactionByHash},
+		"starknet_getTransactionByBlockIdAndIndex": {Params: []string{"block_id", "index", flags}, Call: s.transactionByIndex},
+		"starknet_getTransactionReceipt":           {Params: []string{hash}, Call: s.transactionReceipt},
 	}
 }
 
@@ -121,7 +121,7 @@ func transactionAnswer(tx *ordov1.Transaction, withHash, facts bool) any {
 
 // place is where a transaction is.
 type place struct {
-	ref    *blockRef // nil while it waits
+	ref    *BlockRef // nil while it waits
 	index  int
 	tx     *ordov1.Transaction
 	result *ordov1.TransactionResult
@@ -134,7 +134,7 @@ func (s *Server) find(ctx context.Context, hash []byte) (*place, error) {
 	case chainview.Received, chainview.Candidate:
 		return &place{tx: r.Tx, stage: r.Status}, nil
 	case chainview.PreConfirmed:
-		// Gone from the view when its root came or the attempt was lost a moment ago: then storage, or nobody, has it.
+		// Gone from the view when its root came or the attempt was lost a moment ago: then it is in storage, or nowhere.
 		if at := inView(s.Chain.Snapshot(), r.Height, hash); at != nil {
 			return at, nil
 		}
@@ -164,7 +164,7 @@ func inView(view *chainview.Snapshot, height uint64, hash []byte) *place {
 		txs, results := included(b)
 		for i, tx := range txs {
 			if string(tx.Hash) == string(hash) {
-				ref := &blockRef{number: height, view: view, block: b, tip: preConfirmed(view).number == height}
+				ref := &BlockRef{number: height, view: view, block: b, tip: preConfirmed(view).number == height}
 				return &place{ref: ref, index: i, tx: tx, result: results[i]}
 			}
 		}
@@ -195,9 +195,9 @@ func (s *Server) findStored(ctx context.Context, view *chainview.Snapshot, hash 
 }
 
 func storedPlace(view *chainview.Snapshot, b *ordov1.Block, index int) *place {
-	ref := &blockRef{number: b.Header.Context.Number, view: view, rooted: b.Header}
+	ref := &BlockRef{number: b.Header.Context.Number, view: view, accepted: b.Header}
 	if isZero(b.Header.Hash) { // committed, its root is being computed
-		ref.rooted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
+		ref.accepted, ref.block = nil, chainview.NewBlock(b.Header, b.Transactions, b.Results, nil, nil)
 	}
 	return &place{ref: ref, index: index, tx: b.Transactions[index], result: b.Results[index]}
 }
@@ -281,5 +281,5 @@ func (s *Server) transactionReceipt(ctx context.Context, p *jsonin.Object) (any,
 		*receipt
 		Hash   hexFelt `json:"block_hash,omitempty"`
 		Number uint64  `json:"block_number"`
-	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.rooted.GetHash(), at.ref.number}, nil
+	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.accepted.GetHash(), at.ref.number}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/creachadair/jrpc2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -23,18 +22,18 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
-func (s *Server) viewMethods() map[string]method {
-	return map[string]method{
-		"starknet_call":                 {params: []string{"request", "block_id"}, call: s.callContract},
-		"starknet_estimateFee":          {params: []string{"request", "simulation_flags", "block_id"}, call: s.estimateFee},
-		"starknet_estimateMessageFee":   {params: []string{"message", "block_id"}, call: s.estimateMessageFee},
-		"starknet_simulateTransactions": {params: []string{"block_id", "transactions", "simulation_flags"}, call: s.simulateTransactions},
+func (s *Server) viewMethods() map[string]Method {
+	return map[string]Method{
+		"starknet_call":                 {Params: []string{"request", "block_id"}, Call: s.callContract},
+		"starknet_estimateFee":          {Params: []string{"request", "simulation_flags", "block_id"}, Call: s.estimateFee},
+		"starknet_estimateMessageFee":   {Params: []string{"message", "block_id"}, Call: s.estimateMessageFee},
+		"starknet_simulateTransactions": {Params: []string{"block_id", "transactions", "simulation_flags"}, Call: s.simulateTransactions},
 	}
 }
 
 // stateAt names the state after the block to execution.
-func stateAt(ref *blockRef) *ordov1.StateAt {
-	if ref.rooted == nil && ref.tip {
+func stateAt(ref *BlockRef) *ordov1.StateAt {
+	if ref.accepted == nil && ref.tip {
 		return &ordov1.StateAt{At: &ordov1.StateAt_OpenBlock{OpenBlock: true}}
 	}
 	return &ordov1.StateAt{At: &ordov1.StateAt_Height{Height: ref.number}}
@@ -87,9 +86,9 @@ func notViewed(err error) error {
 		errors.As(err, &said) // without the words that were put around it
 		return specError(codeBusy, "busy: execution: "+said.GRPCStatus().Message())
 	case codes.OutOfRange:
-		return jrpc2.Errorf(jrpc2.InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
+		return Errorf(InternalError, "the answer is larger than the %d MiB that execution may send at once: ask for less, such as for single transactions", sdk.MaxMessage>>20)
 	case codes.Unimplemented:
-		return specError(jrpc2.MethodNotFound, "not served by this node's execution plugin: it runs no calls, estimates, simulations and traces (capability "+sdk.CapView+")")
+		return specError(MethodNotFound, "not served by this node's execution plugin: it runs no calls, estimates, simulations and traces (capability "+sdk.CapView+")")
 	}
 	return fmt.Errorf("view: %w", err)
 }
@@ -121,7 +120,7 @@ func (f *failedView) Error() string {
 
 func (f *failedView) Unwrap() error { return viewError(f.outcome, f.memory) }
 
-// ofTransaction: methods that run transactions have one error for all that happens inside of them.
+// ofTransaction is the failure as methods that run transactions tell it: they have one error for all that happens inside.
 func (f *failedView) ofTransaction(missing bool) *failedView {
 	e := f.outcome
 	if e.Code == ordov1.ViewError_STATE_NOT_FOUND || e.Code == ordov1.ViewError_CONTRACT_NOT_FOUND && missing {
@@ -154,8 +153,8 @@ func (s *Server) callContract(ctx context.Context, p *jsonin.Object) (any, error
 	return hexFelts(result), err
 }
 
-func (s *Server) runCall(ctx context.Context, ref *blockRef, call *ordov1.CallView) ([]byte, error) {
-	r, err := s.view(ctx, &ordov1.ViewRequest{At: stateAt(ref), Context: ref.context(), View: &ordov1.ViewRequest_Call{Call: call}})
+func (s *Server) runCall(ctx context.Context, ref *BlockRef, call *ordov1.CallView) ([]byte, error) {
+	r, err := s.view(ctx, &ordov1.ViewRequest{At: stateAt(ref), Context: ref.Context(), View: &ordov1.ViewRequest_Call{Call: call}})
 	return r.GetCall(), err
 }
 
@@ -200,8 +199,8 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	return q, nil
 }
 
-// unreadable: estimates have no errors of their own for what ingress refuses, so a class that does not compile is a failed
-// execution, and an old version a wrong parameter.
+// unreadable is the error of a transaction that cannot be estimated. Estimates have no errors of their own for what the gateway
+// rejects, so a class that does not compile is a failed execution, and an old version a wrong parameter.
 func (s *Server) unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*gateway.Rejection); {
@@ -273,7 +272,7 @@ func (s *Server) estimateFee(ctx context.Context, p *jsonin.Object) (any, error)
 		return answer, nil
 	}
 	q.SkipValidate, q.SkipFeeCharge, q.Estimate = flags[0], true, true
-	out, err := s.simulate(ctx, stateAt(ref), ref.context(), q)
+	out, err := s.simulate(ctx, stateAt(ref), ref.Context(), q)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +310,7 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *jsonin.Object) (any,
 		return nil, err
 	}
 	tx.Hash = wire.FromFelt(hash)
-	out, err := s.simulate(ctx, stateAt(ref), ref.context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
+	out, err := s.simulate(ctx, stateAt(ref), ref.Context(), &ordov1.Simulation{Transactions: []*ordov1.Transaction{tx}, SkipFeeCharge: true, Estimate: true})
 	if err != nil {
 		return nil, messageError(err)
 	}
@@ -320,7 +319,7 @@ func (s *Server) estimateMessageFee(ctx context.Context, p *jsonin.Object) (any,
 	return estimate, nil
 }
 
-// messageError: a message is no transaction of the client's list, so its failure is the contract's.
+// messageError is the failure of a message: it is no transaction of the client's list, so the error is the contract's.
 func messageError(err error) error {
 	failed, ok := err.(*failedView)
 	if !ok || failed.outcome.Code != ordov1.ViewError_EXECUTION_ERROR {
@@ -353,7 +352,7 @@ func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (an
 	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], flags[2], true
 	out := &ordov1.SimulationResults{}
 	if len(q.Transactions) > 0 {
-		if out, err = s.simulate(ctx, stateAt(ref), ref.context(), q); err != nil {
+		if out, err = s.simulate(ctx, stateAt(ref), ref.Context(), q); err != nil {
 			return nil, err
 		}
 	}

@@ -15,11 +15,11 @@ const (
 	invokeParam     = "invoke_transaction"
 )
 
-func (s *Server) writeMethods() map[string]method {
-	return map[string]method{
-		addInvokeMethod:                        {params: []string{invokeParam}, call: s.add(invokeParam, "INVOKE")},
-		"starknet_addDeclareTransaction":       {params: []string{"declare_transaction"}, call: s.add("declare_transaction", "DECLARE")},
-		"starknet_addDeployAccountTransaction": {params: []string{"deploy_account_transaction"}, call: s.add("deploy_account_transaction", "DEPLOY_ACCOUNT")},
+func (s *Server) writeMethods() map[string]Method {
+	return map[string]Method{
+		addInvokeMethod:                        {Params: []string{invokeParam}, Call: s.add(invokeParam, "INVOKE")},
+		"starknet_addDeclareTransaction":       {Params: []string{"declare_transaction"}, Call: s.add("declare_transaction", "DECLARE")},
+		"starknet_addDeployAccountTransaction": {Params: []string{"deploy_account_transaction"}, Call: s.add("deploy_account_transaction", "DEPLOY_ACCOUNT")},
 	}
 }
 
@@ -40,7 +40,7 @@ func (a added) appendJSON(out []byte) []byte {
 	return append(out, '}')
 }
 
-// add hands a transaction of one kind to ingress.
+// add hands a transaction of one kind to the gateway.
 func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (any, error) {
 	return func(ctx context.Context, p *jsonin.Object) (any, error) {
 		raw := p.Raw(param)
@@ -51,13 +51,14 @@ func (s *Server) add(param, kind string) func(context.Context, *jsonin.Object) (
 			return nil, jsonin.In(param, err)
 		}
 		tx, err := s.Gateway.Submit(ctx, raw)
-		if answer, err := s.added(ctx, param, tx, err); err != nil {
-			return nil, err
-		} else if err := s.newBlockWait().wait(ctx, tx.Hash); err != nil {
-			return nil, err
-		} else {
-			return answer, nil
+		answer, err := s.added(ctx, param, tx, err)
+		if err != nil || s.Extension == nil {
+			return answer, err
 		}
+		if err := s.Extension.Await(ctx, tx.Hash)[0]; err != nil {
+			return nil, err
+		}
+		return answer, nil
 	}
 }
 
@@ -93,18 +94,18 @@ func (s *Server) readAhead(r *request) bool {
 	return true
 }
 
-// addInvoke is add for what was read ahead. Its answer does not wait: see run.settle.
+// addInvoke is add for what was read ahead. Its answer does not wait: see run.await.
 func (s *Server) addInvoke(ctx context.Context, b *gateway.Broadcast) (any, error) {
 	return s.added(ctx, invokeParam, b.Transaction, s.Gateway.Admit(ctx, b))
 }
 
-// added is the answer about a transaction that was handed to ingress.
+// added is the answer about a transaction that was handed to the gateway.
 func (s *Server) added(ctx context.Context, param string, tx *ordov1.Transaction, err error) (any, error) {
 	if err != nil {
 		return nil, s.notTaken(ctx, param, err)
 	}
-	if s.Devnet != nil {
-		s.underway.add(tx.Hash)
+	if s.Extension != nil {
+		s.Extension.Submitted(tx.Hash)
 	}
 	answer := added{Hash: tx.Hash}
 	switch tx.Type {
@@ -125,7 +126,7 @@ func (s *Server) notTaken(ctx context.Context, param string, err error) error {
 	return e
 }
 
-// ofKind: each method takes one kind of transaction.
+// ofKind checks the type of a transaction: each method takes one.
 func ofKind(raw json.RawMessage, kind string) error {
 	var head struct {
 		Type string `json:"type"`

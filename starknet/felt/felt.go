@@ -15,6 +15,9 @@ import (
 // Size is the length of a felt on the wire: 32 bytes, big-endian.
 const Size = 32
 
+// Key is a felt in its wire form: a hash, an address or a storage key. It need not be below the field prime.
+type Key = [Size]byte
+
 // ErrRange means the number is not below the field prime.
 var ErrRange = errors.New("felt: number is not below the field prime")
 

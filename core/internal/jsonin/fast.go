@@ -14,7 +14,7 @@ type Fast struct {
 // NewFast starts at the beginning of the text.
 func NewFast(text []byte) Fast { return Fast{text: text} }
 
-// GiveUp is for callers who find something unusual.
+// GiveUp ends the reading: the caller found something unusual.
 func (q *Fast) GiveUp() { q.gaveUp = true }
 
 // GaveUp reports whether something was unusual; what was read until then means nothing.

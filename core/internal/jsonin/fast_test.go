@@ -53,8 +53,8 @@ func TestFastSeeds(t *testing.T) {
 	}
 }
 
-// FuzzQuick: Quick gives up or reads what the careful functions read.
-func FuzzQuick(f *testing.F) {
+// FuzzFast: Quick gives up or reads what the careful functions read.
+func FuzzFast(f *testing.F) {
 	for _, seed := range quickSeeds {
 		f.Add([]byte(seed))
 	}

@@ -86,7 +86,7 @@ func (o *Object) Fail(name string, err error) {
 // Err is the first error so far.
 func (o *Object) Err() error { return o.err }
 
-// Done is the first error, or that there are fields nobody asked for.
+// Done is the first error, or that there are unknown fields.
 func (o *Object) Done() error {
 	if o.err != nil || len(o.fields) == 0 {
 		return o.err
@@ -152,6 +152,9 @@ func (o *Object) Uint128(name string) []byte { return read(o, name, Uint128) }
 
 // Number returns a required number written as a JSON integer.
 func (o *Object) Number(name string) uint64 { return read(o, name, Number) }
+
+// Bool returns a required true or false.
+func (o *Object) Bool(name string) bool { return read(o, name, Bool) }
 
 // String returns a required string.
 func (o *Object) String(name string) string { return read(o, name, String) }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Spent is what a caller gets when there is no memory for its request or its answer. Trying again later may help.
+// Spent is the error of a caller when there is no memory for its request or its answer. Trying again later may help.
 type Spent struct {
 	What   string // what the memory is for: "answers that wait to be sent"
 	Most   int64
@@ -54,13 +54,13 @@ type Holder struct {
 	gone  atomic.Bool
 }
 
-// Begin: the client has to take, or to send, the next piece.
+// Begin notes that the client has to take, or to send, the next piece.
 func (h *Holder) Begin() { h.since.Store(time.Now().UnixNano()) }
 
-// Done: the client has done so, and it is the node's turn.
+// Done notes that the client has done so, and that it is the node's turn.
 func (h *Holder) Done() { h.since.Store(0) }
 
-// Gone: it was cut off.
+// Gone reports that the client was cut off.
 func (h *Holder) Gone() bool { return h.gone.Load() }
 
 // Share is what one request holds of a budget. One goroutine at a time may use it.
@@ -149,7 +149,7 @@ func (s *Share) Close() { s.Give(s.held) }
 // Held is what the share holds.
 func (s *Share) Held() int64 { return s.held }
 
-// fits: what is larger than the whole budget fits when nothing is there but what its own share holds.
+// fits reports that so much more is free. What is larger than the whole budget fits when only its own share holds anything.
 func (b *Budget) fits(n, own int64) bool { return b.used+n <= b.most || b.used == own }
 
 func (b *Budget) take(s *Share, n int64) {

@@ -110,7 +110,7 @@ func TestAFullQueue(t *testing.T) {
 	}
 }
 
-// TestATurnThatComesTooLate: whoever gives up at the moment of its turn passes it on.
+// TestATurnThatComesTooLate: a caller that gives up at the moment of its turn passes it on.
 func TestATurnThatComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New("views", 1, 10, time.Second)
@@ -147,7 +147,7 @@ func holder(address string) (*Holder, *string) {
 	return &Holder{From: netip.MustParsePrefix(address + "/32"), Cut: func(why string) { *cut = why }}, cut
 }
 
-// TestStalledHoldersMakeRoom: one who makes no progress is cut off when others wait, and not before; of several, first one of
+// TestStalledHoldersMakeRoom: a holder that makes no progress is cut off when others wait, and not before; of several, first one of
 // the address that holds most.
 func TestStalledHoldersMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestStalledHoldersMakeRoom(t *testing.T) {
 	})
 }
 
-// TestNoRoomInTime: whoever works, or reads what it is sent, keeps what it has; the others hear what is full, and by which setting.
+// TestNoRoomInTime: a holder that works, or reads what it is sent, keeps what it has; the others hear what is full, and by which setting.
 func TestNoRoomInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget("answers that wait to be sent", "limits.responses_mib", 1<<20, time.Second, 10*time.Second)

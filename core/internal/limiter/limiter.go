@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Busy is what a caller gets who found no place, or whose turn did not come in time. Trying again later may help.
+// Busy is the error of a caller that found no place, or whose turn did not come in time. Trying again later may help.
 type Busy struct {
 	What    string // what the gate is for, in the plural: "views"
 	Running int
@@ -59,7 +59,7 @@ func (g *Gate) Patience(key string) *Gate {
 	return g
 }
 
-// Enter waits for a turn; whoever gets one calls leave when done. The error is a Busy or the context's.
+// Enter waits for a turn; the caller calls leave when its work is done. The error is a Busy or the context's.
 func (g *Gate) Enter(ctx context.Context) (leave func(), err error) {
 	w, err := g.join(CallerOf(ctx))
 	if err != nil {

@@ -45,7 +45,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestNoTurn: patience ends, and so does that of a caller who leaves; both give their place back.
+// TestNoTurn: patience ends, and so does that of a caller that leaves; both give their place back.
 func TestNoTurn(t *testing.T) {
 	g := New("compilations", 1, 1, 10*time.Millisecond)
 	leave, err := g.Enter(t.Context())

@@ -15,7 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/crash"
 )
 
-// Down: the stage has no process at this moment. Trying again later helps.
+// Down is the error of a question to a stage that has no process at this moment. Trying again later helps.
 type Down struct {
 	Stage string
 	Cause error
@@ -26,7 +26,7 @@ func (a *Down) Error() string { return a.Stage + " is restarting, try again" }
 // Unwrap gives what the connection said.
 func (a *Down) Unwrap() error { return a.Cause }
 
-// Late: the stage did not answer in time.
+// Late is the error of a question that the stage did not answer in time.
 type Late struct {
 	Stage    string
 	Deadline time.Duration

@@ -1,7 +1,8 @@
-//! Names the versions that machine code of a class depends on: it is made by one build and must not be run by another.
+//! Sets `ORDO_NATIVE_BUILD`, the versions on which machine code of a class depends. Code of one build must not run in another.
 
 fn main() {
-    // Asked for when it runs, not when it is compiled: clones share a target folder, and the one that compiled it may be gone.
+    // The folder is read when this runs, not when it is compiled: clones share a target folder, and the one that compiled it may be
+    // removed.
     let lock = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/../../../Cargo.lock";
     println!("cargo:rerun-if-changed={lock}");
     println!("cargo:rerun-if-changed=build.rs");
@@ -18,10 +19,10 @@ fn main() {
             build.push_str(&format!(" {name}-{version}"));
         }
     }
-    // What the compiler is mended by is part of it.
-    let patch = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/mended/cairo-native.patch";
+    // The patch of the compiler is part of its version.
+    let patch = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo") + "/patches/cairo-native.patch";
     println!("cargo:rerun-if-changed={patch}");
-    let patch = std::fs::read(&patch).expect("mended/cairo-native.patch beside this file");
+    let patch = std::fs::read(&patch).expect("patches/cairo-native.patch beside this file");
     let sum = patch
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));

@@ -140,20 +140,20 @@ func (c *testChain) append(b *block) *block {
 	seal(b, uint64(len(c.blocks)))
 	state := maps.Clone(c.head())
 	for _, s := range b.diff.Storage {
-		for k, v := range pairs(s.Entries) {
+		for k, v := range felt.Pairs(s.Entries) {
 			state[name("storage", s.Address, k)] = f(v)
 		}
 	}
 	for _, list := range [][]byte{b.diff.Deployed, b.diff.Replaced} {
-		for a, v := range pairs(list) {
+		for a, v := range felt.Pairs(list) {
 			state[name("class", a)] = f(v)
 		}
 	}
-	for a, v := range pairs(b.diff.Nonces) {
+	for a, v := range felt.Pairs(b.diff.Nonces) {
 		state[name("nonce", a)] = f(v)
 	}
 	for _, list := range [][]byte{b.diff.Declared, b.diff.Migrated} {
-		for a, v := range pairs(list) {
+		for a, v := range felt.Pairs(list) {
 			state[name("compiled", a)] = f(v)
 		}
 	}

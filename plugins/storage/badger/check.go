@@ -346,12 +346,12 @@ func (s *Store) checkDeclared(v view, num uint64, d *ordov1.StateDiff) error {
 		}
 		return nil
 	}
-	for hash := range pairs(d.GetDeclared()) {
+	for hash := range felt.Pairs(d.GetDeclared()) {
 		if err := want(hash); err != nil {
 			return err
 		}
 	}
-	for hash := range felts(d.GetDeprecatedDeclared()) {
+	for hash := range felt.Rows(d.GetDeprecatedDeclared()) {
 		if err := want(hash); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Classes streams the classes that exist, in the order asked for.
@@ -24,7 +25,7 @@ func (s *Store) Classes(r *ordov1.ClassesRequest, stream grpc.ServerStreamingSer
 		return nil
 	}
 	defer v.close()
-	for hash := range felts(r.GetHashes()) {
+	for hash := range felt.Rows(r.GetHashes()) {
 		c, err := s.class(v, hash, r)
 		if err != nil {
 			return status.Errorf(codes.DataLoss, "classes: %v", err)

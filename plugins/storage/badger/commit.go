@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
 )
 
@@ -181,12 +182,12 @@ func (b *block) checkClasses() error {
 			return fmt.Errorf("class 0x%x has no definition", c.Hash)
 		}
 	}
-	for hash := range pairs(b.diff.GetDeclared()) {
+	for hash := range felt.Pairs(b.diff.GetDeclared()) {
 		if !sent[string(hash)] {
 			return fmt.Errorf("class 0x%x is declared and not sent", hash)
 		}
 	}
-	for hash := range felts(b.diff.GetDeprecatedDeclared()) {
+	for hash := range felt.Rows(b.diff.GetDeprecatedDeclared()) {
 		if !sent[string(hash)] {
 			return fmt.Errorf("class 0x%x is declared and not sent", hash)
 		}

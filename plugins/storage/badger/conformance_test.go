@@ -16,6 +16,7 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/conformance"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 var rewriteChain = flag.Bool("rewrite-chain", false, "write sdk/conformance/storage_chain.json anew")
@@ -77,7 +78,7 @@ func richChain(blocks int) *testChain {
 				reverted = reverted || r.Status == ordov1.TransactionResult_REVERTED
 			}
 			for _, s := range b.diff.Storage {
-				for k, v := range pairs(s.Entries) {
+				for k, v := range felt.Pairs(s.Entries) {
 					removed = removed || isZero(v) && !before[name("storage", s.Address, k)].IsZero()
 				}
 			}

@@ -95,7 +95,7 @@ func TestCheckAndRepair(t *testing.T) {
 			case "history":
 				for num, b := range c.blocks[5:] {
 					for _, s := range b.diff.Storage {
-						for k, v := range pairs(s.Entries) {
+						for k, v := range felt.Pairs(s.Entries) {
 							if f(v) != c.states[num+4][name("storage", s.Address, k)] {
 								damage = []write{{historyKey(tableStorageHistory, uint64(num+5), s.Address, k), odd}}
 							}

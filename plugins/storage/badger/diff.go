@@ -3,7 +3,6 @@ package badger
 import (
 	"bytes"
 	"fmt"
-	"iter"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -16,27 +15,6 @@ const (
 )
 
 var zeroFelt = make([]byte, feltSize)
-
-// pairs walks a packed list of pairs; felts walks a packed list.
-func pairs(packed []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(k, v []byte) bool) {
-		for ; len(packed) >= pairSize; packed = packed[pairSize:] {
-			if !yield(packed[:feltSize:feltSize], packed[feltSize:pairSize:pairSize]) {
-				return
-			}
-		}
-	}
-}
-
-func felts(packed []byte) iter.Seq[[]byte] {
-	return func(yield func(f []byte) bool) {
-		for ; len(packed) >= feltSize; packed = packed[feltSize:] {
-			if !yield(packed[:feltSize:feltSize]) {
-				return
-			}
-		}
-	}
-}
 
 func isZero(f []byte) bool { return bytes.Equal(f, zeroFelt) }
 

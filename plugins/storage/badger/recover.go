@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // What is looked at when a store is opened: so many blocks are read whole and hashed, the commitments of the last few are
@@ -257,14 +258,14 @@ func (s *Store) checkFlat(v view) error {
 			return err
 		}
 		for _, c := range d.GetStorage() {
-			for k, value := range pairs(c.Entries) {
+			for k, value := range felt.Pairs(c.Entries) {
 				if err := same(key(tableStorage, c.Address, k), orNil(value)); err != nil {
 					return err
 				}
 			}
 		}
 		for _, list := range [][]byte{d.GetDeclared(), d.GetMigrated()} {
-			for class, compiled := range pairs(list) {
+			for class, compiled := range felt.Pairs(list) {
 				if err := same(key(tableCompiled, class), orNil(compiled)); err != nil {
 					return err
 				}
@@ -283,7 +284,7 @@ func checkContracts(v view, d *ordov1.StateDiff, seen map[string]bool) error {
 		packed []byte
 		nonce  bool
 	}{{d.GetDeployed(), false}, {d.GetReplaced(), false}, {d.GetNonces(), true}} {
-		for address, want := range pairs(list.packed) {
+		for address, want := range felt.Pairs(list.packed) {
 			what := "class hash"
 			if list.nonce {
 				what = "nonce"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/plugins/storage/badger/files"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Plan is what a repair would do.
@@ -234,12 +235,12 @@ func (s *Store) wholeBlock(v view, num uint64) (*block, error) {
 		b.classes = append(b.classes, c)
 		return err
 	}
-	for hash := range pairs(got.StateDiff.GetDeclared()) {
+	for hash := range felt.Pairs(got.StateDiff.GetDeclared()) {
 		if err := add(hash); err != nil {
 			return nil, err
 		}
 	}
-	for hash := range felts(got.StateDiff.GetDeprecatedDeclared()) {
+	for hash := range felt.Rows(got.StateDiff.GetDeprecatedDeclared()) {
 		if err := add(hash); err != nil {
 			return nil, err
 		}

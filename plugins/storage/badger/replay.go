@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // replay is a state in memory, made by applying the diffs of the chain one after the other. Keys are those of the history
@@ -37,20 +38,20 @@ func (r replay) apply(d *ordov1.StateDiff) []change {
 		}
 	}
 	for _, c := range d.GetStorage() {
-		for k, value := range pairs(c.Entries) {
+		for k, value := range felt.Pairs(c.Entries) {
 			set(value, tableStorageHistory, c.Address, k)
 		}
 	}
 	for _, list := range [][]byte{d.GetDeployed(), d.GetReplaced()} {
-		for address, class := range pairs(list) {
+		for address, class := range felt.Pairs(list) {
 			set(class, tableClassHistory, address)
 		}
 	}
-	for address, nonce := range pairs(d.GetNonces()) {
+	for address, nonce := range felt.Pairs(d.GetNonces()) {
 		set(nonce, tableNonceHistory, address)
 	}
 	for _, list := range [][]byte{d.GetDeclared(), d.GetMigrated()} {
-		for class, compiled := range pairs(list) {
+		for class, compiled := range felt.Pairs(list) {
 			set(compiled, tableCompiledHistory, class)
 		}
 	}
@@ -72,7 +73,7 @@ func checkUndo(undo *ordov1.StateDiff, changes []change) error {
 		return nil
 	}
 	for _, c := range undo.GetStorage() {
-		for k, old := range pairs(c.Entries) {
+		for k, old := range felt.Pairs(c.Entries) {
 			if err := take(old, tableStorageHistory, c.Address, k); err != nil {
 				return err
 			}
@@ -82,7 +83,7 @@ func checkUndo(undo *ordov1.StateDiff, changes []change) error {
 		packed []byte
 		table  byte
 	}{{undo.GetReplaced(), tableClassHistory}, {undo.GetNonces(), tableNonceHistory}, {undo.GetMigrated(), tableCompiledHistory}} {
-		for k, old := range pairs(l.packed) {
+		for k, old := range felt.Pairs(l.packed) {
 			if err := take(old, l.table, k); err != nil {
 				return err
 			}

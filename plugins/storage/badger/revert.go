@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Revert removes the head block.
@@ -142,7 +143,7 @@ func (s *Store) undoWrites(v view, num uint64) (state, body []write, err error) 
 		return nil, nil, fmt.Errorf("undo diff of block %d is damaged: %w", num, err)
 	}
 	for _, c := range undo.Storage {
-		for k, old := range pairs(c.Entries) {
+		for k, old := range felt.Pairs(c.Entries) {
 			state = append(state, write{key(tableStorage, c.Address, k), orNil(old)},
 				write{key: historyKey(tableStorageHistory, num, c.Address, k)})
 		}
@@ -155,10 +156,10 @@ func (s *Store) undoWrites(v view, num uint64) (state, body []write, err error) 
 		state = append(state, c.write(), write{key: historyKey(tableClassHistory, num, c.address)},
 			write{key: historyKey(tableNonceHistory, num, c.address)})
 	}
-	for class, old := range pairs(undo.Migrated) {
+	for class, old := range felt.Pairs(undo.Migrated) {
 		state = append(state, write{key(tableCompiled, class), orNil(old)}, write{key: historyKey(tableCompiledHistory, num, class)})
 	}
-	for class := range felts(undo.DeprecatedDeclared) {
+	for class := range felt.Rows(undo.DeprecatedDeclared) {
 		state = append(state, write{key: key(tableClass, class)})
 		for _, table := range []byte{tableDefinition, tableCasm} {
 			if state, err = s.blobs.remove(v, state, key(table, class)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // State answers a batch of reads at the head or at a height, all from one snapshot.
@@ -48,16 +49,16 @@ func (s *Store) State(_ context.Context, r *ordov1.StateRequest) (*ordov1.StateR
 		defer reader.close()
 	}
 	out.NotFound = false
-	for address, k := range pairs(r.Storage) {
+	for address, k := range felt.Pairs(r.Storage) {
 		out.Storage = append(out.Storage, reader.value(tableStorageHistory, tableStorage, 0, address, k)...)
 	}
-	for address := range felts(r.Nonces) {
+	for address := range felt.Rows(r.Nonces) {
 		out.Nonces = append(out.Nonces, reader.value(tableNonceHistory, tableContract, feltSize, address)...)
 	}
-	for address := range felts(r.ClassHashes) {
+	for address := range felt.Rows(r.ClassHashes) {
 		out.ClassHashes = append(out.ClassHashes, reader.value(tableClassHistory, tableContract, 0, address)...)
 	}
-	for class := range felts(r.CompiledClassHashes) {
+	for class := range felt.Rows(r.CompiledClassHashes) {
 		out.CompiledClassHashes = append(out.CompiledClassHashes, reader.value(tableCompiledHistory, tableCompiled, 0, class)...)
 	}
 	if reader.err != nil {

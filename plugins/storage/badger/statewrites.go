@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // stateWrites lists the entries that a diff changes in the flat state and the history, and collects what they replace.
@@ -32,7 +33,7 @@ func (s *Store) stateWrites(v view, num uint64, d *ordov1.StateDiff) ([]write, *
 		}
 		u := &ordov1.ContractStorage{Address: c.Address}
 		i := 0
-		for k, value := range pairs(c.Entries) {
+		for k, value := range felt.Pairs(c.Entries) {
 			old := orZero(before[i])
 			i++
 			if bytes.Equal(old, value) {
@@ -64,7 +65,7 @@ func (s *Store) stateWrites(v view, num uint64, d *ordov1.StateDiff) ([]write, *
 	}
 
 	for _, list := range [][]byte{d.GetDeclared(), d.GetMigrated()} {
-		for class, compiled := range pairs(list) {
+		for class, compiled := range felt.Pairs(list) {
 			old, err := v.get(key(tableCompiled, class))
 			if err != nil {
 				return nil, nil, err
@@ -143,11 +144,11 @@ func (s *Store) newContracts(v view, d *ordov1.StateDiff) ([]*contractChange, er
 		return c
 	}
 	for _, list := range [][]byte{d.GetDeployed(), d.GetReplaced()} {
-		for address, class := range pairs(list) {
+		for address, class := range felt.Pairs(list) {
 			at(address).class = class
 		}
 	}
-	for address, nonce := range pairs(d.GetNonces()) {
+	for address, nonce := range felt.Pairs(d.GetNonces()) {
 		at(address).nonce = nonce
 	}
 	out := make([]*contractChange, 0, len(byAddress))

@@ -364,7 +364,7 @@ func TestDamageIsRefused(t *testing.T) {
 		"the diffs say": func(c *testChain) []write {
 			for n := len(c.blocks) - 1; ; n-- {
 				for _, s := range c.blocks[n].diff.Storage {
-					for k, v := range pairs(s.Entries) {
+					for k, v := range felt.Pairs(s.Entries) {
 						return []write{{key(tableStorage, s.Address, k), f(v).Add(felt.One()).Append(nil)}}
 					}
 				}

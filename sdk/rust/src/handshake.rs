@@ -1,4 +1,4 @@
-//! What go-plugin wants to see before the first gRPC call: the cookie, a version, one line on stdout.
+//! go-plugin's handshake before the first gRPC call: the cookie, a version, one line on stdout.
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::v1::{DescribeResponse, Stage};
 
-/// Not a secret: it only tells a start by the host from a start by hand.
+/// The magic cookie. It is no secret: it only tells a start by the host from a start by hand.
 pub const COOKIE_KEY: &str = "ORDO_PLUGIN";
 pub const COOKIE_VALUE: &str = "ordo-sequencer-plugin-v1";
 
-/// The major version of the contract that this crate speaks.
+/// The major version of the plugin protocol that this crate has.
 pub const APP_VERSION: u32 = 1;
 
 const CORE_VERSION: u32 = 1;
@@ -75,7 +75,7 @@ pub fn stage_name(plugin: &DescribeResponse) -> String {
         .map_or_else(|_| "unknown".into(), |stage| stage.as_str_name().trim_start_matches("STAGE_").to_lowercase())
 }
 
-/// What a person reads who starts a plugin by hand; the Go SDK says the same.
+/// The text of a start by hand; the Go SDK says the same.
 pub fn introduction(program: &str, plugin: &DescribeResponse) -> String {
     let (stage, name) = (stage_name(plugin), &plugin.name);
     let mut text = format!(
@@ -95,7 +95,7 @@ pub fn introduction(program: &str, plugin: &DescribeResponse) -> String {
 }
 
 /// The highest version that both sides know. The host's list comes in any order; without a list it is version 1.
-/// With none in common our lowest is answered, and the host reports the mismatch.
+/// With none in common the answer is our lowest, and the host reports the mismatch.
 pub fn choose_version(offered: Option<&str>, known: &[u32]) -> u32 {
     let lowest = known.iter().copied().min().unwrap_or(APP_VERSION);
     let Some(offered) = offered.filter(|list| !list.trim().is_empty()) else {
@@ -113,7 +113,8 @@ pub fn line(version: u32, socket: &Path) -> String {
     format!("{CORE_VERSION}|{version}|unix|{}|grpc|\n", socket.display())
 }
 
-/// Prints the one line, then points stdout at stderr: a stray print of some library would fill a pipe that the host stops reading.
+/// Prints the handshake line, then redirects stdout to stderr: the host stops reading stdout, so a print of a library would fill the
+/// pipe.
 pub fn announce(version: u32, socket: &Path) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(line(version, socket).as_bytes())?;

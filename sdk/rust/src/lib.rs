@@ -1,6 +1,6 @@
 //! Write an ordo plugin in Rust.
 //!
-//! [`serve`] does what `docs/spec/plugin.md` asks of every plugin: the magic cookie, the choice of a version, the socket
+//! [`serve`] does what `docs/spec/plugin.md` demands of every plugin: the magic cookie, the choice of a version, the socket
 //! and the handshake line, health, shutdown, logs, signals and the watch on the parent. The plugin brings its services:
 //!
 //! ```no_run
@@ -14,7 +14,8 @@
 //! }
 //! ```
 //!
-//! [`v1`] is the generated contract; [`listen`] and [`connect`] are for the sockets that `Configure` names.
+//! [`v1`] is the generated plugin protocol. [`listen`] and [`connect`] are for the sockets that `Configure` names. A plugin logs by
+//! the macros of [`tracing`], see [`logging`].
 
 mod handshake;
 mod lifecycle;
@@ -25,9 +26,9 @@ mod sockets;
 pub use handshake::{APP_VERSION, COOKIE_KEY, COOKIE_VALUE};
 pub use serve::{serve, Host};
 pub use sockets::{connect, listen, Listening, MAX_MESSAGE};
-pub use {bytes, prost, tonic};
+pub use {bytes, prost, tonic, tracing};
 
-/// The contract: `sdk/proto/ordo/v1`.
+/// The plugin protocol: `sdk/proto/ordo/v1`.
 #[allow(clippy::all)]
 pub mod v1 {
     tonic::include_proto!("ordo.v1");

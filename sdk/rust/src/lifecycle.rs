@@ -1,4 +1,4 @@
-//! Health, shutdown, signals and the parent: when a plugin lives and when it ends.
+//! The lifecycle of a plugin: health, shutdown, signals and the end of its parent.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::health::{HealthCheckRequest, HealthCheckResponse};
 
 const PARENT_POLL: Duration = Duration::from_millis(500);
 
-/// Raises the one flag that ends the process in order.
+/// The flag that ends the process in order.
 #[derive(Clone)]
 pub struct Stop(watch::Sender<bool>);
 
@@ -31,7 +31,7 @@ impl Stop {
 
     pub async fn asked(&self) {
         let mut flag = self.0.subscribe();
-        // The sender lives in self, so this cannot fail.
+        // The sender is in self, so this cannot fail.
         let _ = flag.wait_for(|asked| *asked).await;
     }
 }
@@ -46,7 +46,7 @@ impl GrpcController for Controller {
     }
 }
 
-/// Health of the name `plugin`, which go-plugin asks for, and of the whole (the empty name).
+/// The health of the service `plugin`, for which go-plugin asks, and of the process (the empty name).
 pub struct Alive;
 
 fn status(service: &str) -> Option<HealthCheckResponse> {
@@ -67,13 +67,13 @@ impl Health for Alive {
         use tokio_stream::StreamExt;
         let first = status(&request.get_ref().service)
             .unwrap_or(HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() });
-        // It never changes while the process lives; the stream stays open so that a loss is seen.
+        // The answer never changes. The stream stays open, so that its end shows the end of the process.
         let stream = tokio_stream::once(Ok(first)).chain(tokio_stream::pending());
         Ok(Response::new(Box::pin(stream)))
     }
 }
 
-/// SIGINT reaches the whole terminal group and is the core's to handle; SIGTERM ends us in order.
+/// Handles signals. SIGINT reaches the whole process group of a terminal, and the core handles it. SIGTERM ends the plugin in order.
 pub fn watch_signals(stop: Stop) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -99,10 +99,10 @@ pub fn watch_owner(stop: Stop) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Ends the process when the core is gone. A thread of its own: a runtime that is stuck must not keep an orphan alive.
+/// Ends the process when the core is gone. It uses threads of its own, because a runtime that is stuck must not keep the process.
 ///
-/// stdin is watched only when the host says so (`ORDO_PLUGIN_WATCH_STDIN`): go-plugin hands down its own stdin, and an
-/// empty one (a service manager, a pipeline) ends at once although the host lives.
+/// stdin is watched only when the host says so (`ORDO_PLUGIN_WATCH_STDIN`): go-plugin passes its own stdin on, and an empty one (a
+/// service manager, a pipeline) ends at once although the host runs.
 pub fn watch_parent() -> std::io::Result<()> {
     // SAFETY: getppid has no preconditions and cannot fail.
     let parent = || unsafe { libc::getppid() };
@@ -123,6 +123,6 @@ pub fn watch_parent() -> std::io::Result<()> {
 }
 
 fn gone(sign: &str) -> ! {
-    crate::logging::warn("the core is gone, ending", &[("sign", &sign)]);
+    tracing::warn!(sign, "the core is gone, ending");
     std::process::exit(0)
 }

@@ -1,89 +1,210 @@
 //! Log lines as the host reads them: one JSON object a line on stderr, in the shape of hclog.
 //!
-//! [`event`] is for the plugin itself; libraries that use the `log` facade arrive through [`install`].
+//! A plugin logs by the macros of [`tracing`]. [`serve`](crate::serve) calls [`install`], which writes their events, those of
+//! libraries that use the `log` facade, and panics. [`layer`] is for a program that puts its subscriber together itself.
+//!
+//! ```
+//! use ordo_sdk::tracing::{info, info_span};
+//!
+//! let _block = info_span!("block", height = 7).entered();
+//! info!(transactions = 12, "closed"); // {"@level":"info","@message":"closed","height":7,"span":"block","transactions":12,...}
+//! ```
 
-use std::fmt::Display;
+use std::fmt::Debug;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
-/// The host cuts lines at 64 KiB; a cut line is no longer JSON. So texts are bounded here.
+/// The host cuts lines at 64 KiB, and a cut line is no longer JSON: so all that a line holds is bounded. The bounds are of the
+/// text as JSON has it, with its escapes.
 const MAX_MESSAGE: usize = 16 << 10;
-const MAX_VALUE: usize = 8 << 10;
-const MAX_FIELDS: usize = 4;
+const MAX_VALUES: usize = 32 << 10;
+const MAX_NAME: usize = 128;
+const MAX_FIELDS: usize = 16;
+/// Whole numbers beyond this lose digits in readers that take every number for a double.
+const MAX_NUMBER: u64 = 1 << 53;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
+/// A [`Layer`] that writes each event as one line. Fields keep their type; those of the spans around an event are written with
+/// it, where the inner one wins, and `span` has the names of the spans from the outermost on.
+pub struct HclogLayer {
+    write: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-        }
-    }
+/// The layer that writes to stderr.
+pub fn layer() -> HclogLayer {
+    HclogLayer { write: Box::new(to_stderr) }
 }
 
-/// Writes one record. Fields are key and value; the keys of hclog itself cannot be overwritten.
-pub fn event(level: Level, message: impl Display, fields: &[(&str, &dyn Display)]) {
-    let line = render(level, &message.to_string(), fields, SystemTime::now());
+fn to_stderr(line: &str) {
     // One write per line, so that lines of several threads do not mix. A closed stderr is no reason to stop.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-pub fn debug(message: impl Display, fields: &[(&str, &dyn Display)]) {
-    if log::max_level() >= log::LevelFilter::Debug {
-        event(Level::Debug, message, fields);
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for HclogLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
     }
-}
 
-pub fn info(message: impl Display, fields: &[(&str, &dyn Display)]) {
-    event(Level::Info, message, fields);
-}
-
-pub fn warn(message: impl Display, fields: &[(&str, &dyn Display)]) {
-    event(Level::Warn, message, fields);
-}
-
-pub fn error(message: impl Display, fields: &[(&str, &dyn Display)]) {
-    event(Level::Error, message, fields);
-}
-
-fn render(level: Level, message: &str, fields: &[(&str, &dyn Display)], now: SystemTime) -> String {
-    let mut record = Map::new();
-    for (key, value) in fields.iter().take(MAX_FIELDS * 4) {
-        if !key.starts_with('@') {
-            let bound = if fields.len() <= MAX_FIELDS { MAX_VALUE } else { MAX_VALUE / 4 };
-            record.insert((*key).into(), Value::String(bounded(&value.to_string(), bound)));
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut extensions = span.extensions_mut();
+        let mut later = Fields::default();
+        values.record(&mut later);
+        if let Some(earlier) = extensions.get_mut::<Fields>() {
+            later.inherit(earlier);
+            *earlier = later;
         }
     }
-    record.insert("@level".into(), level.name().into());
-    record.insert("@message".into(), bounded(message, MAX_MESSAGE).into());
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if let Some(scope) = context.event_scope(event) {
+            let mut names = Vec::new();
+            for span in scope {
+                names.push(span.name());
+                if let Some(of_span) = span.extensions().get::<Fields>() {
+                    fields.inherit(of_span);
+                }
+            }
+            names.reverse();
+            fields.set("span", names.join(":").into());
+        }
+        let metadata = event.metadata();
+        (self.write)(&render(*metadata.level(), metadata.target(), &fields, SystemTime::now()));
+    }
+}
+
+/// What was recorded with an event or a span. The message of an event is the field `message`.
+#[derive(Clone, Default)]
+struct Fields {
+    message: String,
+    values: Vec<(&'static str, Value)>,
+    /// Fields beyond the most that a line takes.
+    dropped: usize,
+}
+
+impl Fields {
+    fn set(&mut self, name: &'static str, value: Value) {
+        if name.starts_with('@') {
+            return; // the keys of hclog itself
+        }
+        if let Some((_, known)) = self.values.iter_mut().find(|(known, _)| *known == name) {
+            *known = value;
+        } else if self.values.len() < MAX_FIELDS {
+            self.values.push((name, value));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Takes over what only the outer ones have.
+    fn inherit(&mut self, outer: &Self) {
+        for (name, value) in &outer.values {
+            if !self.values.iter().any(|(known, _)| known == name) {
+                self.set(name, value.clone());
+            }
+        }
+        self.dropped += outer.dropped;
+    }
+
+    fn text(&mut self, field: &Field, text: String) {
+        match field.name() {
+            "message" => self.message = text,
+            name => self.set(name, bounded(&text, MAX_VALUES).into()),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no infinities.
+        match serde_json::Number::from_f64(value) {
+            Some(number) => self.set(field.name(), number.into()),
+            None => self.text(field, value.to_string()),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        match value.unsigned_abs() <= MAX_NUMBER {
+            true => self.set(field.name(), value.into()),
+            false => self.text(field, value.to_string()),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match value <= MAX_NUMBER {
+            true => self.set(field.name(), value.into()),
+            false => self.text(field, value.to_string()),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field.name(), value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.text(field, value.to_string());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field, format!("{value:?}"));
+    }
+}
+
+fn render(level: Level, target: &str, fields: &Fields, now: SystemTime) -> String {
+    let mut record = Map::new();
+    let share = MAX_VALUES / fields.values.len().max(1);
+    for (name, value) in &fields.values {
+        let value = match value {
+            Value::String(text) => bounded(text, share).into(),
+            other => other.clone(),
+        };
+        record.insert(bounded(name, MAX_NAME), value);
+    }
+    if fields.dropped > 0 {
+        record.insert("fields_dropped".into(), fields.dropped.into());
+    }
+    record.insert("@level".into(), level.as_str().to_lowercase().into());
+    record.insert("@message".into(), bounded(&fields.message, MAX_MESSAGE).into());
+    record.insert("@module".into(), bounded(target, MAX_NAME).into());
     record.insert("@timestamp".into(), timestamp(now).into());
     let mut line = Value::Object(record).to_string();
     line.push('\n');
     line
 }
 
+/// A text that takes no more than about `most` bytes as JSON.
 fn bounded(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.into();
+    if text.len() <= most / 6 {
+        return text.into(); // whatever it holds
     }
-    let mut end = most;
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    let mut size = 0;
+    for (at, char) in text.char_indices() {
+        size += match char {
+            '"' | '\\' | '\n' | '\r' | '\t' => 2,
+            control if u32::from(control) < 0x20 => 6,
+            other => other.len_utf8(),
+        };
+        if size > most {
+            return format!("{}... ({} bytes more)", &text[..at], text.len() - at);
+        }
     }
-    format!("{}... ({} bytes more)", &text[..end], text.len() - end)
+    text.into()
 }
 
 /// RFC 3339 with exactly six digits of the second: with another number the host does not take the line for a record.
@@ -109,44 +230,61 @@ fn timestamp(now: SystemTime) -> String {
     )
 }
 
+/// Writes what libraries log by the `log` facade.
 struct Facade;
 
 impl log::Log for Facade {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        as_debug(metadata.level()) <= log::max_level()
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // Libraries speak of their inner life at info; that is debug to an operator.
-        let level = match record.level() {
-            log::Level::Error => Level::Error,
-            log::Level::Warn => Level::Warn,
-            log::Level::Info | log::Level::Debug => Level::Debug,
-            log::Level::Trace => Level::Trace,
-        };
-        let enabled = match level {
-            Level::Debug => log::max_level() >= log::LevelFilter::Debug,
-            _ => self.enabled(record.metadata()),
-        };
-        if enabled {
-            event(level, record.args(), &[("target", &record.target())]);
+        if !self.enabled(record.metadata()) {
+            return;
         }
+        let level = match as_debug(record.level()) {
+            log::Level::Error => Level::ERROR,
+            log::Level::Warn => Level::WARN,
+            log::Level::Info | log::Level::Debug => Level::DEBUG,
+            log::Level::Trace => Level::TRACE,
+        };
+        let target = bounded(record.target(), MAX_NAME);
+        let values = vec![("target", target.clone().into())];
+        let fields = Fields { message: record.args().to_string(), values, dropped: 0 };
+        to_stderr(&render(level, &target, &fields, SystemTime::now()));
     }
 
     fn flush(&self) {}
 }
 
-/// Sends the `log` facade and panics to stderr as records. `filter` is the level of the plugin: `ORDO_PLUGIN_LOG`.
+/// The level of a library's record: its info is about itself, which is debug to an operator.
+fn as_debug(level: log::Level) -> log::Level {
+    match level {
+        log::Level::Info => log::Level::Debug,
+        other => other,
+    }
+}
+
+/// Sends events of `tracing`, records of the `log` facade, and panics to stderr. `filter` is the level of the plugin, from the
+/// environment variable `ORDO_PLUGIN_LOG`; absent: info. A subscriber or logger that is set already stays.
 pub fn install(filter: Option<&str>) {
-    let level = filter.and_then(|name| name.parse().ok()).unwrap_or(log::LevelFilter::Info);
+    let level = filter.and_then(|name| name.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(level).with(layer()));
     if log::set_boxed_logger(Box::new(Facade)).is_ok() {
-        log::set_max_level(level);
+        log::set_max_level(match level.into_level() {
+            None => log::LevelFilter::Off,
+            Some(Level::ERROR) => log::LevelFilter::Error,
+            Some(Level::WARN) => log::LevelFilter::Warn,
+            Some(Level::INFO) => log::LevelFilter::Info,
+            Some(Level::DEBUG) => log::LevelFilter::Debug,
+            Some(Level::TRACE) => log::LevelFilter::Trace,
+        });
     }
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current();
-        let name = thread.name().unwrap_or("unnamed").to_string();
-        error(format!("panic: {}", panic_text(panic.payload())), &[("at", &place), ("thread", &name)]);
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(at, thread, "panic: {}", panic_text(panic.payload()));
     }));
 }
 
@@ -161,26 +299,140 @@ pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use log::Log;
+    use tracing::{debug, error, info, info_span, warn};
+
     use super::*;
 
-    #[test]
-    fn a_record_is_what_hclog_parses() {
-        let at = UNIX_EPOCH + Duration::new(1_709_210_096, 1_234_000);
-        let line = render(Level::Warn, "two\nlines", &[("height", &7), ("@level", &"x")], at);
-        assert_eq!(
-            line,
-            "{\"@level\":\"warn\",\"@message\":\"two\\nlines\",\"@timestamp\":\"2024-02-29T12:34:56.001234Z\",\"height\":\"7\"}\n"
-        );
-        assert_eq!(timestamp(UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
+    /// The lines of what `task` logs at this level or above.
+    fn logged(level: LevelFilter, task: impl FnOnce()) -> Vec<Map<String, Value>> {
+        let text = Arc::new(Mutex::new(String::new()));
+        let kept = text.clone();
+        let layer = HclogLayer { write: Box::new(move |line| kept.lock().unwrap().push_str(line)) };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(level).with(layer), task);
+        let text = text.lock().unwrap();
+        text.lines()
+            .map(|line| {
+                assert!(line.len() < 64 << 10, "the host would cut a line of {} bytes", line.len());
+                serde_json::from_str(line).expect("a line is one JSON object")
+            })
+            .collect()
     }
 
     #[test]
-    fn long_texts_stay_below_the_hosts_line_buffer() {
-        let long = "ä".repeat(100_000);
-        let fields: Vec<(&str, &dyn Display)> =
-            ["a", "b", "c", "d", "e", "f"].iter().map(|key| (*key, &long as &dyn Display)).collect();
-        let line = render(Level::Info, &long, &fields, UNIX_EPOCH);
-        assert!(line.len() < 64 << 10, "{}", line.len());
-        assert!(serde_json::from_str::<Value>(&line).is_ok());
+    fn an_event_is_what_hclog_parses_and_its_fields_keep_their_types() {
+        let lines = logged(LevelFilter::INFO, || {
+            warn!(height = 7, ratio = 0.5, empty = true, class = "0x1", cause = %"text", list = ?[1], "two\nlines {}", 1);
+        });
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        let mut line = line.clone();
+        let at = line.remove("@timestamp").unwrap();
+        assert_eq!(at.as_str().map(str::len), Some("2024-02-29T12:34:56.001234Z".len()));
+        assert_eq!(
+            Value::Object(line),
+            serde_json::json!({
+                "@level": "warn", "@message": "two\nlines 1", "@module": module_path!(),
+                "height": 7, "ratio": 0.5, "empty": true, "class": "0x1", "cause": "text", "list": "[1]",
+            })
+        );
+    }
+
+    #[test]
+    fn a_timestamp_has_six_digits_of_the_second() {
+        assert_eq!(timestamp(UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::new(1_709_210_096, 1_234_000)), "2024-02-29T12:34:56.001234Z");
+    }
+
+    #[test]
+    fn fields_of_spans_are_written_and_the_inner_one_wins() {
+        let lines = logged(LevelFilter::INFO, || {
+            let outer = info_span!("block", height = 7, n = 1, late = tracing::field::Empty);
+            outer.record("late", "set");
+            let _outer = outer.entered();
+            let _inner = info_span!("transaction", n = 2).entered();
+            info!(own = true, "ran");
+            info!(n = 3, "again");
+        });
+        let fields = |index: usize| ["span", "height", "n", "late", "own"].map(|name| lines[index].get(name).cloned());
+        let text = |text: &str| Some(Value::from(text));
+        assert_eq!(
+            fields(0),
+            [text("block:transaction"), Some(7.into()), Some(2.into()), text("set"), Some(true.into())]
+        );
+        assert_eq!(fields(1), [text("block:transaction"), Some(7.into()), Some(3.into()), text("set"), None]);
+    }
+
+    #[test]
+    fn events_below_the_level_are_not_written() {
+        let lines = logged(LevelFilter::INFO, || {
+            debug!("a detail");
+            error!("a fault");
+        });
+        let messages: Vec<_> = lines.iter().map(|line| line["@message"].clone()).collect();
+        assert_eq!(messages, ["a fault"]);
+        assert!(logged(LevelFilter::OFF, || error!("a fault")).is_empty());
+    }
+
+    #[test]
+    fn numbers_that_a_double_cannot_hold_are_text() {
+        let lines = logged(LevelFilter::INFO, || {
+            info!(small = 1_u64 << 53, large = u64::MAX, low = i64::MIN, none = f64::NAN, "numbers");
+        });
+        let line = &lines[0];
+        assert_eq!(line["small"], 1_u64 << 53);
+        assert_eq!((&line["large"], &line["low"]), (&u64::MAX.to_string().into(), &i64::MIN.to_string().into()));
+        assert_eq!(line["none"], "NaN");
+    }
+
+    #[test]
+    fn the_keys_of_hclog_cannot_be_overwritten() {
+        let lines = logged(LevelFilter::INFO, || {
+            info!({ "@level" } = "error", { "@module" } = "x", "text");
+        });
+        assert_eq!((&lines[0]["@level"], &lines[0]["@module"]), (&"info".into(), &module_path!().into()));
+    }
+
+    #[test]
+    fn long_texts_and_many_fields_stay_below_the_hosts_line_buffer() {
+        for unit in ["ä", "\u{1}", "\"", "x"] {
+            let long = unit.repeat(100_000);
+            let lines = logged(LevelFilter::INFO, || {
+                let _span = info_span!("s", s1 = long, s2 = long, s3 = long, s4 = long, s5 = long, s6 = long).entered();
+                info!(
+                    a = long,
+                    b = long,
+                    c = long,
+                    d = long,
+                    e = long,
+                    f = long,
+                    g = long,
+                    h = long,
+                    i = long,
+                    j = long,
+                    k = long,
+                    l = long,
+                    m = long,
+                    "{long}"
+                );
+                info!(one = long, "short");
+            });
+            assert_eq!(lines.len(), 2, "{unit:?}");
+            assert!(lines[0]["@message"].as_str().unwrap().ends_with("bytes more)"));
+            assert_eq!(lines[0]["fields_dropped"], 4, "13 fields, 6 of the span and its name: 16 are written");
+        }
+    }
+
+    #[test]
+    fn info_of_a_library_is_debug() {
+        let enabled = |level| {
+            let metadata = log::Metadata::builder().level(level).target("library").build();
+            Facade.enabled(&metadata)
+        };
+        log::set_max_level(log::LevelFilter::Info);
+        assert!(enabled(log::Level::Warn) && !enabled(log::Level::Info));
+        log::set_max_level(log::LevelFilter::Debug);
+        assert!(enabled(log::Level::Info) && !enabled(log::Level::Trace));
     }
 }

@@ -1,4 +1,4 @@
-//! From the start of the process to its end.
+//! Serving: from the start of the process to its end.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,14 +14,14 @@ use crate::v1::plugin_client::PluginClient;
 use crate::v1::{DescribeRequest, DescribeResponse};
 use crate::{logging, sockets};
 
-/// The host waits two seconds after Shutdown before it kills; open streams get less than that to end.
+/// How long open streams may take to end after Shutdown. The host kills the process after two seconds.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// What a plugin may know of its process while it builds its services.
+/// The process, for a plugin that makes its services.
 pub struct Host {
-    /// Runs the server. `block_on` from a thread of one's own is fine, from a handler it is not.
+    /// The runtime of the server. `block_on` may be called from a thread of the plugin, and never from a handler.
     pub runtime: tokio::runtime::Handle,
-    /// The version of the contract that was chosen.
+    /// The version of the plugin protocol that was chosen.
     pub version: u32,
     socket: PathBuf,
 }
@@ -68,7 +68,7 @@ where
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            logging::error("plugin: cannot serve", &[("cause", &error)]);
+            tracing::error!(cause = %error, "plugin: cannot serve");
             ExitCode::FAILURE
         }
     }
@@ -142,12 +142,12 @@ async fn serve_until(stop: Stop, listener: tokio::net::UnixListener, routes: Rou
 
 fn end(runtime: tokio::runtime::Runtime, socket: &Path, result: Result<()>) -> Result<()> {
     let _ = std::fs::remove_file(socket);
-    // Threads of the plugin may still compute; nothing durable waits for them.
+    // Threads of the plugin may still compute. Nothing durable depends on them.
     runtime.shutdown_background();
     result
 }
 
-/// Tells a person who started the plugin by hand what it is: its own `Describe`, called in the process.
+/// Prints what the plugin is, after a start by hand: its own `Describe`, called in the process.
 fn introduce<F>(build: F, program: &str) -> Result<()>
 where
     F: FnOnce(&Host) -> Routes,

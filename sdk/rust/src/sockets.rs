@@ -1,4 +1,4 @@
-//! Unix sockets with the limits of the contract: messages of 256 MiB, windows of 8 MiB.
+//! Unix sockets with the limits of the plugin protocol: messages of 256 MiB, windows of 8 MiB.
 
 use std::future::Future;
 use std::io;
@@ -77,7 +77,7 @@ pub fn listen(path: &Path, routes: Routes) -> io::Result<Listening> {
             let _ = stopped.changed().await; // an error: the sender is gone, which is the sign
         };
         if let Err(error) = run(listener, routes, until).await {
-            crate::logging::error("socket: serving ended", &[("cause", &error)]);
+            tracing::error!(cause = %error, "socket: serving ended");
         }
     });
     Ok(Listening { path: path.into(), _stop: stop })

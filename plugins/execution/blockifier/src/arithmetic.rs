@@ -1,4 +1,4 @@
-//! Arithmetic that published crates do slowly, put in their place when the process starts. The values are the same.
+//! Faster arithmetic in the place of that of published crates. The values are the same.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,14 +7,14 @@ use ordo_stark_curve::field::Fe;
 
 static FAST: AtomicBool = AtomicBool::new(false);
 
-/// Faster functions for everything that hashes or checks signatures. A program calls this before it does either; without it
-/// the published functions are used, to be measured against.
+/// Installs the faster functions for hashes and signatures. A program calls it before it computes either. Without it the published
+/// functions are used, which `bench` measures.
 pub fn install() {
     FAST.store(true, Ordering::Relaxed);
     lambdaworks_crypto::hash::pedersen::install(pedersen);
 }
 
-/// Whether machine code shall have them.
+/// Whether the faster functions are installed.
 pub fn installed() -> bool {
     FAST.load(Ordering::Relaxed)
 }

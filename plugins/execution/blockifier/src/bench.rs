@@ -1,5 +1,5 @@
-//! The bare crate on a recorded block: blockifier's own concurrent executor over the same state in memory, without
-//! gRPC, streams, or results on a wire. What the plugin reaches is measured against this.
+//! The command `bench`: a recorded block on the bare crate. blockifier's own concurrent executor runs over the same state in memory,
+//! without gRPC, streams, or results on a wire. The plugin is measured against this.
 //!
 //! The file holds length-delimited messages: one `ApplyRequest` (height, state_diff, classes), then the
 //! `BuildRequest`s of a stream (`Open`, `Add`*, `Close`).
@@ -22,7 +22,7 @@ use ordo_sdk::v1::build_request::{Open, Step};
 use serde_json::json;
 
 use crate::arithmetic;
-use crate::attempt::Counters;
+use crate::build::Counters;
 use crate::classes;
 use crate::config::{cores, Config};
 use crate::context::{Block, Chain};
@@ -32,6 +32,7 @@ use crate::state::{Limits, Snapshot, Tip};
 use crate::threads::{on_big_stack, STACK};
 use crate::transactions::{executable, ClassInfos, Flags};
 
+/// A recorded block.
 pub struct Recorded {
     pub apply: v1::ApplyRequest,
     pub open: Open,
@@ -72,7 +73,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
         }
     }
     if published {
-        // For what is mended while the plugin is built (mended/); nothing has read it yet.
+        // The patched crates (patches/) read it once, later.
         std::env::set_var("ORDO_AS_PUBLISHED", "1");
     } else {
         arithmetic::install();
@@ -110,7 +111,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
     if !rounds_from_stdin {
         return round();
     }
-    // One round for each line: the process stays warm, as the plugin's does.
+    // One round runs for each line, in a process that is warm, as the plugin is.
     for line in std::io::stdin().lines() {
         line.map_err(|error| format!("stdin: {error}"))?;
         round()?;
@@ -118,7 +119,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Machine code before the first use: what is measured is the running.
+/// Settings with which machine code is made before the first use, because only running is measured.
 pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
     let config = Config::default();
     native::Settings {
@@ -130,6 +131,7 @@ pub fn engine_settings(cache: std::path::PathBuf) -> native::Settings {
     }
 }
 
+/// The figures of one round.
 pub struct Ran {
     pub included: usize,
     pub rejected: usize,
@@ -166,7 +168,7 @@ impl Bench {
             .iter()
             .map(|class| {
                 let (hash, loaded) = (classes::hash(class)?, classes::load(class)?);
-                loaded.engage(tip.engine(), hash, class);
+                loaded.attach_native(tip.engine(), hash, class);
                 Ok((hash, loaded))
             })
             .collect::<Result<Vec<_>, _>>()
@@ -190,11 +192,11 @@ impl Bench {
         Ok(Self { tip, block, chunks, sequential, pool })
     }
 
-    /// Measures from the start of the block to its close.
+    /// Runs the block once, and measures from its start to its close.
     pub fn round(&mut self) -> Result<Ran, String> {
         let snapshot = self.tip.snapshot().ok_or("no tip")?;
         match self.sequential {
-            // The virtual machine wants a deep stack.
+            // The virtual machine needs a deep stack.
             true => on_big_stack(|| run_sequential(snapshot, &self.block, &self.chunks))?,
             false => run_concurrent(snapshot, &self.block, &self.chunks, self.pool.clone()),
         }

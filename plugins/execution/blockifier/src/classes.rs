@@ -1,9 +1,7 @@
-//! Classes of the wire as something that runs, and as something that a declare pays for.
+//! Classes of the wire, ready to run, and with what a DECLARE pays for them.
 
-use std::io::Read;
 use std::sync::Arc;
 
-use base64::Engine;
 use blockifier::execution::contract_class::RunnableCompiledClass;
 use cairo_lang_starknet_classes::casm_contract_class::CasmContractClass;
 use ordo_sdk::v1;
@@ -13,16 +11,49 @@ use serde::Deserialize;
 use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
 use starknet_api::contract_class::{ClassInfo, ContractClass, SierraVersion};
 use starknet_api::core::{ClassHash, CompiledClassHash};
-use starknet_api::deprecated_contract_class::ContractClass as DeprecatedContractClass;
 
+use crate::cairo0;
 use crate::felts::{self, Malformed, Result};
-use crate::state::Loaded;
-
-/// A Cairo 0 program may unpack to this much; more is an attack.
-const MAX_PROGRAM: u64 = 64 << 20;
+use crate::native::{Engine, Slot};
 
 fn bad(cause: impl std::fmt::Display) -> Malformed {
     Malformed(cause.to_string())
+}
+
+/// A class that can run.
+#[derive(Clone)]
+pub struct Loaded {
+    vm: RunnableCompiledClass,
+    native: Slot,
+    /// The compiled class hash; zero for Cairo 0.
+    pub compiled_hash: CompiledClassHash,
+}
+
+impl Loaded {
+    pub fn new(vm: RunnableCompiledClass, compiled_hash: CompiledClassHash) -> Self {
+        Self { vm, native: Slot::default(), compiled_hash }
+    }
+
+    /// The class to run: machine code when there is some by now.
+    pub fn runnable(&self) -> RunnableCompiledClass {
+        self.native.get().unwrap_or(&self.vm).clone()
+    }
+
+    /// The class as the virtual machine runs it.
+    pub fn vm(&self) -> &RunnableCompiledClass {
+        &self.vm
+    }
+
+    pub fn is_native(&self) -> bool {
+        self.native.get().is_some()
+    }
+
+    /// Requests machine code, unless it is there.
+    pub fn attach_native(&self, engine: &Engine, hash: ClassHash, class: &v1::Class) {
+        if self.native.get().is_none() {
+            engine.attach(hash, class, &self.vm, &self.native);
+        }
+    }
 }
 
 pub fn hash(class: &v1::Class) -> Result<ClassHash> {
@@ -36,7 +67,7 @@ fn contract_class(class: &v1::Class) -> Result<ContractClass> {
                 serde_json::from_slice(&class.casm).map_err(|error| bad(format_args!("class.casm: {error}")))?;
             Ok(ContractClass::V1((casm, sierra_version(class)?)))
         }
-        Kind::Cairo0 => Ok(ContractClass::V0(deprecated(&class.definition)?)),
+        Kind::Cairo0 => Ok(ContractClass::V0(cairo0::deprecated(&class.definition)?)),
         Kind::Unspecified => Err(bad("class.kind: is missing")),
     }
 }
@@ -48,7 +79,7 @@ fn sierra_version(class: &v1::Class) -> Result<SierraVersion> {
         .map_err(|_| bad(format_args!("class.sierra_version: {:?} is no version", class.sierra_version)))
 }
 
-/// A class from storage or a diff, ready to run.
+/// Loads a class of storage or of a diff.
 pub fn load(class: &v1::Class) -> Result<Loaded> {
     let compiled_hash = CompiledClassHash(felts::felt("class.compiled_class_hash", &class.compiled_class_hash)?);
     let runnable =
@@ -56,7 +87,7 @@ pub fn load(class: &v1::Class) -> Result<Loaded> {
     Ok(Loaded::new(runnable, compiled_hash))
 }
 
-/// The hash of a class's code in its Blake2s form; nothing for Cairo 0.
+/// The Blake2s hash of a class's code. Cairo 0 has none.
 pub fn blake_hash(class: &RunnableCompiledClass) -> Option<CompiledClassHash> {
     match class {
         RunnableCompiledClass::V0(_) => None,
@@ -66,7 +97,7 @@ pub fn blake_hash(class: &RunnableCompiledClass) -> Option<CompiledClassHash> {
     }
 }
 
-/// A class that a declare brings: the same, and what it costs.
+/// Loads the class of a DECLARE, with what its fee depends on.
 pub fn declared(class: &v1::Class) -> Result<(ClassHash, Arc<ClassInfo>, Loaded)> {
     let hash = hash(class)?;
     let contract_class = contract_class(class)?;
@@ -86,10 +117,10 @@ pub fn declared(class: &v1::Class) -> Result<(ClassHash, Arc<ClassInfo>, Loaded)
     Ok((hash, Arc::new(info), Loaded::new(runnable, compiled_hash)))
 }
 
-/// A class in the place of one that is not compiled yet: it costs the least that a declare can cost.
+/// A stand-in for a class that is not compiled yet. It costs the least that a DECLARE can cost.
 pub fn stand_in(wire: &v1::Transaction) -> Result<(ClassHash, Arc<ClassInfo>)> {
     let hash = ClassHash(felts::felt("class_hash", &wire.class_hash)?);
-    // `ret`, and nothing else.
+    // The code is only `ret`.
     let casm: CasmContractClass = serde_json::from_value(serde_json::json!({
         "prime": "0x800000000000011000000000000000000000000000000000000000000000001",
         "compiler_version": "2.12.0",
@@ -104,37 +135,10 @@ pub fn stand_in(wire: &v1::Transaction) -> Result<(ClassHash, Arc<ClassInfo>)> {
     Ok((hash, Arc::new(info)))
 }
 
-/// What the fee of a declare depends on.
+/// The lengths on which the fee of a DECLARE depends.
 #[derive(Deserialize)]
 struct Lengths {
     sierra_program: Vec<IgnoredAny>,
     #[serde(default)]
     abi: String,
-}
-
-/// A Cairo 0 class in either shape: the program as JSON, or gzipped and in base64 as the JSON-RPC has it.
-pub fn deprecated(definition: &[u8]) -> Result<DeprecatedContractClass> {
-    let mut json: serde_json::Value =
-        serde_json::from_slice(definition).map_err(|error| bad(format_args!("class.definition: {error}")))?;
-    if let Some(packed) = json.get("program").and_then(|program| program.as_str()) {
-        let program = unpack(packed)?;
-        json["program"] =
-            serde_json::from_slice(&program).map_err(|error| bad(format_args!("class.definition.program: {error}")))?;
-    }
-    serde_json::from_value(json).map_err(|error| bad(format_args!("class.definition: {error}")))
-}
-
-pub fn unpack(packed: &str) -> Result<Vec<u8>> {
-    let gzip = base64::engine::general_purpose::STANDARD
-        .decode(packed)
-        .map_err(|error| bad(format_args!("class.definition.program: {error}")))?;
-    let mut program = Vec::new();
-    flate2::read::GzDecoder::new(&gzip[..])
-        .take(MAX_PROGRAM + 1)
-        .read_to_end(&mut program)
-        .map_err(|error| bad(format_args!("class.definition.program: {error}")))?;
-    if program.len() as u64 > MAX_PROGRAM {
-        return Err(bad(format_args!("class.definition.program: unpacks to more than {MAX_PROGRAM} bytes")));
-    }
-    Ok(program)
 }

@@ -1,4 +1,4 @@
-//! The commands of the binary: `compile` for the set-up of a chain, `bench` for comparison.
+//! The commands of the binary, for set-up and measurement.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 
 use crate::native::{self, Engine};
 use crate::threads::STACK;
-use crate::{bench, classes, compile, compiler, hashing};
+use crate::{bench, cairo0, casm, classes, compile_queue, hashing};
 
 const USAGE: &str = "usage:
   ordo-execution-blockifier                                  serve as a plugin (started by ordo)
@@ -27,7 +27,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some("bench") => bench::command(&arguments[1..]),
         Some("hash") => hashing::command(&arguments[1..]),
         Some("native") => native_files(&arguments[1..]),
-        Some(compiler::COMMAND) => compiler::stdin_to_stdout(),
+        Some(compile_queue::COMMAND) => compile_queue::stdin_to_stdout(),
         #[cfg(feature = "native")]
         Some(native::COMMAND) => match arguments.get(1) {
             Some(folder) => native::stdin_to_folder(Path::new(folder)),
@@ -87,7 +87,7 @@ fn native_files(arguments: &[String]) -> Result<(), String> {
         let loaded = classes::load(&class).map_err(|error| named(&error))?;
         let hash = classes::hash(&class).map_err(|error| named(&error))?;
         let begun = std::time::Instant::now();
-        loaded.engage(&engine, hash, &class);
+        loaded.attach_native(&engine, hash, &class);
         println!(
             "{}",
             json!({
@@ -129,17 +129,17 @@ fn compile_file(file: &Path, out: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A class from a file as the compilers write it (the abi is a list) or in the shape of the JSON-RPC.
+/// Compiles a class from a file, as the compilers write it (the abi is a list) or in the shape of the JSON-RPC.
 pub fn class_of(text: &[u8]) -> Result<v1::Class, String> {
     let json: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let class = if json.get("sierra_program").is_some() {
-        compile::compile(&rpc_shape(text)?)
+        casm::compile(&rpc_shape(text)?)
     } else if json.get("program").is_some() {
-        compile::cairo0(&Bytes::copy_from_slice(text))
+        cairo0::compile(&Bytes::copy_from_slice(text))
     } else {
         return Err("neither a Sierra class nor one of Cairo 0".into());
     };
-    class.map_err(|refused| refused.reason)
+    class.map_err(|rejection| rejection.reason)
 }
 
 #[derive(Deserialize)]
@@ -155,6 +155,7 @@ fn no_abi() -> Ordered {
     Ordered::Text(String::new())
 }
 
+/// A class file in the shape of the JSON-RPC.
 pub fn rpc_shape(text: &[u8]) -> Result<Bytes, String> {
     let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let abi = match file.abi {
@@ -175,8 +176,8 @@ pub fn rpc_shape(text: &[u8]) -> Result<Bytes, String> {
     Ok(Bytes::from(rpc.to_string()))
 }
 
-/// JSON that remembers the order of its keys: the class hash covers the abi as text, in the order and with the spaces that
-/// the first implementation (in Python) wrote.
+/// JSON that keeps the order of its keys: the class hash covers the abi as text, in the order and with the spaces of the first
+/// implementation, in Python.
 enum Ordered {
     Null,
     Bool(bool),

@@ -1,4 +1,4 @@
-//! The plugin's section of the node's configuration.
+//! The configuration of the plugin, a section of the node's.
 
 use std::num::NonZeroUsize;
 
@@ -23,16 +23,16 @@ pub enum Executor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Native {
-    /// If this build can.
+    /// They do if this build has Cairo Native.
     Auto,
-    /// Compiled in the background; until then the virtual machine runs them.
+    /// They are compiled in the background, and the virtual machine runs them until then.
     On,
     Off,
-    /// A class is compiled before its first use. For measurements and tests: the first use takes seconds.
+    /// A class is compiled before its first use, which takes seconds. It is for measurements and tests.
     Wait,
 }
 
-/// Every key is optional.
+/// The configuration. Every key is optional.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -41,11 +41,11 @@ pub struct Config {
     pub workers: usize,
     /// Threads that validate, as many that call and simulate, and as many classes compiled at a time; 0: one per core.
     pub view_workers: usize,
-    /// Waiting transactions from which `auto` runs concurrently.
+    /// The number of waiting transactions from which `auto` runs concurrently.
     pub concurrent_from: usize,
     /// Results that are sent without waiting for more.
     pub chunk: usize,
-    /// Storage slots and the like kept in memory; what is beyond is read from storage again.
+    /// Storage slots, nonces and class hashes kept in memory; others are read from storage again.
     pub cached_cells: usize,
     /// Compiled classes kept in memory.
     pub cached_classes: usize,
@@ -72,7 +72,7 @@ pub struct Config {
 }
 
 /// Limits of a block. The defaults are about ten times those of the public network, and twenty times its count of cheap
-/// transactions: a development chain has no prover behind it. docs: README of this folder.
+/// transactions, because a development chain has no prover.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Block {
@@ -139,14 +139,13 @@ impl Block {
                 proving_gas: GasAmount(self.proving_gas),
                 receipt_l2_gas: GasAmount(self.receipt_l2_gas),
             },
-            // Cost of a builtin in proving gas is capacity / instances, so both scale together.
+            // The cost of a builtin in proving gas is capacity / instances, so both scale together.
             builtin_instance_limits: scaled_builtins(self.proving_gas),
         }
     }
 }
 
-/// The builtin limits of the protocol belong to its proving gas of 5e9; with another capacity they scale along, so that
-/// one instance weighs the same.
+/// The limits of builtins, scaled with the proving gas: those of the protocol are for 5e9. So one instance always weighs the same.
 fn scaled_builtins(proving_gas: u64) -> blockifier::bouncer::BuiltinInstanceLimits {
     const OF_PROTOCOL: u64 = 5_000_000_000;
     let mut limits = blockifier::bouncer::BuiltinInstanceLimits::default();
@@ -172,17 +171,18 @@ fn scaled_builtins(proving_gas: u64) -> blockifier::bouncer::BuiltinInstanceLimi
     limits
 }
 
+/// The number of processors.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 pub const SCHEMA: &str = include_str!("config.schema.json");
 
-/// Reads the section. An error stands for a start that is refused.
+/// Reads the configuration. Its errors refuse the start.
 pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
     let text: &[u8] = if json.is_empty() { b"{}" } else { json };
     let value: Value = serde_json::from_slice(text)
-        .map_err(|cause| vec![refuse("", format!("configuration is no JSON: {cause}"), String::new())])?;
+        .map_err(|cause| vec![diagnostic("", format!("configuration is no JSON: {cause}"), String::new())])?;
     let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is part of this build");
     let mut found = Vec::new();
     unknown_keys(&value, &schema, "", &mut found);
@@ -190,7 +190,7 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
         return Err(found);
     }
     let mut config: Config = serde_json::from_value(value).map_err(|cause| {
-        vec![refuse("", format!("configuration: {cause}"), "see the README of this plugin for the keys".into())]
+        vec![diagnostic("", format!("configuration: {cause}"), "see the README of this plugin for the keys".into())]
     })?;
     for (key, number) in [
         ("chunk", config.chunk),
@@ -204,12 +204,16 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
         ("block.max_transactions", config.block.max_transactions),
     ] {
         if number == 0 {
-            found.push(refuse(key, format!("{key} is 0"), "use a number of 1 or more, or leave the key out".into()));
+            found.push(diagnostic(
+                key,
+                format!("{key} is 0"),
+                "use a number of 1 or more, or leave the key out".into(),
+            ));
         }
     }
     if (1..Ceiling::LEAST_MIB).contains(&config.memory_mib) {
         let (most, least) = (config.memory_mib, Ceiling::LEAST_MIB);
-        found.push(refuse("memory_mib", format!("memory_mib is {most}"), format!("use {least} or more, or 0")));
+        found.push(diagnostic("memory_mib", format!("memory_mib is {most}"), format!("use {least} or more, or 0")));
     }
     if !found.is_empty() {
         return Err(found);
@@ -222,7 +226,7 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<Diagnostic>> {
     Ok(config)
 }
 
-fn refuse(path: &str, summary: String, detail: String) -> Diagnostic {
+fn diagnostic(path: &str, summary: String, detail: String) -> Diagnostic {
     Diagnostic { severity: Severity::Error.into(), summary, detail, path: path.into() }
 }
 
@@ -236,13 +240,13 @@ fn unknown_keys(value: &Value, schema: &Value, path: &str, found: &mut Vec<Diagn
             Some(schema) => unknown_keys(inner, schema, &full, found),
             None => {
                 let nearest = known.keys().min_by_key(|name| distance(name, key)).expect("a schema has keys");
-                found.push(refuse(&full, format!("unknown key {full}"), format!("did you mean {nearest}?")));
+                found.push(diagnostic(&full, format!("unknown key {full}"), format!("did you mean {nearest}?")));
             }
         }
     }
 }
 
-/// Levenshtein distance.
+/// The Levenshtein distance of two keys.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_refused() {
+    fn wrong_values_are_errors() {
         for bad in ["[", "{\"workers\": \"two\"}", "{\"executor\": \"fast\"}", "{\"chunk\": 0}"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -291,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_schema() {
-        // A key that serde knows and the schema does not would be refused as unknown, and the other way round ignored.
+        // A key that serde knows and the schema does not would be an unknown key, and the other way round it would be ignored.
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         for key in [
             "executor",

@@ -1,4 +1,4 @@
-//! The block that the code sees.
+//! The context of a block: the values that contract code can read.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use starknet_api::versioned_constants_logic::VersionedConstantsTrait;
 
 use crate::felts::{self, Malformed, Result};
 
-/// What does not change from block to block.
+/// The values that are the same for all blocks of a chain.
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub info: ChainInfo,
-    /// Version of a block that names none.
+    /// The version of a block that names none.
     pub version: StarknetVersion,
 }
 
@@ -73,12 +73,12 @@ fn price(field: &str, price: Option<&v1::GasPrice>) -> Result<(NonzeroGasPrice, 
     let Some(price) = price else {
         return Ok((NonzeroGasPrice::MIN, NonzeroGasPrice::MIN));
     };
-    // A price of zero does not exist for blockifier; a chain that wants gas for nothing gets 1 instead.
+    // blockifier has no price of zero, so it becomes 1.
     let nonzero = |amount| NonzeroGasPrice::new(GasPrice(amount)).unwrap_or(NonzeroGasPrice::MIN);
     Ok((nonzero(felts::amount(field, &price.wei)?), nonzero(felts::amount(field, &price.fri)?)))
 }
 
-/// The context of a block, and the old hash that its first write needs.
+/// The context of a block, and the hash of an older block that the first write of the block needs.
 pub struct Block {
     pub context: Arc<BlockContext>,
     pub old_hash: Option<BlockHashAndNumber>,
@@ -130,7 +130,7 @@ impl Block {
         })
     }
 
-    /// Whether the block may begin: from block 10 on the hash of the tenth before must be known.
+    /// Checks that the block may begin: from block 10 on it needs the hash of the tenth block before it.
     pub fn check_old_hash(&self) -> Result<()> {
         let buffer = blockifier::abi::constants::STORED_BLOCK_HASH_BUFFER;
         if self.old_hash.is_none() && self.number() >= buffer {

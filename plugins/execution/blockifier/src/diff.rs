@@ -1,4 +1,4 @@
-//! Changes of state: blockifier's maps, and the canonical form of the wire.
+//! State diffs: blockifier's maps, and the canonical form of the wire.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use starknet_types_core::felt::Felt;
 
 use crate::felts::{self, Malformed, Result, Word, FELT};
 
-/// Canonical: sorted, free of repeats. `was_deployed` tells whether an address had a class before these changes, which is
-/// the difference between a deployment and a replacement.
+/// The canonical diff: sorted, without repeats. `was_deployed` tells whether an address had a class before these changes. With one
+/// it is a replacement, and a deployment otherwise.
 pub fn to_wire(maps: &StateMaps, was_deployed: impl Fn(&ContractAddress) -> bool) -> v1::StateDiff {
     let (replaced, deployed): (Vec<_>, Vec<_>) =
         maps.class_hashes.iter().map(|(a, c)| (*a, *c)).partition(|(address, _)| was_deployed(address));
@@ -27,7 +27,7 @@ pub fn to_wire(maps: &StateMaps, was_deployed: impl Fn(&ContractAddress) -> bool
 }
 
 fn storage_to_wire(maps: &StateMaps) -> Vec<v1::ContractStorage> {
-    // Rows of (address, key, value) as words: one sort gives both orders.
+    // The rows are (address, key, value) in bytes, so one sort orders addresses and keys.
     let mut rows: Vec<[[u8; FELT]; 3]> =
         maps.storage.iter().map(|((address, key), value)| [address.word(), key.word(), value.word()]).collect();
     rows.sort_unstable();
@@ -43,7 +43,7 @@ fn storage_to_wire(maps: &StateMaps) -> Vec<v1::ContractStorage> {
         .collect()
 }
 
-/// The other way. Deployed and replaced fall together, as do declared and migrated.
+/// The maps of a diff. They have no difference between deployed and replaced, nor between declared and migrated.
 pub fn from_wire(wire: &v1::StateDiff) -> Result<StateMaps> {
     let mut maps = StateMaps::default();
     for contract in &wire.storage {
@@ -77,7 +77,7 @@ pub fn from_wire(wire: &v1::StateDiff) -> Result<StateMaps> {
     Ok(maps)
 }
 
-/// What a simulation read, for `InitialReads`.
+/// The values that a simulation has read, for `InitialReads`.
 pub fn reads_to_wire(reads: &StateMaps) -> v1::InitialReads {
     v1::InitialReads {
         storage: storage_to_wire(reads),
@@ -87,7 +87,7 @@ pub fn reads_to_wire(reads: &StateMaps) -> v1::InitialReads {
     }
 }
 
-/// Earlier reads win: what several transactions read first.
+/// Adds the reads of a further transaction. The earlier value wins, and values that were written before are no initial reads.
 pub fn merge_reads(into: &mut StateMaps, later: &StateMaps, written: &StateMaps) {
     for (key, value) in &later.storage {
         if !written.storage.contains_key(key) {
@@ -111,12 +111,12 @@ pub fn merge_reads(into: &mut StateMaps, later: &StateMaps, written: &StateMaps)
     }
 }
 
-/// Number of changes, as the block hash counts them.
+/// The number of changes, as the block hash counts them.
 pub fn length(maps: &StateMaps) -> usize {
     maps.storage.len() + maps.class_hashes.len() + maps.nonces.len() + maps.compiled_class_hashes.len()
 }
 
-/// Refuses what is not canonical; for the tests and for diffs from elsewhere.
+/// Checks that a diff is canonical.
 pub fn check_canonical(wire: &v1::StateDiff) -> Result<()> {
     fn ascending<const N: usize>(field: &str, list: &[u8]) -> Result<()> {
         let keys: Vec<[u8; FELT]> =
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_diff_is_refused() {
+    fn a_diff_that_is_cut_off_is_an_error() {
         let mut wire = to_wire(&sample(), |_| false);
         wire.nonces = wire.nonces.slice(0..33);
         assert!(from_wire(&wire).unwrap_err().0.starts_with("nonces:"));

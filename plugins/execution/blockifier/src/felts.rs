@@ -1,4 +1,4 @@
-//! Felts and amounts on the wire: 32 and 16 bytes, big-endian, lists packed without a gap.
+//! Felts and amounts on the wire: 32 and 16 bytes, big-endian. Lists are packed without gaps.
 
 use bytes::{Bytes, BytesMut};
 use starknet_api::core::{ClassHash, ContractAddress, Nonce};
@@ -7,7 +7,7 @@ use starknet_types_core::felt::Felt;
 
 pub const FELT: usize = 32;
 
-/// What is wrong with a value that came in. The text names the field.
+/// The error of a value of the wire that cannot be read. The text names the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
@@ -41,7 +41,7 @@ fn from_word(field: &str, word: &[u8; FELT]) -> Result<Felt> {
     Ok(Felt::from_bytes_be(word))
 }
 
-/// One felt; an absent one is zero.
+/// Reads one felt. An absent one is zero.
 pub fn felt(field: &str, bytes: &[u8]) -> Result<Felt> {
     if bytes.is_empty() {
         return Ok(Felt::ZERO);
@@ -52,12 +52,12 @@ pub fn felt(field: &str, bytes: &[u8]) -> Result<Felt> {
     }
 }
 
-/// A packed list.
+/// Reads a packed list.
 pub fn felts(field: &str, bytes: &[u8]) -> Result<Vec<Felt>> {
     rows::<1>(field, bytes).map(|row| row.map(|[felt]| felt)).collect()
 }
 
-/// A packed list of rows of `N` felts.
+/// Reads a packed list of rows of `N` felts.
 pub fn rows<'a, const N: usize>(field: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Result<[Felt; N]>> + 'a {
     let (rows, rest) = (bytes.chunks_exact(FELT * N), bytes.len() % (FELT * N));
     let odd = (rest != 0).then(|| bad(field, format_args!("{} bytes are no list of rows of {N} felts", bytes.len())));
@@ -92,7 +92,7 @@ pub fn from_amount(amount: u128) -> Bytes {
     Bytes::copy_from_slice(&amount.to_be_bytes())
 }
 
-/// What can stand on the wire as one felt.
+/// A type that the wire has as one felt.
 pub trait Word {
     fn word(&self) -> [u8; FELT];
 }
@@ -146,7 +146,7 @@ pub fn wire_list<'a, W: Word + 'a>(values: impl IntoIterator<Item = &'a W>) -> B
     out.freeze()
 }
 
-/// Rows of two, sorted by the first: the canonical form of every map in a state diff.
+/// A map in its canonical form: rows of key and value, sorted by key.
 pub fn wire_map<K: Word, V: Word>(rows: impl IntoIterator<Item = (K, V)>) -> Bytes {
     let mut words: Vec<([u8; FELT], [u8; FELT])> =
         rows.into_iter().map(|(key, value)| (key.word(), value.word())).collect();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_felt_is_refused_by_name() {
+    fn an_error_names_the_field_that_is_no_felt() {
         assert_eq!(felt("sender", &[1; 31]).unwrap_err().0, "sender: 31 bytes where a felt of 32 belongs");
         assert!(felt("sender", &PRIME).unwrap_err().0.contains("field prime"));
         assert!(felt("sender", &[0xff; 32]).is_err());

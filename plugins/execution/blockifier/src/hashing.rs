@@ -1,5 +1,5 @@
-//! What a hash costs by the published methods: the baseline of `ordo bench commit`. The types are starknet-types-core's; the
-//! arithmetic below them is `hashes/`, which has the published methods and uses them as long as nothing is installed.
+//! The command `hash`: what a hash costs by the published methods, which is the baseline of `ordo bench commit`. The types are starknet-types-core's; the
+//! arithmetic below them is `lambdaworks-crypto/`, which has the published methods and uses them as long as nothing is installed.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::json;
 use starknet_types_core::felt::Felt;
 use starknet_types_core::hash::{Pedersen, Poseidon, StarkHash};
 
-/// Hashes pairs of random-looking felts, after a few that do not count.
+/// Times hashes of pairs of random-looking felts, after a few to warm up.
 pub fn command(arguments: &[String]) -> Result<(), String> {
     let pairs = match arguments {
         [] => 2000,
@@ -30,7 +30,7 @@ pub fn command(arguments: &[String]) -> Result<(), String> {
 }
 
 fn nanoseconds<H: StarkHash>(pairs: usize) -> f64 {
-    // Each hash is an operand of the next ones: all bits are in use, and nothing can be left out.
+    // Each hash is an operand of the next ones, so all bits are in use and the compiler can leave nothing out.
     let (mut a, mut b) = (Felt::from(3), Felt::from(5));
     let mut run = |n: usize| {
         for _ in 0..n {

@@ -1,4 +1,4 @@
-//! `ordo-execution-blockifier`: the execution plugin, and two commands for set-up and measurement.
+//! `ordo-execution-blockifier`: the execution plugin, and commands for set-up and measurement.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! State that transactions are going to read, brought in one request to storage before a worker stops over each piece of it.
+//! Prefetching: the state that transactions will need is read in one request to storage, before workers wait for each value of it.
 
 use blockifier::fee::fee_utils::get_address_balance_keys;
 use starknet_api::abi::abi_utils::selector_from_name;
@@ -7,7 +7,7 @@ use starknet_types_core::felt::Felt;
 
 use crate::state::{Keys, Snapshot};
 
-/// What is looked for, collected over a number of transactions.
+/// The keys that a number of transactions will need.
 pub struct Prefetch<'a> {
     snapshot: &'a Snapshot,
     fee_token: ContractAddress,
@@ -22,7 +22,7 @@ impl<'a> Prefetch<'a> {
         Self { snapshot, fee_token, transfer, keys: Keys::default(), contracts: Vec::new() }
     }
 
-    /// Nonce, class and fee balance of a sender.
+    /// Adds the nonce, class and fee balance of a sender.
     pub fn account(&mut self, account: ContractAddress) {
         if self.snapshot.knows_account(&account) {
             return;
@@ -32,8 +32,8 @@ impl<'a> Prefetch<'a> {
         self.contract(account);
     }
 
-    /// What the calls of an `__execute__` with the usual calldata need: (count, (to, selector, length, arguments)*). Balances
-    /// of a transfer lie where nearly all tokens have them; elsewhere they are read for nothing.
+    /// Adds what the calls of an `__execute__` need. The calldata has the usual form (count, (to, selector, length, arguments)*), and the
+    /// balances of a transfer are read where nearly all tokens have them.
     pub fn calls(&mut self, sender: ContractAddress, calldata: &[Felt]) {
         let mut rest = calldata.get(1..).unwrap_or_default();
         while let [to, selector, length, after @ ..] = rest {
@@ -53,6 +53,7 @@ impl<'a> Prefetch<'a> {
         }
     }
 
+    /// Adds the balance of an address.
     pub fn balance(&mut self, token: ContractAddress, of: ContractAddress) {
         let (low, high) = get_address_balance_keys(of);
         if !self.snapshot.knows_storage(&token, &low) {
@@ -70,8 +71,9 @@ impl<'a> Prefetch<'a> {
         !self.keys.is_empty()
     }
 
-    /// Brings it, and the classes of contracts that nobody called yet, so that no worker has to parse one while it holds the state.
-    pub fn bring(mut self) {
+    /// Reads it, and loads the classes of contracts that are called for the first time: otherwise a worker would parse them while
+    /// it holds the state.
+    pub fn read(mut self) {
         self.snapshot.prefetch(self.keys);
         self.contracts.sort_unstable();
         self.contracts.dedup();

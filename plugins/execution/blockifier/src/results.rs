@@ -1,4 +1,4 @@
-//! What a transaction did, as the receipt tells it.
+//! Results of transactions, as the receipt has them.
 
 use blockifier::execution::call_info::{CallInfo, OrderedEvent, OrderedL2ToL1Message};
 use blockifier::transaction::objects::TransactionExecutionInfo;
@@ -9,18 +9,18 @@ use starknet_api::execution_resources::GasVector;
 use starknet_types_core::felt::Felt;
 
 use crate::felts::{from_amount, wire, wire_list, FELT};
-use crate::refusal::Refused;
+use crate::rejection::Rejection;
 
-/// Longest text of a refusal. Revert reasons are hashed and never cut here; blockifier bounds them itself.
+/// The longest text of a rejection. Revert reasons are not cut, because they are hashed; blockifier bounds them.
 const MAX_REASON: usize = 8 << 10;
 
 pub fn gas(vector: &GasVector) -> v1::Gas {
     v1::Gas { l1_gas: vector.l1_gas.0, l1_data_gas: vector.l1_data_gas.0, l2_gas: vector.l2_gas.0 }
 }
 
-/// SUCCEEDED or REVERTED.
+/// The result of a transaction that is in the block: SUCCEEDED or REVERTED.
 pub fn included(hash: Bytes, info: &TransactionExecutionInfo) -> v1::TransactionResult {
-    // The text is what the receipt commitment hashes: RevertError's own.
+    // This is the text that the receipt commitment hashes.
     let reason = info.revert_error.as_ref().map(ToString::to_string);
     v1::TransactionResult {
         hash,
@@ -35,12 +35,13 @@ pub fn included(hash: Bytes, info: &TransactionExecutionInfo) -> v1::Transaction
     }
 }
 
-pub fn rejected(hash: Bytes, refused: &Refused) -> v1::TransactionResult {
+/// The result of a transaction that is not in the block.
+pub fn rejected(hash: Bytes, rejection: &Rejection) -> v1::TransactionResult {
     v1::TransactionResult {
         hash,
         status: Status::Rejected.into(),
-        reason: bounded(&refused.reason),
-        refusal: refused.code.into(),
+        reason: bounded(&rejection.reason),
+        refusal: rejection.code.into(),
         ..Default::default()
     }
 }
@@ -56,7 +57,7 @@ pub fn bounded(text: &str) -> String {
     format!("{}...", &text[..end])
 }
 
-/// Items of all calls of one entry call, by their order number: the order of emission.
+/// Items of all calls within one call, in the order in which they were emitted.
 fn in_order<'a, T>(
     call: &'a CallInfo,
     items: impl Fn(&'a CallInfo) -> &'a [T],
@@ -67,7 +68,7 @@ fn in_order<'a, T>(
     found
 }
 
-/// `felts` packed; one allocation.
+/// Felts as the wire has them, in one allocation.
 fn packed<'a>(felts: impl ExactSizeIterator<Item = &'a Felt>) -> Bytes {
     let mut out = BytesMut::with_capacity(felts.len() * FELT);
     for felt in felts {

@@ -1,4 +1,4 @@
-//! Transactions run for their answer: simulations, fee estimates, traces, replays of a real block.
+//! Simulations: transactions that run for their answer only. They serve estimates, traces, and replays of a real block.
 
 use std::collections::HashMap;
 
@@ -19,33 +19,33 @@ use starknet_api::execution_resources::{GasAmount, GasVector};
 use starknet_api::transaction::fields::{Fee, GasVectorComputationMode, Tip};
 use starknet_types_core::felt::Felt;
 
+use crate::cancel::CancellationToken;
 use crate::classes;
 use crate::context::Block;
 use crate::diff;
 use crate::felts::from_amount;
 use crate::results;
 use crate::run::caught;
-use crate::stop::Stop;
 use crate::trace::trace;
-use crate::transactions::{self, ClassInfos, Flags};
-use crate::validate::NONCE_WINDOW;
-use crate::view::{contract_error, error};
+use crate::transactions::{self, ClassInfos, Flags, NONCE_WINDOW};
+use crate::view_error::{contract_error, error};
 
-/// Width of the interval in which the search for an L2 gas bound ends.
+/// The search for an L2 gas bound ends when its interval is as small as this.
 const SEARCH_MARGIN: u64 = 1_000_000;
 
-/// What running one transaction left behind.
+/// The outcome of one transaction.
 pub struct Ran {
     info: TransactionExecutionInfo,
     changes: StateMaps,
     reads: StateMaps,
 }
 
+/// Runs the transactions of a simulation one after the other, each on the state after those before it.
 pub fn run<S: StateReader>(
     state: &mut CachedState<S>,
     block: &Block,
     wanted: &v1::Simulation,
-    stop: &Stop,
+    cancel: &CancellationToken,
 ) -> Result<v1::SimulationResults, ViewError> {
     let mut infos: ClassInfos = HashMap::new();
     for class in &wanted.classes {
@@ -53,7 +53,7 @@ pub fn run<S: StateReader>(
             classes::declared(class).map_err(|cause| error(Code::ExecutionError, 0, cause.to_string()))?;
         infos.insert(hash, info);
     }
-    let simulation = Simulation { block, wanted, infos: &infos, stop };
+    let simulation = Simulation { block, wanted, infos: &infos, cancel };
     let (mut results, mut reads, mut written) = (Vec::new(), StateMaps::default(), StateMaps::default());
     for (index, transaction) in wanted.transactions.iter().enumerate() {
         simulation.raise_nonce(state, transaction, &mut reads, &written);
@@ -73,14 +73,14 @@ struct Simulation<'a> {
     block: &'a Block,
     wanted: &'a v1::Simulation,
     infos: &'a ClassInfos,
-    stop: &'a Stop,
+    cancel: &'a CancellationToken,
 }
 
 impl Simulation<'_> {
-    /// The nonce of an account becomes that of its first transaction in the list, when that one is ahead by no more than the pool
-    /// takes. Clients that send several transactions at once sign them with the nonces that they will have, and ask about each at
-    /// `latest`, where those before it have not run. The account's further transactions have to follow on, so a list that could
-    /// not run as it is stays refused.
+    /// Sets the nonce of an account to that of its first transaction in the list, when that one is ahead by no more than admission
+    /// allows. Clients that send several transactions at once sign them with the nonces that they will have, and estimate each at
+    /// `latest`, where those before it have not run. The further transactions of the account must follow without a gap, so a list
+    /// that cannot run is still rejected.
     fn raise_nonce<S: StateReader>(
         &self,
         state: &mut CachedState<S>,
@@ -91,7 +91,7 @@ impl Simulation<'_> {
         if self.wanted.replay || !matches!(wire.r#type(), TransactionType::Invoke | TransactionType::Declare) {
             return;
         }
-        // What cannot be read here is refused with its reason when it is run.
+        // A field that cannot be read is rejected, with the reason, when the transaction runs.
         let (Ok(account), Ok(nonce)) = (transactions::address("sender", &wire.sender), transactions::nonce(wire))
         else {
             return;
@@ -118,7 +118,7 @@ impl Simulation<'_> {
         }
         if wire.r#type() == TransactionType::L1Handler {
             let ran = self.execute(state, index, &paid(wire), self.flags(), true)?;
-            self.refuse_revert(index, &ran)?;
+            self.reject_revert(index, &ran)?;
             let gas = ran.info.receipt.gas;
             return Ok((ran, Some(gas)));
         }
@@ -142,8 +142,8 @@ impl Simulation<'_> {
         constants.execute_max_sierra_gas.0 + constants.validate_max_sierra_gas.0
     }
 
-    /// Without a fee the bounds bind nothing, but for the L2 amount: it is the gas that the code begins with, and clients
-    /// that skip the fee send zero.
+    /// The transaction with bounds that let it run. Without a fee the bounds have no effect but for the L2 amount, which is the gas
+    /// that the code begins with, and clients that skip the fee send zero.
     fn bounded(&self, wire: &v1::Transaction) -> v1::Transaction {
         let unbounded = wire.resource_bounds.as_ref().is_none_or(|bounds| bounds.l2_gas_amount == 0);
         if !self.wanted.replay && self.wanted.skip_fee_charge && unbounded {
@@ -163,7 +163,7 @@ impl Simulation<'_> {
         flags: Flags,
         keep: bool,
     ) -> Result<Ran, ViewError> {
-        if self.stop.asked() {
+        if self.cancel.is_cancelled() {
             return Err(error(Code::Timeout, index, "given up"));
         }
         let run = transactions::executable(wire, self.infos, flags).map_err(|cause| {
@@ -189,7 +189,7 @@ impl Simulation<'_> {
         execute_on(state, run, &self.block.context, keep)
     }
 
-    fn refuse_revert(&self, index: usize, ran: &Ran) -> Result<(), ViewError> {
+    fn reject_revert(&self, index: usize, ran: &Ran) -> Result<(), ViewError> {
         match &ran.info.revert_error {
             None => Ok(()),
             Some(RevertError::Execution(stack)) => {
@@ -200,8 +200,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// The gas a transaction needs. Usually that is what it uses with room to spare; a contract that looks at the gas it
-    /// has left may need more, and then the least sufficient bound is searched.
+    /// The gas that a transaction needs. Usually that is what it uses when it has plenty. A contract that reads the gas it has left may
+    /// need more: then the lowest sufficient bound is searched.
     fn estimate<S: StateReader>(
         &self,
         state: &mut CachedState<S>,
@@ -211,14 +211,14 @@ impl Simulation<'_> {
         let highest = self.highest_bound();
         let mut bound = highest;
         let ran = self.execute(state, index, &with_l2_bound(wire, highest), self.flags(), false)?;
-        self.refuse_revert(index, &ran)?;
+        self.reject_revert(index, &ran)?;
         let mut gas = ran.info.receipt.gas;
         let used = gas.l2_gas.0;
 
         let mut suffices = |bound: u64| -> Result<bool, ViewError> {
             match self.execute(state, index, &with_l2_bound(wire, bound), self.flags(), false) {
                 Ok(ran) => Ok(!ran.info.is_reverted()),
-                Err(refused) if refused.code() == Code::Timeout => Err(refused),
+                Err(error) if error.code() == Code::Timeout => Err(error),
                 Err(_) => Ok(false),
             }
         };
@@ -241,9 +241,9 @@ impl Simulation<'_> {
             }
         }
         let ran = self.execute(state, index, &with_l2_bound(wire, bound), self.flags(), true)?;
-        self.refuse_revert(index, &ran)?;
+        self.reject_revert(index, &ran)?;
 
-        // Less than this is refused at admission, whatever the transaction uses.
+        // Admission rejects less than this, whatever the transaction uses.
         if let Ok(Transaction::Account(account)) = transactions::executable(wire, self.infos, self.flags()) {
             let least = estimate_minimal_gas_vector(&self.block.context, &account, &GasVectorComputationMode::All);
             gas.l1_gas = gas.l1_gas.max(least.l1_gas);
@@ -277,7 +277,7 @@ impl Simulation<'_> {
         let info = self.block.context.block_info();
         let prices = info.gas_prices.gas_price_vector(&kind);
         let gas = estimated.unwrap_or(ran.info.receipt.gas);
-        // A simulation that charged tells what was charged: with a revert over the bounds that is less than the gas.
+        // A simulation that charged has the fee that was charged. After a revert over the bounds it is less than the gas costs.
         let overall = match estimated {
             None if ran.info.receipt.fee != Fee(0) => ran.info.receipt.fee,
             _ => get_fee_by_gas_vector(info, gas, &kind, Tip(wire.tip)),
@@ -293,6 +293,7 @@ impl Simulation<'_> {
     }
 }
 
+/// Runs one transaction on a state. Its changes stay there if `keep` is set.
 pub fn execute_on<U: UpdatableState>(
     state: &mut U,
     run: &Transaction,
@@ -309,7 +310,7 @@ pub fn execute_on<U: UpdatableState>(
     Ok(Ran { info, changes, reads })
 }
 
-/// The transaction cannot be run at all.
+/// The error of a transaction that cannot run.
 fn failed(index: usize, cause: &TransactionExecutionError) -> ViewError {
     let stack = blockifier::execution::stack_trace::gen_tx_execution_error_trace(cause);
     let mut error = contract_error(&stack);
@@ -325,7 +326,7 @@ fn with_l2_bound(wire: &v1::Transaction, amount: u64) -> v1::Transaction {
     wire
 }
 
-/// blockifier refuses a message that paid nothing on L1; a question about the fee has not paid yet.
+/// A message with a fee paid on L1. blockifier rejects one that paid nothing, and an estimate comes before the payment.
 fn paid(wire: &v1::Transaction) -> v1::Transaction {
     let mut wire = wire.clone();
     if wire.paid_fee_on_l1.iter().all(|byte| *byte == 0) {

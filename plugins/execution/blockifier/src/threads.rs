@@ -1,4 +1,7 @@
-//! Threads with the stack that deep call chains need, and panics that stay in one task.
+//! Threads with the stack that deep calls need. A panic ends one task only.
+//!
+//! They are our own and not rayon's: tasks run in the order in which they come, some threads have a lower priority, and one that got
+//! idle priority is replaced.
 
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -8,17 +11,17 @@ use std::time::Duration;
 
 use ordo_sdk::logging;
 
-/// Stack of a thread that runs contract code. Reserved, not used: only touched pages cost memory. Machine code that needs more
-/// runs on the virtual machine instead (`run::stack`).
+/// Stack of a thread that runs contract code. It is only reserved: pages take memory once they are used. Machine code that needs
+/// more runs on the virtual machine instead (`run::stack`).
 pub const STACK: usize = 256 << 20;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// A fixed set of threads that run tasks in the order they come.
+/// A fixed set of threads, which run tasks in the order in which they come.
 #[derive(Clone)]
 pub struct Threads(mpsc::Sender<Task>);
 
-/// The task panicked; the text is the panic's.
+/// The error of a task that panicked, with the text of the panic.
 #[derive(Debug)]
 pub struct Panicked(pub String);
 
@@ -27,15 +30,15 @@ impl Threads {
         Self::start_nice(name, count, 0)
     }
 
-    /// Threads that step back behind others of this machine, by so much niceness.
+    /// Starts threads with this niceness.
     pub fn start_nice(name: &str, count: usize, nice: i32) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel::<Task>();
-        // Threads have the priority of the one that starts them: this one stays as it is.
+        // A thread has the priority of the thread that starts it, so this one keeps the usual priority.
         let (successors, started) = mpsc::channel::<Worker>();
         std::thread::Builder::new().name(format!("{name}-start")).spawn(move || {
             for worker in started {
                 if let Err(error) = worker.start() {
-                    logging::warn("no thread for one that ended", &[("error", &error)]);
+                    tracing::warn!(%error, "cannot start a thread in the place of one that ended");
                 }
             }
         })?;
@@ -46,14 +49,14 @@ impl Threads {
         Ok(Self(sender))
     }
 
-    /// Runs `task` on one of the threads, some time. A panic ends the task alone.
+    /// Runs `task` on one of the threads later. A panic ends the task only.
     pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
         let _ = self.0.send(Box::new(move || {
             let _ = caught(task);
         }));
     }
 
-    /// Runs `task` on one of the threads.
+    /// Runs `task` on one of the threads, and waits for it.
     pub async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let guarded: Task = Box::new(move || {
@@ -82,7 +85,7 @@ impl Worker {
     }
 
     fn work(self) {
-        step_back(self.nice);
+        set_nice(self.nice);
         loop {
             let task = self.tasks.lock().expect("no task runs under this lock").recv();
             match task {
@@ -90,7 +93,7 @@ impl Worker {
                 Err(_) => return,
             }
             if IDLE.get() && self.successors.send(self.clone()).is_ok() {
-                return; // the system gives a thread that runs at idle priority no other one any more
+                return; // a thread cannot get back from idle priority without privileges
             }
         }
     }
@@ -101,7 +104,7 @@ thread_local! {
     static IDLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The thread that runs a task, as long as it does. It gives a long task less of the processors than a short one.
+/// The thread that runs a task, as long as it runs. By it the priority of a task that takes long can be lowered.
 #[derive(Default)]
 pub struct Place(Mutex<State>);
 
@@ -127,13 +130,13 @@ impl Place {
         task()
     }
 
-    /// Lets the task run from here on only when nothing else wants a processor: the system stops it at once for whatever wakes up,
-    /// which it does not for a thread that is only nice.
-    pub fn step_aside(&self) {
+    /// Gives the task idle priority: it runs only when no other thread needs a processor. The system interrupts it at once for a
+    /// thread that wakes up, which it does not do for a thread that is only nice.
+    pub fn make_idle(&self) {
         let mut state = self.state();
         if let State::Running(thread) = *state {
             let none = libc::sched_param { sched_priority: 0 };
-            // SAFETY: the thread runs, as the state says, under whose lock it would leave.
+            // SAFETY: the thread exists: it changes the state, under this lock, before the task ends.
             if unsafe { libc::sched_setscheduler(thread, libc::SCHED_IDLE, &none) } == 0 {
                 *state = State::RunningIdle;
             }
@@ -152,14 +155,15 @@ impl Drop for Leave<'_> {
     }
 }
 
-fn step_back(nice: i32) {
+/// Sets the niceness of this thread.
+fn set_nice(nice: i32) {
     if nice > 0 {
         // SAFETY: no preconditions. On Linux the priority of 0 is that of the calling thread.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
     }
 }
 
-/// The processor time of a thread, which must not end before this is asked for the last time.
+/// The processor time of a thread, which must not end before [`Self::since`] is called for the last time.
 #[derive(Clone, Copy)]
 pub struct ProcessorTime {
     clock: libc::clockid_t,
@@ -174,7 +178,7 @@ impl ProcessorTime {
         Self { clock, begun: Self::now(clock) }
     }
 
-    /// How much the thread has used since.
+    /// The processor time that the thread has used since.
     pub fn since(self) -> Duration {
         Self::now(self.clock).saturating_sub(self.begun)
     }
@@ -187,11 +191,12 @@ impl ProcessorTime {
     }
 }
 
+/// Runs `task`. A panic is an error.
 pub fn caught<T>(task: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(task)).map_err(|payload| Panicked(logging::panic_text(&*payload)))
 }
 
-/// Stack of a thread that compiles, or runs for a measurement: the address space of a compilation is limited.
+/// Stack of a thread that compiles, or runs for a measurement. It is smaller because the address space of a compilation is limited.
 const SMALLER_STACK: usize = 64 << 20;
 
 /// Runs `task` on a thread of its own and waits for it.
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_stepped_aside_leaves_a_thread_of_the_old_priority_behind() {
+    async fn a_thread_of_idle_priority_is_replaced_by_one_of_the_usual_priority() {
         let threads = Threads::start("test", 1).unwrap();
         let (place, (told, tell)) = (Arc::new(Place::default()), mpsc::channel());
         let held = place.clone();
@@ -239,13 +244,13 @@ mod tests {
             while matches!(*place.state(), State::Waiting) {
                 tokio::task::yield_now().await;
             }
-            place.step_aside();
+            place.make_idle();
             told.send(()).unwrap();
         };
         let (policies, ()) = tokio::join!(long, aside);
         assert_eq!(policies.unwrap(), (libc::SCHED_OTHER, libc::SCHED_IDLE));
         assert_eq!(threads.run(policy).await.unwrap(), libc::SCHED_OTHER, "the next task runs as always");
-        place.step_aside(); // the thread is another's now
+        place.make_idle(); // the thread runs another task now
         assert_eq!(threads.run(policy).await.unwrap(), libc::SCHED_OTHER);
     }
 }

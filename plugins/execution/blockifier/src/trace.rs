@@ -1,4 +1,4 @@
-//! What a transaction did, call by call.
+//! Traces: what a transaction did, call by call.
 
 use blockifier::blockifier_versioned_constants::VersionedConstants;
 use blockifier::execution::call_info::CallInfo;
@@ -32,7 +32,7 @@ pub fn trace(
 }
 
 fn invocation(info: &CallInfo, constants: &VersionedConstants) -> v1::FunctionInvocation {
-    run::check(); // a trace takes as much again as what it is of
+    run::check(); // a trace takes as much memory as the calls that it describes
     let call = &info.call;
     let used = info.summarize(constants).to_partial_gas_vector(constants, &GasVectorComputationMode::All);
     v1::FunctionInvocation {
@@ -49,7 +49,7 @@ fn invocation(info: &CallInfo, constants: &VersionedConstants) -> v1::FunctionIn
         .into(),
         call_type: match call.call_type {
             CallType::Call => wire_call::CallType::Call,
-            // A library call names a class; the delegate call of Cairo 0 names the contract that the code is of.
+            // A library call names a class. The delegate call of Cairo 0 names the contract that has the code.
             CallType::Delegate if call.code_address.is_some() => wire_call::CallType::Delegate,
             CallType::Delegate => wire_call::CallType::LibraryCall,
         }

@@ -22,10 +22,13 @@ use starknet_types_core::felt::Felt;
 
 use crate::felts::{self, Malformed, Result};
 
-/// Classes that declares bring, ready to be billed and run.
+/// How far the nonce of an INVOKE may be ahead of its account's when it is admitted.
+pub const NONCE_WINDOW: u64 = 200;
+
+/// Classes of DECLAREs, with what their fee depends on.
 pub type ClassInfos = HashMap<ClassHash, Arc<ClassInfo>>;
 
-/// How a transaction is run. In a block: `Flags::default()`.
+/// How a transaction runs. In a block it has `Flags::default()`.
 #[derive(Clone, Copy, Debug)]
 pub struct Flags {
     pub charge_fee: bool,
@@ -39,7 +42,7 @@ impl Default for Flags {
     }
 }
 
-/// A declare without its class cannot be run; the caller decides what that means.
+/// Why a transaction of the wire cannot run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
     Malformed(String),
@@ -61,6 +64,7 @@ impl std::fmt::Display for Unusable {
     }
 }
 
+/// A transaction of the wire as blockifier runs it.
 pub fn executable(
     wire: &v1::Transaction,
     classes: &ClassInfos,
@@ -173,8 +177,8 @@ pub fn bounds(wire: &v1::Transaction) -> Result<ValidResourceBounds> {
     let one = |field: &str, amount: u64, price: &[u8]| {
         Ok(ResourceBounds { max_amount: GasAmount(amount), max_price_per_unit: GasPrice(felts::amount(field, price)?) })
     };
-    // Always the form with three resources: with an L2 bound of zero an L1-only transaction would mean the old pricing,
-    // which new blocks do not take.
+    // The form is always the one with three resources. An L2 bound of zero in the other form would mean the old pricing, which new
+    // blocks do not have.
     Ok(ValidResourceBounds::AllResources(AllResourceBounds {
         l1_gas: one("resource_bounds.l1_gas_price", wire.l1_gas_amount, &wire.l1_gas_price)?,
         l2_gas: one("resource_bounds.l2_gas_price", wire.l2_gas_amount, &wire.l2_gas_price)?,

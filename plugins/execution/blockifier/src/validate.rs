@@ -1,4 +1,4 @@
-//! Admission: may this transaction go into the pool?
+//! Validation of transactions at admission.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,41 +17,41 @@ use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 use tokio::runtime::Handle;
 
-use crate::attempt::Pool;
+use crate::build::Pool;
+use crate::cancel::CancellationToken;
 use crate::classes;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire};
 use crate::prefetch::Prefetch;
-use crate::refusal::Refused;
+use crate::rejection::Rejection;
 use crate::results::bounded as shortened;
 use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
 use crate::state::{Overlay, Snapshot};
-use crate::stop::Stop;
 use crate::threads::ProcessorTime;
-use crate::transactions::{self, ClassInfos, Flags};
+use crate::transactions::{self, ClassInfos, Flags, NONCE_WINDOW};
 
-/// How far an INVOKE may run ahead of its account.
-pub const NONCE_WINDOW: u64 = 200;
-
-/// The trial run of an INVOKE: it finds transactions that would hold up a block, before one holds them.
+/// The trial run of an INVOKE. It finds transactions that would delay a block, before they are in one.
 pub struct Trial {
-    /// Ends a trial that takes more processor time than `time`.
+    /// The runtime whose timer ends a trial that takes more processor time than `time`.
     pub timer: Handle,
     pub time: Duration,
     /// Bytes that the process may hold.
     pub process: u64,
+    /// It has the weights of kinds of transaction, which builds and trials share.
     pub pool: Arc<Pool>,
 }
 
 impl Trial {
-    /// L2 gas of the bounds from which a transaction is tried. With less it cannot fill the memory of a run: it has no gas for
-    /// enough large calls.
+    /// The L2 gas of the bounds from which a transaction is tried. With less it has no gas for enough large calls to fill the memory
+    /// of a run.
     const FROM: u64 = 30_000_000;
+    /// The time of a trial.
     pub const TIME: Duration = Duration::from_millis(10);
+    /// The memory of a trial.
     const MEMORY: u64 = 64 << 20;
 
-    /// Whether the whole run of an accepted item takes more than that.
+    /// Whether the whole run of an accepted item takes more time or memory than a trial has.
     fn is_heavy<S: StateReader + Clone>(&self, state: &S, block: &Block, item: &v1::validate_request::Item) -> bool {
         let Some(wire) = item.transaction.as_ref().filter(|wire| {
             let gas = wire.resource_bounds.as_ref().map_or(0, |bounds| bounds.l2_gas_amount);
@@ -65,18 +65,18 @@ impl Trial {
         if kind.as_ref().is_some_and(|kind| self.pool.weights.is_light(kind)) {
             return false;
         }
-        let stop = Stop::default();
-        let (late, time, used) = (stop.clone(), self.time, ProcessorTime::of_this_thread());
+        let cancel = CancellationToken::default();
+        let (late, time, used) = (cancel.clone(), self.time, ProcessorTime::of_this_thread());
         let timer = self.timer.spawn(async move {
             let mut left = time;
             while !left.is_zero() {
                 tokio::time::sleep(left).await;
                 left = time.saturating_sub(used.since());
             }
-            late.ask();
+            late.cancel();
         });
         let limits = Limits { memory: Self::MEMORY, process: self.process };
-        let ended = bounded(limits, Some(&stop), || {
+        let ended = bounded(limits, Some(&cancel), || {
             caught(|| simulate::execute_on(&mut CachedState::new(state.clone()), &run, &block.context, false).is_ok())
         });
         timer.abort();
@@ -87,10 +87,10 @@ impl Trial {
     }
 }
 
-/// The block that validation sees. Its limits never refuse: whether a transaction fits is found when it is built in.
+/// The block of validation. It has no limits: the build finds whether a transaction fits into the block.
 pub fn block(chain: &Chain, wire: &v1::BlockContext) -> felts::Result<Block> {
     let mut block = Block::new(chain, wire, BouncerConfig::max())?;
-    // Validation runs no block: hashes that a first use would migrate are no concern of it.
+    // Validation runs no block, so it does not migrate the hashes of classes.
     let context = block.context.as_ref();
     let mut constants = context.versioned_constants().clone();
     constants.disable_casm_hash_migration();
@@ -103,14 +103,14 @@ pub fn block(chain: &Chain, wire: &v1::BlockContext) -> felts::Result<Block> {
     Ok(block)
 }
 
-/// Whether memory lacks some of these accounts.
-pub fn is_news(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) -> bool {
+/// Whether some of these accounts are not in memory.
+pub fn needs_prefetch(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) -> bool {
     senders(snapshot, block, items).is_needed()
 }
 
-/// Brings the accounts that memory lacks. What fails here fails again, with its cause, when it is read.
-pub fn bring(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) {
-    senders(snapshot, block, items).bring();
+/// Reads the accounts that are not in memory. A failure is ignored here: the read of the value reports it.
+pub fn prefetch(snapshot: &Snapshot, block: &Block, items: &[v1::validate_request::Item]) {
+    senders(snapshot, block, items).read();
 }
 
 fn senders<'a>(snapshot: &'a Snapshot, block: &Block, items: &[v1::validate_request::Item]) -> Prefetch<'a> {
@@ -123,48 +123,49 @@ fn senders<'a>(snapshot: &'a Snapshot, block: &Block, items: &[v1::validate_requ
     wanted
 }
 
-/// The state that validation looks at: the open block where there is one and it is asked for, or the tip.
+/// The state of validation: the open block when there is one and the request names it, or the tip.
 #[derive(Clone)]
 pub struct Base {
     pub tip: Snapshot,
     pub open: Option<Overlay>,
 }
 
-/// One verdict. An error says that the state could not be read, which is no verdict.
+/// The verdict on one transaction. An error says that the state could not be read: then there is no verdict.
 pub fn verdict(
     base: &Base,
     block: &Block,
     item: &v1::validate_request::Item,
-    stop: Stop,
+    cancel: CancellationToken,
     limits: Limits,
     trial: Option<&Trial>,
 ) -> Result<v1::validate_response::Verdict, String> {
-    let tip = base.tip.fresh(stop.clone());
+    let tip = base.tip.fresh(cancel.clone());
     let sender =
         item.transaction.as_ref().and_then(|transaction| transactions::address("sender", &transaction.sender).ok());
     let tip_nonce = sender.and_then(|sender| tip.get_nonce_at(sender).ok()).unwrap_or_default();
     let (checked, fault) = match &base.open {
-        None => (run(&tip, tip_nonce, block, item, &stop, limits, trial), tip.fault().map(String::from)),
+        None => (run(&tip, tip_nonce, block, item, &cancel, limits, trial), tip.fault().map(String::from)),
         Some(open) => {
-            let state = Overlay { under: open.under.fresh(stop.clone()), ..open.clone() };
+            let state = Overlay { under: open.under.fresh(cancel.clone()), ..open.clone() };
             let nonce = sender.and_then(|sender| state.get_nonce_at(sender).ok()).unwrap_or_default();
-            let checked = run(&state, nonce, block, item, &stop, limits, trial);
+            let checked = run(&state, nonce, block, item, &cancel, limits, trial);
             (checked, state.under.fault().or(tip.fault()).map(String::from))
         }
     };
     if let Some(cause) = fault {
         return Err(cause);
     }
-    let (refusal, reason, heavy) = match checked? {
-        Checked::Refused(refused) => (refused.code, shortened(&refused.reason), false),
+    let (code, reason, heavy) = match checked? {
+        Checked::Rejected(rejection) => (rejection.code, shortened(&rejection.reason), false),
         Checked::Accepted { heavy } => (Refusal::Unspecified, String::new(), heavy),
     };
-    Ok(v1::validate_response::Verdict { refusal: refusal.into(), reason, account_nonce: wire(&tip_nonce), heavy })
+    Ok(v1::validate_response::Verdict { refusal: code.into(), reason, account_nonce: wire(&tip_nonce), heavy })
 }
 
+/// A verdict.
 enum Checked {
     Accepted { heavy: bool },
-    Refused(Refused),
+    Rejected(Rejection),
 }
 
 /// Checks an item within limits.
@@ -173,17 +174,17 @@ fn run<S: StateReader + Clone>(
     account_nonce: Nonce,
     block: &Block,
     item: &v1::validate_request::Item,
-    stop: &Stop,
+    cancel: &CancellationToken,
     limits: Limits,
     trial: Option<&Trial>,
 ) -> Result<Checked, String> {
-    let checked = bounded(limits, Some(stop), || caught(|| check(state, block, item, account_nonce)));
+    let checked = bounded(limits, Some(cancel), || caught(|| check(state, block, item, account_nonce)));
     Ok(match checked {
         Ok(Ok(Ok(()))) => Checked::Accepted { heavy: trial.is_some_and(|trial| trial.is_heavy(state, block, item)) },
-        Ok(Ok(Err(refused))) => Checked::Refused(refused),
-        Ok(Err(panicked)) => Checked::Refused(Refused::panicked(&panicked.0)),
-        Err(Interrupted::Stopped) => return Err("given up".into()),
-        Err(over) => Checked::Refused(Refused::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
+        Ok(Ok(Err(rejection))) => Checked::Rejected(rejection),
+        Ok(Err(panicked)) => Checked::Rejected(Rejection::panicked(&panicked.0)),
+        Err(Interrupted::Cancelled) => return Err("it was cancelled".into()),
+        Err(over) => Checked::Rejected(Rejection::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
     })
 }
 
@@ -192,15 +193,15 @@ fn check<S: StateReader + Clone>(
     block: &Block,
     item: &v1::validate_request::Item,
     account_nonce: Nonce,
-) -> Result<(), Refused> {
+) -> Result<(), Rejection> {
     let Some(wire) = &item.transaction else {
-        return Err(Refused::new(Refusal::Other, "transaction: is missing"));
+        return Err(Rejection::new(Refusal::Other, "transaction: is missing"));
     };
     let kind = wire.r#type();
     if kind == TransactionType::L1Handler {
-        return Err(Refused::new(Refusal::Other, "an L1 handler transaction is not admitted from outside"));
+        return Err(Rejection::new(Refusal::Other, "an L1 handler transaction is not admitted from outside"));
     }
-    let nonce = transactions::nonce(wire).map_err(|error| Refused::new(Refusal::Other, error))?;
+    let nonce = transactions::nonce(wire).map_err(|error| Rejection::new(Refusal::Other, error))?;
     check_nonce(kind, nonce, account_nonce)?;
 
     let mut infos = ClassInfos::new();
@@ -209,10 +210,10 @@ fn check<S: StateReader + Clone>(
             Some(class) => classes::declared(class).map(|(hash, info, _)| (hash, info)),
             None => classes::stand_in(wire),
         }
-        .map_err(|error| Refused::new(Refusal::CompilationFailed, error))?;
+        .map_err(|error| Rejection::new(Refusal::CompilationFailed, error))?;
         infos = HashMap::from([(hash, info)]);
     }
-    // A deployment that the caller still waits for may have run in the open block.
+    // The deployment for which the caller still waits may have run in the open block.
     let deployed = || {
         let sender = transactions::address("sender", &wire.sender).ok()?;
         state.get_class_hash_at(sender).ok().filter(|class| *class != ClassHash::default())
@@ -222,45 +223,45 @@ fn check<S: StateReader + Clone>(
         validate: !item.skip_validate || deployed().is_some(),
         strict_nonce: kind != TransactionType::Invoke,
     };
-    let run = transactions::executable(wire, &infos, flags).map_err(|error| Refused::from(&error))?;
+    let run = transactions::executable(wire, &infos, flags).map_err(|error| Rejection::from(&error))?;
     let Transaction::Account(account) = run else {
-        return Err(Refused::new(Refusal::Other, "not a transaction of an account"));
+        return Err(Rejection::new(Refusal::Other, "not a transaction of an account"));
     };
     StatefulValidator::create(CachedState::new(state.clone()), block.context.as_ref().clone())
         .perform_validations(account)
-        .map_err(|error| Refused::from(&error))
-        .or_else(|refused| match refused.code {
-            // The one check behind all others, and the stand-in fails it.
+        .map_err(|error| Rejection::from(&error))
+        .or_else(|rejection| match rejection.code {
+            // This is the last of all checks, and the stand-in fails it always.
             Refusal::CompiledClassHashMismatch if kind == TransactionType::Declare && item.class.is_none() => {
                 check_undeclared(state, wire)
             }
-            _ => Err(refused),
+            _ => Err(rejection),
         })
 }
 
-fn check_undeclared<S: StateReader>(state: &S, wire: &v1::Transaction) -> Result<(), Refused> {
-    let hash = felts::felt("class_hash", &wire.class_hash).map_err(|error| Refused::new(Refusal::Other, error))?;
+fn check_undeclared<S: StateReader>(state: &S, wire: &v1::Transaction) -> Result<(), Rejection> {
+    let hash = felts::felt("class_hash", &wire.class_hash).map_err(|error| Rejection::new(Refusal::Other, error))?;
     match state.get_compiled_class(ClassHash(hash)) {
         Err(StateError::UndeclaredClassHash(_)) => Ok(()),
-        Ok(_) => Err(Refused::new(Refusal::ClassAlreadyDeclared, format!("class {hash:#x} is declared already"))),
-        Err(error) => Err(Refused::new(Refusal::Other, error)),
+        Ok(_) => Err(Rejection::new(Refusal::ClassAlreadyDeclared, format!("class {hash:#x} is declared already"))),
+        Err(error) => Err(Rejection::new(Refusal::Other, error)),
     }
 }
 
-fn check_nonce(kind: TransactionType, nonce: Nonce, account: Nonce) -> Result<(), Refused> {
-    let refuse = |wanted: &str| {
-        Err(Refused::new(
+fn check_nonce(kind: TransactionType, nonce: Nonce, account: Nonce) -> Result<(), Rejection> {
+    let reject = |wanted: &str| {
+        Err(Rejection::new(
             Refusal::InvalidNonce,
             format!("invalid transaction nonce: account nonce {:#x}, got {:#x}; {wanted}", account.0, nonce.0),
         ))
     };
     match kind {
         TransactionType::Invoke if nonce < account || nonce.0 > account.0 + Felt::from(NONCE_WINDOW) => {
-            refuse("an INVOKE may be up to 200 ahead")
+            reject("an INVOKE may be up to 200 ahead")
         }
-        TransactionType::Declare if nonce != account => refuse("a DECLARE must have it exactly"),
+        TransactionType::Declare if nonce != account => reject("a DECLARE must have it exactly"),
         TransactionType::DeployAccount if nonce.0 != Felt::ZERO || account.0 != Felt::ZERO => {
-            refuse("a DEPLOY_ACCOUNT has nonce 0 and a new address")
+            reject("a DEPLOY_ACCOUNT has nonce 0 and a new address")
         }
         _ => Ok(()),
     }

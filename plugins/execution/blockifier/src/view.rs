@@ -1,4 +1,4 @@
-//! Calls and simulations: who is asked, and what the answer looks like.
+//! Views: calls and simulations, on the state that the request names.
 
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ use blockifier::execution::entry_point::{
 };
 use blockifier::execution::errors::{AnnotatedEntryPointExecutionError, EntryPointExecutionError, PreExecutionError};
 use blockifier::execution::stack_trace::{
-    extract_trailing_cairo1_revert_trace, gen_tx_execution_error_trace, Cairo1RevertHeader, ErrorStack,
-    ErrorStackSegment,
+    extract_trailing_cairo1_revert_trace, gen_tx_execution_error_trace, Cairo1RevertHeader,
 };
 use blockifier::state::cached_state::{CachedState, TransactionalState};
 use blockifier::state::state_api::State;
@@ -32,17 +31,18 @@ use starknet_api::transaction::fields::Calldata;
 use starknet_types_core::felt::Felt;
 use tonic::Status;
 
+use crate::cancel::CancellationToken;
 use crate::context::{Block, Chain};
 use crate::felts::{self, wire, wire_list};
 use crate::run::{bounded, caught, Interrupted, Limits};
 use crate::simulate;
-use crate::state::{Failed, Overlay, Past, Remote, Snapshot, Source, Watched};
-use crate::stop::Stop;
+use crate::state::{Historical, Overlay, ReadError, Snapshot, Source, StorageClient, Watched};
+use crate::view_error::{contract_error, error};
 
-/// Bytes of an answer. The caller holds it several times, and eight at a time: what is larger is refused where it is made.
-const LARGEST: usize = 64 << 20;
+/// Most bytes of an answer. The core holds several copies of each, and has up to eight views at a time.
+const MAX_ANSWER: usize = 64 << 20;
 
-/// What one call may use, beyond the protocol's limits.
+/// Limits of one call, beside those of the protocol.
 #[derive(Clone, Copy)]
 pub struct Bounds {
     /// L2 gas.
@@ -57,23 +57,19 @@ impl Default for Bounds {
     }
 }
 
-/// States that can be asked.
+/// The states that a view may read, and what it may use.
 pub struct At {
     pub tip: Snapshot,
     pub open: Option<Overlay>,
-    pub remote: Option<Arc<Remote>>,
-    /// Nobody waits for the answer any more.
-    pub stop: Stop,
+    pub client: Option<Arc<StorageClient>>,
+    /// Cancelled when the answer is not wanted any more.
+    pub cancel: CancellationToken,
     pub bounds: Bounds,
-    /// What the run may hold.
+    /// Limits of the run.
     pub limits: Limits,
 }
 
-pub fn error(code: Code, index: usize, message: impl Into<String>) -> v1::ViewError {
-    let error = v1::ContractError { frames: Vec::new(), message: message.into() };
-    v1::ViewError { code: code.into(), index: index as u32, error: Some(error) }
-}
-
+/// The answer of a view that took longer than `ms`.
 pub fn timed_out(ms: u32) -> v1::ViewResponse {
     respond(Answer::Error(error(Code::Timeout, 0, format!("no answer within {ms} ms"))))
 }
@@ -82,39 +78,40 @@ fn respond(answer: Answer) -> v1::ViewResponse {
     v1::ViewResponse { result: Some(answer) }
 }
 
+/// Runs a view within its limits.
 #[allow(clippy::result_large_err)] // tonic's own error type
 pub fn answer(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
-    let (limits, stop) = (at.limits, at.stop.clone());
-    match bounded(limits, Some(&stop), || unbounded(chain, at, request)) {
-        Ok(Ok(answer)) if answer.encoded_len() > LARGEST => Ok(respond(Answer::Error(error(
+    let (limits, cancel) = (at.limits, at.cancel.clone());
+    match bounded(limits, Some(&cancel), || unbounded(chain, at, request)) {
+        Ok(Ok(answer)) if answer.encoded_len() > MAX_ANSWER => Ok(respond(Answer::Error(error(
             Code::Memory,
             0,
-            format!("its answer is larger than {} MiB", LARGEST >> 20),
+            format!("its answer is larger than {} MiB", MAX_ANSWER >> 20),
         )))),
         Ok(answer) => answer,
-        Err(Interrupted::Stopped) => Ok(timed_out(request.timeout_ms)),
+        Err(Interrupted::Cancelled) => Ok(timed_out(request.timeout_ms)),
         Err(over) => Ok(respond(Answer::Error(error(Code::Memory, 0, over.to_string())))),
     }
 }
 
 #[allow(clippy::result_large_err)]
 fn unbounded(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::ViewResponse, Status> {
-    if at.stop.asked() {
+    if at.cancel.is_cancelled() {
         return Ok(timed_out(request.timeout_ms));
     }
     let context = request.context.as_ref().ok_or_else(|| Status::invalid_argument("view: context: is missing"))?;
     let block = Block::new(chain, context, BouncerConfig::max())
         .map_err(|error| Status::invalid_argument(format!("view: {error}")))?;
-    let (stop, bounds) = (at.stop.clone(), at.bounds);
+    let (cancel, bounds) = (at.cancel.clone(), at.bounds);
     let source = match source(at, request.at.as_ref().and_then(|at| at.at.as_ref())) {
         Ok(source) => source,
-        Err(Failed::NotKept) => {
+        Err(ReadError::NotKept) => {
             return Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "there is no state of that height here"))))
         }
-        Err(Failed::GivenUp) => return Ok(timed_out(request.timeout_ms)),
-        Err(Failed::Fault(cause)) => return Err(Status::unavailable(format!("view: {cause}"))),
+        Err(ReadError::Cancelled) => return Ok(timed_out(request.timeout_ms)),
+        Err(ReadError::Fault(cause)) => return Err(Status::unavailable(format!("view: {cause}"))),
     };
-    let state = CachedState::new(Watched { state: source, stop: stop.clone() });
+    let state = CachedState::new(Watched { state: source, cancel: cancel.clone() });
     let (answer, source) = match &request.view {
         Some(View::Call(call)) => {
             let mut state = state;
@@ -135,7 +132,7 @@ fn unbounded(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::Vie
         }
         Some(View::Simulate(wanted)) => {
             let mut state = state;
-            let answer = match simulate::run(&mut state, &block, wanted, &stop) {
+            let answer = match simulate::run(&mut state, &block, wanted, &cancel) {
                 Ok(results) => Answer::Simulation(results),
                 Err(error) => Answer::Error(error),
             };
@@ -145,24 +142,25 @@ fn unbounded(chain: &Chain, at: At, request: &v1::ViewRequest) -> Result<v1::Vie
     };
     match source.fault() {
         None => Ok(respond(answer)),
-        Some(Failed::NotKept) => {
+        Some(ReadError::NotKept) => {
             Ok(respond(Answer::Error(error(Code::StateNotFound, 0, "the state of that height is not kept any more"))))
         }
-        Some(Failed::GivenUp) => Ok(timed_out(request.timeout_ms)),
-        Some(Failed::Fault(cause)) => Err(Status::unavailable(format!("view: {cause}"))),
+        Some(ReadError::Cancelled) => Ok(timed_out(request.timeout_ms)),
+        Some(ReadError::Fault(cause)) => Err(Status::unavailable(format!("view: {cause}"))),
     }
 }
 
-fn source(at: At, wanted: Option<&state_at::At>) -> Result<Source, Failed> {
+/// Opens the state that the request names.
+fn source(at: At, wanted: Option<&state_at::At>) -> Result<Source, ReadError> {
     Ok(match wanted {
-        None | Some(state_at::At::Tip(_)) => Source::Tip(at.tip.fresh(at.stop)),
+        None | Some(state_at::At::Tip(_)) => Source::Tip(at.tip.fresh(at.cancel)),
         Some(state_at::At::OpenBlock(_)) => match at.open {
-            Some(overlay) => Source::Open(Overlay { under: overlay.under.fresh(at.stop), ..overlay }),
-            None => Source::Tip(at.tip.fresh(at.stop)),
+            Some(overlay) => Source::Open(Overlay { under: overlay.under.fresh(at.cancel), ..overlay }),
+            None => Source::Tip(at.tip.fresh(at.cancel)),
         },
-        Some(state_at::At::Height(height)) if *height == at.tip.height() => Source::Tip(at.tip.fresh(at.stop)),
+        Some(state_at::At::Height(height)) if *height == at.tip.height() => Source::Tip(at.tip.fresh(at.cancel)),
         Some(state_at::At::Height(height)) => {
-            Source::Past(Past::new(at.remote.ok_or(Failed::NotKept)?, *height, at.stop)?)
+            Source::Historical(Historical::new(at.client.ok_or(ReadError::NotKept)?, *height, at.cancel)?)
         }
     })
 }
@@ -178,6 +176,7 @@ impl From<felts::Malformed> for CallFailed {
     }
 }
 
+/// Calls a function of a contract.
 fn run_call(
     state: &mut dyn State,
     context: Arc<BlockContext>,
@@ -193,7 +192,7 @@ fn run_call(
     let selector = EntryPointSelector(felts::felt("selector", &call.selector)?);
     let calldata = felts::felts("calldata", &call.calldata)?;
     let not_found = || CallFailed::View(error(Code::ContractNotFound, 0, format!("no contract at {contract:#x}")));
-    // An address out of range has no contract.
+    // There is no contract at an address out of range.
     let contract = ContractAddress::try_from(contract).map_err(|_| not_found())?;
     let internal = |cause: &dyn std::fmt::Display| CallFailed::View(error(Code::ContractError, 0, cause.to_string()));
     let class = state.get_class_hash_at(contract).map_err(|error| internal(&error))?;
@@ -248,9 +247,10 @@ fn is_entry_point_missing(error: &AnnotatedEntryPointExecutionError) -> bool {
     )
 }
 
+/// The error of a call that panicked.
 fn failed_call(info: &CallInfo, class: &RunnableCompiledClass, selector: EntryPointSelector) -> v1::ViewError {
     let retdata = &info.execution.retdata.0;
-    // A contract may panic with the same felt as the protocol does for a missing function: only the class tells them apart.
+    // A contract may panic with the felt that the protocol has for a missing function. Only the class tells the two apart.
     if info.inner_calls.is_empty() && retdata[..] == [not_found_felt()] && !has_function(class, selector) {
         return error(Code::EntrypointNotFound, 0, format!("no function with selector {:#x}", selector.0));
     }
@@ -284,36 +284,4 @@ fn has_function(class: &RunnableCompiledClass, selector: EntryPointSelector) -> 
         #[cfg(feature = "native")]
         RunnableCompiledClass::V1Native(class) => has_function(&RunnableCompiledClass::V1(class.casm()), selector),
     }
-}
-
-/// Frames of the calls, then the text of what failed in the innermost.
-pub fn contract_error(stack: &ErrorStack) -> v1::ContractError {
-    let mut frames = Vec::new();
-    let mut text: Vec<String> = Vec::new();
-    for segment in &stack.stack {
-        match segment {
-            ErrorStackSegment::EntryPoint(frame) => frames.push(v1::contract_error::Frame {
-                contract: wire(&frame.storage_address),
-                class_hash: wire(&frame.class_hash),
-                selector: wire(&frame.selector.unwrap_or_default().0),
-            }),
-            ErrorStackSegment::Cairo1RevertSummary(summary) => {
-                // The outermost of its frames is the innermost of ours already.
-                for frame in &summary.stack {
-                    let frame = v1::contract_error::Frame {
-                        contract: wire(&frame.contract_address),
-                        class_hash: wire(&frame.class_hash.unwrap_or_default()),
-                        selector: wire(&frame.selector.0),
-                    };
-                    if frames.last() != Some(&frame) {
-                        frames.push(frame);
-                    }
-                }
-                text.push(format_panic_data(&summary.last_retdata.0));
-            }
-            other => text.push(String::from(other)),
-        }
-    }
-    let message = if text.is_empty() { stack.to_string() } else { text.join("\n") };
-    v1::ContractError { frames, message: crate::results::bounded(message.trim_end()) }
 }

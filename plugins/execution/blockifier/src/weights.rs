@@ -1,6 +1,6 @@
-//! Which kinds of transaction ran light so far: only others are tried at admission.
+//! Weights: the kinds of transaction that ran light so far. Only others are tried at admission.
 //!
-//! A kind is the class of the account with the classes of the contracts that its calls name. A transaction that turns out to be
+//! A kind is the class of the account with the functions that its calls name: their classes and selectors. A transaction that turns out to be
 //! heavy in a block, although its kind was light, takes that away from all kinds with one of these contracts: a class that holds up
 //! a block does so once.
 
@@ -14,12 +14,13 @@ use blockifier::transaction::transaction_execution::Transaction;
 use starknet_api::core::{ClassHash, ContractAddress};
 use starknet_api::executable_transaction::AccountTransaction as Executable;
 
-/// Kinds and classes that are kept; beyond that all are forgotten, and tried again.
-const MOST: usize = 1 << 16;
+/// How many kinds and classes are kept. Beyond that all are dropped, and tried again.
+const MAX_KEPT: usize = 1 << 16;
 
+/// The weights, shared by admission and builds.
 #[derive(Default)]
 pub struct Weights {
-    /// Gives kinds their numbers, which nothing outside of this process can foresee.
+    /// The hasher of kinds. Its keys are random, so no sender can make two kinds with the same number.
     hasher: RandomState,
     known: Mutex<Known>,
 }
@@ -37,15 +38,15 @@ pub struct Kind {
 }
 
 impl Weights {
-    /// None for what is no INVOKE, and for calldata that is not the usual list of calls.
+    /// The kind of an INVOKE. Other transactions have none, nor has calldata that is not the usual list of calls.
     pub fn kind(&self, state: &impl StateReader, run: &Transaction) -> Option<Kind> {
         let Transaction::Account(AccountTransaction { tx: Executable::Invoke(invoke), .. }) = run else { return None };
         let calldata = invoke.calldata();
         let (count, mut rest) = calldata.0.split_first()?;
         let mut called = Vec::new();
-        while let [to, _selector, length, after @ ..] = rest {
+        while let [to, selector, length, after @ ..] = rest {
             rest = after.get(usize::try_from(*length).ok()?..)?;
-            called.push(state.get_class_hash_at(ContractAddress::try_from(*to).ok()?).ok()?);
+            called.push((state.get_class_hash_at(ContractAddress::try_from(*to).ok()?).ok()?, *selector));
         }
         if !rest.is_empty() || usize::try_from(*count).ok()? != called.len() {
             return None;
@@ -53,28 +54,30 @@ impl Weights {
         called.sort_unstable();
         called.dedup();
         let account = state.get_class_hash_at(invoke.sender_address()).ok()?;
-        Some(Kind { number: self.hasher.hash_one((account, &called)), called })
+        let number = self.hasher.hash_one((account, &called));
+        Some(Kind { number, called: called.into_iter().map(|(class, _)| class).collect() })
     }
 
+    /// Whether a kind ran light, and none of its classes was heavy in a block.
     pub fn is_light(&self, kind: &Kind) -> bool {
         let known = self.known();
         known.light.contains(&kind.number) && !kind.called.iter().any(|class| known.heavy.contains(class))
     }
 
-    /// Notes that a trial of this kind was over within its limits.
+    /// Records that a trial of this kind ended within its limits.
     pub fn was_light(&self, kind: &Kind) {
         let light = &mut self.known().light;
-        if light.len() >= MOST {
+        if light.len() >= MAX_KEPT {
             light.clear();
         }
         light.insert(kind.number);
     }
 
-    /// Notes that a transaction of this kind was rejected in a block for what it held.
+    /// Records that a transaction of this kind was rejected in a block for the memory that it held.
     pub fn was_heavy(&self, kind: &Kind) {
         let known = &mut *self.known();
         known.light.remove(&kind.number);
-        if known.heavy.len() >= MOST {
+        if known.heavy.len() >= MAX_KEPT {
             known.heavy.clear();
         }
         known.heavy.extend(&kind.called);

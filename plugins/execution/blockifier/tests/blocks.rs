@@ -28,9 +28,9 @@ fn every_executor_and_split_gives_the_same_block() {
     assert_eq!(one.results.len(), list.len());
     assert_eq!((count(Status::Reverted), count(Status::Rejected)), (6, 13), "the mix is not what it was");
     assert!(count(Status::Succeeded) > 40);
-    let refusals: Vec<_> = one.results.iter().filter(|r| r.status() == Status::Rejected).map(|r| r.refusal()).collect();
+    let codes: Vec<_> = one.results.iter().filter(|r| r.status() == Status::Rejected).map(|r| r.refusal()).collect();
     for expected in [Refusal::InvalidNonce, Refusal::ValidationFailure, Refusal::ClassAlreadyDeclared] {
-        assert!(refusals.contains(&expected), "{refusals:?}");
+        assert!(codes.contains(&expected), "{codes:?}");
     }
     check_canonical(one.diff()).unwrap();
     assert_eq!(one.closed.as_ref().unwrap().message.classes, classes);
@@ -198,9 +198,9 @@ fn what_cannot_be_read_or_run_is_rejected_and_the_block_goes_on() {
     let query = v1::Transaction { query_only: true, ..good.clone() };
     let unknown = v1::Transaction { r#type: 99, ..good.clone() };
     let mut poor = Account { address: starknet_api::core::ContractAddress::from(0xdead_u64), key: Felt::ONE, nonce: 0 };
-    let nobody = poor.transfer(Felt::from(5), 1);
+    let poor_transfer = poor.transfer(Felt::from(5), 1);
     let lonely = account(1).declare(&cairo_test_class("hello_starknet__hello_starknet"));
-    let list = [odd, query, unknown, nobody, lonely, good];
+    let list = [odd, query, unknown, poor_transfer, lonely, good];
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let built = world.build(executor, chunks(&list, 6), None);
         let got: Vec<_> = built.results.iter().map(|result| (result.status(), result.refusal())).collect();
@@ -222,7 +222,7 @@ fn what_cannot_be_read_or_run_is_rejected_and_the_block_goes_on() {
 }
 
 #[test]
-fn closing_beyond_the_results_is_refused() {
+fn closing_beyond_the_results_is_an_error() {
     let world = World::new(1);
     let list = [account(0).transfer(Felt::from(5), 1)];
     let built = world.build(Executor::Sequential, chunks(&list, 1), Some(2));
@@ -234,19 +234,19 @@ fn closing_beyond_the_results_is_refused() {
 #[test]
 fn an_open_block_that_waits_gives_the_workers_back() {
     let world = World::new(2);
-    let mut attempt = world.open(1, Executor::Concurrent);
+    let mut build = world.open(1, Executor::Concurrent);
     let mut sender = account(0);
     let list: Vec<_> = (0..8).map(|n| sender.transfer(Felt::from(900 + n), 1)).collect();
-    attempt.add(Add { transactions: list, classes: vec![] });
-    while !attempt.quiet() {
-        attempt.pump().unwrap();
+    build.add(Add { transactions: list, classes: vec![] });
+    while !build.is_idle() {
+        build.advance().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    assert_eq!(attempt.waiting(), 8);
-    assert!(!attempt.in_segment());
+    assert_eq!(build.waiting(), 8);
+    assert!(!build.in_segment());
 }
 
-/// Set-up lets blockifier remember what it estimated of a class (mended/blockifier.patch): each time the same as computed.
+/// Set-up lets blockifier remember what it estimated of a class (patches/blockifier.patch): each time the same as computed.
 #[test]
 fn estimates_of_classes_are_what_is_computed() {
     for class in [token_class(), cairo_test_class("account__account")] {

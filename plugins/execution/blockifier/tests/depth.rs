@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::*;
+use ordo_execution_blockifier::cancel::CancellationToken;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{felts, wire, wire_list};
 use ordo_execution_blockifier::native::{Engine, Settings, Wait};
 use ordo_execution_blockifier::run::Limits;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::transactions::ClassInfos;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_execution_blockifier::{arithmetic, classes, command, validate};
@@ -58,7 +58,7 @@ fn world(engine: Engine, class: &v1::Class) -> World {
     let world = World::on(4, engine);
     let hash = classes::hash(class).unwrap();
     let loaded = classes::load(class).unwrap();
-    loaded.engage(world.tip.engine(), hash, class);
+    loaded.attach_native(world.tip.engine(), hash, class);
     assert_eq!(loaded.is_native(), world.tip.engine().on());
     let mut maps = blockifier::state::cached_state::StateMaps::default();
     maps.class_hashes.insert(ContractAddress::from(CONTRACT), hash);
@@ -77,8 +77,8 @@ fn call(world: &World, limits: Limits, name: &str, arguments: &[Felt]) -> Answer
     let at = At {
         tip: world.snapshot(),
         open: None,
-        remote: None,
-        stop: Stop::default(),
+        client: None,
+        cancel: CancellationToken::default(),
         bounds: Bounds::default(),
         limits,
     };
@@ -228,8 +228,9 @@ fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_
         // Its time is not looked at: that depends on the machine.
         let timer = runtime.handle().clone();
         let trial = validate::Trial { timer, time: Duration::MAX, process: u64::MAX, pool: world.pool.clone() };
-        let verdict =
-            big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, Some(&trial)).unwrap());
+        let verdict = big_stack(|| {
+            validate::verdict(&base, &block, &item, CancellationToken::default(), Limits::NONE, Some(&trial)).unwrap()
+        });
         assert_eq!(verdict.refusal, 0, "{}", verdict.reason);
         verdict.heavy
     };

@@ -1,4 +1,4 @@
-//! Sierra that was written to hurt the compiler: each ends in a refusal, and the next class compiles.
+//! Sierra that was written to hurt the compiler: each ends in a rejection, and the next class compiles.
 
 mod common;
 
@@ -11,13 +11,13 @@ use cairo_lang_sierra::ProgramParser;
 use cairo_lang_starknet_classes::contract_class::{ContractClass, ContractEntryPoints};
 use common::*;
 use ordo_execution_blockifier::command::rpc_shape;
-use ordo_execution_blockifier::compiler::{Compiler, Unanswered};
+use ordo_execution_blockifier::compile_queue::{CompileQueue, Unanswered};
 use ordo_sdk::v1::{CompileResponse, Refusal};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ordo-execution-blockifier");
 
-fn compiler(memory: u64, cpu: Duration) -> Compiler {
-    Compiler::start(Path::new(BINARY), 2, memory << 20, cpu).unwrap()
+fn compiler(memory: u64, cpu: Duration) -> CompileQueue {
+    CompileQueue::start(Path::new(BINARY), 2, memory << 20, cpu).unwrap()
 }
 
 /// A class around a program in the text form of Sierra.
@@ -28,13 +28,13 @@ fn class(program: &str) -> Bytes {
     rpc_shape(&serde_json::to_vec(&class).unwrap()).unwrap()
 }
 
-async fn refusal(compiler: &Compiler, class: &Bytes) -> (Refusal, String) {
+async fn rejection(compiler: &CompileQueue, class: &Bytes) -> (Refusal, String) {
     let answer = compiler.compile(class.clone()).await.unwrap();
     assert!(answer.class.is_none());
     (answer.refusal(), answer.reason)
 }
 
-async fn compiles(compiler: &Compiler) {
+async fn compiles(compiler: &CompileQueue) {
     let good = rpc_shape(&artifact(
         "cairo-lang-starknet-2.19.6",
         "test_data/hello_starknet__hello_starknet.contract_class.json",
@@ -71,19 +71,19 @@ fn chain(length: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endless_class_is_refused_and_the_next_one_compiles() {
+async fn an_endless_class_is_rejected_and_the_next_one_compiles() {
     let compiler = compiler(4096, Duration::from_secs(1));
-    let (code, reason) = refusal(&compiler, &class(&nested(200_000))).await;
+    let (code, reason) = rejection(&compiler, &class(&nested(200_000))).await;
     assert_eq!(code, Refusal::CompilationFailed);
     assert!(reason.starts_with("compiler: not done within 1"), "{reason}");
     compiles(&compiler).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_class_that_eats_memory_is_refused() {
+async fn a_class_that_needs_too_much_memory_is_rejected() {
     let itself = std::fs::metadata(BINARY).unwrap().len() >> 20; // it is mapped, too; with the stack of its thread it needs 300 in any build
     let compiler = compiler((itself + 150).max(300), Duration::from_secs(60));
-    let (code, reason) = refusal(&compiler, &class(&nested(150_000))).await;
+    let (code, reason) = rejection(&compiler, &class(&nested(150_000))).await;
     assert_eq!(code, Refusal::CompilationFailed);
     assert!(reason.ends_with("MiB of memory are needed"), "{reason}");
     compiles(&compiler).await;
@@ -92,16 +92,16 @@ async fn a_class_that_eats_memory_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_compiler_says_comes_through() {
     let compiler = compiler(4096, Duration::from_secs(60));
-    let (code, reason) = refusal(&compiler, &class(&chain(30_000))).await;
+    let (code, reason) = rejection(&compiler, &class(&chain(30_000))).await;
     assert_eq!((code, reason.as_str()), (Refusal::ClassTooLarge, "compiler: Code size limit exceeded."));
-    let (code, reason) = refusal(&compiler, &Bytes::from_static(b"{}")).await;
+    let (code, reason) = rejection(&compiler, &Bytes::from_static(b"{}")).await;
     assert_eq!(code, Refusal::CompilationFailed);
     assert!(reason.starts_with("class: "), "{reason}");
     let deep = [b"{\"x\":".to_vec(), vec![b'['; 1 << 20], vec![b']'; 1 << 20], b"}".to_vec()].concat();
-    let (code, reason) = refusal(&compiler, &deep.into()).await;
+    let (code, reason) = rejection(&compiler, &deep.into()).await;
     assert_eq!(code, Refusal::CompilationFailed);
     assert!(reason.contains("recursion limit"), "{reason}");
-    let (code, _) = refusal(&compiler, &vec![b' '; 17 << 20].into()).await;
+    let (code, _) = rejection(&compiler, &vec![b' '; 17 << 20].into()).await;
     assert_eq!(code, Refusal::ClassTooLarge);
 }
 
@@ -111,19 +111,19 @@ async fn a_crowd_of_classes_is_told_to_come_again() {
     let slow = std::env::temp_dir().join(format!("ordo-slow-compiler-{}", std::process::id()));
     std::fs::write(&slow, "#!/bin/sh\nsleep 2\necho too hard >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let compiler = Compiler::start(&slow, 32, 1 << 30, Duration::from_secs(60)).unwrap();
+    let compiler = CompileQueue::start(&slow, 32, 1 << 30, Duration::from_secs(60)).unwrap();
     let many: Vec<_> = (0..40)
         .map(|_| {
             let compiler = compiler.clone();
             tokio::spawn(async move { compiler.compile(Bytes::from_static(b"{}")).await })
         })
         .collect();
-    let (mut refused, mut busy) = (0, 0);
+    let (mut rejected, mut busy) = (0, 0);
     for one in many {
         match one.await.unwrap() {
             Ok(answer) => {
                 assert_eq!(answer.reason, "compiler: it failed (exit code 1): too hard");
-                refused += 1;
+                rejected += 1;
             }
             Err(Unanswered::Busy(why)) => {
                 assert_eq!(why, "32 classes are waiting to be compiled, try again later");
@@ -132,13 +132,13 @@ async fn a_crowd_of_classes_is_told_to_come_again() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    assert!(refused >= 32 && busy > 0, "{refused} refused, {busy} sent away");
+    assert!(rejected >= 32 && busy > 0, "{rejected} rejected, {busy} sent away");
     let _ = std::fs::remove_file(slow);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compiler_that_is_not_there_is_no_verdict_on_the_class() {
-    let compiler = Compiler::start(Path::new("/nowhere"), 1, 1 << 30, Duration::from_secs(1)).unwrap();
+    let compiler = CompileQueue::start(Path::new("/nowhere"), 1, 1 << 30, Duration::from_secs(1)).unwrap();
     match compiler.compile(class(&chain(2))).await {
         Err(Unanswered::Failed(why)) => assert!(why.contains("No such file"), "{why}"),
         other => panic!("{other:?}"),

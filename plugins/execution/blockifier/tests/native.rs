@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::*;
+use ordo_execution_blockifier::cancel::CancellationToken;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{felts, wire_list};
 use ordo_execution_blockifier::native::{Engine, Settings, Wait};
 use ordo_execution_blockifier::run::Limits;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::{arithmetic, classes, validate};
 use ordo_sdk::v1;
 use starknet_types_core::felt::Felt;
@@ -61,7 +61,7 @@ impl Drop for Folder {
 
 fn is_native(engine: &Engine, class: &v1::Class) -> bool {
     let loaded = classes::load(class).unwrap();
-    loaded.engage(engine, classes::hash(class).unwrap(), class);
+    loaded.attach_native(engine, classes::hash(class).unwrap(), class);
     loaded.is_native()
 }
 
@@ -119,7 +119,7 @@ fn signatures_are_judged_as_by_the_virtual_machine() {
                 &validate::Base { tip: world.snapshot(), open: None },
                 &block,
                 &item,
-                Stop::default(),
+                CancellationToken::default(),
                 Limits::NONE,
                 None,
             )
@@ -211,11 +211,11 @@ fn what_cannot_be_compiled_runs_on_the_virtual_machine() {
 }
 
 #[test]
-fn a_cache_that_others_can_write_is_refused() {
+fn a_cache_that_others_can_write_is_an_error() {
     let folder = Folder::new("open");
     std::fs::set_permissions(&folder.0, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let refused = Engine::start(settings(&folder.0)).err().unwrap();
-    assert!(refused.contains("others can write to it"), "{refused}");
+    let error = Engine::start(settings(&folder.0)).err().unwrap();
+    assert!(error.contains("others can write to it"), "{error}");
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn it_comes_in_the_background_and_the_virtual_machine_runs_meanwhile() {
     let engine = Engine::start(Settings { wait: Wait::No, ..settings(&folder.0) }).unwrap();
     let class = cairo_test_class("hello_starknet__hello_starknet");
     let loaded = classes::load(&class).unwrap();
-    loaded.engage(&engine, classes::hash(&class).unwrap(), &class);
-    assert!(!loaded.is_native(), "nobody waited");
+    loaded.attach_native(&engine, classes::hash(&class).unwrap(), &class);
+    assert!(!loaded.is_native(), "the load did not wait");
     let begun = std::time::Instant::now();
     while !loaded.is_native() {
         assert!(begun.elapsed() < Duration::from_secs(120));

@@ -160,9 +160,9 @@ async fn a_block_through_the_process() {
     let early = process.execution().apply(world.genesis.clone()).await.unwrap_err();
     assert_eq!(early.code(), Code::FailedPrecondition);
 
-    let refused = process.configure("{\"worker\": 1}").await;
-    assert_eq!(refused[0].severity(), v1::diagnostic::Severity::Error);
-    assert_eq!(refused[0].detail, "did you mean workers?");
+    let error = process.configure("{\"worker\": 1}").await;
+    assert_eq!(error[0].severity(), v1::diagnostic::Severity::Error);
+    assert_eq!(error[0].detail, "did you mean workers?");
     let notes = process.configure("{\"workers\": 2}").await;
     assert!(notes.iter().all(|note| note.severity() != v1::diagnostic::Severity::Error), "{notes:?}");
 
@@ -200,18 +200,18 @@ async fn a_block_through_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aborted_attempt_leaves_no_trace_and_the_next_begins_at_once() {
+async fn an_aborted_build_has_no_effect_and_the_next_begins_at_once() {
     let world = World::new(3);
     let process = Process::start("abort");
     process.configure("{\"workers\": 2, \"executor\": \"concurrent\"}").await;
     process.execution().apply(world.genesis.clone()).await.unwrap();
     let mut sender = account(0);
     let list: Vec<_> = (0..100).map(|n| sender.transfer(Felt::from(700 + n), 1)).collect();
-    for attempt in 1..=6 {
-        let mut build = Build::open(&process, attempt, 1).await.unwrap();
+    for id in 1..=6 {
+        let mut build = Build::open(&process, id, 1).await.unwrap();
         build.send(Step::Add(Add { transactions: list.clone(), classes: vec![] })).await;
         build.results(1).await;
-        match attempt % 3 {
+        match id % 3 {
             0 => build.send(Step::Abort(Abort {})).await,
             1 => drop(build), // the end of the stream is an abort
             _ => {
@@ -226,7 +226,7 @@ async fn an_aborted_attempt_leaves_no_trace_and_the_next_begins_at_once() {
     build.send(Step::Add(Add { transactions: list[..3].to_vec(), classes: vec![] })).await;
     let results = build.results(3).await;
     assert!(results.iter().all(|result| result.status() == v1::transaction_result::Status::Succeeded));
-    // A second attempt beside an open one waits, and is refused in the end.
+    // A second build beside an open one waits, and fails in the end.
     let begun = Instant::now();
     let second = Build::open(&process, 8, 1).await.err().unwrap();
     assert_eq!(second.code(), Code::FailedPrecondition);
@@ -295,7 +295,7 @@ async fn views_beside_an_open_block_see_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_storage_it_still_answers_and_gives_up_what_nobody_waits_for() {
+async fn without_storage_it_still_answers_and_cancelled_work_ends() {
     let mut sender = account(0);
     let process = Process::start("away");
     let socket = process.folder.join("storage.sock").to_str().unwrap().to_string();
@@ -306,12 +306,12 @@ async fn without_a_storage_it_still_answers_and_gives_up_what_nobody_waits_for()
     process.execution().apply(adopt).await.unwrap();
 
     let begun = Instant::now();
-    for attempt in 1..=3 {
-        // The attempt hangs in its first read; it waits up to 20 seconds.
-        let build = Build::open(&process, attempt, 1).await.unwrap();
+    for id in 1..=3 {
+        // The build waits in its first read, for up to 20 seconds.
+        let build = Build::open(&process, id, 1).await.unwrap();
         build.send(Step::Add(Add { transactions: vec![sender.transfer(Felt::ONE, 1)], classes: vec![] })).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        match attempt {
+        match id {
             1 => drop(build),
             _ => build.send(Step::Abort(Abort {})).await,
         }
@@ -333,7 +333,7 @@ async fn without_a_storage_it_still_answers_and_gives_up_what_nobody_waits_for()
     }
     let mut plugin = PluginClient::new(process.channel.clone());
     let described = plugin.describe(v1::DescribeRequest {}).await.unwrap().into_inner();
-    assert_eq!(described.counters["views.abandoned"], 0, "waits for storage end when nobody waits");
+    assert_eq!(described.counters["views.abandoned"], 0, "waits for storage end when they are cancelled");
     assert!(!described.capabilities.contains(&"native".to_string()));
     // Twenty seconds would be one wait that was not given up.
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
@@ -368,7 +368,7 @@ async fn calls_have_their_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_on_a_state_that_is_gone_is_not_applied() {
+async fn a_build_on_a_state_that_is_gone_is_not_applied() {
     let world = World::new(2);
     let process = Process::start("gone");
     process.configure("{\"native\": \"off\"}").await;
@@ -383,9 +383,9 @@ async fn an_attempt_on_a_state_that_is_gone_is_not_applied() {
     }
     build.close(1).await;
     let apply = v1::ApplyRequest { height: 1, attempt: 1, ..Default::default() };
-    let refused = process.execution().apply(apply).await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("a state that is gone"), "{refused}");
+    let error = process.execution().apply(apply).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains("a state that is gone"), "{error}");
 }
 
 #[test]

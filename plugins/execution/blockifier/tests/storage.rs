@@ -12,12 +12,12 @@ use blockifier::state::cached_state::StateMaps;
 use blockifier::state::state_api::StateReader;
 use bytes::Bytes;
 use common::*;
+use ordo_execution_blockifier::cancel::CancellationToken;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::diff;
 use ordo_execution_blockifier::felts::{rows, wire_list, Word};
 use ordo_execution_blockifier::native::Engine;
-use ordo_execution_blockifier::state::{Keys, Limits, Past, Remote, Tip};
-use ordo_execution_blockifier::stop::Stop;
+use ordo_execution_blockifier::state::{Historical, Keys, Limits, StorageClient, Tip};
 use ordo_sdk::v1;
 use ordo_sdk::v1::storage_read_server::{StorageRead, StorageReadServer};
 use ordo_sdk::v1::transaction_result::Status as Outcome;
@@ -163,8 +163,8 @@ fn patient(name: &str, cells: usize, patience: Duration) -> Stored {
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let socket = std::env::temp_dir().join(format!("ordo-{name}-{}.sock", std::process::id()));
-    let remote = Remote::new(socket.to_str().unwrap(), runtime.handle().clone(), patience);
-    world.tip = Tip::new(Limits { cells, classes: 2 }, Arc::new(Engine::off()), Some(Arc::new(remote)));
+    let client = StorageClient::new(socket.to_str().unwrap(), runtime.handle().clone(), patience);
+    world.tip = Tip::new(Limits { cells, classes: 2 }, Arc::new(Engine::off()), Some(Arc::new(client)));
     world.tip.adopt(0);
     let mut stored = Stored { world, store, runtime, socket, listening: None };
     stored.come_back();
@@ -284,24 +284,24 @@ fn a_block_goes_on_when_storage_is_back_under_the_same_path() {
 }
 
 #[test]
-fn a_storage_that_stays_away_ends_the_attempt_as_unavailable() {
+fn a_storage_that_stays_away_ends_the_build_as_unavailable() {
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let mut cold = patient("away", 100_000, Duration::from_millis(400));
         cold.go_away();
-        let mut attempt = cold.world.open(1, executor);
+        let mut build = cold.world.open(1, executor);
         let begun = std::time::Instant::now();
         let list = vec![account(0).transfer(Felt::from(5), 1)];
         let broken = big_stack(move || {
-            attempt.add(v1::build_request::Add { transactions: list, classes: vec![] });
+            build.add(v1::build_request::Add { transactions: list, classes: vec![] });
             loop {
-                match attempt.pump() {
-                    Ok(()) if attempt.quiet() => panic!("results from nowhere"),
+                match build.advance() {
+                    Ok(()) if build.is_idle() => panic!("results from nowhere"),
                     Ok(()) => std::thread::sleep(Duration::from_millis(1)),
                     Err(broken) => return broken,
                 }
             }
         });
-        let status = ordo_execution_blockifier::stream::status(&broken);
+        let status = ordo_execution_blockifier::build_stream::status(&broken);
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
         assert!(status.message().contains("storage: reading"), "{status}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -312,19 +312,19 @@ fn a_storage_that_stays_away_ends_the_attempt_as_unavailable() {
 }
 
 #[test]
-fn nobody_waits_for_storage_when_nobody_waits_for_the_block() {
+fn a_wait_for_storage_ends_when_the_build_is_cancelled() {
     let mut cold = stored("gone", 100_000);
     cold.go_away();
-    let stop = Stop::default();
-    let snapshot = cold.world.snapshot().fresh(stop.clone());
+    let cancel = CancellationToken::default();
+    let snapshot = cold.world.snapshot().fresh(cancel.clone());
     let begun = std::time::Instant::now();
     let asker = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
-        stop.ask();
+        cancel.cancel();
     });
     assert!(snapshot.get_class_hash_at(strk()).is_err());
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    assert!(snapshot.fault().unwrap().contains("nobody waits"), "{:?}", snapshot.fault());
+    assert!(snapshot.fault().unwrap().contains("cancelled"), "{:?}", snapshot.fault());
     asker.join().unwrap();
 }
 
@@ -347,31 +347,31 @@ fn a_tip_is_adopted_at_any_height() {
     let built = cold.world.build(Executor::Auto, chunks(&[account(1).transfer(Felt::from(5), 1)], 1), None);
     assert_eq!(built.results[0].status(), Outcome::Succeeded, "{}", built.results[0].reason);
     let closed = built.closed.unwrap();
-    assert!(closed.base.same_memory(&cold.world.tip));
+    assert!(cold.world.tip.is_base_of(&closed.base));
     cold.world.tip.adopt(5);
-    assert!(!closed.base.same_memory(&cold.world.tip), "a block on a memory that is gone cannot be applied");
+    assert!(!cold.world.tip.is_base_of(&closed.base), "a block on a memory that is gone cannot be applied");
     assert_eq!(old.get_storage_at(key.0, key.1).unwrap(), Felt::from(5), "a snapshot outlives its memory");
 }
 
 #[test]
-fn nonsense_from_storage_voids_the_attempt() {
+fn a_wrong_answer_of_storage_ends_the_build() {
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let cold = stored("torn", 100_000);
         cold.store.torn.store(true, Ordering::SeqCst);
-        let mut attempt = cold.world.open(1, executor);
+        let mut build = cold.world.open(1, executor);
         let mut sender = account(0);
         let list = (0..6).map(|n| sender.transfer(Felt::from(n as u64 + 5), 1)).collect();
-        attempt.add(v1::build_request::Add { transactions: list, classes: vec![] });
+        build.add(v1::build_request::Add { transactions: list, classes: vec![] });
         let broken = big_stack(|| loop {
-            match attempt.pump() {
-                Ok(()) if attempt.quiet() => panic!("results from nonsense"),
+            match build.advance() {
+                Ok(()) if build.is_idle() => panic!("results from nonsense"),
                 Ok(()) => std::thread::sleep(Duration::from_millis(1)),
                 Err(broken) => return broken,
             }
         });
         let text = format!("{broken:?}");
         assert!(text.contains("Storage") && text.contains("values for"), "{text}");
-        // Storage is well again, and so is the next attempt.
+        // Storage answers right again, and the next build succeeds.
         cold.store.torn.store(false, Ordering::SeqCst);
         let built = cold.world.build(executor, chunks(&[account(1).transfer(Felt::from(5), 1)], 1), None);
         assert_eq!(built.results[0].status(), Outcome::Succeeded, "{}", built.results[0].reason);
@@ -387,14 +387,15 @@ fn the_past_is_read_at_its_height() {
         cold.world.tip.apply(value, &maps, vec![]).unwrap();
         cold.store.commit(maps);
     }
-    let remote = cold.world.tip.remote().unwrap();
+    let client = cold.world.tip.client().unwrap();
     for height in 0..=3 {
         use ordo_execution_blockifier::state::Source;
-        let past = Source::Past(Past::new(remote.clone(), height, Stop::default()).unwrap());
-        assert_eq!(past.get_storage_at(key.0, key.1).unwrap(), Felt::from(height));
-        let token = past.get_class_hash_at(strk()).unwrap();
+        let historical =
+            Source::Historical(Historical::new(client.clone(), height, CancellationToken::default()).unwrap());
+        assert_eq!(historical.get_storage_at(key.0, key.1).unwrap(), Felt::from(height));
+        let token = historical.get_class_hash_at(strk()).unwrap();
         assert_eq!(token.word()[..], cold.world.genesis.classes[1].hash[..]);
-        assert!(past.get_compiled_class(token).is_ok());
+        assert!(historical.get_compiled_class(token).is_ok());
     }
-    assert!(Past::new(remote.clone(), 4, Stop::default()).is_err());
+    assert!(Historical::new(client.clone(), 4, CancellationToken::default()).is_err());
 }

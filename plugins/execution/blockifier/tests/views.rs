@@ -4,12 +4,12 @@ mod common;
 
 use bytes::Bytes;
 use common::*;
-use ordo_execution_blockifier::compile::compile;
+use ordo_execution_blockifier::cancel::CancellationToken;
+use ordo_execution_blockifier::casm::compile;
 use ordo_execution_blockifier::config::Executor;
 use ordo_execution_blockifier::felts::{amount, felt as read_felt, felts, wire, wire_list};
 use ordo_execution_blockifier::run::Limits;
 use ordo_execution_blockifier::state::Overlay;
-use ordo_execution_blockifier::stop::Stop;
 use ordo_execution_blockifier::validate;
 use ordo_execution_blockifier::view::{answer, At, Bounds};
 use ordo_sdk::v1;
@@ -33,8 +33,8 @@ fn view(world: &World, at: Option<Where>, view: View) -> Answer {
     let at = At {
         tip: world.snapshot(),
         open: None,
-        remote: None,
-        stop: Stop::default(),
+        client: None,
+        cancel: CancellationToken::default(),
         bounds: Bounds::default(),
         limits: Limits::NONE,
     };
@@ -59,8 +59,8 @@ fn refused(answer: Answer) -> v1::ViewError {
 #[test]
 fn a_call_returns_what_the_contract_says() {
     let world = World::new(1);
-    let who = *account(0).address.0.key();
-    let Answer::Call(result) = view(&world, None, call(strk(), "balanceOf", &[who])) else { panic!("no result") };
+    let holder = *account(0).address.0.key();
+    let Answer::Call(result) = view(&world, None, call(strk(), "balanceOf", &[holder])) else { panic!("no result") };
     assert_eq!(felts("result", &result).unwrap(), [Felt::from(10_u128.pow(24)), Felt::ZERO]);
 }
 
@@ -72,7 +72,7 @@ fn calls_fail_by_name() {
     assert_eq!(error.code(), Code::ContractNotFound);
     let error = refused(view(&world, None, call(strk(), "no_such_function", &[])));
     assert_eq!(error.code(), Code::EntrypointNotFound);
-    // Nobody holds anything at the caller's address, 0.
+    // The caller's address, 0, holds nothing.
     let error = refused(view(&world, None, call(strk(), "transfer", &[Felt::ONE, Felt::TWO, Felt::ZERO])));
     assert_eq!(error.code(), Code::ContractError);
     let inner = error.error.unwrap();
@@ -251,7 +251,7 @@ fn verdict_on(
 ) -> v1::validate_response::Verdict {
     let block = validate::block(&world.chain, &context(1)).unwrap();
     let base = validate::Base { tip: world.snapshot(), open };
-    big_stack(|| validate::verdict(&base, &block, &item, Stop::default(), Limits::NONE, None).unwrap())
+    big_stack(|| validate::verdict(&base, &block, &item, CancellationToken::default(), Limits::NONE, None).unwrap())
 }
 
 fn item(transaction: v1::Transaction) -> v1::validate_request::Item {
@@ -259,7 +259,7 @@ fn item(transaction: v1::Transaction) -> v1::validate_request::Item {
 }
 
 #[test]
-fn admission_has_a_reason_for_each_refusal() {
+fn admission_has_a_reason_for_each_rejection() {
     let world = World::new(2);
     let good = account(0).transfer(Felt::ONE, 1);
     let code = |transaction: &v1::Transaction| {
@@ -274,8 +274,8 @@ fn admission_has_a_reason_for_each_refusal() {
 
     let mut forged = good.clone();
     forged.signature = wire_list(&[Felt::ONE, Felt::TWO]);
-    let (refusal, reason) = code(&forged);
-    assert_eq!(refusal, Refusal::ValidationFailure);
+    let (rejection, reason) = code(&forged);
+    assert_eq!(rejection, Refusal::ValidationFailure);
     assert!(reason.contains("INVALID_SIGNATURE"), "{reason}");
 
     let bounded = |change: fn(&mut v1::ResourceBounds)| {
@@ -303,8 +303,8 @@ fn admission_has_a_reason_for_each_refusal() {
     let deploy = young.deploy_account(world.account_class);
     assert_eq!(code(&deploy), (Refusal::Unspecified, String::new()));
     let first = young.transfer(Felt::ONE, 1);
-    let (refusal, reason) = code(&first);
-    assert_eq!(refusal, Refusal::ValidationFailure);
+    let (rejection, reason) = code(&first);
+    assert_eq!(rejection, Refusal::ValidationFailure);
     assert!(reason.contains("is not deployed"), "{reason}");
     let waiting = v1::validate_request::Item { skip_validate: true, ..item(first) };
     assert_eq!(verdict(&world, waiting).refusal(), Refusal::Unspecified);
@@ -314,8 +314,8 @@ fn admission_has_a_reason_for_each_refusal() {
     deploy.class_hash = wire(&Felt::from(0x404));
     assert_eq!(code(&deploy).0, Refusal::ClassNotDeclared);
 
-    let mut nobody = Account { address: token, key: Felt::ONE, nonce: 0 };
-    assert_eq!(code(&nobody.transfer(Felt::ONE, 1)).0, Refusal::NonAccount);
+    let mut token_account = Account { address: token, key: Felt::ONE, nonce: 0 };
+    assert_eq!(code(&token_account.transfer(Felt::ONE, 1)).0, Refusal::NonAccount);
 }
 
 #[test]
@@ -325,17 +325,17 @@ fn admission_looks_at_the_open_block() {
     let mut rich = account(0);
     let gift = rich.transfer(*young.address.0.key(), 10_u128.pow(20));
     let deploy = young.deploy_account(world.account_class);
-    let mut attempt = world.open(1, Executor::Sequential);
+    let mut build = world.open(1, Executor::Sequential);
     let mut run = |transaction: &v1::Transaction| {
-        attempt.add(Add { transactions: vec![transaction.clone()], classes: vec![] });
+        build.add(Add { transactions: vec![transaction.clone()], classes: vec![] });
         big_stack(|| {
-            while !attempt.quiet() {
-                attempt.pump().unwrap();
+            while !build.is_idle() {
+                build.advance().unwrap();
             }
         });
-        let results = attempt.take_results().unwrap().results;
+        let results = build.take_results().unwrap().results;
         assert_eq!(results[0].status(), v1::transaction_result::Status::Succeeded, "{}", results[0].reason);
-        attempt.overlay()
+        build.overlay()
     };
     let code = |open: Option<Overlay>, transaction: &v1::Transaction| {
         let verdict = verdict_on(&world, open, item(transaction.clone()));
@@ -433,9 +433,9 @@ fn compiling_answers_for_everything() {
         },
         |json| json["entry_points_by_type"]["EXTERNAL"][0]["function_idx"] = 10_000.into(),
     ] {
-        let refused = broken(change);
-        assert_eq!(refused.code, Refusal::CompilationFailed, "{refused:?}");
-        assert!(!refused.reason.is_empty());
+        let rejection = broken(change);
+        assert_eq!(rejection.code, Refusal::CompilationFailed, "{rejection:?}");
+        assert!(!rejection.reason.is_empty());
     }
     assert_eq!(compile(&Bytes::from_static(b"{")).unwrap_err().code, Refusal::CompilationFailed);
 }

@@ -1,4 +1,4 @@
-//! Multiples of a point that comes again and again, from a table (the comb of Lim and Lee).
+//! Combs: multiples of a point that is used often, by a table (the method of Lim and Lee).
 //!
 //! The 252 bits of a scalar are written in `teeth` rows; a column of bits chooses one of 2^teeth sums of the point's
 //! multiples. The columns lie in `blocks`, each with a table of its own, so that a doubling serves one column of each.
@@ -8,9 +8,9 @@ use crate::point::{Affine, Jacobian, INFINITY};
 pub struct Comb {
     teeth: usize,
     blocks: usize,
-    /// Columns of a block.
+    /// The columns of a block.
     columns: usize,
-    /// Of each block: the sums of all choices of teeth but none.
+    /// For each block, the sums of all choices of teeth but the empty one.
     table: Vec<Affine>,
 }
 

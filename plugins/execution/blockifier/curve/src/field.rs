@@ -1,8 +1,8 @@
 //! The field of Starknet, p = 2^251 + 17 * 2^192 + 1, in Montgomery form with R = 2^256.
 //!
 //! p is one more than a multiple of 2^192, so -1/p is -1 modulo 2^192: three limbs of a product are reduced at once with
-//! three multiplications by the one limb of p that is not trivial. And 2^256 is almost 32 p, so sums need no reduction on
-//! their way: an element is any of its representatives below 32 p. A comment beside a sum says how many p it may hold; a
+//! three multiplications by the one limb of p that is not trivial. And 2^256 is almost 32 p, so sums need no reduction
+//! between: an element is any of its representatives below 32 p. A comment beside a sum says how many p it may hold; a
 //! product of a p and b p is below (1 + a b / 31.9) p.
 
 /// The highest limb of p. The others are 1, 0, 0.
@@ -60,7 +60,7 @@ fn reduce(t: [u64; 8]) -> Fe {
 }
 
 impl Fe {
-    /// From 256 bits, lowest byte first.
+    /// An element from 256 bits, lowest byte first.
     pub fn from_bytes(bytes: &[u8; 32]) -> Fe {
         Fe(limbs(bytes)).mul(&R2)
     }
@@ -70,12 +70,12 @@ impl Fe {
         bytes(self.canonical())
     }
 
-    /// From Montgomery form with R = 2^256, the lowest limb first, below 2 p.
+    /// An element from Montgomery form with R = 2^256, the lowest limb first, below 2 p.
     pub fn from_montgomery(limbs: [u64; 4]) -> Fe {
         Fe(limbs)
     }
 
-    /// In Montgomery form, below p.
+    /// The limbs of the Montgomery form, below p.
     pub fn to_montgomery(self) -> [u64; 4] {
         self.normal().0
     }
@@ -95,7 +95,7 @@ impl Fe {
         below_p(reduce([a, b, c, d, 0, 0, 0, 0]).0)
     }
 
-    /// The one representative below p.
+    /// The representative below p.
     pub fn normal(self) -> Fe {
         Fe(below_p(self.mul(&ONE).0))
     }
@@ -125,7 +125,7 @@ impl Fe {
     #[inline(always)]
     pub fn square(&self) -> Fe {
         let a = &self.0;
-        // What stands beside the diagonal, then twice that, then the diagonal.
+        // First the products beside the diagonal, then their double, then the diagonal.
         let (t1, c) = mac(0, a[0], a[1], 0);
         let (t2, c) = mac(0, a[0], a[2], c);
         let (t3, t4) = mac(0, a[0], a[3], c);
@@ -177,7 +177,7 @@ impl Fe {
         Fe([r0, r1, r2, a[3].wrapping_sub(b[3]).wrapping_sub(c as u64)])
     }
 
-    /// The same, below 2 p.
+    /// The same element, below 2 p.
     #[inline(always)]
     pub fn weak(&self) -> Fe {
         // p is a little more than 2^251, so one p less than the high bits say never goes below zero.
@@ -203,7 +203,7 @@ impl Fe {
         self.normal().0 == other.normal().0
     }
 
-    /// 1/self; of zero it is zero.
+    /// The inverse. That of zero is zero.
     pub fn inverse(&self) -> Fe {
         // p - 2 = (2^59 + 16) 2^192 + (2^192 - 1); the low part goes in blocks of 24 ones.
         let a = *self;
@@ -217,7 +217,7 @@ impl Fe {
     }
 }
 
-/// All inverses with one inversion. None of the elements may be zero.
+/// The inverses of all elements, with one inversion. None of the elements may be zero.
 pub fn invert_all(list: &mut [Fe]) {
     let mut product = ONE;
     let before: Vec<Fe> = list
@@ -252,7 +252,7 @@ fn limbs(bytes: &[u8; 32]) -> [u64; 4] {
     limbs
 }
 
-/// For what is below 2 p.
+/// Subtracts p once where that is possible, for a number below 2 p.
 fn below_p(a: [u64; 4]) -> [u64; 4] {
     let (r0, c) = sbb(a[0], P[0], false);
     let (r1, c) = sbb(a[1], P[1], c);
@@ -265,7 +265,7 @@ fn below_p(a: [u64; 4]) -> [u64; 4] {
     }
 }
 
-/// A number below p as a number below p of 252 bits, whatever 256 bits say.
+/// The lowest 252 bits of a number, reduced below p.
 pub fn scalar(bytes: &[u8; 32]) -> [u64; 4] {
     Fe::from_bytes(bytes).canonical()
 }

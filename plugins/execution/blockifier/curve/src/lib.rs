@@ -1,11 +1,10 @@
 //! The curve of Starknet's signatures: y^2 = x^3 + x + beta over p = 2^251 + 17 * 2^192 + 1.
 //!
 //! Cairo checks a signature with a handful of calls: points from their x, multiples of points, sums. A [`Curve`] serves these
-//! calls, and remembers what it computed: a transaction is checked when it is admitted and again in its block, with the same
-//! numbers, and an account's key comes again with each of its transactions. A remembered value is one of a pure function, so
-//! who asks cannot tell.
+//! calls, and keeps results: a transaction is checked when it is admitted and again in its block, with the same numbers, and each
+//! transaction of an account has the same key. The functions are pure, so a kept result is the same as a computed one.
 //!
-//! Felts travel as Cairo Native holds them: 32 bytes, the lowest first, of which 252 bits count.
+//! Felts have the form of Cairo Native: 32 bytes, the lowest first, of which 252 bits count.
 
 mod comb;
 pub mod field;
@@ -24,22 +23,22 @@ use point::{times, Jacobian};
 use recent::Recent;
 pub use root::Roots;
 
-/// 252 bits in 32 bytes, the lowest first; the upper four bits say nothing.
+/// A felt: 252 bits in 32 bytes, the lowest first. The upper four bits have no meaning.
 pub type Slot = [u8; 32];
 /// A point as (x, y).
 pub type Point = [Slot; 2];
 /// A sum of points as (X, Y, Z), which stands for (X/Z, Y/Z), or for infinity when Z is zero.
 pub type State = [Slot; 3];
 
-/// Values remembered: enough for the transactions between their admission and their block, 160 bytes each.
+/// The number of results that are kept, 160 bytes each. They are enough for transactions between admission and block.
 const MULTIPLES: usize = 1 << 16;
 const ROOTS: usize = 1 << 14;
 const SUMS: usize = 1 << 14;
 const HASHES: usize = 1 << 15;
-/// Tables of keys, 4 KiB each, and points that may become keys.
+/// The number of tables of keys, 4 KiB each, and of points that may get one.
 const COMBS: usize = 1 << 12;
 const SEEN: usize = 1 << 14;
-/// A point gets a table when it comes for this time: a table costs as much as one multiple without it.
+/// How often a point is used before it gets a table, which costs as much as one multiple without it.
 const OFTEN: u8 = 3;
 
 pub struct Curve {
@@ -124,7 +123,7 @@ impl Curve {
         Some(sum)
     }
 
-    /// The Pedersen hash. A map of a contract hashes the same key for each read and each write.
+    /// The Pedersen hash. Results are kept because a map of a contract hashes the same key for each read and write.
     pub fn pedersen(&self, left: &Fe, right: &Fe) -> Fe {
         let key = joined([&left.normal_bytes(), &right.normal_bytes()]);
         if let Some(known) = self.hashes.get(&key) {
@@ -160,7 +159,7 @@ impl Curve {
         Some(product)
     }
 
-    /// The table of a point that comes often.
+    /// The table of a point that is used often.
     fn comb(&self, point: &Point) -> Option<Arc<Comb>> {
         let key = joined([&point[0], &point[1]]);
         if let Some(comb) = self.combs.get(&key) {
@@ -185,8 +184,8 @@ impl Default for Curve {
 
 static SHARED: OnceLock<Curve> = OnceLock::new();
 
-/// The curve of this process. It is shared because those who ask bring no context: machine code of contracts, and the hash
-/// function of a published crate.
+/// The curve of this process. It is global because its callers bring no context: machine code of contracts, and the hash function of
+/// a published crate.
 pub fn shared() -> &'static Curve {
     SHARED.get_or_init(Curve::new)
 }

@@ -1,4 +1,4 @@
-//! Pedersen's hash: a constant point, and four others times parts of the operands. Each operand has 248 low bits for one
+//! The Pedersen hash: the sum of a constant point, and of four others times parts of the operands. Each operand has 248 low bits for one
 //! point and four high bits for another.
 
 use crate::comb::Comb;
@@ -40,7 +40,7 @@ pub struct Pedersen {
 
 struct Operand {
     low: Comb,
-    /// The high point times 0 to 15; of 0 it is never read.
+    /// The high point times 0 to 15. The first entry is never read.
     high: Vec<Affine>,
 }
 
@@ -54,7 +54,7 @@ impl Pedersen {
         Self { operands: [operand(0), operand(1)] }
     }
 
-    /// Of two numbers below p.
+    /// The hash of two numbers below p.
     pub fn hash(&self, left: &[u64; 4], right: &[u64; 4]) -> Fe {
         let mut sum = Jacobian::from(read(&SHIFT));
         for (operand, number) in self.operands.iter().zip([left, right]) {
@@ -66,7 +66,7 @@ impl Pedersen {
                 sum = sum.add_affine(&operand.high[high as usize]);
             }
         }
-        // Nobody knows operands whose sum is infinity: they would give the logarithm of one of the points.
+        // No operands are known whose sum is infinity: they would give the logarithm of one of the points.
         sum.affine().expect("the sum of a pedersen hash is a point").x
     }
 }

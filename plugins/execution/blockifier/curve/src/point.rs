@@ -4,14 +4,14 @@
 
 use crate::field::{invert_all, Fe, ONE, ZERO};
 
-/// (x, y), never infinity.
+/// A point as (x, y). It is never infinity.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine {
     pub x: Fe,
     pub y: Fe,
 }
 
-/// (x / z^2, y / z^3); infinity has a z of zero limbs.
+/// The point (x / z^2, y / z^3), in Jacobian coordinates. Infinity has a z of zero limbs.
 #[derive(Clone, Copy, Debug)]
 pub struct Jacobian {
     pub x: Fe,
@@ -100,7 +100,7 @@ impl Jacobian {
         Affine { x: self.x.mul(&square).normal(), y: self.y.mul(&square.mul(inverse)).normal() }
     }
 
-    /// Many at once, with one inversion. None may be infinity.
+    /// Many points as (x, y), with one inversion. None may be infinity.
     pub fn all_affine(list: &[Jacobian]) -> Vec<Affine> {
         let mut inverses: Vec<Fe> = list.iter().map(|p| p.z).collect();
         invert_all(&mut inverses);
@@ -108,10 +108,10 @@ impl Jacobian {
     }
 }
 
-/// Bits of a window of `times`, sign included.
+/// Bits of a window of `times`, with the sign.
 const WINDOW: u32 = 5;
 
-/// k * point, for k below 2^252.
+/// The multiple k * point, for k below 2^252.
 pub fn times(k: &[u64; 4], point: &Affine) -> Jacobian {
     let base = Jacobian::from(*point);
     let twice = base.double();
@@ -136,7 +136,7 @@ pub fn times(k: &[u64; 4], point: &Affine) -> Jacobian {
     sum
 }
 
-/// k as a sum of d_i 2^i where each d_i is zero, or odd and below 2^4, and of any five in a row at most one is not zero.
+/// The number k as a sum of d_i 2^i where each d_i is zero, or odd and below 2^4, and of any five in a row at most one is not zero.
 fn signed_digits(mut k: [u64; 4]) -> ([i8; 256], usize) {
     let mut digits = [0i8; 256];
     let mut n = 0;
@@ -154,7 +154,7 @@ fn signed_digits(mut k: [u64; 4]) -> ([i8; 256], usize) {
     (digits, n)
 }
 
-/// Takes away what the low bits of k say, or brings k up to the next multiple of 2^WINDOW.
+/// Makes k a multiple of 2^WINDOW: it subtracts the low bits, or adds what is missing.
 fn subtract(k: &mut [u64; 4], digit: i8) {
     if digit > 0 {
         k[0] -= digit as u64;

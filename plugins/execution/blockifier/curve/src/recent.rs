@@ -1,13 +1,13 @@
-//! What was computed lately, by what it was computed from. Bounded: when the young half is full the old half is dropped.
+//! A bounded map of recent results by their inputs. When the young half is full the old half is dropped.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// Threads that compute at the same time rarely want the same part.
+/// The number of parts with a lock each. Threads that compute at the same time rarely need the same part.
 const PARTS: usize = 16;
 
-/// Keys are felts, or lists of them, in bytes; the lowest byte of the first chooses the part.
+/// The map. Keys are felts, or lists of them, in bytes; the lowest byte of the first one chooses the part.
 pub struct Recent<K, V> {
     parts: [Mutex<Halves<K, V>>; PARTS],
     most: usize,
@@ -19,7 +19,7 @@ struct Halves<K, V> {
 }
 
 impl<K: Eq + Hash + AsRef<[u8]>, V: Clone> Recent<K, V> {
-    /// Remembers at least the last `most` / 2 values, and at most `most`.
+    /// A map that keeps at least the last `most` / 2 values, and at most `most`.
     pub fn new(most: usize) -> Self {
         let part = |_| Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() });
         Self { parts: std::array::from_fn(part), most: most / PARTS / 2 }

@@ -40,7 +40,7 @@ impl Roots {
         Self { powers, digits }
     }
 
-    /// One of the two roots, if there are any.
+    /// One of the two square roots, if there are any.
     pub fn root(&self, a: &Fe) -> Option<Fe> {
         if a.is_zero() {
             return Some(ZERO);

@@ -1,4 +1,4 @@
-//! Everything against starknet-types-core, which Cairo Native would call instead.
+//! All functions compared with starknet-types-core, which Cairo Native would call otherwise.
 
 use ordo_stark_curve::field::{invert_all, Fe};
 use ordo_stark_curve::{Curve, Point, Slot, State, GENERATOR};
@@ -126,7 +126,7 @@ const NOTHING: State = {
     state
 };
 
-/// The upper four bits of a slot are noise.
+/// Sets the upper four bits of a slot, which have no meaning.
 fn noisy(slot: Slot, numbers: &mut Numbers) -> Slot {
     let mut slot = slot;
     slot[31] |= (numbers.word() as u8) << 4;

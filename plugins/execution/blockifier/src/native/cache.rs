@@ -1,7 +1,7 @@
-//! Machine code on disk: one folder per class, below one per build and processor.
+//! The cache of machine code on disk: one folder per class, below one folder per build and kind of processor.
 //!
-//! A folder appears whole, by a rename, and is checked when it is read: what is damaged is made again. The code runs in
-//! this process, so the cache must belong to this user alone.
+//! A class's folder is complete when it appears, by a rename. It is checked when it is read, and made again when it is damaged. The
+//! code runs in this process, so no other user may write to the cache.
 
 use std::fs;
 use std::io;
@@ -15,20 +15,23 @@ use starknet_api::core::ClassHash;
 
 use super::runtime;
 
-/// Names in a class's folder. Cairo Native wants the second beside the first, with this ending.
+/// Names of files in a class's folder. Cairo Native looks for the second beside the first, with this ending.
 pub const CODE: &str = "class.so";
 const ENTRIES: &str = "class.json";
 const SUM: &str = "sum";
 
-/// Left behind by a process that died.
+/// The age from which an unfinished folder was left by a process that has ended.
 const STALE: Duration = Duration::from_secs(3600);
 
+/// The cache.
 pub struct Cache {
     root: PathBuf,
+    /// Bytes that it may take.
     most: u64,
 }
 
 impl Cache {
+    /// Opens the cache, and removes unfinished folders.
     pub fn open(folder: &Path, most: u64) -> Result<Self, String> {
         let named = |error: io::Error| format!("{}: {error}", folder.display());
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(named)?;
@@ -51,7 +54,7 @@ impl Cache {
         self.root.join(format!("{:064x}", class.0))
     }
 
-    /// The machine code of a class; what is damaged is taken away.
+    /// Loads the machine code of a class. A damaged folder is removed.
     pub fn load(&self, class: ClassHash) -> Result<Option<AotContractExecutor>, String> {
         let folder = self.folder(class);
         if !folder.exists() {
@@ -66,7 +69,7 @@ impl Cache {
         });
         match loaded {
             Ok(executor) => {
-                // The time of the last use, for `trim`.
+                // The time of the file is that of the last use, for `trim`.
                 let _ = fs::File::open(folder.join(SUM)).and_then(|file| file.set_modified(SystemTime::now()));
                 Ok(Some(executor))
             }
@@ -77,20 +80,20 @@ impl Cache {
         }
     }
 
-    /// A folder to make the code in.
+    /// Makes a folder to write the code in.
     pub fn scratch(&self, class: ClassHash) -> io::Result<PathBuf> {
-        // Others may be at the same class, in this process, too.
+        // The same class may be in work elsewhere, also in this process.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let folder = self.root.join(format!(".{:064x}.{}.{now}", class.0, std::process::id()));
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(folder)
     }
 
-    /// Takes over what was made in `scratch`.
+    /// Moves the finished folder `scratch` into the cache.
     pub fn keep(&self, class: ClassHash, scratch: &Path) -> io::Result<()> {
         let folder = self.folder(class);
         if let Err(error) = fs::rename(scratch, &folder) {
-            // Another process was faster, or left something damaged.
+            // There is a folder of another process: a good one, or a damaged one.
             if !folder.exists() {
                 return Err(error);
             }
@@ -104,7 +107,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes away what was not used for longest, until the rest fits. Code that is loaded runs on without its file.
+    /// Removes the classes that were not used for longest, until the others fit. Loaded code runs on without its file.
     fn trim(&self, newest: &Path) {
         let Some(top) = self.root.parent() else { return };
         let mut kept: Vec<(SystemTime, u64, PathBuf)> = folders(top)
@@ -128,6 +131,7 @@ impl Cache {
         }
     }
 
+    /// Removes unfinished folders of processes that have ended.
     fn sweep(&self) {
         for folder in folders(&self.root) {
             let hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
@@ -148,6 +152,7 @@ fn folders(of: &Path) -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
+/// The checksum of the files of a class.
 fn sum(folder: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     for name in [CODE, ENTRIES] {
@@ -158,8 +163,8 @@ fn sum(folder: &Path) -> io::Result<String> {
     Ok(format!("{:x}", hasher.finalize()))
 }
 
-/// The last thing that is written into a folder.
-pub fn seal(folder: &Path) -> io::Result<()> {
+/// Writes the checksum of a folder, which is the last file in it.
+pub fn write_sum(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(SUM), sum(folder)?)
 }
 
@@ -172,7 +177,8 @@ fn check(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Code is good for one build of the compiler and its run-time part, and for one kind of processor.
+/// The name of the folder for this build of the compiler and its run-time part, and this kind of processor: code of another one
+/// must not run.
 fn fingerprint() -> String {
     let mut hasher = Sha256::new();
     hasher.update(env!("ORDO_NATIVE_BUILD"));

@@ -1,4 +1,4 @@
-//! Classes on their way to machine code.
+//! The queue of classes that are compiled to machine code.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,25 +10,29 @@ use blockifier::execution::contract_class::{CompiledClassV1, RunnableCompiledCla
 use blockifier::execution::native::contract_class::NativeCompiledClassV1;
 use bytes::Bytes;
 use cairo_native::executor::AotContractExecutor;
-use ordo_sdk::{logging, v1};
+use ordo_sdk::v1;
 use starknet_api::core::ClassHash;
+use tracing::{info, warn};
 
 use super::cache::Cache;
-use super::{make, runtime, shown, Counts, Settings, Slot, Wait};
-use crate::child::{self, Limits};
-use crate::stop::Stop;
+use super::settings::{Settings, Wait};
+use super::slot::{shown, Counts, Slot};
+use super::{make, runtime};
+use crate::cancel::CancellationToken;
+use crate::subprocess::{self, Limits};
 use crate::threads::Threads;
 
-/// MLIR and LLVM want far more than the Sierra compiler.
+/// Memory of one compilation. MLIR and LLVM need far more than the Sierra compiler.
 const MEMORY: u64 = 16 << 30;
-/// How long loads wait for machine code in [`WINDOW`], with [`Wait::Some`]. A block that is silent for 30 s is taken for stuck: what takes
-/// longer runs on the virtual machine until it is there.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long loads may wait for machine code within one [`WINDOW`], with [`Wait::Some`]: the core takes a block that is silent for
+/// 30 s for stuck. A class that takes longer runs on the virtual machine until its code is there.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(25);
-/// Classes that wait at a time, and failures that are remembered; a class that finds no place is asked for again when it
-/// is loaded the next time.
-const MOST: usize = 1024;
+/// How many classes may wait, and how many failures are remembered. A class that finds no place is requested again when it is
+/// loaded the next time.
+const MAX_CLASSES: usize = 1024;
 
+/// The queue, and the thread that compiles.
 #[derive(Clone)]
 pub struct Queue(Arc<Inner>);
 
@@ -44,7 +48,7 @@ struct Inner {
 struct State {
     pending: HashMap<ClassHash, Vec<(CompiledClassV1, Slot)>>,
     failed: HashMap<ClassHash, String>,
-    /// Begin of the window, and how long loads have waited in it.
+    /// The begin of the window, and how long loads have waited in it.
     waited: Option<(Instant, Duration)>,
 }
 
@@ -58,21 +62,19 @@ impl Queue {
         Ok(Self(Arc::new(Inner { settings, cache, threads, counts, state: Mutex::default() })))
     }
 
-    pub fn take(&self, hash: ClassHash, class: &v1::Class, vm: &CompiledClassV1, slot: &Slot) {
+    /// Puts the machine code of a class into `slot`: at once when it is on disk, and after compiling it otherwise.
+    pub fn attach(&self, hash: ClassHash, class: &v1::Class, vm: &CompiledClassV1, slot: &Slot) {
         match self.0.cache.load(hash) {
             Ok(Some(executor)) => return self.0.ready(hash, executor, vec![(vm.clone(), slot.clone())], None),
             Ok(None) => {}
-            Err(cause) => logging::warn(
-                "machine code on disk is damaged and is made again",
-                &[("class", &shown(hash)), ("cause", &cause)],
-            ),
+            Err(cause) => warn!(class = shown(hash), cause, "machine code on disk is damaged and is made again"),
         }
         {
             let mut state = self.0.state();
             if let Some(why) = state.failed.get(&hash) {
                 return self.0.on_vm(hash, why);
             }
-            let full = state.pending.len() >= MOST;
+            let full = state.pending.len() >= MAX_CLASSES;
             let waiting = state.pending.entry(hash).or_default();
             waiting.push((vm.clone(), slot.clone()));
             if waiting.len() > 1 && self.0.settings.wait == Wait::No {
@@ -103,7 +105,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a class, as long as the window allows.
+    /// Waits for a class as long as the window allows.
     fn wait(&self, ended: &mpsc::Receiver<()>) {
         let begun = Instant::now();
         let left = {
@@ -111,9 +113,9 @@ impl Inner {
             let (since, spent) = *state.waited.get_or_insert((begun, Duration::ZERO));
             if begun.duration_since(since) > WINDOW {
                 state.waited = Some((begun, Duration::ZERO));
-                PATIENCE
+                MAX_WAIT
             } else {
-                PATIENCE.saturating_sub(spent)
+                MAX_WAIT.saturating_sub(spent)
             }
         };
         let _ = ended.recv_timeout(left);
@@ -125,7 +127,7 @@ impl Inner {
     fn compile(&self, hash: ClassHash, definition: &Bytes) {
         let begun = Instant::now();
         if !self.state().pending.contains_key(&hash) {
-            return; // it was asked for twice, and is done
+            return; // it was requested twice, and is compiled already
         }
         let made = self.make(hash, definition);
         let waiting = self.state().pending.remove(&hash).unwrap_or_default();
@@ -136,7 +138,7 @@ impl Inner {
         };
         self.on_vm(hash, &cause);
         let mut state = self.state();
-        if state.failed.len() >= MOST {
+        if state.failed.len() >= MAX_CLASSES {
             state.failed.clear();
         }
         state.failed.insert(hash, cause);
@@ -144,19 +146,26 @@ impl Inner {
 
     fn make(&self, hash: ClassHash, definition: &Bytes) -> Result<(), String> {
         let scratch = self.cache.scratch(hash).map_err(|error| format!("cache: {error}"))?;
-        // Where nobody waits it steps back behind blocks.
+        // A compilation for which no load waits has a lower priority than blocks.
         let nice = if self.settings.wait == Wait::No { 10 } else { 0 };
         let limits = Limits { memory: MEMORY, cpu: self.settings.seconds, output: 0, nice };
         let folder = scratch.to_string_lossy();
-        let made = child::run(&self.settings.program, &[make::COMMAND, &folder], definition, limits, &Stop::default())
-            .map_err(|fate| fate.to_string())
-            .and_then(|_| self.cache.keep(hash, &scratch).map_err(|error| format!("cache: {error}")));
+        let made = subprocess::run(
+            &self.settings.program,
+            &[make::COMMAND, &folder],
+            definition,
+            limits,
+            &CancellationToken::default(),
+        )
+        .map_err(|failure| failure.to_string())
+        .and_then(|_| self.cache.keep(hash, &scratch).map_err(|error| format!("cache: {error}")));
         if made.is_err() {
             let _ = fs::remove_dir_all(&scratch);
         }
         made
     }
 
+    /// Gives the machine code of a class to all slots that wait for it.
     fn ready(
         &self,
         hash: ClassHash,
@@ -172,11 +181,12 @@ impl Inner {
             let native = NativeCompiledClassV1::new(executor.clone(), vm);
             let _ = slot.set(RunnableCompiledClass::V1Native(native));
         }
-        logging::info("class runs natively", &[("class", &shown(hash)), ("how", &how)]);
+        info!(class = shown(hash), how, "class runs natively");
     }
 
+    /// Counts and logs a class without machine code.
     fn on_vm(&self, hash: ClassHash, why: &str) {
         self.counts.vm.fetch_add(1, Ordering::Relaxed);
-        logging::info("class runs on the virtual machine", &[("class", &shown(hash)), ("why", &why)]);
+        info!(class = shown(hash), why, "class runs on the virtual machine");
     }
 }

@@ -1,22 +1,23 @@
-//! What machine code calls for elliptic curves and Pedersen hashes, served by faster functions than Cairo Native's own.
+//! Functions that machine code calls for elliptic curves and Pedersen hashes. They are faster than Cairo Native's own, and compute
+//! the same.
 //!
-//! A compiled class holds a pointer for each function of the run-time library, which Cairo Native fills in when the class is
-//! loaded. The ones here are put in their place afterwards, so the crate stays as it was published. They compute the same.
+//! A compiled class holds a pointer for each function of the run-time library. Cairo Native fills these in when the class is
+//! loaded, and [`install`] replaces them afterwards, so the crate stays as it was published.
 
 use cairo_native::executor::AotContractExecutor;
 use ordo_stark_curve::{shared, Point, Slot, State};
 
 use crate::arithmetic;
-use crate::run::{check, stack};
+use crate::run::{check, stack, stack_handler};
 
-/// Connects what a class does when its stack is used up. A class that does not look at its stack ends the process by a deep
-/// recursion, so it is refused.
+/// Sets the function that a class calls when its stack is used up. A class that does not check its stack is rejected, because a
+/// deep recursion in it would end the process.
 pub fn guard(class: &AotContractExecutor) -> Result<(), String> {
     let place = class.find_symbol_ptr(stack::SYMBOL).ok_or(
-        "its machine code does not look at the stack: cairo-native was built without mended/cairo-native.patch",
+        "its machine code does not look at the stack: cairo-native was built without patches/cairo-native.patch",
     )?;
     // SAFETY: the symbol is a global of the class, a pointer to a function that is called without arguments.
-    unsafe { place.cast::<*const ()>().write(stack::handler()) };
+    unsafe { place.cast::<*const ()>().write(stack_handler()) };
     Ok(())
 }
 
@@ -33,7 +34,7 @@ pub fn install(class: &AotContractExecutor) {
         ("cairo_native__libfunc__pedersen", pedersen as *const ()),
     ];
     for (name, function) in functions {
-        // A class has the pointers of what it calls.
+        // A class has pointers only for the functions that it calls.
         if let Some(place) = class.find_symbol_ptr(name) {
             // SAFETY: the symbol is a global of the class that holds a function pointer, written by Cairo Native in the
             // same way; the function has the signature of the one that was there.
@@ -42,8 +43,8 @@ pub fn install(class: &AotContractExecutor) {
     }
 }
 
-// Each of these takes microseconds and little gas, and a loop around it calls no function of machine code that would look at its
-// stack: they are where a run that is given up, or over its limit, ends in such a loop.
+// Each of these functions checks whether its run has to end. It takes microseconds and little gas, and a loop around it calls no
+// function of machine code that would check its stack: without the check such a loop could not be interrupted.
 
 extern "C-unwind" fn point_from_x(point: &mut Point) -> bool {
     check();
@@ -69,7 +70,7 @@ extern "C-unwind" fn state_add(state: &mut State, point: &Point) {
 extern "C-unwind" fn state_finalize(point: &mut Point, state: &State) -> bool {
     check();
     let sum = shared().finish(state);
-    // The caller reads the point in any case.
+    // The caller reads the point also when there is none.
     *point = sum.unwrap_or_default();
     sum.is_some()
 }

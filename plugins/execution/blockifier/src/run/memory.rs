@@ -1,27 +1,29 @@
 //! The allocator of this process, which counts what the run of each thread holds.
 //!
-//! It counts per thread, without atomics: a run allocates and frees on its own thread. Every mebibyte it compares that with the
-//! limit of the run, and every 16 what the process holds with the limit of the process, as the kernel counts it.
+//! It counts per thread, without atomics, because a run allocates and frees on its own thread. Every mebibyte it compares the count
+//! with the limit of the run, and every 16 MiB the memory of the process, as the kernel counts it, with the limit of the process.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 
 use mimalloc::MiMalloc;
 
-use super::{over, Interrupted, Limits};
+use super::current::over;
+use super::limits::{Interrupted, Limits};
 
-/// How far a count may move before it is looked at.
+/// How far a count may grow before it is compared with the limit.
 const STEP: i64 = 1 << 20;
-/// How far a run may grow between two looks at the process.
+/// How far a run may grow before the memory of the process is compared with its limit.
 const PROCESS_STEP: i64 = 16 << 20;
 
+/// The count of a run.
 #[derive(Clone, Copy)]
 struct Count {
-    /// Bytes that the run holds. Below zero when it freed what was there before.
+    /// Bytes that the run holds. The number is below zero when the run freed memory from before it.
     held: i64,
-    /// The next count at which to look.
+    /// The next count at which the run is checked.
     look: i64,
-    /// The next count at which to look at the process.
+    /// The next count at which the process is checked.
     look_process: i64,
     limits: Limits,
 }
@@ -34,7 +36,7 @@ thread_local! {
     static REST: Cell<(i64, Limits)> = const { Cell::new((i64::MAX, Limits::NONE)) };
 }
 
-/// The count of a run, from its begin until it is dropped.
+/// Counts for a run from here until it is dropped.
 pub(super) struct Counted(Count);
 
 impl Counted {
@@ -61,13 +63,13 @@ fn set(count: Count) {
     LOOK.set(count.look);
 }
 
-/// The system's allocator with a count.
+/// The allocator: mimalloc with a count.
 pub struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: all is left to mimalloc. Counting allocates nothing: the cells are made at compile time and need no destructor.
+// SAFETY: mimalloc does all of it. Counting allocates nothing: the cells are made at compile time and need no destructor.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -120,7 +122,7 @@ fn look(held: i64) {
     }
 }
 
-/// Bytes of memory that the process holds, without those of files. Allocates nothing.
+/// Bytes of memory that the process holds, without those of files. It allocates nothing, because the allocator calls it.
 fn resident() -> Option<u64> {
     let mut text = [0u8; 128];
     // SAFETY: plain system calls on a buffer of ours and a descriptor that is closed here.
@@ -138,7 +140,7 @@ fn resident() -> Option<u64> {
     Some((resident.saturating_sub(shared)) * 4096)
 }
 
-/// Stacks of threads that start later: reserved, and counted by the kernel like memory that is used.
+/// Bytes for the stacks of threads that start later. They are only reserved, but the kernel counts them like memory in use.
 const STACKS: u64 = 16 << 30;
 
 /// Bytes of private memory that the process has reserved, as `RLIMIT_DATA` counts them.
@@ -152,7 +154,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |sum, digit| Some(sum * 10 + u64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?)))
 }
 
-/// Bytes of memory that this process may have as things are: of the machine, or of the control group that it is in.
+/// Bytes of memory that this process may have: those of the machine, or of the control group that it is in.
 pub fn available() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     // SAFETY: no preconditions.
@@ -167,7 +169,7 @@ pub fn available() -> u64 {
             list if list.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             _ => continue,
         };
-        // The limit of each group above counts, too; a container sees its own as the root.
+        // The limits of all groups above apply, too. A container sees its own group as the root.
         let mut path = path.trim_end_matches('/');
         loop {
             least = read(&format!("{root}{path}/{file}")).map_or(least, |limit| least.min(limit));
@@ -180,15 +182,15 @@ pub fn available() -> u64 {
     least
 }
 
-/// What the process may hold, and the shares of it.
+/// The memory limit of the process, and the limits of its runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceiling(u64);
 
 impl Ceiling {
-    /// The smallest that leaves room for what a block needs.
+    /// The smallest limit in which a block can run.
     pub const LEAST_MIB: u64 = 256;
 
-    /// `mib` as configured; 0: half of what there is.
+    /// The limit of `mib` as configured. 0 stands for half of the memory that is available.
     pub fn of(mib: u64) -> Self {
         match mib {
             0 => Self((available() / 2).max(Self::LEAST_MIB << 20)),
@@ -200,8 +202,8 @@ impl Ceiling {
         self.0
     }
 
-    /// Tells the kernel, as a backstop for what no run is counted for: memory of this process beyond what it has reserved now, and
-    /// the ceiling with a quarter on top, cannot be had. Then the process ends by itself, and the rest of the machine goes on.
+    /// Sets the limit in the kernel, too, for memory that no run counts. The process can reserve the ceiling and a quarter more on
+    /// top of what it has reserved now. Beyond that an allocation fails and ends this process, and not others on the machine.
     pub fn tell_kernel(self) {
         let Some(reserved) = data() else { return };
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -214,14 +216,14 @@ impl Ceiling {
         }
     }
 
-    /// Limits of a view or a validation that may hold `mib`; 0: as much as there is. It yields to blocks: a quarter of the
-    /// process is theirs.
+    /// Limits of a view or a validation that may hold `mib`; 0 stands for no limit of its own. A quarter of the process is kept for
+    /// blocks.
     pub fn view(self, mib: u64) -> Limits {
         Limits { memory: at_most(mib, self.0 / 2), process: self.0 / 4 * 3 }
     }
 
-    /// Limits of a transaction in a block that may hold `mib`; 0: as much as there is. On the virtual machine a transaction of all
-    /// gas takes less than 384 MiB.
+    /// Limits of a transaction in a block that may hold `mib`; 0 stands for no limit of its own. On the virtual machine a
+    /// transaction that uses all gas takes less than 384 MiB.
     pub fn block(self, mib: u64) -> Limits {
         Limits { memory: at_most(mib, self.0 / 2), process: self.0 }
     }

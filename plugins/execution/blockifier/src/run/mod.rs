@@ -1,99 +1,41 @@
-//! One run of contract code, with the limits that gas does not know: stack, memory, and whether the answer is still wanted.
+//! One run of contract code, with limits that gas does not have: stack, memory, and cancellation.
 //!
 //! Gas bounds the time of a run. It does not bound the stack of machine code, whose frames are as large as the compiler makes
-//! them, and not what a system call copies. So a run is interrupted where it can be left without harm: at each step of the
+//! them, and not what a system call copies. So a run is interrupted where unwinding is safe: at each step of the
 //! virtual machine, at each system call, and in machine code where a function takes its frame or memory. There the thread
 //! unwinds to [`bounded`] or [`caught`] with an [`Interrupted`], and everything that the run held is freed on the way.
 //!
 //! Machine code that has no more stack runs again on the virtual machine, which keeps Cairo's stack in its own memory. The
 //! results of both are equal, so a caller does not see which of them answered. docs/adr/0007 has the measurements.
 
+mod current;
+mod limits;
 pub mod memory;
 pub mod stack;
 
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ordo_sdk::logging;
 
-use crate::stop::Stop;
+use crate::cancel::CancellationToken;
 use crate::threads::Panicked;
+use current::{Restored, Run, RUN, VM_ONLY};
+pub use limits::{Interrupted, Limits};
 
-/// What one run may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of memory; `u64::MAX` for no limit of its own.
-    pub memory: u64,
-    /// The run ends when the process holds more than this, in bytes.
-    pub process: u64,
-}
-
-impl Limits {
-    pub const NONE: Self = Self { memory: u64::MAX, process: u64::MAX };
-}
-
-/// Why a run was interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupted {
-    /// Machine code has no more stack.
-    Stack,
-    /// The run holds more than its limit, in bytes.
-    Memory(u64),
-    /// The process holds more than its limit, in bytes.
-    Process(u64),
-    /// The answer is not wanted any more.
-    Stopped,
-}
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stack => write!(out, "the stack is exhausted"),
-            Self::Memory(limit) => write!(out, "it needs more than {} MiB of memory", limit >> 20),
-            Self::Process(limit) => write!(out, "the executor holds more than {} MiB of memory", limit >> 20),
-            Self::Stopped => write!(out, "it was given up"),
-        }
-    }
-}
-
-/// The run of a thread, as long as [`bounded`] is on its stack.
-struct Run {
-    stop: Option<Stop>,
-    /// Set by the allocator, which must not unwind itself.
-    over: Cell<Option<Interrupted>>,
-}
-
-thread_local! {
-    static RUN: Cell<*const Run> = const { Cell::new(ptr::null()) };
-    static VM_ONLY: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Puts a value back when it goes out of scope, also when the thread unwinds.
-struct Restored<T: Copy + 'static>(&'static std::thread::LocalKey<Cell<T>>, T);
-
-impl<T: Copy + 'static> Restored<T> {
-    fn set(key: &'static std::thread::LocalKey<Cell<T>>, value: T) -> Self {
-        Self(key, key.replace(value))
-    }
-}
-
-impl<T: Copy + 'static> Drop for Restored<T> {
-    fn drop(&mut self) {
-        self.0.set(self.1);
-    }
-}
-
-/// Runs `task` within limits. A panic that is no interruption goes on. Inside of another bounded run the limits are the
-/// outer one's.
-pub fn bounded<T>(limits: Limits, stop: Option<&Stop>, task: impl FnOnce() -> T) -> Result<T, Interrupted> {
+/// Runs `task` within limits. A panic that is no interruption goes on unwinding. Inside of another bounded run the limits of the
+/// outer one apply.
+pub fn bounded<T>(
+    limits: Limits,
+    cancel: Option<&CancellationToken>,
+    task: impl FnOnce() -> T,
+) -> Result<T, Interrupted> {
     if !RUN.get().is_null() {
         return Ok(task());
     }
-    let run = Run { stop: stop.cloned(), over: Cell::new(None) };
+    let run = Run::new(cancel);
     let result = {
         let _run = Restored::set(&RUN, &run);
         let _counted = memory::Counted::begin(limits);
@@ -107,8 +49,8 @@ pub fn bounded<T>(limits: Limits, stop: Option<&Stop>, task: impl FnOnce() -> T)
     })
 }
 
-/// Runs `task`, on the virtual machine again when machine code has no more stack: it must begin anew each time. A panic is an
-/// error; other interruptions go on to the [`bounded`] around it.
+/// Runs `task`, and once more on the virtual machine when machine code has no more stack: it must begin again each time. A panic is
+/// an error. Other interruptions go on to the [`bounded`] around it.
 pub fn caught<T>(mut task: impl FnMut() -> T) -> Result<T, Panicked> {
     stack::arm();
     catch_unwind(AssertUnwindSafe(&mut task)).or_else(|payload| {
@@ -133,41 +75,37 @@ fn panicked<T>(payload: Box<dyn Any + Send>) -> Result<T, Panicked> {
     }
 }
 
-/// Ends the run of this thread if it has to.
+/// Interrupts the run of this thread when it is cancelled or over a limit.
 pub fn check() {
     let run = RUN.get();
     // SAFETY: it points to a local of `bounded`, further up on this thread's stack, and is taken away before that returns.
     let Some(run) = (unsafe { run.as_ref() }) else { return };
     if let Some(interrupted) = run.over.get() {
-        leave(interrupted);
+        interrupt(interrupted);
     }
-    if run.stop.as_ref().is_some_and(Stop::asked) {
-        leave(Interrupted::Stopped);
+    if run.cancel.as_ref().is_some_and(CancellationToken::is_cancelled) {
+        interrupt(Interrupted::Cancelled);
     }
 }
 
-/// Unwinds to [`bounded`] or [`caught`]. No hook hears of it: it is no fault of this program.
-fn leave(interrupted: Interrupted) -> ! {
-    stack::arm(); // destructors may run machine code's neighbours, and the next run begins here
+/// Unwinds to [`bounded`] or [`caught`]. The panic hook is not called, because this is no fault of the program.
+fn interrupt(interrupted: Interrupted) -> ! {
+    stack::arm(); // the limit may be tripped, and destructors need stack
     resume_unwind(Box::new(interrupted))
 }
 
-/// Notes that this thread's run is over a limit: it ends at its next check.
-fn over(interrupted: Interrupted) {
-    // SAFETY: as in `check`.
-    if let Some(run) = unsafe { RUN.get().as_ref() } {
-        run.over.set(Some(interrupted));
-        stack::trip();
-    }
+/// The function that machine code calls, by the symbol [`stack::SYMBOL`] of its class, where its stack is used up.
+pub fn stack_handler() -> *const () {
+    exhausted as *const ()
 }
 
-/// Called where machine code has no room for its next frame, or was tripped.
-fn exhausted() -> ! {
+/// Interrupts machine code that has no room for its next frame, or that [`stack::trip`] has stopped.
+extern "C-unwind" fn exhausted() {
     check();
-    leave(Interrupted::Stack)
+    interrupt(Interrupted::Stack)
 }
 
-// What the mended crates ask for (mended/*.patch). They know no crate of ours, so the linker brings them together.
+// Functions that the patched crates call (patches/*.patch). Those crates do not depend on this one, so the linker connects them.
 
 #[no_mangle]
 extern "C-unwind" fn ordo__check() {
@@ -179,7 +117,9 @@ extern "C-unwind" fn ordo__vm_only() -> bool {
     VM_ONLY.get()
 }
 
-/// Limits of each transaction of the open block, for the threads of blockifier's pool.
+/// Limits of each transaction of the open block. They are global because blockifier starts the threads of its pool and calls
+/// [`ordo__transaction`] from them by its name, with nothing of ours in reach; and a published blockifier must compile, too, so its
+/// types cannot carry them. A process has one open block.
 static BLOCK_MEMORY: AtomicU64 = AtomicU64::new(u64::MAX);
 static BLOCK_PROCESS: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -189,13 +129,13 @@ pub fn limit_block(limits: Limits) {
     BLOCK_PROCESS.store(limits.process, Ordering::Relaxed);
 }
 
-/// Held by a transaction that runs again because the process held too much.
+/// Held by a transaction that runs again because the process held too much memory.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// How a reason of [`ordo__transaction`] begins.
-pub const REFUSED: &str = "ordo: ";
+/// The prefix of the reasons of [`ordo__transaction`].
+pub const REJECTED: &str = "ordo: ";
 
-/// Runs one transaction of a block. An answer is the reason why it was not run to its end.
+/// Runs one transaction of a block. The answer is the reason why it was interrupted, if it was.
 #[no_mangle]
 #[allow(non_snake_case)]
 fn ordo__transaction(run: &mut dyn FnMut()) -> Option<String> {
@@ -203,21 +143,23 @@ fn ordo__transaction(run: &mut dyn FnMut()) -> Option<String> {
         Limits { memory: BLOCK_MEMORY.load(Ordering::Relaxed), process: BLOCK_PROCESS.load(Ordering::Relaxed) };
     let mut ended = bounded(limits, None, || caught(&mut *run));
     if let Err(Interrupted::Process(_)) = ended {
-        // Others may hold what is missing, and no transaction is rejected for them: those that grow go one by one from here.
+        // Other transactions may hold the memory, and none is rejected because of others. So those that grow run one by one.
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let process = if limits.memory == u64::MAX { limits.process } else { u64::MAX };
         ended = bounded(Limits { process, ..limits }, None, || caught(&mut *run));
     }
     match ended {
         Ok(Ok(())) => None,
-        // As without these limits: the attempt finds out which transaction it was.
+        // A panic goes on as without these limits: the build finds out which transaction it was.
         Ok(Err(Panicked(text))) => resume_unwind(Box::new(text)),
-        Err(interrupted) => Some(format!("{REFUSED}{interrupted}")),
+        Err(interrupted) => Some(format!("{REJECTED}{interrupted}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const SMALL: Limits = Limits { memory: 8 << 20, process: u64::MAX };
@@ -254,12 +196,12 @@ mod tests {
 
     #[test]
     fn a_stopped_run_ends_at_its_next_check() {
-        let stop = Stop::default();
-        let ended: Result<(), _> = bounded(Limits::NONE, Some(&stop), || loop {
-            stop.ask();
+        let cancel = CancellationToken::default();
+        let ended: Result<(), _> = bounded(Limits::NONE, Some(&cancel), || loop {
+            cancel.cancel();
             check();
         });
-        assert_eq!(ended, Err(Interrupted::Stopped));
+        assert_eq!(ended, Err(Interrupted::Cancelled));
     }
 
     #[test]

@@ -1,59 +1,49 @@
-//! The stack of machine code: how much of it there is, and what happens when it is used up.
+//! The stack limit of machine code.
 //!
 //! Each function of a compiled class compares the stack pointer with a limit in the control block of its thread before it takes
-//! its frame (`mended/cairo-native.patch` asks LLVM for that). Below the limit there is room for this program's own functions,
-//! which do not look: those of system calls, with calls of further contracts on the virtual machine inside.
+//! its frame (`patches/cairo-native.patch` makes LLVM do that). Below the limit there is room for functions of this program, which
+//! do not check it: those of system calls, and the virtual machine for contracts that are called there.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::exhausted;
-
-/// What is left for functions that do not look at the limit.
+/// Bytes for functions that do not check the limit.
 const RESERVE: usize = 16 << 20;
-/// What machine code may use of a stack before the process knows how much memory it has.
+/// The smallest share of a stack that machine code may use.
 const LEAST: usize = 32 << 20;
-/// What a thread keeps of its stack when a run is over; pages below are given back.
+/// Bytes of its stack that a thread keeps when a run is over. Pages below are given back.
 const KEPT: usize = 1 << 20;
 
 thread_local! {
-    /// The lowest address of this thread's stack, and the one behind its highest; 0: not asked yet.
+    /// The lowest address of this thread's stack, and the end of it; 0 until they are read.
     static BOUNDS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// The symbol of a compiled class that holds the address of [`no_room`]. A class without it does not look at its stack.
+/// The symbol of a compiled class that holds the address of [`super::stack_handler`]. A class without it does not
+/// check its stack.
 pub const SYMBOL: &str = "ordo__stack_exhausted";
 
-/// What compiled code calls when there is no room for its frame.
-pub fn handler() -> *const () {
-    no_room as *const ()
-}
-
-extern "C-unwind" fn no_room() {
-    exhausted()
-}
-
-/// Bytes of a stack that machine code may use, in all threads.
+/// Bytes of its stack that machine code may use, for each thread.
 static USABLE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Lets the stacks of all threads together take no more than this share of the memory that the process may have.
+/// Bounds the stack of each thread to an eighth of the memory that the process may have.
 pub fn share(memory: u64) {
     let usable = usize::try_from(memory / 8).unwrap_or(usize::MAX).max(LEAST);
     USABLE.store(usable, Ordering::Relaxed);
 }
 
-/// Lets machine code use this thread's stack down to the reserve, or to its share.
+/// Sets the limit of this thread: machine code may use the stack down to the reserve, or up to its share.
 pub fn arm() {
     let (lowest, end) = bounds();
     set_limit((lowest + RESERVE).max(end.saturating_sub(USABLE.load(Ordering::Relaxed))));
 }
 
-/// Makes the next function of machine code believe that the stack is used up.
+/// Sets a limit that is always reached, so that the next function of machine code is interrupted.
 pub(super) fn trip() {
     set_limit(usize::MAX);
 }
 
-/// What stands for a stack of which the system does not say where it is.
+/// The bounds of a stack whose place the system does not tell.
 const UNKNOWN: (usize, usize) = (usize::MAX - RESERVE, usize::MAX);
 
 fn bounds() -> (usize, usize) {
@@ -67,7 +57,7 @@ fn bounds() -> (usize, usize) {
     }
 }
 
-/// None where the system does not say: then machine code is never entered.
+/// The bounds of the stack as the system has them. Without them no function of machine code gets past its check.
 fn ask_bounds() -> Option<(usize, usize)> {
     // SAFETY: the attributes are initialised by the first call and destroyed after use.
     unsafe {
@@ -82,7 +72,7 @@ fn ask_bounds() -> Option<(usize, usize)> {
     }
 }
 
-/// Gives the pages back that a deep run has touched.
+/// Gives the pages back that a deep run has used.
 pub(super) fn give_back() {
     let here = 0u8;
     let top = (&raw const here as usize).saturating_sub(KEPT) & !4095;
@@ -93,13 +83,13 @@ pub(super) fn give_back() {
     }
 }
 
-/// Where glibc keeps the limit for split stacks, and where LLVM's prologues look: `__private_ss` of `tcbhead_t`.
+/// Writes the limit where LLVM's prologues read it: the word that glibc reserves for split stacks, `__private_ss` of `tcbhead_t`.
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 fn set_limit(limit: usize) {
     // SAFETY: the word is reserved for this, and nothing else of this program uses it.
     unsafe { std::arch::asm!("mov fs:[0x70], {}", in(reg) limit, options(nostack, preserves_flags)) };
 }
 
-/// Machine code does not look at its stack here, and so it is not used: see `native::queue`.
+/// Machine code does not check its stack on this platform, so `native::queue` does not use it.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")))]
 fn set_limit(_: usize) {}

@@ -1,16 +1,18 @@
-//! Changes of an open block, which grow with each message of results while views read them.
+//! The changes of an open block, which grow with each message of results while views read them.
 //!
-//! A view holds what it reads, so changes cannot be added in place. They lie in layers instead, each at least twice as large as
-//! the next: a change is copied a few times in all, not with each message.
+//! A view holds the changes that it reads, so they cannot be modified. They are kept in layers, each at least twice as large as
+//! the next. So a change is copied a few times in all, and not with each message.
 
 use std::sync::Arc;
 
 use blockifier::state::cached_state::StateMaps;
 
+/// The layers, the largest and oldest first.
 #[derive(Clone, Default)]
 pub struct Layers(Vec<Arc<StateMaps>>);
 
 impl Layers {
+    /// Adds changes over those that are there.
     pub fn push(&mut self, mut changes: StateMaps) {
         while self.0.last().is_some_and(|last| size(last) < 2 * size(&changes)) {
             let mut under = self.0.pop().map(Arc::unwrap_or_clone).unwrap_or_default();
@@ -20,13 +22,14 @@ impl Layers {
         self.0.push(Arc::new(changes));
     }
 
-    /// What the newest layer that has something says.
+    /// The answer of the newest layer that has one.
     pub fn find<T>(&self, look: impl Fn(&StateMaps) -> Option<T>) -> Option<T> {
         self.0.iter().rev().find_map(|layer| look(layer))
     }
 
+    /// All changes as one map.
     pub fn merged(&self) -> StateMaps {
-        // A copy of the first, which is the largest: its cells are not hashed anew.
+        // The first layer is the largest. A copy of it needs no new hashes of its keys.
         let mut all = self.0.first().map(|first| first.as_ref().clone()).unwrap_or_default();
         for layer in self.0.iter().skip(1) {
             all.extend(layer);

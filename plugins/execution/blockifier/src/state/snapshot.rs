@@ -1,4 +1,4 @@
-//! The state after one block, for whoever reads it while others write.
+//! Snapshots: the state after one block, which later blocks do not change.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -10,11 +10,12 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use super::remote::{self, Failed, Keys, Remote};
-use super::{locked, Loaded, Memory, Tip};
-use crate::classes;
-use crate::stop::Stop;
+use super::memory::{locked, Memory};
+use super::storage_client::{Keys, ReadError, StorageClient, Values};
+use crate::cancel::CancellationToken;
+use crate::classes::{self, Loaded};
 
+/// Keeps the versions at a height in memory.
 struct Pin {
     memory: Arc<Memory>,
     at: u64,
@@ -22,81 +23,77 @@ struct Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut living = locked(&self.memory.living);
-        if let Some(count) = living.get_mut(&self.at) {
+        let mut open = locked(&self.memory.open);
+        if let Some(count) = open.get_mut(&self.at) {
             *count -= 1;
             if *count == 0 {
-                living.remove(&self.at);
+                open.remove(&self.at);
             }
         }
     }
 }
 
-/// The state after one block, unmoved by later ones. Reads never fail for the transport: the reader waits for storage,
-/// and when it gives up the fault is kept here, for whoever uses the results to look at first.
+/// The state after one block. A read that fails for another reason than the state itself (storage is away) is kept as a fault:
+/// blockifier would take the error for one of the transaction, so the user of results has to check [`Self::fault`] first.
 #[derive(Clone)]
 pub struct Snapshot {
     pin: Arc<Pin>,
     fault: Arc<OnceLock<String>>,
-    /// Ends a wait for storage.
-    stop: Stop,
+    /// It ends a wait for storage.
+    cancel: CancellationToken,
 }
 
 impl Snapshot {
     pub(super) fn new(memory: Arc<Memory>) -> Self {
         let at = {
-            let mut living = locked(&memory.living);
+            let mut open = locked(&memory.open);
             let at = memory.tip.load(Ordering::Acquire);
-            *living.entry(at).or_insert(0) += 1;
+            *open.entry(at).or_insert(0) += 1;
             at
         };
-        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default(), stop: Stop::default() }
+        Self { pin: Arc::new(Pin { memory, at }), fault: Arc::default(), cancel: CancellationToken::default() }
     }
 
     pub fn height(&self) -> u64 {
         self.pin.at
     }
 
-    /// Why results that were computed from this snapshot must not be used.
+    /// The reason why results that were computed from this snapshot must not be used, if there is one.
     pub fn fault(&self) -> Option<&str> {
         self.fault.get().map(String::as_str)
     }
 
-    /// The same state with a fault mark of its own, read for someone else.
-    pub fn fresh(&self, stop: Stop) -> Self {
-        Self { pin: self.pin.clone(), fault: Arc::default(), stop }
+    /// The same state with a fault and a cancellation of its own, for another reader.
+    pub fn fresh(&self, cancel: CancellationToken) -> Self {
+        Self { pin: self.pin.clone(), fault: Arc::default(), cancel }
     }
 
-    /// Which of the states that memory began with this belongs to: nothing built on another may be applied to it.
-    pub fn same_memory(&self, tip: &Tip) -> bool {
-        tip.memory().is_some_and(|memory| Arc::ptr_eq(&memory, &self.pin.memory))
-    }
-
-    fn memory(&self) -> &Memory {
+    pub(super) fn memory(&self) -> &Arc<Memory> {
         &self.pin.memory
     }
 
-    fn fail<T>(&self, error: Failed) -> StateResult<T> {
+    fn fail<T>(&self, error: ReadError) -> StateResult<T> {
         let text = match error {
-            Failed::NotKept => "storage: the state of the tip is not there".to_string(),
-            Failed::Fault(text) => text,
-            Failed::GivenUp => "storage: nobody waits for the answer".to_string(),
+            ReadError::NotKept => "storage: the state of the tip is not there".to_string(),
+            ReadError::Fault(text) => text,
+            ReadError::Cancelled => "storage: the read was cancelled".to_string(),
         };
         let _ = self.fault.set(text.clone());
         Err(StateError::StateReadError(text))
     }
 
-    /// Once one read has failed nothing that is computed counts: the next ones do not wait again.
-    fn unharmed(&self) -> StateResult<()> {
+    /// Fails after a fault: nothing that is computed counts any more, so later reads do not wait again.
+    fn check_fault(&self) -> StateResult<()> {
         match self.fault.get() {
             Some(text) => Err(StateError::StateReadError(text.clone())),
             None => Ok(()),
         }
     }
 
-    fn fetch(&self, remote: &Remote, keys: &Keys) -> StateResult<remote::Values> {
-        self.unharmed()?;
-        let values = match remote.at_tip(keys, self.height(), &self.stop) {
+    /// Reads from storage into memory.
+    fn fetch(&self, client: &StorageClient, keys: &Keys) -> StateResult<Values> {
+        self.check_fault()?;
+        let values = match client.at_tip(keys, self.height(), &self.cancel) {
             Ok(values) => values,
             Err(error) => return self.fail(error),
         };
@@ -117,9 +114,9 @@ impl Snapshot {
         Ok(values)
     }
 
-    /// Brings what memory misses of `keys`, in one request. A failure is no matter: the read itself will tell.
+    /// Reads those of `keys` that are not in memory, in one request. A failure is ignored here: the read of the value reports it.
     pub fn prefetch(&self, mut keys: Keys) {
-        let Some(remote) = &self.memory().remote else { return };
+        let Some(client) = &self.memory().client else { return };
         let (memory, at) = (self.memory(), self.height());
         keys.storage.retain(|key| memory.storage.get(key, at).is_none());
         keys.nonces.retain(|key| memory.nonces.get(key, at).is_none());
@@ -132,21 +129,21 @@ impl Snapshot {
         keys.class_hashes.sort_unstable();
         keys.class_hashes.dedup();
         if !keys.is_empty() {
-            let _ = self.fetch(remote, &keys);
+            let _ = self.fetch(client, &keys);
         }
     }
 
-    /// Whether the nonce of an account is in memory: then the rest of it is likely there, too.
+    /// Whether the nonce of an account is in memory. Then its class and balance are likely there, too.
     pub fn knows_account(&self, account: &ContractAddress) -> bool {
-        self.memory().remote.is_none() || self.memory().nonces.get(account, self.height()).is_some()
+        self.memory().client.is_none() || self.memory().nonces.get(account, self.height()).is_some()
     }
 
     pub fn knows_contract(&self, contract: &ContractAddress) -> bool {
-        self.memory().remote.is_none() || self.memory().class_hashes.get(contract, self.height()).is_some()
+        self.memory().client.is_none() || self.memory().class_hashes.get(contract, self.height()).is_some()
     }
 
     pub fn knows_storage(&self, contract: &ContractAddress, key: &StorageKey) -> bool {
-        self.memory().remote.is_none() || self.memory().storage.get(&(*contract, *key), self.height()).is_some()
+        self.memory().client.is_none() || self.memory().storage.get(&(*contract, *key), self.height()).is_some()
     }
 
     /// Loads the classes of these contracts.
@@ -160,6 +157,7 @@ impl Snapshot {
         }
     }
 
+    /// A class that is declared at this height.
     pub fn class(&self, hash: ClassHash) -> StateResult<Option<Loaded>> {
         let memory = self.memory();
         let known = {
@@ -169,20 +167,20 @@ impl Snapshot {
         if let Some(answer) = known {
             return Ok(answer);
         }
-        let Some(remote) = &memory.remote else { return Ok(None) };
-        self.unharmed()?;
-        let wire = match remote.class(hash, self.height(), &self.stop) {
+        let Some(client) = &memory.client else { return Ok(None) };
+        self.check_fault()?;
+        let wire = match client.class(hash, self.height(), &self.cancel) {
             Ok(Some(wire)) => wire,
             Ok(None) => return Ok(None),
             Err(error) => return self.fail(error),
         };
         match classes::load(&wire) {
             Ok(loaded) => {
-                loaded.engage(&memory.engine, hash, &wire);
+                loaded.attach_native(&memory.engine, hash, &wire);
                 memory.keep_class(hash, loaded.clone(), memory.base);
                 Ok(Some(loaded))
             }
-            Err(error) => self.fail(Failed::Fault(format!("storage: class {:#066x}: {error}", hash.0))),
+            Err(error) => self.fail(ReadError::Fault(format!("storage: class {:#066x}: {error}", hash.0))),
         }
     }
 }
@@ -193,8 +191,8 @@ impl StateReader for Snapshot {
         if let Some(value) = memory.storage.get(&(address, key), self.height()) {
             return Ok(value);
         }
-        let Some(remote) = &memory.remote else { return Ok(Felt::ZERO) };
-        let values = self.fetch(remote, &Keys { storage: vec![(address, key)], ..Keys::default() })?;
+        let Some(client) = &memory.client else { return Ok(Felt::ZERO) };
+        let values = self.fetch(client, &Keys { storage: vec![(address, key)], ..Keys::default() })?;
         Ok(values.storage[0])
     }
 
@@ -203,10 +201,10 @@ impl StateReader for Snapshot {
         if let Some(value) = memory.nonces.get(&address, self.height()) {
             return Ok(Nonce(value));
         }
-        let Some(remote) = &memory.remote else { return Ok(Nonce::default()) };
+        let Some(client) = &memory.client else { return Ok(Nonce::default()) };
         // Nonce and class of an account are needed together.
         let keys = Keys { nonces: vec![address], class_hashes: vec![address], ..Keys::default() };
-        Ok(Nonce(self.fetch(remote, &keys)?.nonces[0]))
+        Ok(Nonce(self.fetch(client, &keys)?.nonces[0]))
     }
 
     fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
@@ -214,8 +212,8 @@ impl StateReader for Snapshot {
         if let Some(value) = memory.class_hashes.get(&address, self.height()) {
             return Ok(ClassHash(value));
         }
-        let Some(remote) = &memory.remote else { return Ok(ClassHash::default()) };
-        let values = self.fetch(remote, &Keys { class_hashes: vec![address], ..Keys::default() })?;
+        let Some(client) = &memory.client else { return Ok(ClassHash::default()) };
+        let values = self.fetch(client, &Keys { class_hashes: vec![address], ..Keys::default() })?;
         Ok(ClassHash(values.class_hashes[0]))
     }
 
@@ -231,13 +229,13 @@ impl StateReader for Snapshot {
         if let Some(value) = memory.compiled.get(&hash, self.height()) {
             return Ok(CompiledClassHash(value));
         }
-        let Some(remote) = &memory.remote else { return Ok(CompiledClassHash::default()) };
-        let values = self.fetch(remote, &Keys { compiled: vec![hash], ..Keys::default() })?;
+        let Some(client) = &memory.client else { return Ok(CompiledClassHash::default()) };
+        let values = self.fetch(client, &Keys { compiled: vec![hash], ..Keys::default() })?;
         Ok(CompiledClassHash(values.compiled[0]))
     }
 
-    /// The stored hash is of that kind (Blake2s) on a chain of this sequencer; a class that the open block declares is
-    /// not stored yet and its hash is computed.
+    /// The Blake2s hash of a class. It is the stored one on a chain of this sequencer. A class that the open block declares is not
+    /// stored yet, so its hash is computed.
     fn get_compiled_class_hash_v2(
         &self,
         hash: ClassHash,

@@ -1,4 +1,4 @@
-//! A state that stops answering when nobody waits any more: the next read ends what runs on it.
+//! A state whose reads fail once its run is cancelled. So the next read ends the run.
 
 use blockifier::execution::contract_class::RunnableCompiledClass;
 use blockifier::state::errors::StateError;
@@ -7,17 +7,18 @@ use starknet_api::core::{ClassHash, CompiledClassHash, ContractAddress, Nonce};
 use starknet_api::state::StorageKey;
 use starknet_types_core::felt::Felt;
 
-use crate::stop::Stop;
+use crate::cancel::CancellationToken;
 
+/// A state with a cancellation.
 pub struct Watched<S> {
     pub state: S,
-    pub stop: Stop,
+    pub cancel: CancellationToken,
 }
 
 impl<S> Watched<S> {
-    fn go_on(&self) -> StateResult<&S> {
-        match self.stop.asked() {
-            true => Err(StateError::StateReadError("nobody waits for the answer".into())),
+    fn unless_cancelled(&self) -> StateResult<&S> {
+        match self.cancel.is_cancelled() {
+            true => Err(StateError::StateReadError("the read was cancelled".into())),
             false => Ok(&self.state),
         }
     }
@@ -25,23 +26,23 @@ impl<S> Watched<S> {
 
 impl<S: StateReader> StateReader for Watched<S> {
     fn get_storage_at(&self, address: ContractAddress, key: StorageKey) -> StateResult<Felt> {
-        self.go_on()?.get_storage_at(address, key)
+        self.unless_cancelled()?.get_storage_at(address, key)
     }
 
     fn get_nonce_at(&self, address: ContractAddress) -> StateResult<Nonce> {
-        self.go_on()?.get_nonce_at(address)
+        self.unless_cancelled()?.get_nonce_at(address)
     }
 
     fn get_class_hash_at(&self, address: ContractAddress) -> StateResult<ClassHash> {
-        self.go_on()?.get_class_hash_at(address)
+        self.unless_cancelled()?.get_class_hash_at(address)
     }
 
     fn get_compiled_class(&self, hash: ClassHash) -> StateResult<RunnableCompiledClass> {
-        self.go_on()?.get_compiled_class(hash)
+        self.unless_cancelled()?.get_compiled_class(hash)
     }
 
     fn get_compiled_class_hash(&self, hash: ClassHash) -> StateResult<CompiledClassHash> {
-        self.go_on()?.get_compiled_class_hash(hash)
+        self.unless_cancelled()?.get_compiled_class_hash(hash)
     }
 
     fn get_compiled_class_hash_v2(
@@ -49,6 +50,6 @@ impl<S: StateReader> StateReader for Watched<S> {
         hash: ClassHash,
         class: &RunnableCompiledClass,
     ) -> StateResult<CompiledClassHash> {
-        self.go_on()?.get_compiled_class_hash_v2(hash, class)
+        self.unless_cancelled()?.get_compiled_class_hash_v2(hash, class)
     }
 }

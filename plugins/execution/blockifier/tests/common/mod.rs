@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ordo_execution_blockifier::attempt::{Attempt, Mode, Pool};
+use ordo_execution_blockifier::build::{Build, Mode, Pool};
+use ordo_execution_blockifier::build_stream::{self, Ended};
+use ordo_execution_blockifier::classes::Loaded;
 use ordo_execution_blockifier::command::class_of;
 use ordo_execution_blockifier::config::{Block as Limits, Executor};
 use ordo_execution_blockifier::context::{Block, Chain};
 use ordo_execution_blockifier::felts::{from_amount, wire, wire_list, wire_map};
 use ordo_execution_blockifier::native::Engine;
 use ordo_execution_blockifier::run;
-use ordo_execution_blockifier::state::{Limits as Cache, Loaded, Snapshot, Tip};
-use ordo_execution_blockifier::stream::{self, Ended};
+use ordo_execution_blockifier::state::{Limits as Cache, Snapshot, Tip};
 use ordo_execution_blockifier::threads::STACK;
 use ordo_execution_blockifier::transactions::{executable, ClassInfos, Flags};
 use ordo_execution_blockifier::{classes, diff};
@@ -135,7 +136,7 @@ impl World {
     pub fn genesis_classes(&self) -> Vec<(ClassHash, Loaded)> {
         let load = |class| {
             let (hash, loaded) = (classes::hash(class).unwrap(), classes::load(class).unwrap());
-            loaded.engage(self.tip.engine(), hash, class);
+            loaded.attach_native(self.tip.engine(), hash, class);
             (hash, loaded)
         };
         self.genesis.classes.iter().map(load).collect()
@@ -145,14 +146,14 @@ impl World {
         self.tip.snapshot().unwrap()
     }
 
-    pub fn open(&self, number: u64, executor: Executor) -> Attempt {
+    pub fn open(&self, number: u64, executor: Executor) -> Build {
         self.open_within(run::Limits::NONE, true, number, executor)
     }
 
-    fn open_within(&self, limits: run::Limits, rejects: bool, number: u64, executor: Executor) -> Attempt {
+    fn open_within(&self, limits: run::Limits, rejects: bool, number: u64, executor: Executor) -> Build {
         let block = Block::new(&self.chain, &context(number), self.limits.bouncer()).unwrap();
         let mode = Mode { executor, concurrent_from: 4, limits, rejects };
-        Attempt::open(self.snapshot(), block, mode, self.pool.clone()).unwrap()
+        Build::open(self.snapshot(), block, mode, self.pool.clone()).unwrap()
     }
 
     /// Builds a block the way the service does, with `chunks`, and closes after `n` (None: after all).
@@ -168,13 +169,13 @@ impl World {
     }
 }
 
-fn drive(attempt: Attempt, chunks: Vec<Add>, n: Option<u64>) -> Built {
+fn drive(build: Build, chunks: Vec<Add>, n: Option<u64>) -> Built {
     let wanted: u64 = chunks.iter().map(|add| add.transactions.len() as u64).sum();
     let (feed, mut steps) = mpsc::channel(16);
     let (out, mut outward) = mpsc::channel(4);
     let driver = std::thread::Builder::new()
         .stack_size(STACK)
-        .spawn(move || stream::drive(attempt, &mut steps, &out, 128, |_| {}))
+        .spawn(move || build_stream::drive(build, &mut steps, &out, 128, |_| {}))
         .unwrap();
     let mut built = Built::default();
     for chunk in chunks {
@@ -202,7 +203,7 @@ pub struct Built {
     pub results: Vec<v1::TransactionResult>,
     pub deltas: Vec<v1::StateDiff>,
     pub full: Option<v1::build_response::Full>,
-    pub closed: Option<Box<ordo_execution_blockifier::attempt::Closed>>,
+    pub closed: Option<Box<ordo_execution_blockifier::build::Closed>>,
     pub failed: Option<Status>,
 }
 

@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// tellBuilt tells consensus the value of an attempt. Of a carried one it has not asked yet.
+func (m *Machine) tellBuilt(a *attempt) {
+	if a == m.carried {
+		return
+	}
+	told := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.block.header.PartialHash, N: uint64(len(a.items))}
+	if m.capabilities.proposals {
+		// What was rejected here makes a proposal invalid there.
+		proposal := &ordov1.Proposal{Context: a.context, N: uint64(len(a.block.items))}
+		for _, item := range a.block.items {
+			proposal.Transactions = append(proposal.Transactions, item.Tx)
+			if item.Class != nil {
+				proposal.Classes = append(proposal.Classes, item.Class)
+			}
+		}
+		told.Proposal, _ = proto.Marshal(proposal) // fails only on invalid UTF-8 in a string field, and those are ours
+	}
+	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Built_{Built: told}})
+}
+
+// verdict tells consensus whether a proposal is good.
+func (m *Machine) verdict(a *attempt, valid bool, reason string) {
+	v := &ordov1.ConsensusEvent_Verdict{Attempt: a.id, Valid: valid, Reason: reason}
+	if a.block != nil && a.block.header != nil {
+		v.Value = a.block.header.PartialHash
+	}
+	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: v}})
+}
+
+// rejectProposal ends the attempt of a peer's proposal with a verdict.
+func (m *Machine) rejectProposal(a *attempt, reason string) {
+	m.becomeAbandoned(a)
+	m.becomeFailed(a)
+	m.verdict(a, false, reason)
+}
+
+// fail ends an attempt without a value, and without a word on whether the proposal was good.
+func (m *Machine) fail(a *attempt, reason string, empty bool) {
+	asked := a != m.carried
+	m.becomeAbandoned(a)
+	m.becomeFailed(a)
+	m.consensus.announced = false // what it had taken is ready once more
+	if asked {
+		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: a.id, Reason: reason, Empty: empty}}})
+	}
+}
