@@ -84,7 +84,7 @@ func checkProofs(r *ordov1.ProofsRequest, out *ordov1.ProofsResponse, state flat
 	}
 	leaves := map[string]trie.Contract{}
 	i := 0
-	for a := range felts(r.Contracts) {
+	for a := range felt.Rows(r.Contracts) {
 		leaf := out.ContractLeaves[i*3*feltSize : (i+1)*3*feltSize]
 		c := trie.Contract{Class: f(leaf[:feltSize]), Nonce: f(leaf[feltSize : 2*feltSize]), StorageRoot: f(leaf[2*feltSize:])}
 		i++
@@ -100,7 +100,7 @@ func checkProofs(r *ordov1.ProofsRequest, out *ordov1.ProofsResponse, state flat
 	if err != nil {
 		return err
 	}
-	for c := range felts(r.Classes) {
+	for c := range felt.Rows(r.Classes) {
 		want := trie.ClassLeaf(state[name("compiled", c)])
 		if got, err := classes.Value(roots.Classes, f(c)); err != nil || got != want {
 			return fmt.Errorf("class %x: %s is proven, want %s: %v", c, got, want, err)
@@ -114,7 +114,7 @@ func checkProofs(r *ordov1.ProofsRequest, out *ordov1.ProofsResponse, state flat
 		if err != nil {
 			return err
 		}
-		for k := range felts(s.Keys) {
+		for k := range felt.Rows(s.Keys) {
 			got, err := proof.Value(leaves[string(s.Contract)].StorageRoot, f(k))
 			if want := state[name("storage", s.Contract, k)]; err != nil || got != want {
 				return fmt.Errorf("storage %x of %x: %s is proven, want %s: %v", k, s.Contract, got, want, err)
