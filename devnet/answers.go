@@ -99,15 +99,15 @@ func (w *wait) one(ctx context.Context, hash []byte) error {
 
 // inNoBlock is why a transaction is in no block; nil when it is in one, or may yet be.
 func inNoBlock(r chainview.Record) error {
-	if r.Rejected != nil && r.Rejected.Refusal != ordov1.Refusal_INVALID_NONCE {
-		return &gateway.Rejection{Code: r.Rejected.Refusal, Reason: r.Rejected.Reason}
+	if r.Rejected != nil && r.Rejected.Rejection != ordov1.RejectionCode_INVALID_NONCE {
+		return &gateway.Rejection{Code: r.Rejected.Rejection, Reason: r.Rejected.Reason}
 	}
 	if r.Status != chainview.Dropped {
 		return nil // one that is rejected for its nonce stays when an earlier one is missing
 	}
 	var rejected *pipeline.Rejection
 	if errors.As(r.Why, &rejected) {
-		return &gateway.Rejection{Code: rejected.Refusal, Reason: rejected.Reason}
+		return &gateway.Rejection{Code: rejected.Code, Reason: rejected.Reason}
 	}
 	return rpc.Unexpected(fmt.Sprintf("the transaction was dropped: %v", r.Why))
 }

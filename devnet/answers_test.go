@@ -109,20 +109,20 @@ func TestAnswersTellARejection(t *testing.T) {
 		told := func(err error) {
 			t.Helper()
 			var why *gateway.Rejection
-			if !errors.As(err, &why) || why.Code != ordov1.Refusal_INSUFFICIENT_BALANCE || why.Reason != "too poor" {
+			if !errors.As(err, &why) || why.Code != ordov1.RejectionCode_INSUFFICIENT_BALANCE || why.Reason != "too poor" {
 				t.Errorf("got %v", err)
 			}
 		}
 		c, tx := newChain(), account(0x501, 0)
 		done := await(t, WhenAccepted(c), tx)
-		c.Drop(chainview.Key(tx.Hash), fmt.Errorf("block 5: %w", &pipeline.Rejection{Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}))
+		c.Drop(chainview.Key(tx.Hash), fmt.Errorf("block 5: %w", &pipeline.Rejection{Code: ordov1.RejectionCode_INSUFFICIENT_BALANCE, Reason: "too poor"}))
 		told(<-done)
 
 		tx = account(0x502, 0)
 		done = await(t, WhenRun(c), tx)
 		c.Candidates(1, []*ordov1.Transaction{tx}, nil)
 		c.Preconfirm(1, []*ordov1.TransactionResult{{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED,
-			Refusal: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}}, nil)
+			Rejection: ordov1.RejectionCode_INSUFFICIENT_BALANCE, Reason: "too poor"}}, nil)
 		told(<-done)
 	})
 }

@@ -21,7 +21,7 @@ func (n *Node) extension() rpc.Extension {
 	switch {
 	case c.Consensus.Plugin == solo && c.BlockGeneration.Mode == "transaction":
 		answers = devnet.WhenAccepted(chain)
-	// An ordering policy that waits for the last to come runs nothing before the block is sealed.
+	// An ordering policy that waits for the last to come runs nothing before consensus seals the attempt.
 	case c.AnswerWhen == config.AnswerRun && slices.Contains(n.set.Plugin(ordov1.Stage_STAGE_ORDERING).Info().GetCapabilities(), sdk.CapArrival):
 		answers = devnet.WhenRun(chain)
 	case !c.Devnet:

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Server is one life of a Service: configured once, drained once. Serve makes one for the process; a test makes its own
+// Server is one instance of a Service: configured once, drained once. Serve makes one for the process; a test makes its own
 // with Service.Run and may register it on any server.
 type Server struct {
 	ordov1.UnimplementedPluginServer
@@ -47,7 +47,7 @@ const (
 	draining
 )
 
-// Run starts a life of the service. Nothing happens before the host's calls.
+// Run starts an instance of the service. Nothing happens before the host's calls.
 func (s *Service) Run(log hclog.Logger) *Server {
 	return &Server{service: s, log: log, drained: make(chan struct{})}
 }
@@ -58,17 +58,17 @@ func (r *Server) Register(to grpc.ServiceRegistrar) {
 	r.service.register(to)
 }
 
-// ServerOptions are what a server of this life needs: the wire's numbers, and the gate that counts calls of the stage.
+// ServerOptions are what a server of this instance needs: the wire's numbers, and the gate that counts calls of the stage.
 func (r *Server) ServerOptions() []grpc.ServerOption {
 	return append(ServerOptions(), grpc.ChainUnaryInterceptor(r.gateUnary), grpc.ChainStreamInterceptor(r.gateStream))
 }
 
-// Describe implements the contract.
+// Describe implements the plugin protocol.
 func (r *Server) Describe(context.Context, *ordov1.DescribeRequest) (*ordov1.DescribeResponse, error) {
 	return r.service.Describe(), nil
 }
 
-// Configure implements the contract: check against the schema, hand over to the part, open the sockets.
+// Configure implements the plugin protocol: check against the schema, hand over to the part, open the sockets.
 func (r *Server) Configure(ctx context.Context, req *ordov1.ConfigureRequest) (*ordov1.ConfigureResponse, error) {
 	r.mu.Lock()
 	if r.phase == serving && r.attached {
@@ -162,7 +162,7 @@ func (r *Server) openSockets(listen map[string]string) error {
 		if !ok {
 			return &Problem{
 				Summary: fmt.Sprintf("no socket of role %q is served by %s", role, r.service.description.Name),
-				Detail:  "plugin and host disagree about the contract; check their versions",
+				Detail:  "plugin and host disagree about the plugin protocol; check their versions",
 			}
 		}
 		listener, err := listenUnix(path)
@@ -203,7 +203,7 @@ func listenUnix(path string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
-// Drain implements the contract. A second call waits for the first.
+// Drain implements the plugin protocol. A second call waits for the first.
 func (r *Server) Drain(ctx context.Context, req *ordov1.DrainRequest) (*ordov1.DrainResponse, error) {
 	if ms := req.GetDeadlineMs(); ms > 0 {
 		var cancel context.CancelFunc

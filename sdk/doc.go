@@ -18,5 +18,5 @@
 //   - logs go to Setup.Logger (or, unstructured, to the standard log package): both reach the host's log. What is printed
 //     to os.Stdout reaches it too, but only after the handshake.
 //   - an interrupt from the terminal is ignored: the host drains its plugins, in its own order.
-//   - when the host dies, the process drains and exits by itself.
+//   - when the host ends, the process drains and exits by itself.
 package sdk

@@ -14,7 +14,7 @@ import (
 // It is called by one goroutine at a time and must not know a clock, a socket, a file, a random number or a map's order:
 // the same events give the same actions, on any machine. The first event of a Protocol is Start.
 //
-// An event that a protocol does not know (a later minor of the contract) is answered with no action.
+// An event that a protocol does not know (a later minor of the plugin protocol) is answered with no action.
 type Protocol interface {
 	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
 }

@@ -55,7 +55,7 @@ func (p *part) State(context.Context, *ordov1.StateRequest) (*ordov1.StateRespon
 
 const anySchema = `{"type":"object","properties":{"do":{"type":"string"}}}`
 
-// life serves a part over a socket of its own.
+// life is one instance: it serves a part over a socket of its own.
 func life(t *testing.T, p *part) (*grpc.ClientConn, string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ordo-")
@@ -127,7 +127,7 @@ func TestPhases(t *testing.T) {
 	if err != nil || len(resp.GetDiagnostics()) != 1 {
 		t.Fatal(resp, err)
 	}
-	// After a refusal the host may try again. A socket that a killed process left behind is replaced, a file is not.
+	// After a configuration is refused the host may try again. A socket that a killed process left behind is replaced, a file is not.
 	read, file := filepath.Join(dir, "read"), filepath.Join(dir, "file")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: read, Net: "unix"})
 	if err != nil {

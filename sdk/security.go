@@ -16,7 +16,7 @@ import (
 )
 
 // The environment of a plugin that is to serve mutual TLS: PEM files. A host that spawns the plugin makes them for one
-// run; whoever runs a plugin over TCP brings their own.
+// run; the operator of a plugin over TCP brings their own.
 const (
 	EnvTLSCA   = "ORDO_PLUGIN_TLS_CA"
 	EnvTLSCert = "ORDO_PLUGIN_TLS_CERT"
@@ -30,7 +30,7 @@ func tlsFromEnv() TLSFiles {
 	return TLSFiles{CA: os.Getenv(EnvTLSCA), Cert: os.Getenv(EnvTLSCert), Key: os.Getenv(EnvTLSKey)}
 }
 
-// Config reads the files: whoever is at the other end has to show a certificate that the CA has signed. It fits both
+// Config reads the files: the other end has to show a certificate that the CA has signed. It fits both
 // sides.
 func (f TLSFiles) Config() (*tls.Config, error) {
 	pem, err := os.ReadFile(f.CA)
@@ -75,13 +75,13 @@ func serverCredentials(files TLSFiles) (grpc.ServerOption, error) {
 	return grpc.Creds(sameUser{base, guest}), nil
 }
 
-// EnvPeerUser names one more user who may connect, for a plugin that runs as another user than its node.
+// EnvPeerUser names one more user that may connect, for a plugin that runs as another user than its node.
 const EnvPeerUser = "ORDO_PLUGIN_PEER_UID"
 
 // sameUser refuses other users at the accept: the folder of the socket is private, but a plugin may be told another place.
 type sameUser struct {
 	credentials.TransportCredentials
-	guest int // a user who may connect too; -1: none
+	guest int // a user that may connect too; -1: none
 }
 
 func (c sameUser) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {

@@ -70,7 +70,7 @@ func Serve(s *Service) {
 	running.Close()
 }
 
-// introduction is what a person reads who starts a plugin by hand.
+// introduction is the text for a person that starts a plugin by hand.
 func (s *Service) introduction(program string) string {
 	d := s.Describe()
 	var b strings.Builder
@@ -109,7 +109,7 @@ func (a *adapter) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientCo
 }
 
 // endWhen calls end once when the process has to stop although no host says so: a signal asks for it, or the host has
-// died, which shows by the end of our stdin or by another parent. Pdeathsig alone is not enough: it exists on Linux
+// ended, which shows by the end of our stdin or by another parent. Pdeathsig alone is not enough: it exists on Linux
 // only, and a host may not set it. An interrupt is not a reason, go-plugin ignores it for us.
 func endWhen(end func(why string)) {
 	reason := make(chan string, 3)

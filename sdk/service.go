@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Description says who a plugin is.
+// Description says what a plugin is.
 type Description struct {
 	Name         string   // short, lower case: "fifo"
 	Version      string   // "" is shown as "dev"

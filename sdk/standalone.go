@@ -81,7 +81,7 @@ func listenAt(address string, files TLSFiles) (net.Listener, error) {
 	switch {
 	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
 		listener, err := listenUnix(u.Path)
-		if err == nil && os.Getenv(EnvPeerUser) != "" { // who may come in is checked at the accept
+		if err == nil && os.Getenv(EnvPeerUser) != "" { // the user of a connection is checked at the accept
 			err = os.Chmod(u.Path, 0o666)
 		}
 		return listener, err

@@ -12,9 +12,9 @@ import (
 
 // The numbers of the wire, the same on both ends of every connection.
 const (
-	// ProtocolVersion is the major of the contract: go-plugin's app version.
+	// ProtocolVersion is the major of the plugin protocol: go-plugin's app version.
 	ProtocolVersion = 1
-	// APIMinor is the highest minor of the contract that this SDK knows.
+	// APIMinor is the highest minor of the plugin protocol that this SDK knows.
 	APIMinor = 0
 
 	// MaxMessage: a block has to fit into one message. Terraform's figure, for the same reason: gRPC's 4 MiB is too
@@ -39,7 +39,7 @@ func Handshake() plugin.HandshakeConfig {
 	}
 }
 
-// ServerOptions tunes a gRPC server for the contract.
+// ServerOptions tunes a gRPC server for the plugin protocol.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage),
@@ -51,7 +51,7 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// DialOptions tunes a gRPC connection for the contract.
+// DialOptions tunes a gRPC connection for the plugin protocol.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -21,7 +21,7 @@ const growthLong = `Measure what does not get slower as things grow, and what do
 State: the same load on chains whose fee token has 1,000 and more holders, each size on a chain of its own; the rounds go
 through the sizes in turn, so that what else the machine does weighs on all of them.
 Blocks: one block of transfers after the other, of different sizes, through execution, then the commitments of its header.
-Pool: the processor time that admission with its rank, and taking and settling a block of 100, cost with many others waiting,
+Pool: the processor time that admission with its rank, and taking and committing a block of 100, cost with many others waiting,
 from 1,000 accounts and from as many accounts as wait.`
 
 // GrowthReport is what a run found.
@@ -237,7 +237,7 @@ func (r *GrowthReport) Print(out io.Writer) {
 		fmt.Fprintf(out, "block of %6d: execution %9.1f ms, commitments %8.1f ms: %6.0f us for each transaction\n", b.Transactions, b.Execute, b.Seal, b.PerTx)
 	}
 	for _, p := range r.Pool {
-		fmt.Fprintf(out, "pool of %7d waiting: admission %6.2f us, taking and settling %6.2f us; each from its own account %6.2f and %6.2f us; %.0f MB\n",
+		fmt.Fprintf(out, "pool of %7d waiting: admission %6.2f us, taking and committing %6.2f us; each from its own account %6.2f and %6.2f us; %.0f MB\n",
 			p.Waiting, p.Admit, p.Take, p.AdmitOwn, p.TakeOwn, p.MB)
 	}
 }

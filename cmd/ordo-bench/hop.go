@@ -237,7 +237,7 @@ func refusing(p *host.Plugin, n int) (func(context.Context) error, int) {
 		case err != nil:
 		case len(answer.Verdicts) != n:
 			err = fmt.Errorf("%d verdicts on %d transactions", len(answer.Verdicts), n)
-		case answer.Verdicts[0].Refusal == ordov1.Refusal_REFUSAL_UNSPECIFIED:
+		case answer.Verdicts[0].Rejection == ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED:
 			err = errors.New("a transaction of no known type was accepted")
 		}
 		return err

@@ -13,7 +13,7 @@ import (
 )
 
 // profiledCommand is `ordo dev` that writes a CPU profile of the core when it ends: `ordo-bench load --profile` runs it. A
-// profile goes to a file, not to a port: nobody can leave one open.
+// profile goes to a file, not to a port, which could be left open.
 func profiledCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{

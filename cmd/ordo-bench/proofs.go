@@ -105,7 +105,7 @@ func measureProofs(ctx context.Context, o proofsOptions) (*ProofsReport, error) 
 		for k := range o.keys {
 			key := pool[r.IntN(len(pool))]
 			if k%2 == 1 {
-				key = key.Add(felt.FromUint64(r.Uint64() | 1)) // nobody holds anything there
+				key = key.Add(felt.FromUint64(r.Uint64() | 1)) // there is no holder
 			}
 			rounds[i] = append(rounds[i], key)
 		}
@@ -178,7 +178,7 @@ func askProofs(ctx context.Context, dir string, rounds [][]felt.Felt) (out []pro
 	defer conn.Close()
 	read, token := ordov1.NewStorageReadClient(conn), genesis.STRKAddress().Append(nil)
 	for _, keys := range rounds {
-		q := &ordov1.ProofsRequest{Height: head.RootHeight, Contracts: token, Storage: []*ordov1.StorageKeys{{Contract: token, Keys: felt.Pack(keys)}}}
+		q := &ordov1.ProofsRequest{Height: head.AcceptedHeight, Contracts: token, Storage: []*ordov1.StorageKeys{{Contract: token, Keys: felt.Pack(keys)}}}
 		begun := time.Now()
 		answer, err := read.Proofs(ctx, q)
 		took := time.Since(begun)

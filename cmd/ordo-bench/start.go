@@ -132,7 +132,7 @@ func starts(list []started) Starts {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// startOnce starts a node and asks it from the first moment on. Its port is chosen here, so that nobody has to wait for the
+// startOnce starts a node and asks it from the first moment on. Its port is chosen here, so that no caller has to wait for the
 // line that tells it.
 func startOnce(ctx context.Context, dir string, args []string, blocks bool) (started, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

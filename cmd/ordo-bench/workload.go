@@ -55,7 +55,7 @@ func newWorkload(installed node.Installation, n int, signed func()) (*workload, 
 		sender := i % senders
 		a := client.NewAccount(g.Accounts[sender], chainID)
 		to := g.Accounts[(i*7+3)%senders].Address
-		if i%2 == 0 { // half of them to who holds nothing yet
+		if i%2 == 0 { // half of them to accounts that hold nothing yet
 			to = felt.FromUint64(uint64(1_000_000 + i))
 		}
 		if i%perChunk == 0 {
@@ -98,7 +98,7 @@ func (w *workload) write(path string) error {
 }
 
 func open(o *ordov1.BuildRequest_Open, attempt uint64) *ordov1.BuildRequest {
-	return &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: &ordov1.BuildRequest_Open{Attempt: attempt, Context: o.Context}}}
+	return &ordov1.BuildRequest{Step: &ordov1.BuildRequest_Open_{Open: &ordov1.BuildRequest_Open{BuildId: attempt, Context: o.Context}}}
 }
 
 func add(chunk *ordov1.BuildRequest_Add) *ordov1.BuildRequest {

@@ -46,11 +46,11 @@ type Chain struct {
 	hashes   map[uint64][]byte
 	view     *Snapshot     // of this moment, nil when something changed since
 	changed  chan struct{} // closed at the next change
-	watched  bool          // somebody was given changed
+	watched  bool          // a reader was given changed
 	records  records
 	watches  map[Key]*watch
-	executed *uint64 // height of execution's tip; nil: it has none, or nobody tells
-	followed bool    // somebody tells
+	executed *uint64 // height of execution's tip; nil: it has none, or it is not reported
+	followed bool    // executed is reported
 }
 
 // open is the block being built.
@@ -106,13 +106,13 @@ func NewBlock(header *ordov1.BlockHeader, txs []*ordov1.Transaction, results []*
 // Classes are those that a decided block declares.
 func (b *Block) Classes() []*ordov1.Class { return b.classes }
 
-// touch drops the cached view and wakes whoever waits for a change. The lock is held.
+// touch drops the cached snapshot and wakes the readers that wait for a change. The lock is held.
 func (c *Chain) touch() {
 	c.view = nil
 	c.wake()
 }
 
-// wake tells those who wait for a change, if there are any: most changes are watched by nobody. The lock is held.
+// wake tells the readers that wait for a change, if there are any: most changes have none. The lock is held.
 func (c *Chain) wake() {
 	if c.watched {
 		c.watched = false

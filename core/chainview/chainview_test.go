@@ -200,7 +200,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Memory is bounded: what settled long ago is forgotten, what is on its way never is.
+// Memory is bounded: what was accepted long ago is forgotten, what is on its way never is.
 func TestRecordsAreBounded(t *testing.T) {
 	c := fresh()
 	c.Received(tx(1 << 40))

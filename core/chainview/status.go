@@ -9,7 +9,7 @@ import (
 // Status is how far a transaction got.
 type Status int
 
-// Stages, in the order of a transaction's life.
+// The statuses of a transaction, in their order.
 const (
 	Unknown Status = iota
 	Received

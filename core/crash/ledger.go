@@ -252,7 +252,7 @@ func (l *Ledger) blame(t *Trial, why string) *Refused {
 	return &Refused{What: names[0].What, Did: crashedIt, Until: until}
 }
 
-// Costly refuses an account whose transaction was thrown out of a block for its memory: it cost the block its time, and the
+// Costly rejects an account whose transaction was thrown out of a block for its memory: it cost the block its time, and the
 // account nothing.
 func (l *Ledger) Costly(account []byte) {
 	l.mu.Lock()

@@ -137,7 +137,7 @@ func TestAmongOthers(t *testing.T) {
 			}()
 		}
 		fresh := make(chan time.Duration)
-		go func() { // newcomers wait until those are through
+		go func() { // new questions wait until those are through
 			begin := time.Now()
 			ask(t, l, named("fresh")).answered()
 			fresh <- time.Since(begin)
@@ -234,7 +234,7 @@ func TestLateWord(t *testing.T) {
 			t.Error(err)
 		}
 		a.trial.Close()
-		// The process lives: it was the connection, or what the plugin itself asks.
+		// The process still runs: it was the connection, or what the plugin itself asks.
 		b := ask(t, l, named("b"))
 		if crashed, err := b.run.Broken(t.Context()); crashed || err != nil {
 			t.Fatal(crashed, err)
@@ -299,7 +299,7 @@ func TestManyLeft(t *testing.T) {
 	})
 }
 
-// TestSeveral: a question that stands for several is put one by one; an account is refused with its transaction, its class when
+// TestSeveral: a question that stands for several is put one by one; an account is rejected with its transaction, its class when
 // two of its accounts were the cause.
 func TestSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -419,7 +419,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestCostly: an account whose transaction was thrown out of a block for its memory is refused for a while, and no other.
+// TestCostly: an account whose transaction was thrown out of a block for its memory is rejected for a while, and no other.
 func TestCostly(t *testing.T) {
 	l := New(Options{Memory: time.Hour})
 	l.Costly([]byte{7})

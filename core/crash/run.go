@@ -54,7 +54,7 @@ func (r *Run) Answered() {
 	l.wake()
 }
 
-// whole: the process lives, so that the connection that ended before was another matter. Under mu.
+// whole: the process still runs, so that the connection that ended before was another matter. Under mu.
 func (t *Trial) whole() {
 	if t.broken != nil {
 		t.ledger.remove(t.broken)

@@ -67,7 +67,7 @@ func TestCommitmentsAreHashedWhileTheBlockRuns(t *testing.T) {
 	}
 	kept[5] = &ordov1.TransactionResult{Hash: kept[5].Hash[:3], Status: ordov1.TransactionResult_SUCCEEDED}
 	if _, err := HashHeader(draft, inside, kept, &ordov1.StateDiff{}); err == nil {
-		t.Error("a result without a hash was sealed")
+		t.Error("a result without a hash is in a header")
 	}
 }
 

@@ -105,7 +105,7 @@ func TestStatusesGoForward(t *testing.T) {
 	if why := n.Chain().Status(mempool.Key(bad.Hash)).Why; why == nil || !strings.Contains(why.Error(), "VALIDATION_FAILURE") {
 		t.Errorf("dropped without its reason: %v", why)
 	}
-	// Refused only because the one before it was: it waits for the nonce, and runs when it comes.
+	// Rejected only because the one before it was: it waits for the nonce, and runs when it comes.
 	better := w.tx(2, 0, plain, 5)
 	w.submit(better)
 	w.await(chainview.Accepted, better, late)
@@ -166,7 +166,7 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 		switch e := event.Event.(type) {
 		case *ordov1.ConsensusEvent_Start_:
 			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1})}
-		case *ordov1.ConsensusEvent_Demand_:
+		case *ordov1.ConsensusEvent_CreateBlock_:
 			return []*ordov1.Action{fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
 			<-seal
@@ -317,7 +317,7 @@ func TestRanking(t *testing.T) {
 	w := newWorld(t)
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
-		case *ordov1.ConsensusEvent_Demand_:
+		case *ordov1.ConsensusEvent_CreateBlock_:
 			return []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Attempt: 1, AllowEmpty: true}), fakestage.Seal(1)}
 		case *ordov1.ConsensusEvent_Built_:
 			return []*ordov1.Action{fakestage.Decide(1, e.Built.Value)}

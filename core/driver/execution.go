@@ -98,7 +98,7 @@ func (x *execution) open(c pipeline.Open) {
 	}
 	before := x.last
 	x.blocks[c.Build], x.last = b, b
-	open := &ordov1.BuildRequest_Open{Attempt: c.Build, Context: c.Context, Validate: c.Validate, Hidden: c.Hidden}
+	open := &ordov1.BuildRequest_Open{BuildId: c.Build, Context: c.Context, Validate: c.Validate, Hidden: c.Hidden}
 	if !c.Validate {
 		open.MemoryMib = x.memoryMiB
 	}
@@ -194,7 +194,7 @@ func (x *execution) check(c pipeline.Check) { x.proposals.start(x.at.instance, c
 
 // apply queues a decided build, which becomes the tip.
 func (x *execution) apply(c pipeline.Apply) {
-	x.at.applies.push(&ordov1.ApplyRequest{Height: c.Height, Attempt: c.Build})
+	x.at.applies.push(&ordov1.ApplyRequest{Height: c.Height, BuildId: c.Build})
 }
 
 // adopt queues the newest block of storage, which becomes the tip.

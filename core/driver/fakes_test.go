@@ -98,7 +98,7 @@ func (f *fakeExecution) Build(stream ordov1.Execution_BuildServer) error {
 			if step.Open.Context.Number != tip+1 {
 				return status.Errorf(codes.FailedPrecondition, "block %d on tip %d", step.Open.Context.Number, tip)
 			}
-			attempt = step.Open.Attempt
+			attempt = step.Open.BuildId
 			if err := stream.Send(&ordov1.BuildResponse{Step: &ordov1.BuildResponse_Opened_{Opened: &ordov1.BuildResponse_Opened{}}}); err != nil {
 				return err
 			}
@@ -167,11 +167,11 @@ func (f *fakeExecution) execute(ctx context.Context, overlay, changed map[mempoo
 	}
 	switch {
 	case nonce != want:
-		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_INVALID_NONCE, Reason: fmt.Sprintf("nonce %d, account at %d", want, nonce)}, nil
+		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Rejection: ordov1.RejectionCode_INVALID_NONCE, Reason: fmt.Sprintf("nonce %d, account at %d", want, nonce)}, nil
 	case len(tx.Signature) == 0:
-		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_VALIDATION_FAILURE, Reason: "no signature"}, nil
+		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Rejection: ordov1.RejectionCode_VALIDATION_FAILURE, Reason: "no signature"}, nil
 	case what == rejects:
-		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Refusal: ordov1.Refusal_VALIDATION_FAILURE, Reason: "no"}, nil
+		return &ordov1.TransactionResult{Hash: tx.Hash, Status: ordov1.TransactionResult_REJECTED, Rejection: ordov1.RejectionCode_VALIDATION_FAILURE, Reason: "no"}, nil
 	case what == breaks:
 		f.mu.Lock()
 		before := f.broken[mempool.Key(tx.Hash)]
@@ -236,10 +236,10 @@ func (f *fakeExecution) Apply(_ context.Context, r *ordov1.ApplyRequest) (*ordov
 		return nil, status.Error(codes.Unavailable, "execution is gone")
 	case r.Adopt:
 		f.tip, f.hasTip, f.state, f.closed = r.Height, true, map[mempool.Key]uint64{}, map[uint64]map[mempool.Key]uint64{}
-	case r.Height != f.tip+1 || f.closed[r.Attempt] == nil:
-		return nil, status.Errorf(codes.FailedPrecondition, "apply %d of build %d on tip %d", r.Height, r.Attempt, f.tip)
+	case r.Height != f.tip+1 || f.closed[r.BuildId] == nil:
+		return nil, status.Errorf(codes.FailedPrecondition, "apply %d of build %d on tip %d", r.Height, r.BuildId, f.tip)
 	default:
-		for account, n := range f.closed[r.Attempt] {
+		for account, n := range f.closed[r.BuildId] {
 			f.state[account] = n
 		}
 		f.tip, f.closed = r.Height, map[uint64]map[mempool.Key]uint64{}

@@ -11,7 +11,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// A build that breaks is built again from the same transactions; a dead execution stops the node with its name.
+// A build that breaks is built again from the same transactions; an execution that has ended stops the node with its name.
 func TestExecutionFails(t *testing.T) {
 	w := newWorld(t)
 	n := w.start()
@@ -57,7 +57,7 @@ func TestStorageLiesAboutAHash(t *testing.T) {
 	stopsWith(t, n, "storage", "block 2", "its hash is")
 }
 
-// A dead ordering plugin loses nothing: arrival decides, and the block says so.
+// An ordering plugin that has ended loses nothing: arrival decides, and the block says so.
 func TestOrderByArrivalWhenOrderingIsDown(t *testing.T) { synctest.Test(t, orderByArrival) }
 
 func orderByArrival(t *testing.T) {

@@ -79,7 +79,7 @@ func (m *restartable) once(txs []*ordov1.Transaction) {
 	}
 }
 
-// Every stage dies again and again under load: nothing is lost, nothing comes twice, and what clients were shown is in the
+// Every stage's plugin ends again and again under load: nothing is lost, nothing comes twice, and what clients were shown is in the
 // block, in the same order.
 func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 	for _, seed := range []int64{1, 2, 3} {

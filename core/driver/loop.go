@@ -88,8 +88,8 @@ func (d *Driver) reportDropped(dropped []mempool.Dropped) {
 func (d *Driver) logDropped(dropped []mempool.Dropped) {
 	for _, one := range dropped {
 		if rejection := (*pipeline.Rejection)(nil); errors.As(one.Why, &rejection) {
-			d.log.Warn("transaction rejected", "hash", mempool.Hex(one.Hash), "refusal", rejection.Refusal.String(), "reason", rejection.Reason)
-			if rejection.Refusal == ordov1.Refusal_MEMORY_EXCEEDED && d.options.Questions != nil {
+			d.log.Warn("transaction rejected", "hash", mempool.Hex(one.Hash), "code", rejection.Code.String(), "reason", rejection.Reason)
+			if rejection.Code == ordov1.RejectionCode_MEMORY_EXCEEDED && d.options.Questions != nil {
 				d.options.Questions.Costly(one.Sender)
 			}
 		} else {

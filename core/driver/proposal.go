@@ -146,7 +146,7 @@ func (p *proposals) compiled(ctx context.Context, tx *ordov1.Transaction, defini
 	switch {
 	case err != nil:
 		return nil, "", fmt.Errorf("compile: %w", err)
-	case answer.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
+	case answer.Rejection != ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED:
 		return nil, "its class does not compile: " + answer.Reason, nil
 	case !bytes.Equal(answer.Class.GetHash(), tx.ClassHash) || !bytes.Equal(answer.Class.GetCompiledClassHash(), tx.CompiledClassHash):
 		return nil, "its class has other hashes than it declares", nil

@@ -26,7 +26,7 @@ type lie struct {
 	tell       func(p *ordov1.Proposal)
 }
 
-// liar builds a block, proposes it to its own node with each of the lies, and decides it at the end.
+// liar builds a block, proposes it to its own node with each of the faults, and decides it at the end.
 type liar struct {
 	mu       sync.Mutex
 	lies     []lie
@@ -34,7 +34,7 @@ type liar struct {
 	value    []byte
 	attempt  uint64
 	verdicts []*ordov1.ConsensusEvent_Verdict
-	looked   func() // when all lies are told
+	looked   func() // when all faults were proposed
 	broken   error
 }
 

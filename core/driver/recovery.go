@@ -93,7 +93,7 @@ func (d *Driver) reconcile(ctx context.Context, at *ordov1.HeadResponse, r *jour
 	for _, kind := range []journal.Kind{journal.Committed, journal.Accepted} {
 		height := at.Height
 		if kind == journal.Accepted {
-			height = at.RootHeight
+			height = at.AcceptedHeight
 		}
 		if err := d.options.Journal.Mark(journal.Step{Kind: kind, Height: height}); err != nil {
 			return err

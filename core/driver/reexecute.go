@@ -20,7 +20,7 @@ type Reexecuted struct {
 	Head         *ordov1.BlockHeader // of the new chain
 }
 
-// Reexecute runs a stored chain again from genesis: every block goes through the same machine as a foreign proposal, is
+// Reexecute runs a stored chain again from genesis: every block goes through the same machine as a peer's proposal, is
 // executed, committed and hashed by the stages of o, and must come to the same partial hash, state root and block hash.
 // Storage of o must be empty; its consensus is not used. The first difference is an error. progress may be nil.
 func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, progress func(height uint64)) (*Reexecuted, error) {

@@ -37,7 +37,7 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, fakestage.Solo())
 	m.off()
 	if err == nil || !strings.Contains(err.Error(), "of two chains") || !strings.Contains(err.Error(), "the journal saw 0x") {
-		t.Errorf("started with a foreign storage: %v", err)
+		t.Errorf("started with the storage of another chain: %v", err)
 	}
 	other.storage.calm()
 	calm = newFuse(0)
@@ -73,6 +73,6 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 		t.Errorf("with another block 0: %v", err)
 	}
 	if errors.Is(err, journal.ErrDamaged) {
-		t.Error("a foreign journal is not a damaged one")
+		t.Error("the journal of another chain is not a damaged one")
 	}
 }

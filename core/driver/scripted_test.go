@@ -19,7 +19,7 @@ import (
 // scripted loses a round, proposes again, closes below what ran, and validates what it built as if a peer had: at
 // every height, before it decides.
 //
-//	attempt 1: built, abandoned          attempt 4: attempt 3 as a foreign proposal: must be valid, same value
+//	attempt 1: built, abandoned          attempt 4: attempt 3 as a peer's proposal: must be valid, same value
 //	attempt 2: the same from the pool    attempt 5: a lie about attempt 3: must be invalid
 //	attempt 3: the first half of 2       then 4 is decided
 type scripted struct {

@@ -104,11 +104,11 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 	if err := d.matches(zero, d.options.Genesis); err != nil {
 		return nil, err
 	}
-	if !at.Rooted { // stopped between the commit of block 0 and its root
+	if !at.Accepted { // stopped between the commit of block 0 and its root
 		if err := d.firstRoot(ctx, zero.Header); err != nil {
 			return nil, err
 		}
-		at.RootHeight = 0
+		at.AcceptedHeight = 0
 	}
 	tip, err := d.execution.client.Apply(ctx, &ordov1.ApplyRequest{Height: at.Height, Adopt: true})
 	if err != nil {
@@ -132,9 +132,9 @@ func (d *Driver) resume(ctx context.Context) (*pipeline.Head, error) {
 
 // restore loads what the view and the machine need of the blocks that storage holds.
 func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipeline.Head, error) {
-	head := &pipeline.Head{Height: at.Height, Accepted: at.RootHeight, Hashes: map[uint64][]byte{}, Config: d.options.ConsensusConfig}
+	head := &pipeline.Head{Height: at.Height, Accepted: at.AcceptedHeight, Hashes: map[uint64][]byte{}, Config: d.options.ConsensusConfig}
 	var latest *ordov1.BlockHeader
-	for height := at.RootHeight - min(at.RootHeight, starknet.BlockHashLag); height <= at.RootHeight; height++ {
+	for height := at.AcceptedHeight - min(at.AcceptedHeight, starknet.BlockHashLag); height <= at.AcceptedHeight; height++ {
 		b, err := d.read.block(ctx, height, false)
 		if err != nil {
 			return nil, err
@@ -146,7 +146,7 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 	}
 	head.Timestamp = latest.Context.Timestamp
 	var decided []*chainview.Block
-	for height := at.RootHeight + 1; height <= at.Height; height++ {
+	for height := at.AcceptedHeight + 1; height <= at.Height; height++ {
 		b, err := d.read.block(ctx, height, true)
 		if err != nil {
 			return nil, err

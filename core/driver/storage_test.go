@@ -46,7 +46,7 @@ func (f *fakeStorage) Head(context.Context, *ordov1.HeadRequest) (*ordov1.HeadRe
 	h := &ordov1.HeadResponse{Height: uint64(len(f.blocks) - 1), PartialHash: f.blocks[len(f.blocks)-1].Header.PartialHash}
 	for _, b := range f.blocks {
 		if len(b.Header.Hash) > 0 {
-			h.Rooted, h.RootHeight, h.StateRoot, h.BlockHash = true, b.Header.Context.Number, b.Header.StateRoot, b.Header.Hash
+			h.Accepted, h.AcceptedHeight, h.StateRoot, h.BlockHash = true, b.Header.Context.Number, b.Header.StateRoot, b.Header.Hash
 		}
 	}
 	return h, nil

@@ -78,11 +78,11 @@ func TestABadClassIsCompiledOnce(t *testing.T) {
 	var calls atomic.Int32
 	g := start(t, &engine{compile: func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		calls.Add(1)
-		return &ordov1.CompileResponse{Refusal: ordov1.Refusal_COMPILATION_FAILED, Reason: "no"}, nil
+		return &ordov1.CompileResponse{Rejection: ordov1.RejectionCode_COMPILATION_FAILED, Reason: "no"}, nil
 	}}, &basket{})
 	for range 20 {
 		_, err := g.Submit(t.Context(), transaction("DECLARE"))
-		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILATION_FAILED {
+		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_COMPILATION_FAILED {
 			t.Fatal(err)
 		}
 	}

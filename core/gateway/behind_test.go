@@ -16,7 +16,7 @@ func TestARejectionOnAnOldState(t *testing.T) {
 	refuses := func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		asked++
 		out := accept(q)
-		out.Verdicts[0].Refusal, out.Verdicts[0].Reason = ordov1.Refusal_VALIDATION_FAILURE, "not deployed"
+		out.Verdicts[0].Rejection, out.Verdicts[0].Reason = ordov1.RejectionCode_VALIDATION_FAILURE, "not deployed"
 		return out, nil
 	}
 	e, b := &engine{}, &basket{}

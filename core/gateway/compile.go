@@ -16,7 +16,7 @@ import (
 )
 
 // compiler keeps few compilations running at a time, and the last classes: clients estimate a declaration before they
-// send it, and the second time costs nothing. What was refused costs nothing the second time either.
+// send it, and the second time costs nothing. What was rejected costs nothing the second time either.
 type compiler struct {
 	execution ordov1.ExecutionClient
 	asker     retry.Asker
@@ -226,10 +226,10 @@ func (c *compiler) call(ctx context.Context, f *flow) (*ordov1.Class, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("compilation: %w", err)
-	case response.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-		return nil, &Rejection{Code: response.Refusal, Reason: response.Reason}
+	case response.Rejection != ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED:
+		return nil, &Rejection{Code: response.Rejection, Reason: response.Reason}
 	case response.Class == nil:
-		return nil, fmt.Errorf("compilation: execution answered neither a class nor a refusal")
+		return nil, fmt.Errorf("compilation: execution answered neither a class nor a rejection")
 	case !bytes.Equal(response.Class.Hash, []byte(f.hash)):
 		return nil, fmt.Errorf("compilation: execution computed class hash %x, the core %x", response.Class.Hash, f.hash)
 	}

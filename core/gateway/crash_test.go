@@ -38,8 +38,8 @@ func (m *mortal) Validate(ctx context.Context, q *ordov1.ValidateRequest, _ ...g
 	return accept(q), nil
 }
 
-// TestABatchThatCrashes: of a batch that ends execution the one that does it is refused with its account, after two ends; each of the
-// others gets its verdict. Copies, and the account's next transactions, are refused without a run.
+// TestABatchThatCrashes: of a batch that ends execution the one that does it is rejected with its account, after two ends; each of the
+// others gets its verdict. Copies, and the account's next transactions, are rejected without a run.
 func TestABatchThatCrashes(t *testing.T) {
 	ledger := crash.New(crash.Options{})
 	m := &mortal{ledger: ledger, over: []byte("over")}

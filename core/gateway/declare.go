@@ -24,7 +24,7 @@ func (g *Gateway) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 			return nil, fmt.Errorf("declare: look up the class: %w", err)
 		}
 		if len(bytes.Trim(state.CompiledClassHashes, "\x00")) > 0 {
-			return nil, reject(ordov1.Refusal_CLASS_ALREADY_DECLARED, "")
+			return nil, reject(ordov1.RejectionCode_CLASS_ALREADY_DECLARED, "")
 		}
 	}
 	class, refused := g.compile.remembered(tx.ClassHash)
@@ -50,7 +50,7 @@ func (g *Gateway) declared(ctx context.Context, b *Broadcast) (*ordov1.Class, er
 }
 
 func mismatch(tx *ordov1.Transaction, compiled []byte) error {
-	return reject(ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
+	return reject(ordov1.RejectionCode_COMPILED_CLASS_HASH_MISMATCH, "signed %s, compiled to %s: since starknet 0.14.1 the hash is over blake2s",
 		felt.Reduce(tx.CompiledClassHash), felt.Reduce(compiled))
 }
 

@@ -19,18 +19,18 @@ import (
 // stranger is an account that does not exist, or did not sign.
 const stranger = `"0x5555"`
 
-// guarded refuses strangers, as execution does.
+// guarded rejects strangers, as execution does.
 func guarded(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 	out := accept(q)
 	for i, item := range q.Items {
 		if item.Transaction.Sender[30] == 0x55 {
-			out.Verdicts[i].Refusal, out.Verdicts[i].Reason = ordov1.Refusal_VALIDATION_FAILURE, "invalid signature"
+			out.Verdicts[i].Rejection, out.Verdicts[i].Reason = ordov1.RejectionCode_VALIDATION_FAILURE, "invalid signature"
 		}
 	}
 	return out, nil
 }
 
-// TestStrangersCompileNothing: a declaration that its account would refuse does not reach the compiler, however many are sent,
+// TestStrangersCompileNothing: a declaration that its account would reject does not reach the compiler, however many are sent,
 // and honest ones pass beside them.
 func TestStrangersCompileNothing(t *testing.T) {
 	var compiles atomic.Int32
@@ -64,7 +64,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 		all.Go(func() {
 			raw := transaction("DECLARE", "sender_address", stranger, "contract_class", strings.Replace(class, `"0x7"`, fmt.Sprintf(`"%#x"`, n+16), 1))
 			_, err := g.Submit(t.Context(), raw)
-			if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_VALIDATION_FAILURE {
+			if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_VALIDATION_FAILURE {
 				t.Error(err)
 			}
 		})
@@ -243,7 +243,7 @@ func TestAWrongCompiledHashIsCompiledOnce(t *testing.T) {
 	wrong := transaction("DECLARE", "compiled_class_hash", `"0xdd"`)
 	for n := range 3 {
 		_, err := g.Submit(t.Context(), wrong)
-		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH {
+		if refused := (*Rejection)(nil); !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_COMPILED_CLASS_HASH_MISMATCH {
 			t.Fatal(err)
 		}
 		for i := range keepClasses {
@@ -263,7 +263,7 @@ func TestTheSameSentAtOnce(t *testing.T) {
 	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		g.chain.(*chainview.Chain).Received(q.Items[0].Transaction)
 		out := accept(q)
-		out.Verdicts[0].Refusal = ordov1.Refusal_INVALID_NONCE
+		out.Verdicts[0].Rejection = ordov1.RejectionCode_INVALID_NONCE
 		return out, nil
 	}}
 	g = start(t, e, &basket{})

@@ -43,7 +43,7 @@ type Chain interface {
 type Options struct {
 	ChainID   felt.Felt
 	Execution ordov1.ExecutionClient
-	Storage   ordov1.StorageReadClient // to refuse declared classes before compiling them; may be nil
+	Storage   ordov1.StorageReadClient // to reject declared classes before compiling them; may be nil
 	Pool      Pool
 	Chain     Chain
 	Limits    Limits        // zero numbers: DefaultLimits
@@ -142,10 +142,10 @@ func (g *Gateway) accepted(ctx context.Context, tx *ordov1.Transaction, class *o
 	switch {
 	case err != nil:
 		return nil, err
-	case verdict.Refusal == ordov1.Refusal_INVALID_NONCE && underway(g.chain, tx):
+	case verdict.Rejection == ordov1.RejectionCode_INVALID_NONCE && underway(g.chain, tx):
 		return nil, mempool.ErrDuplicate // the same one, sent at the same time, has run meanwhile
-	case verdict.Refusal != ordov1.Refusal_REFUSAL_UNSPECIFIED:
-		return nil, &Rejection{Code: verdict.Refusal, Reason: verdict.Reason}
+	case verdict.Rejection != ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED:
+		return nil, &Rejection{Code: verdict.Rejection, Reason: verdict.Reason}
 	case verdict.Heavy:
 		return verdict, g.trials.run(ctx, tx)
 	}
@@ -175,7 +175,7 @@ func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 		item := &ordov1.ValidateRequest_Item{Transaction: tx, Class: class, SkipValidate: g.skip(tx)}
 		behind := g.chain.Behind()
 		verdict, err := g.validate.validate(ctx, item)
-		accepted := err == nil && verdict.Refusal == ordov1.Refusal_REFUSAL_UNSPECIFIED
+		accepted := err == nil && verdict.Rejection == ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED
 		// It may have been lost meanwhile, and a new one has no state at first.
 		behind = behind || g.chain.Behind() || status.Code(err) == codes.FailedPrecondition
 		if accepted || again || !behind || ctx.Err() != nil {
@@ -186,7 +186,7 @@ func (g *Gateway) verdict(ctx context.Context, tx *ordov1.Transaction, class *or
 		cancel()
 		if late != nil {
 			if err == nil {
-				err = fmt.Errorf("it refused on an old state: %s: %s", verdict.Refusal, verdict.Reason)
+				err = fmt.Errorf("it rejected on an old state: %s: %s", verdict.Rejection, verdict.Reason)
 			}
 			return nil, &retry.Down{Stage: "execution", Cause: err}
 		}

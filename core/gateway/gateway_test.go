@@ -193,7 +193,7 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 		out := accept(q)
 		for i, item := range q.Items {
 			if item.Transaction.Nonce[31]%2 == 1 {
-				out.Verdicts[i] = &ordov1.ValidateResponse_Verdict{Refusal: ordov1.Refusal_INVALID_NONCE, Reason: fmt.Sprint(item.Transaction.Nonce[31])}
+				out.Verdicts[i] = &ordov1.ValidateResponse_Verdict{Rejection: ordov1.RejectionCode_INVALID_NONCE, Reason: fmt.Sprint(item.Transaction.Nonce[31])}
 			}
 		}
 		return out, nil
@@ -282,7 +282,7 @@ func TestADeclaredClassIsNotCompiled(t *testing.T) {
 	g := start(t, &engine{declared: felt.One().Append(nil)}, &basket{})
 	_, err := g.Submit(t.Context(), transaction("DECLARE")) // a Compile would panic: the engine has none
 	var refused *Rejection
-	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_CLASS_ALREADY_DECLARED {
+	if !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_CLASS_ALREADY_DECLARED {
 		t.Error(err)
 	}
 }
@@ -311,7 +311,7 @@ func TestAnAccountOnItsWay(t *testing.T) {
 	}
 }
 
-// TestFaultsAreNotRejections: a dead or senseless execution must not look as if the transaction were bad.
+// TestFaultsAreNotRejections: an execution that has ended or answers nonsense must not look as if the transaction were bad.
 func TestFaultsAreNotRejections(t *testing.T) {
 	for name, e := range map[string]*engine{
 		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
@@ -352,24 +352,24 @@ func TestLimits(t *testing.T) {
 	long := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(`"0x1",`, n), ",") + "]" }
 	program := func(n int) string { return strings.Replace(class, `["0x1","0x7","0x0"]`, long(n), 1) }
 	e := &engine{compile: func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
-		return &ordov1.CompileResponse{Refusal: ordov1.Refusal_COMPILATION_FAILED, Reason: "no"}, nil
+		return &ordov1.CompileResponse{Rejection: ordov1.RejectionCode_COMPILATION_FAILED, Reason: "no"}, nil
 	}}
 	g := start(t, e, &basket{})
 	for _, c := range []struct {
 		raw  json.RawMessage
-		want ordov1.Refusal
+		want ordov1.RejectionCode
 	}{
-		{transaction("INVOKE", "calldata", long(5000)), ordov1.Refusal_REFUSAL_UNSPECIFIED},
-		{transaction("INVOKE", "calldata", long(5001)), ordov1.Refusal_OTHER},
-		{transaction("INVOKE", "signature", long(4000)), ordov1.Refusal_REFUSAL_UNSPECIFIED},
-		{transaction("INVOKE", "signature", long(4001)), ordov1.Refusal_OTHER},
-		{transaction("DECLARE", "contract_class", program(81_920)), ordov1.Refusal_COMPILATION_FAILED},
-		{transaction("DECLARE", "contract_class", program(81_921)), ordov1.Refusal_CLASS_TOO_LARGE},
-		{transaction("DECLARE", "contract_class", strings.Replace(class, `"[]"`, `"`+strings.Repeat("a", 4_089_446)+`"`, 1)), ordov1.Refusal_CLASS_TOO_LARGE},
+		{transaction("INVOKE", "calldata", long(5000)), ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED},
+		{transaction("INVOKE", "calldata", long(5001)), ordov1.RejectionCode_OTHER},
+		{transaction("INVOKE", "signature", long(4000)), ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED},
+		{transaction("INVOKE", "signature", long(4001)), ordov1.RejectionCode_OTHER},
+		{transaction("DECLARE", "contract_class", program(81_920)), ordov1.RejectionCode_COMPILATION_FAILED},
+		{transaction("DECLARE", "contract_class", program(81_921)), ordov1.RejectionCode_CLASS_TOO_LARGE},
+		{transaction("DECLARE", "contract_class", strings.Replace(class, `"[]"`, `"`+strings.Repeat("a", 4_089_446)+`"`, 1)), ordov1.RejectionCode_CLASS_TOO_LARGE},
 	} {
 		_, err := g.Submit(t.Context(), c.raw)
 		var refused *Rejection
-		got := ordov1.Refusal_REFUSAL_UNSPECIFIED
+		got := ordov1.RejectionCode_REJECTION_CODE_UNSPECIFIED
 		if errors.As(err, &refused) {
 			got = refused.Code
 		} else if err != nil {
@@ -384,7 +384,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestARepeatedTransactionCostsNothing: it is refused before it is validated.
+// TestARepeatedTransactionCostsNothing: it is rejected before it is validated.
 func TestARepeatedTransactionCostsNothing(t *testing.T) {
 	calls := 0
 	g := start(t, &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) { calls++; return accept(q), nil }}, &basket{})
@@ -398,7 +398,7 @@ func TestARepeatedTransactionCostsNothing(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is sent is read or refused with a place, and what is read hashes the same again.
+// FuzzDecode: whatever is sent is read or rejected with a place, and what is read hashes the same again.
 func FuzzDecode(f *testing.F) {
 	for _, kind := range types {
 		f.Add([]byte(transaction(kind)))

@@ -62,6 +62,6 @@ func (t *trials) run(ctx context.Context, tx *ordov1.Transaction) error {
 		if t.asker.Crashes != nil {
 			t.asker.Crashes.Costly(tx.Sender)
 		}
-		return reject(ordov1.Refusal_MEMORY_EXCEEDED, "the transaction needs more than %d MiB of memory (limits.transaction_mib)", t.memory)
+		return reject(ordov1.RejectionCode_MEMORY_EXCEEDED, "the transaction needs more than %d MiB of memory (limits.transaction_mib)", t.memory)
 	}
 }

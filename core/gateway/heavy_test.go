@@ -42,7 +42,7 @@ func (h *heavies) trials(l Limits, crashes *crash.Ledger) *trials {
 	return newTrials(Options{Execution: h, Chain: present, Limits: l.orDefaults(), Crashes: crashes})
 }
 
-// A heavy transaction is rejected when its trial run needs more memory than a block gives it, and its account is refused with it.
+// A heavy transaction is rejected when its trial run needs more memory than a block gives it, and its account is rejected with it.
 // Whatever else its run brings is for the block.
 func TestHeavyTransactionIsRejectedForItsMemoryAlone(t *testing.T) {
 	ledger := crash.New(crash.Options{})
@@ -68,16 +68,16 @@ func TestHeavyTransactionIsRejectedForItsMemoryAlone(t *testing.T) {
 	}
 	account := crash.Question{Kind: crash.Validation, Names: func() []crash.Name { return []crash.Name{crash.Account(tx.Sender)} }}
 	if _, err := ledger.Check(account); err != nil {
-		t.Errorf("the account is refused before: %v", err)
+		t.Errorf("the account is rejected before: %v", err)
 	}
 	h.answer, h.err = viewFailure(ordov1.ViewError_MEMORY), nil
 	err := trials.run(t.Context(), tx)
 	var refused *Rejection
-	if !errors.As(err, &refused) || refused.Code != ordov1.Refusal_MEMORY_EXCEEDED || !strings.Contains(refused.Reason, "512 MiB of memory (limits.transaction_mib)") {
+	if !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_MEMORY_EXCEEDED || !strings.Contains(refused.Reason, "512 MiB of memory (limits.transaction_mib)") {
 		t.Errorf("%v", err)
 	}
 	if _, err := ledger.Check(account); err == nil {
-		t.Error("the account is not refused")
+		t.Error("the account is not rejected")
 	}
 }
 

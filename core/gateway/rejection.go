@@ -15,7 +15,7 @@ var ErrQueryVersion = fmt.Errorf("query version is for estimates and simulations
 
 // Rejection is a transaction that cannot enter, and why. It is an outcome, not a fault of the node.
 type Rejection struct {
-	Code   ordov1.Refusal
+	Code   ordov1.RejectionCode
 	Reason string
 }
 
@@ -26,6 +26,6 @@ func (r *Rejection) Error() string {
 	return r.Code.String() + ": " + r.Reason
 }
 
-func reject(code ordov1.Refusal, format string, args ...any) error {
+func reject(code ordov1.RejectionCode, format string, args ...any) error {
 	return &Rejection{Code: code, Reason: fmt.Sprintf(format, args...)}
 }

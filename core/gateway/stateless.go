@@ -66,7 +66,7 @@ var firstContract = felt.FromUint64(2)
 // addressBound is 2^251-256.
 var addressBound = felt.MustHex("0x7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00")
 
-// check refuses what is wrong whatever the state is.
+// check rejects what is wrong whatever the state is.
 func (l Limits) check(b *Broadcast) error {
 	tx := b.Transaction
 	switch {
@@ -83,10 +83,10 @@ func (l Limits) check(b *Broadcast) error {
 	case tx.FeeDaMode != 0:
 		return jsonin.In("fee_data_availability_mode", jsonin.Errorf("must be L1: L2 is not in use on starknet yet"))
 	case b.Proof:
-		return reject(ordov1.Refusal_INVALID_PROOF, "this node verifies no proofs: send the transaction without proof and proof_facts")
+		return reject(ordov1.RejectionCode_INVALID_PROOF, "this node verifies no proofs: send the transaction without proof and proof_facts")
 	}
 	if !l.FreeOfCharge && paysNothing(tx.ResourceBounds) {
-		return reject(ordov1.Refusal_INSUFFICIENT_RESOURCES, "all resource bounds are zero: estimate the fee first")
+		return reject(ordov1.RejectionCode_INSUFFICIENT_RESOURCES, "all resource bounds are zero: estimate the fee first")
 	}
 	return l.checkSize(b)
 }
@@ -94,20 +94,20 @@ func (l Limits) check(b *Broadcast) error {
 // checkSize is for estimates too: what can be sent can be estimated, and no more.
 func (l Limits) checkSize(b *Broadcast) error {
 	if n := len(b.Transaction.Calldata) / felt.Size; n > l.Calldata {
-		return reject(ordov1.Refusal_OTHER, "calldata has %d felts, at most %d are allowed", n, l.Calldata)
+		return reject(ordov1.RejectionCode_OTHER, "calldata has %d felts, at most %d are allowed", n, l.Calldata)
 	}
 	if n := len(b.Transaction.Signature) / felt.Size; n > l.Signature {
-		return reject(ordov1.Refusal_OTHER, "signature has %d felts, at most %d are allowed", n, l.Signature)
+		return reject(ordov1.RejectionCode_OTHER, "signature has %d felts, at most %d are allowed", n, l.Signature)
 	}
 	c := b.Class
 	if c == nil {
 		return nil
 	}
 	if c.Felts > l.ClassProgram {
-		return reject(ordov1.Refusal_CLASS_TOO_LARGE, "sierra program has %d felts, at most %d are allowed", c.Felts, l.ClassProgram)
+		return reject(ordov1.RejectionCode_CLASS_TOO_LARGE, "sierra program has %d felts, at most %d are allowed", c.Felts, l.ClassProgram)
 	}
 	if len(c.Definition) > l.ClassBytes {
-		return reject(ordov1.Refusal_CLASS_TOO_LARGE, "class has %d bytes, at most %d are allowed", len(c.Definition), l.ClassBytes)
+		return reject(ordov1.RejectionCode_CLASS_TOO_LARGE, "class has %d bytes, at most %d are allowed", len(c.Definition), l.ClassBytes)
 	}
 	return nil
 }

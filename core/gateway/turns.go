@@ -68,8 +68,8 @@ func (t *turns) add(l lane, f *flow) (out *flow, ok bool) {
 	return out, true
 }
 
-// outFor finds the flow that makes room for a newcomer: the last of the longest lane. A proven lane displaces any unproven
-// one; else only a lane that stays longer than the newcomer's gives way.
+// outFor finds the flow that makes room for a new one: the last of the longest lane. A proven lane displaces any unproven
+// one; else only a lane that stays longer than the new one's gives way.
 func (t *turns) outFor(l lane) *flow {
 	if r := t.longest(false); r != nil && (l.proven || len(r.flows) >= t.length(l)+2) {
 		return r.flows[len(r.flows)-1]

@@ -40,7 +40,7 @@ func TestTurnsAreFair(t *testing.T) {
 				f := q.next()
 				if f == nil {
 					if len(waits) > 0 {
-						t.Fatalf("seed %d: nobody's turn though %d wait", seed, len(waits))
+						t.Fatalf("seed %d: no flow has the turn though %d wait", seed, len(waits))
 					}
 					continue
 				}

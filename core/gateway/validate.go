@@ -183,8 +183,8 @@ func (v *validator) allowed(batch []*waiting) (rest, alone []*waiting) {
 	return rest, alone
 }
 
-// names of a transaction: its account is refused with it. A class is refused when two of its accounts were, for one
-// deployment may be refused for what ran beside it.
+// names of a transaction: its account is rejected with it. A class is rejected when two of its accounts were, for one
+// deployment may be rejected for what ran beside it.
 func names(tx *ordov1.Transaction) []crash.Name {
 	all := []crash.Name{{Key: sha256.Sum256(append([]byte("transaction "), tx.Hash...)), What: "this transaction"}}
 	if len(tx.Sender) > 0 {

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// attach connects to a plugin that somebody else runs. Its life is the connection: when that breaks the life is over, and
+// attach connects to a plugin that the operator runs. The connection is the instance: when it breaks the instance has ended, and
 // another attach begins the next one. The process is neither drained nor killed.
 func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	network, address, config, err := spec.remote()
@@ -34,7 +34,7 @@ func attach(ctx context.Context, options Options, spec Spec) (*Plugin, error) {
 	if err := p.makeRunDir(); err != nil {
 		return nil, err
 	}
-	// A connection that breaks is not made again: whoever answers then may be another process.
+	// A connection that breaks is not made again: what answers then may be another process.
 	once := func() grpc.DialOption {
 		var made atomic.Bool
 		return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -126,7 +126,7 @@ func (p *Plugin) reach(ctx context.Context) error {
 
 var errLost = errors.New("the connection to it is lost")
 
-// watchConnection ends the life with its connection: whoever answers after that may be another process.
+// watchConnection ends the instance with its connection: what answers after that may be another process.
 func (p *Plugin) watchConnection() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

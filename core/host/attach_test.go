@@ -27,7 +27,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// standalone runs a role as somebody else's process.
+// standalone runs a role as a process that the node did not start.
 func standalone(t *testing.T, role string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -39,7 +39,7 @@ func standalone(t *testing.T, role string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestAttach: a plugin of somebody else's is used, lost, found again, and left alive.
+// TestAttach: a plugin that the node did not start is used, lost, found again, and left running.
 func TestAttach(t *testing.T) {
 	t.Parallel()
 	listen := "unix://" + filepath.Join(t.TempDir(), "s")
@@ -53,7 +53,7 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, "drained")); err == nil || !alive(owner.Process.Pid) {
-		t.Fatal("a plugin of somebody else's was drained or ended")
+		t.Fatal("a plugin that the node did not start was drained or ended")
 	}
 	// The node comes back; with other settings it is told to start the plugin again.
 	s.Generation = 2
@@ -169,7 +169,7 @@ func TestAttachOverTCP(t *testing.T) {
 	}
 }
 
-// TestTLS: a spawned plugin that is told to serve TLS refuses whoever has no certificate of this life.
+// TestTLS: a spawned plugin that is told to serve TLS refuses a client without a certificate of this instance.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	run := t.TempDir()
@@ -215,10 +215,10 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestOtherUser: another user of the machine who can reach the socket is turned away, unless named.
+// TestOtherUser: another user of the machine that can reach the socket is turned away, unless named.
 func TestOtherUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can be somebody else")
+		t.Skip("only root can run a process as another user")
 	}
 	t.Parallel()
 	const nobody = 65534

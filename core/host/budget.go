@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Exit is the end of one life, or a start that failed.
+// Exit is the end of one instance, or a start that failed.
 type Exit struct {
 	At         time.Time
 	Generation uint64
@@ -16,7 +16,7 @@ type Exit struct {
 	Blame      Blame
 }
 
-// budget counts the deaths of one stage and says how long to wait for the next start.
+// budget counts the exits of one stage and says how long to wait for the next start.
 type budget struct {
 	restarts     int
 	window       time.Duration
@@ -30,7 +30,7 @@ func (b *budget) forgive() {
 	b.exits = slices.DeleteFunc(b.exits, func(d Exit) bool { return d.Blame == Block })
 }
 
-// spend records a death. The pause before the next start doubles with each death in the window, with jitter, so that
+// spend records an exit. The pause before the next start doubles with each exit in the window, with jitter, so that
 // plugins that fail for one reason do not come back in step. Not ok: the budget is spent. One by questions of clients is not
 // counted here; the ledger of questions counts it.
 func (b *budget) spend(d Exit) (pause time.Duration, ok bool) {
@@ -54,7 +54,7 @@ func (b *budget) spend(d Exit) (pause time.Duration, ok bool) {
 	return pause/2 + rand.N(pause/2+1), true
 }
 
-// account says what happened, for whoever has to look after it now.
+// account says what happened, for the operator.
 func (b *budget) account() string {
 	var lines strings.Builder
 	for _, d := range b.exits[max(0, len(b.exits)-3):] {

@@ -11,7 +11,7 @@ import (
 )
 
 // verifyChecksums compares every named file, with a fresh hash for each launch. It guards against a wrong or half-copied
-// file; between the check and the start a file can still be exchanged by who may write it.
+// file; between the check and the start a file can still be exchanged by a process that may write it.
 func verifyChecksums(sums map[string]string) error {
 	paths := make([]string, 0, len(sums))
 	for path := range sums {

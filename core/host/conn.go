@@ -53,7 +53,7 @@ func samePeer(conn *net.UnixConn) error {
 		return fmt.Errorf("peer of the plugin's socket: %w", err)
 	}
 	if uid != os.Getuid() {
-		return fmt.Errorf("the plugin's socket is served by user %d, not by user %d who runs the node", uid, os.Getuid())
+		return fmt.Errorf("the plugin's socket is served by user %d, not by user %d, which runs the node", uid, os.Getuid())
 	}
 	return nil
 }

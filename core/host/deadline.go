@@ -22,7 +22,7 @@ type clock struct {
 	late map[string]lateness // of the methods that get a second chance
 }
 
-// lateness is a row of calls without an answer, whoever's deadline it was that passed.
+// lateness is a row of calls without an answer, be it the caller's deadline that passed or the host's.
 type lateness struct {
 	since time.Time // when the first of them began
 	calls int
@@ -99,7 +99,7 @@ func (c *clock) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.Cl
 }
 
 // timedStream watches a stream while the plugin owes something: it has to take what is sent, to answer each message where
-// the contract says so (Run), to go on while it is being read from (a download), and to end once our side has ended. What
+// the plugin protocol says so (Run), to go on while it is being read from (a download), and to end once our side has ended. What
 // it may be silent about is not watched here: a build that waits for transactions, and Roots, which follow the head.
 type timedStream struct {
 	grpc.ClientStream

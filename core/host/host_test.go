@@ -239,7 +239,7 @@ func TestExitOfAPluginIsReportedWithItsOutput(t *testing.T) {
 	p := start(t, host.Options{}, spec(t, "good"))
 	_, err := score(p, "die")
 	if status.Code(err) != codes.Unavailable {
-		t.Fatalf("call during the death: %v", err)
+		t.Fatalf("call when the process ends: %v", err)
 	}
 	select {
 	case <-p.Exited():
@@ -250,10 +250,10 @@ func TestExitOfAPluginIsReportedWithItsOutput(t *testing.T) {
 		t.Fatalf("reason %q", p.ExitReason())
 	}
 	if err := p.Healthy(context.Background()); err == nil {
-		t.Fatal("healthy after death")
+		t.Fatal("healthy after its end")
 	}
 	if err := p.Stop(context.Background()); err == nil {
-		t.Fatal("drained after death")
+		t.Fatal("drained after its end")
 	}
 }
 
@@ -344,7 +344,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// TestHostKilled: when the host dies without a word, so do its plugins, one that is stopped too, and their children.
+// TestHostKilled: when the host is killed, its plugins end too, one that is stopped too, and their children.
 func TestHostKilled(t *testing.T) {
 	if how := os.Getenv("ORDO_TEST_HOST"); how != "" {
 		p, err := host.Start(context.Background(), host.Options{}, spec(t, "good"))
@@ -382,7 +382,7 @@ func TestHostKilled(t *testing.T) {
 			_ = cmd.Wait()
 			for deadline := time.Now().Add(10 * time.Second); alive(plugin) || alive(child); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
-					t.Fatalf("after the end of the host the plugin lives: %v, its child: %v", alive(plugin), alive(child))
+					t.Fatalf("after the end of the host the plugin runs: %v, its child: %v", alive(plugin), alive(child))
 				}
 			}
 		})

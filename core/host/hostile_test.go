@@ -94,7 +94,7 @@ func play(role string) {
 		}
 		fmt.Println("1|1|unix|" + path + "|grpc")
 		_ = grpc.NewServer().Serve(l)
-	case "stranger": // asks a plugin of somebody else's
+	case "stranger": // asks a plugin of another user
 		conn, err := sdk.Dial(os.Getenv("SOCKET"))
 		if err != nil {
 			panic(err)
@@ -200,7 +200,7 @@ func (s *scorer) Score(_ context.Context, req *ordov1.ScoreRequest) (*ordov1.Sco
 				return nil, err
 			}
 			hi = uint64(c.Process.Pid)
-		case command == "leave": // dies, and a child keeps its pipes and its group
+		case command == "leave": // ends, and a child keeps its pipes and its group
 			c := exec.Command("sleep", "600")
 			c.Stdin, c.Stdout, c.Stderr = os.NewFile(0, "stdin"), rawStdout(), stderr()
 			if err := c.Start(); err != nil {
@@ -247,13 +247,13 @@ type store struct {
 	setup *sdk.Setup
 }
 
-// Configure counts the lives of this run in its scratch folder.
+// Configure counts the instances of this run in its scratch folder.
 func (s *store) Configure(_ context.Context, setup *sdk.Setup) error {
 	s.setup = setup
 	lives := filepath.Join(setup.RunDir, "lives")
 	before, _ := os.ReadFile(lives)
 	if len(before)+1 != int(setup.Generation) {
-		return fmt.Errorf("generation %d, and %d lives have written to the run folder", setup.Generation, len(before))
+		return fmt.Errorf("generation %d, and %d instances have written to the run folder", setup.Generation, len(before))
 	}
 	return os.WriteFile(lives, append(before, 'x'), 0o600)
 }

@@ -74,7 +74,7 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
-// TestPluginThatIgnoresSignalsIsKilled: who ignores what can be ignored ends by what cannot.
+// TestPluginThatIgnoresSignalsIsKilled: a plugin that ignores the signals that it can ends by SIGKILL.
 func TestPluginThatIgnoresSignalsIsKilled(t *testing.T) {
 	t.Parallel()
 	s := spec(t, "good")
@@ -138,6 +138,6 @@ func TestLenient(t *testing.T) {
 	select {
 	case <-p.Exited():
 	case <-time.After(5 * time.Second):
-		t.Fatal("it lives")
+		t.Fatal("it still runs")
 	}
 }

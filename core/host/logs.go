@@ -13,7 +13,7 @@ import (
 // logLines turns what a plugin writes to stderr into log entries: hclog's JSON with its level and fields, everything else as
 // text. It never fails: whatever cannot be understood is logged as it came.
 type logLines struct {
-	trace bool // a stack trace runs: the plugin is dying, and each line of it matters
+	trace bool // a stack trace runs: the plugin is about to end, and each line of it matters
 }
 
 func (l *logLines) log(to hclog.Logger, line string) {
@@ -47,7 +47,7 @@ func (l *logLines) level(line string) hclog.Level {
 }
 
 // printable keeps a plugin from writing to the operator's terminal: no escape sequence, and no line that looks like one of
-// somebody else.
+// another part.
 func printable(text string) string {
 	harmless := func(r rune) bool { return r == '\t' || r >= ' ' && r != 0x7f && !(r >= 0x80 && r < 0xa0) }
 	if !strings.ContainsFunc(text, func(r rune) bool { return !harmless(r) }) {

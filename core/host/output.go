@@ -111,8 +111,8 @@ func (o *output) pass() bool {
 	return true
 }
 
-// finish waits for the readers to come to the end of the pipes, and ends them if somebody else holds these open or
-// nobody takes the handshake.
+// finish waits for the readers to come to the end of the pipes, and ends them if another process holds these open or
+// no reader takes the handshake.
 func (o *output) finish(grace time.Duration, hello *io.PipeReader) {
 	over := make(chan struct{})
 	go func() { o.readers.Wait(); close(over) }()

@@ -9,7 +9,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// utf8Paths refuses paths that the contract cannot carry: protobuf's strings are UTF-8, a file name is any bytes.
+// utf8Paths refuses paths that the plugin protocol cannot carry: protobuf's strings are UTF-8, a file name is any bytes.
 func (s Spec) utf8Paths(runDir string) error {
 	check := func(what, path, remedy string) error {
 		if utf8.ValidString(path) {

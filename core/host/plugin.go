@@ -29,14 +29,14 @@ type Plugin struct {
 	process *process    // nil in process, and when attached
 	tls     *tls.Config // nil: none
 	own     *reaper     // nil: the set's
-	runDir  string      // scratch, the same for every life within a run of the node
+	runDir  string      // scratch, the same for every instance within a run of the node
 	ownDir  bool        // we made it, so we remove it
-	sockets string      // of this life
+	sockets string      // of this instance
 
 	warnings []*ordov1.Diagnostic
 	since    time.Time
 
-	// stop asks nicely for the end: go-plugin's shutdown. It may hang while the process lives, so it runs beside a timer.
+	// stop asks nicely for the end: go-plugin's shutdown. It may hang while the process runs, so it runs beside a timer.
 	stop     func()
 	stopOnce sync.Once
 	exited   chan struct{}
@@ -126,7 +126,7 @@ func (p *Plugin) Drain(ctx context.Context) error {
 // Stop drains the plugin until the deadline of ctx, then ends it, with force if need be. It returns when the process is
 // gone; the error tells what went wrong on the way.
 func (p *Plugin) Stop(ctx context.Context) error {
-	if p.spec.Attach != "" { // whoever runs it drains it
+	if p.spec.Attach != "" { // its owner drains it
 		p.Kill()
 		return nil
 	}

@@ -242,7 +242,7 @@ func TestRawGRPCServersAreHandled(t *testing.T) {
 				select {
 				case <-p.Exited():
 				case <-time.After(5 * time.Second):
-					t.Fatal("it lives")
+					t.Fatal("it still runs")
 				}
 				if why := p.ExitReason(); why != "Score: no answer within 400ms: killed by the node" {
 					t.Error(why)

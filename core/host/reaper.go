@@ -28,7 +28,7 @@ while read -r what id; do
 done
 for g in $groups; do kill -s KILL -- "-$g"; done`
 
-// newReaper starts one. It is nobody's child: whoever counts the plugins of a node by its children should count right.
+// newReaper starts one. It is not a child of the node: a count of the node's children is the count of its plugins.
 func newReaper() (*reaper, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -41,7 +41,7 @@ func newReaper() (*reaper, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		w.Close()
-		return &reaper{}, fmt.Errorf("no guardian of the plugins' children: %w", err)
+		return &reaper{}, fmt.Errorf("no reaper for the plugins' children: %w", err)
 	}
 	return &reaper{pipe: w}, nil
 }
@@ -54,7 +54,7 @@ func (g *reaper) tell(what string, group int) {
 	}
 }
 
-// close ends the guardian; all groups must be over.
+// close ends the reaper's shell; all process groups must have ended.
 func (g *reaper) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

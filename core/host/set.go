@@ -113,7 +113,7 @@ func with(m map[string]string, key, value string) map[string]string {
 // ReadSocket is where storage answers reads; it stays the same over restarts.
 func (s *Set) ReadSocket() string { return s.wired(ordov1.Stage_STAGE_STORAGE, 1).Listen["read"] }
 
-// Plugin returns the newest life of a stage's plugin.
+// Plugin returns the newest instance of a stage's plugin.
 func (s *Set) Plugin(stage ordov1.Stage) *Plugin {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func (s *Set) Restart(ctx context.Context, stage ordov1.Stage) (*Plugin, error) 
 		return nil, fmt.Errorf("restart: no plugin for stage %s", sdk.StageName(stage))
 	}
 	old.Kill()
-	// The generation moves on even when the start fails, so that no two lives share one.
+	// The generation moves on even when the start fails, so that no two instances share one.
 	s.mu.Lock()
 	spec := s.wired(stage, max(old.Generation(), s.specs[stage].Generation)+1)
 	kept := s.specs[stage]
@@ -188,7 +188,7 @@ func (s *Set) Close(ctx context.Context) error {
 			continue
 		}
 		select {
-		case <-p.Exited(): // it died before: nothing to drain
+		case <-p.Exited(): // it ended before: nothing to drain
 			continue
 		default:
 		}

@@ -45,7 +45,7 @@ func TestSet(t *testing.T) {
 		t.Fatalf("run folder: %v %v", info.Mode(), err)
 	}
 
-	// Execution reads from storage over the side door, and finds a new life of it behind the same door.
+	// Execution reads from storage over the read socket, and finds a new instance of it behind the same socket.
 	execution := ordov1.NewExecutionClient(set.Plugin(ordov1.Stage_STAGE_EXECUTION).Conn())
 	for generation := uint64(1); generation <= 3; generation++ {
 		resp, err := execution.Apply(context.Background(), &ordov1.ApplyRequest{})

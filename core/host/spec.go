@@ -28,9 +28,9 @@ type Spec struct {
 	Peers      map[string]string // role -> socket of another stage
 	Generation uint64            // 1 when zero
 
-	// TLS makes certificates for this life and demands them of the plugin's socket.
+	// TLS makes certificates for this instance and demands them of the plugin's socket.
 	TLS bool
-	// Attach is where somebody else runs the plugin: unix:///PATH or tcp://HOST:PORT. Path, Args, Env, TLS and Checksums are
+	// Attach is where the operator runs the plugin: unix:///PATH or tcp://HOST:PORT. Path, Args, Env, TLS and Checksums are
 	// not used then. Over tcp both sides show certificates, ours are TLSFiles.
 	Attach   string
 	TLSFiles sdk.TLSFiles

@@ -14,7 +14,7 @@ import (
 const ownPrefix = "ordo-run-"
 
 // ownDir makes a run folder and holds a lock in it until the process ends, however it ends. Folders of nodes that were
-// killed, and the chains in them, are removed on the way: nobody else would.
+// killed, and the chains in them, are removed on the way: nothing else would.
 func ownDir() (dir string, held *os.File, err error) {
 	if dir, err = os.MkdirTemp("", ownPrefix); err != nil { // 0700
 		return "", nil, fmt.Errorf("run folder: %w", err)
@@ -61,10 +61,10 @@ func removeStale(parent string) {
 	}
 }
 
-// unlockedAge is when a run folder without a lock is nobody's.
+// unlockedAge is after what time a run folder without a lock belongs to no node.
 const unlockedAge = time.Minute
 
-// removeLockLast removes a folder so that, if this process is killed meanwhile, somebody else can see that it is stale.
+// removeLockLast removes a folder so that, if this process is killed meanwhile, another node can see that it is stale.
 func removeLockLast(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

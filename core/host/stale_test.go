@@ -49,7 +49,7 @@ func TestStaleRunFoldersAreRemoved(t *testing.T) {
 	}
 	defer heldNew.Close()
 	if exists(dead) {
-		t.Error("the folder of a dead node is still there")
+		t.Error("the folder of a node that has ended is still there")
 	}
 	if exists(half) {
 		t.Error("a folder that was removed by half is still there")

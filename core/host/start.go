@@ -86,7 +86,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 			p.log.Warn("children of a plugin may outlive a killed node", "error", err)
 		}
 		defer func() {
-			if p.process.pid == 0 { // never started: nobody else closes it
+			if p.process.pid == 0 { // never started: nothing else closes it
 				guard.close()
 			}
 		}()
@@ -107,7 +107,7 @@ func launch(ctx context.Context, options Options, spec Spec, path string) (*Plug
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithAuthority("localhost")},
 		RunnerFunc: func(_ hclog.Logger, handed *exec.Cmd, _ string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, handed.Env...)
-			// Scratch files too: those of a plugin that is killed are removed with the folder of its life.
+			// Scratch files too: those of a plugin that is killed are removed with the folder of its instance.
 			cmd.Env = append(cmd.Env, plugin.EnvUnixSocketDir+"="+p.sockets, "TMPDIR="+p.sockets)
 			return p.process, nil
 		},
@@ -162,11 +162,11 @@ func (p *Plugin) shakeHands(ctx context.Context, client *plugin.Client) (address
 		err = fmt.Errorf("no answer on its socket within %s after the start", p.options.StartTimeout)
 	}
 	p.process.abort()
-	<-shaken // soon: what it waits for is dead
+	<-shaken // soon: what it waits for has ended
 	return "", err
 }
 
-// introduce asks the plugin who it is and configures it.
+// introduce asks the plugin for its description and configures it.
 func (p *Plugin) introduce(ctx context.Context) error {
 	client := ordov1.NewPluginClient(p.data)
 	describing, cancel := context.WithTimeout(ctx, p.options.StartTimeout)
@@ -228,7 +228,7 @@ func (p *Plugin) introduce(ctx context.Context) error {
 }
 
 // makeRunDir makes the folders of the plugin: one that stays for the whole run of the node, so that a plugin that keeps
-// nothing durable finds its scratch files again after a restart, and in it one for the sockets of this life.
+// nothing durable finds its scratch files again after a restart, and in it one for the sockets of this instance.
 func (p *Plugin) makeRunDir() error {
 	if p.options.RunDir == "" {
 		dir, err := os.MkdirTemp("", "ordo-") // 0700
@@ -253,7 +253,7 @@ func (p *Plugin) makeRunDir() error {
 	return nil
 }
 
-// removeRunDir removes what nobody needs after this life.
+// removeRunDir removes what is not needed after this instance.
 func (p *Plugin) removeRunDir() {
 	if p.ownDir {
 		os.RemoveAll(p.runDir)
@@ -268,7 +268,7 @@ func (p *Plugin) abandon(cause error) error {
 	if p.process.pid == 0 { // never started
 		return cause
 	}
-	// A process that has just written its last words may not be reaped yet: see whether it ends by itself.
+	// A process that has just written its last output may not be reaped yet: see whether it ends by itself.
 	select {
 	case <-p.process.done:
 	case <-time.After(300 * time.Millisecond):

@@ -13,7 +13,7 @@ import (
 
 // Supervision says how patient a node is with its plugins. Zero values take the default, but for Restarts.
 type Supervision struct {
-	Restarts int           // of one stage within Window; one death more stops the node. 0: none is restarted
+	Restarts int           // of one stage within Window; one end more stops the node. 0: none is restarted
 	Window   time.Duration // 60 s
 	Backoff  time.Duration // the pause before the first restart; 100 ms
 	MaxPause time.Duration // 5 s
@@ -34,19 +34,19 @@ func (s Supervision) withDefaults() Supervision {
 	return s
 }
 
-// Events are told to whoever uses the stages. Those of one stage come one after the other; those of two stages may come at
+// Events are told to the part that uses the stages. Those of one stage come one after the other; those of two stages may come at
 // the same time.
 type Events interface {
-	// StageDown: a life is over, and what that is put down to. Once for each life that the node began with, or that Back was told of.
+	// StageDown: an instance has ended. It returns the blame. Once for each instance that the node began with or that StageUp was told of.
 	StageDown(stage ordov1.Stage, why *Ended) Blame
-	// StageUp: a new life is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
-	// Lost is told, and another is tried within the budget.
+	// StageUp: a new instance is configured and the stage's link leads to it. An error means that it is of no use: it is killed,
+	// StageDown is told, and another is tried within the budget.
 	StageUp(stage ordov1.Stage, p *Plugin) error
 }
 
-// Supervisor keeps the plugins of a set alive: it restarts whoever ends, with a pause that grows and a budget, and stops
-// loudly when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.HealthTimeout, Options.CallLimit)
-// or by callers, who say so with Suspect: a wedged plugin is killed, and then it is like any other that ended.
+// Supervisor keeps the plugins of a set running: it restarts those that end, with a pause that grows and a budget, and stops
+// with an error when that is spent. That a plugin is wedged is found by the plugin's own watch (Options.HealthTimeout, Options.CallLimit)
+// or by callers, which say so with Suspect: a wedged plugin is killed, and then it is like any other that ended.
 type Supervisor struct {
 	set     *Set
 	options Supervision
@@ -94,13 +94,13 @@ func Supervise(set *Set, options Supervision) (*Supervisor, error) {
 	return s, nil
 }
 
-// Link is the stage's connection, over all lives of its plugin.
+// Link is the stage's connection, over all instances of its plugin.
 func (s *Supervisor) Link(stage ordov1.Stage) *Link { return s.links[stage] }
 
 // ReadLink is the connection to the socket that storage serves for reads.
 func (s *Supervisor) ReadLink() *Link { return s.read }
 
-// Done is closed when the supervisor has given up; Err tells on whom and why.
+// Done is closed when the supervisor has given up; Err names the plugin and the cause.
 func (s *Supervisor) Done() <-chan struct{} { return s.done }
 
 // Err is why the supervisor gave up, nil before.
@@ -113,7 +113,7 @@ func (s *Supervisor) Err() error {
 	}
 }
 
-// Watch begins to restart whoever ends; who has ended since the start counts too.
+// Watch begins to restart plugins that end; one that has ended since the start counts too.
 func (s *Supervisor) Watch(events Events) {
 	for stage := range s.links {
 		s.work.Go(func() { s.keep(stage, events) })
@@ -133,7 +133,7 @@ func (s *Supervisor) Close() {
 	}
 }
 
-// keep is the life of one stage: a plugin after the other.
+// keep runs one stage: one instance after the other.
 func (s *Supervisor) keep(stage ordov1.Stage, events Events) {
 	for {
 		p := s.set.Plugin(stage)
@@ -235,7 +235,7 @@ func (s *Supervisor) sleep(pause time.Duration) bool {
 	}
 }
 
-// attach leads the links to a life.
+// attach leads the links to an instance.
 func (s *Supervisor) attach(p *Plugin) error {
 	stage := p.Spec().Stage
 	var read *grpc.ClientConn
@@ -255,7 +255,7 @@ func (s *Supervisor) attach(p *Plugin) error {
 	return nil
 }
 
-// stageDown cuts the links off from a life that is over.
+// stageDown cuts the links off from an instance that has ended.
 func (s *Supervisor) stageDown(stage ordov1.Stage, death Exit) {
 	why := "the plugin has ended (" + cut(death.Why, 300) + ") and is being started again"
 	s.links[stage].Detach(why)
@@ -273,7 +273,7 @@ func (s *Supervisor) stageDown(stage ordov1.Stage, death Exit) {
 	s.changed()
 }
 
-// changed tells those who wait for a stage. Under mu.
+// changed tells the callers that wait for a stage. Under mu.
 func (s *Supervisor) changed() {
 	close(s.change)
 	s.change = make(chan struct{})
@@ -348,7 +348,7 @@ const (
 // StageStatus is how a stage does.
 type StageStatus struct {
 	Stage    ordov1.Stage
-	Plugin   *Plugin // the newest life; it has ended when State is Away
+	Plugin   *Plugin // the newest instance; it has ended when State is Away
 	State    State
 	Restarts uint64
 	Last     *Exit  // nil: none

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// diary keeps what a supervisor tells, and refuses lives when asked to.
+// diary keeps what a supervisor tells, and refuses instances when asked to.
 type diary struct {
 	mu     sync.Mutex
 	lines  []string
@@ -81,7 +81,7 @@ func supervised(t *testing.T, o host.Options, s host.Supervision) (*host.Supervi
 
 var quick = host.Supervision{Restarts: 5, Backoff: 10 * time.Millisecond}
 
-// patiently repeats an answer until the links lead to the new life.
+// patiently repeats an answer until the links lead to the new instance.
 func patiently(t *testing.T, ask func() error) {
 	t.Helper()
 	var err error
@@ -93,7 +93,7 @@ func patiently(t *testing.T, ask func() error) {
 	t.Fatal(err)
 }
 
-// TestRestart: whoever is killed comes back behind the same links, and storage behind the same door.
+// TestRestart: a stage whose plugin is killed is up again behind the same links, and storage behind the same read socket.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	sup, set, d := supervised(t, host.Options{}, quick)
@@ -138,7 +138,7 @@ func TestRestart(t *testing.T) {
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	_, set, d := supervised(t, host.Options{}, quick)
-	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGSTOP) // still there, and answers nobody
+	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGSTOP) // still there, and answers no call
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_EXECUTION).Pid(), syscall.SIGKILL)
 	d.await(t, 1) // execution is lost, and its next instance is started
 	_ = syscall.Kill(set.Plugin(ordov1.Stage_STAGE_STORAGE).Pid(), syscall.SIGKILL)
@@ -161,7 +161,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestBudget: who ends again and again ends the node, loudly; what Back refuses counts too.
+// TestBudget: a plugin that ends again and again stops the node with an error; instances that StageUp refuses count too.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	sup, set, d := supervised(t, host.Options{}, host.Supervision{Restarts: 3, Backoff: 5 * time.Millisecond, MaxPause: 20 * time.Millisecond})

@@ -18,9 +18,9 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk"
 )
 
-// certificates makes an authority for one life of one plugin, has it sign a certificate for each side, and forgets its key.
-// The plugin's side lies in dir, which is private; ours never leaves this process. So nobody else can talk to the plugin,
-// another plugin least of all, and nobody else can pass for it.
+// certificates makes an authority for one instance of one plugin, has it sign a certificate for each side, and forgets its key.
+// The plugin's side lies in dir, which is private; ours never leaves this process. So no other process can talk to the plugin,
+// another plugin least of all, and none can pass for it.
 func certificates(dir string) (plugin sdk.TLSFiles, ours *tls.Config, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

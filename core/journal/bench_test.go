@@ -12,7 +12,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// BenchmarkAdmit: acknowledged transactions, each of a size like a transfer's, by callers who wait for theirs; with fsync
+// BenchmarkAdmit: acknowledged transactions, each of a size like a transfer's, by callers that wait for theirs; with fsync
 // and, as the baseline, without. Set TMPDIR to the disk in question.
 func BenchmarkAdmit(b *testing.B) {
 	for _, mode := range []string{"fsync", "unsynced"} {

@@ -14,7 +14,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Small enough that a short life sees many segments, copies forward and removals.
+// Small enough that a short run sees many segments, copies forward and removals.
 var tiny = Options{Chain: "TEST", SegmentBytes: 700, Garbage: 900}
 
 func key(i int) (k Key) {
@@ -115,7 +115,7 @@ func (p *promised) persist(j *Journal, height uint64, data string) error {
 	return err
 }
 
-// life is the script: heights with their transactions, of which 0 waits for ever and 7 for long.
+// life is the script of a run: heights with their transactions, of which 0 waits for ever and 7 for long.
 func life(j *Journal, p *promised, until func(error) bool) {
 	do := func(err error) bool { return !until(err) }
 	waiting := []int{}
@@ -141,7 +141,7 @@ func life(j *Journal, p *promised, until func(error) bool) {
 		if h%4 == 1 && !do(p.release(j, false, waiting[0])) {
 			return
 		}
-		if h == 5 || h == 6 { // blocks without effect on the pool: more garbage than life
+		if h == 5 || h == 6 { // blocks without effect on the pool: more garbage than transactions that wait
 			if !do(p.persist(j, h, strings.Repeat("x", 900))) {
 				return
 			}
@@ -220,7 +220,7 @@ func (p *promised) check(r *Recovery) error {
 
 func crashed(err error) bool { return err != nil }
 
-// TestEveryCrashPoint cuts the power during each operation of a life, lets each kind of disk survive, and cuts it again
+// TestEveryCrashPoint cuts the power during each operation of a run, lets each kind of disk survive, and cuts it again
 // during each operation of the recovery.
 func TestEveryCrashPoint(t *testing.T) {
 	whole := newDisk(0)
@@ -239,7 +239,7 @@ func TestEveryCrashPoint(t *testing.T) {
 		}
 	}
 	if removed < 5 {
-		t.Fatalf("the life removes %d segments only", removed)
+		t.Fatalf("the run removes %d segments only", removed)
 	}
 	recoveries := 0
 	stride := 1
@@ -324,7 +324,7 @@ func goOn(t *testing.T, name string, d *disk, j *Journal, r *Recovery) {
 	}
 }
 
-// TestEveryFault lets each operation of a life fail once, the process living on.
+// TestEveryFault lets each operation of a run fail once, while the process runs on.
 func TestEveryFault(t *testing.T) {
 	whole := newDisk(0)
 	j, _, err := Open(whole, tiny)

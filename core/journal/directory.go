@@ -44,7 +44,7 @@ func OpenFolder(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	// The name of the folder itself must survive too. A parent that may not be opened is somebody else's, and older than this.
+	// The name of the folder itself must survive too. A parent that may not be opened is another user's, and older than this.
 	if parent, err := os.Open(filepath.Dir(path)); err == nil {
 		err = errors.Join(parent.Sync(), parent.Close())
 		if err != nil {

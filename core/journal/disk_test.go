@@ -123,7 +123,7 @@ type survivor int
 
 const (
 	synced survivor = iota // only what was synced
-	cached                 // everything: the process died, the machine did not
+	cached                 // everything: the process ended, the host did not
 	torn                   // chance decides, name by name and sector by sector
 )
 

@@ -167,7 +167,7 @@ func (j *Journal) failed(first *batch, err error) {
 	}
 }
 
-// fail tells those who wait. A batch that has failed before has nobody.
+// fail wakes the callers that wait. A batch that has failed before has none.
 func (b *batch) fail(err error) {
 	if b.err == nil {
 		b.err, b.records = err, nil
@@ -249,7 +249,7 @@ func (j *Journal) place(name string, contents []byte) (File, error) {
 	return file, nil
 }
 
-// carry adds to a batch copies of what still waits in the oldest segment, when too much of the journal is settled: one
+// carry adds to a batch copies of what still waits in the oldest segment, when too much of the journal is released: one
 // transaction that waits for ever must not keep all that came after it.
 func (j *Journal) carry(b *batch) {
 	oldest := j.segments[0]
@@ -267,7 +267,7 @@ func (j *Journal) carry(b *batch) {
 		}
 		encoded, err := encodeTransaction(e.tx, e.class)
 		if err != nil {
-			return // it was encoded before: somebody changed it, and the first copy stays
+			return // it was encoded before: its holder changed it, and the first copy stays
 		}
 		r := record{bytes: encodeAdmit(e.number, encoded), entry: e, copied: true}
 		size += len(r.bytes)
@@ -286,7 +286,7 @@ func (j *Journal) carry(b *batch) {
 	}
 }
 
-// trim finds the segments at the front that nobody needs and adds to the batch that they are forgotten. Their files go when
+// trim finds the segments at the front that nothing needs and adds to the batch that they are forgotten. Their files go when
 // the batch is durable: however few of them are gone after a crash, the rest is then not taken for a journal with a hole.
 func (j *Journal) trim(b *batch) {
 	before := len(j.segments)

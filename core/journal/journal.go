@@ -29,7 +29,7 @@ var (
 type Options struct {
 	Chain        string        // of which chain, at most 32 bytes; a journal of another one is refused
 	SegmentBytes int64         // a segment that has as much is followed by the next; 32 MiB
-	Garbage      int64         // settled bytes that may stay before what still waits among them is copied forward; 256 MiB
+	Garbage      int64         // released bytes that may stay before what still waits among them is copied forward; 256 MiB
 	MaxDelay     time.Duration // how long a commit waits for company; 0: only while the one before it is on its way
 	Unsynced     bool          // write without fsync: survives the end of the process, not of the machine
 }
@@ -139,7 +139,7 @@ func (b *batch) wait() error {
 type Stats struct {
 	Segments     int
 	Bytes        int64 // of all segments
-	Transactions int   // that are not settled
+	Transactions int   // that are not released
 	LiveBytes    int64 // of those
 	Records      uint64
 	Commits      uint64 // writes; Records/Commits is how many shared one
@@ -201,7 +201,7 @@ func (j *Journal) release(hashes []Key, all bool) (*batch, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.unusable(); err != nil {
-		return nil, fmt.Errorf("journal: settle: %w", err)
+		return nil, fmt.Errorf("journal: write the last segment anew: %w", err)
 	}
 	var numbers []uint64
 	for _, hash := range hashes {
@@ -270,7 +270,7 @@ func (j *Journal) Persist(number uint64, data []byte) error {
 	h := j.heights.persist(number, data)
 	if h == nil {
 		j.mu.Unlock()
-		return nil // committed: nobody will ask for it
+		return nil // committed: it is not asked for again
 	}
 	b := j.append(record{bytes: encodePersist(number, data), height: h})
 	j.mu.Unlock()
@@ -307,7 +307,7 @@ func (j *Journal) Close() error {
 		return fmt.Errorf("journal: close: %w", j.poison)
 	}
 	if len(j.queue) > 0 {
-		return fmt.Errorf("journal: close: what was settled last is not written: %w", j.queue[0].err)
+		return fmt.Errorf("journal: close: what was released last is not written: %w", j.queue[0].err)
 	}
 	return nil
 }

@@ -71,11 +71,11 @@ func TestHolders(t *testing.T) {
 	must(t, j.Admit(transaction(1)))
 	must(t, j.Release(key(1)))
 	if s := j.Stats(); s.Transactions != 0 || s.LiveBytes != 0 {
-		t.Fatalf("settled: %+v", s)
+		t.Fatalf("released: %+v", s)
 	}
 	j, r = reopen(t, j, d, tiny)
 	if len(r.Transactions) != 0 {
-		t.Fatal("settled, and it is back")
+		t.Fatal("released, and it is back")
 	}
 	must(t, j.Close())
 }
@@ -308,7 +308,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestFullDisk: every caller gets the error, nothing hangs, what was settled meanwhile is written when there is room.
+// TestFullDisk: every caller gets the error, nothing hangs, what was released meanwhile is written when there is room.
 func TestFullDisk(t *testing.T) {
 	d := newDisk(1)
 	j, _ := open(t, d, tiny)

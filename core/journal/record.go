@@ -13,7 +13,7 @@ import (
 // Kinds of record, the first byte of one. They are on disk: never renumber.
 const (
 	kindAdmit   = 1 // number, class?, transaction: a promise
-	kindRelease = 2 // numbers: admissions that are settled or dropped
+	kindRelease = 2 // numbers: admissions that are in blocks or dropped
 	kindStep    = 3 // step, height, block, note
 	kindPersist = 4 // height, bytes of consensus
 	kindHeight  = 5 // height, all that is known of it: replaces every record before

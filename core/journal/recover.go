@@ -15,7 +15,7 @@ import (
 
 // Recovery is what an opened journal held.
 type Recovery struct {
-	Transactions []Waiting // admitted and not settled, in order of admission
+	Transactions []Waiting // admitted and not released, in order of admission
 	Heads        Heads
 	Heights      []Height // not committed, lowest first
 	Torn         *Torn    // nil: the journal ended cleanly
@@ -31,7 +31,7 @@ type Waiting struct {
 	Class *ordov1.Class
 }
 
-// Torn is what a crash left of a commit that nobody was told of. It is cut off.
+// Torn is what a crash left of a commit that no caller was told of. It is cut off.
 type Torn struct {
 	File   string
 	Offset int64
@@ -332,7 +332,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 	return recovery, nil
 }
 
-// settle writes the last segment anew. What was read from it may be in memory only: the process before may have died before
+// settle writes the last segment anew. What was read from it may be in memory only: the process before may have ended before
 // its fsync, or after one that failed, and then not even another fsync of that file would write it.
 func (r *replay) settle() error {
 	j := r.j

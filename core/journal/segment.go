@@ -31,7 +31,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type header struct {
 	flags  uint32
 	index  uint64
-	salt   uint64 // random: nobody who sends transactions can guess what a frame looks like
+	salt   uint64 // random: no sender of transactions can guess what a frame looks like
 	first  uint64 // segments below are forgotten, whether their files are still there or not
 	next   uint64 // number of the next admission
 	heads  Heads
@@ -77,7 +77,7 @@ func parseHeader(b []byte) (h header, err error) {
 }
 
 // sealFrame fills in the head of a frame: frame is frameHead bytes of room and the payload. The checksum covers where the
-// frame stands, so that bytes of another place, segment or life never pass for it.
+// frame stands, so that bytes of another place, segment or run never pass for it.
 func sealFrame(frame []byte, salt, offset uint64) {
 	length := uint32(len(frame) - frameHead)
 	binary.LittleEndian.PutUint32(frame, uint32(salt))

@@ -10,7 +10,7 @@ import (
 // follow each other without a gap, those above end wait for the nonce end to arrive.
 type account struct {
 	address   Key
-	committed uint64   // nonce after the last settled block
+	committed uint64   // nonce after the last committed block
 	staged    uint64   // the nonce that may be taken next
 	end       uint64   // first nonce at or after committed that is missing here
 	chain     []*Entry // by nonce

@@ -78,13 +78,13 @@ func (p *Pool) release(e *Entry) {
 
 // Rejected is a transaction that execution would not put in a block.
 type Rejected struct {
-	Hash    Key
-	Refusal ordov1.Refusal
-	Why     error
+	Hash Key
+	Code ordov1.RejectionCode
+	Why  error
 }
 
-// CommitBlock applies a decided block: its transactions leave, whoever proposed it, the refused ones leave too, the nonces of
-// accounts move, and every lease ends. A transaction refused only because one before it was refused keeps its place in
+// CommitBlock applies a decided block: its transactions leave, also those of a peer's proposal, the rejected ones leave too, the nonces of
+// accounts move, and every lease ends. A transaction rejected only because one before it was rejected keeps its place in
 // the chain and waits for the missing nonce.
 func (p *Pool) CommitBlock(height uint64, included []Key, refused []Rejected, nonces map[Key]uint64) (dropped []Dropped) {
 	within := make(map[Key]bool, len(included))
@@ -126,8 +126,8 @@ func (p *Pool) Reject(refused []Rejected) (dropped []Dropped) {
 		if e == nil {
 			continue
 		}
-		if a := e.account; a != nil && r.Refusal == ordov1.Refusal_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
-			continue // its predecessor was refused: now it waits behind a gap
+		if a := e.account; a != nil && r.Code == ordov1.RejectionCode_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
+			continue // its predecessor was rejected: now it waits behind a gap
 		}
 		p.remove(e)
 		dropped = append(dropped, Dropped{Hash: r.Hash, Why: r.Why, Sender: e.Tx.Sender})

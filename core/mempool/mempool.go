@@ -65,7 +65,7 @@ type Entry struct {
 	Nonce      uint64
 	Seq        uint64 // order of arrival
 	scored     bool
-	fallback   bool // the score is a stand-in: the policy was late or dead
+	fallback   bool // the score is a stand-in: the policy was late or down
 	queued     bool // waits in the scoring queue
 	gone       bool
 	Hash       Key
@@ -82,7 +82,7 @@ type Entry struct {
 type Dropped struct {
 	Hash   Key
 	Why    error
-	Sender []byte // of one that execution refused
+	Sender []byte // of one that execution rejected
 }
 
 // Pool is the pool. Make one with New.
@@ -159,7 +159,7 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 		return nil, dropped, err
 	}
 	if need := p.bytes + e.Size - sizeOf(old) - p.options.MaxBytes; need > 0 {
-		// A newcomer that waits for another nonce cannot push out anybody: it may never run.
+		// A new transaction that waits for another nonce cannot push out another: it may never run.
 		if e.Nonce > a.end || p.gaps.bytes-a.gapBytes < need {
 			p.forget(a)
 			return nil, dropped, ErrFull
@@ -178,8 +178,8 @@ func (p *Pool) Add(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, a
 	return e, dropped, nil
 }
 
-// AddError says why Add would refuse at this moment, nil when it would not, or cannot be told without a change. It changes
-// nothing: who pays for a promise asks before.
+// AddError says why Add would reject at this moment, nil when it would not, or cannot be told without a change. It changes
+// nothing: the gateway asks before it writes the admission to the journal.
 func (p *Pool) AddError(tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) error {
 	e, err := newEntry(time.Time{}, tx, class)
 	if err != nil {
@@ -202,7 +202,7 @@ func (p *Pool) AddError(tx *ordov1.Transaction, class *ordov1.Class, accountNonc
 	return err
 }
 
-// Restore is Add for what was in the pool before a restart: it fitted then, so no limit refuses it now, and its time to wait
+// Restore is Add for what was in the pool before a restart: it fitted then, so no limit rejects it now, and its time to wait
 // begins anew.
 func (p *Pool) Restore(now time.Time, tx *ordov1.Transaction, class *ordov1.Class, accountNonce uint64) (*Entry, []Dropped, error) {
 	kept := p.options
@@ -211,7 +211,7 @@ func (p *Pool) Restore(now time.Time, tx *ordov1.Transaction, class *ordov1.Clas
 	return p.Add(now, tx, class, accountNonce)
 }
 
-// admissible says whether the chain can take the newcomer, and which transaction it would replace.
+// admissible says whether the chain can take the new transaction, and which transaction it would replace.
 func (p *Pool) admissible(a *account, e *Entry) (old *Entry, err error) {
 	if e.Nonce < a.committed {
 		return nil, fmt.Errorf("%w: account nonce is %d", ErrNonceTooOld, a.committed)
@@ -220,7 +220,7 @@ func (p *Pool) admissible(a *account, e *Entry) (old *Entry, err error) {
 		return nil, fmt.Errorf("%w: account nonce is %d, at most %d beyond it is taken", ErrNonceTooFar, a.committed, p.options.MaxNonceGap)
 	}
 	old = a.find(e.Nonce)
-	// One transaction at a time always fits: whoever has nothing here gets a class of any size in.
+	// One transaction at a time always fits: an account with nothing here gets a class of any size in.
 	if size := a.bytes + e.Size - sizeOf(old); size > p.options.AccountBytes && size > e.Size {
 		return nil, fmt.Errorf("%w (%d of %d bytes)", ErrShare, size-e.Size, p.options.AccountBytes)
 	}
@@ -296,7 +296,7 @@ func (p *Pool) insert(e *Entry) {
 	}
 }
 
-// remove takes an entry out of everything. A leased one leaves its lease when that is rewound or settled.
+// remove takes an entry out of everything. A leased one leaves its lease when that is rewound or its block is committed.
 func (p *Pool) remove(e *Entry) {
 	p.unlink(e)
 	if a := e.account; a != nil {

@@ -175,7 +175,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			e, dropped, err := p.Add(now, tx, nil, stale)
 			left(dropped)
 			if before != nil && err == nil && len(dropped) == 0 {
-				t.Fatalf("seed %d: Refuses gave %v, and Add took it", seed, before)
+				t.Fatalf("seed %d: AddError gave %v, and Add took it", seed, before)
 			}
 			if (e == nil) == (err == nil) {
 				t.Fatalf("seed %d: Add gave %v and %v", seed, e, err)
@@ -226,11 +226,11 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			for _, e := range taken[:n] {
 				switch {
 				case e.account != nil && broken[e.Sender]:
-					refused = append(refused, Rejected{e.Hash, ordov1.Refusal_INVALID_NONCE, fmt.Errorf("nonce")})
+					refused = append(refused, Rejected{e.Hash, ordov1.RejectionCode_INVALID_NONCE, fmt.Errorf("nonce")})
 					continue
 				case e.account != nil && r.Intn(6) == 0:
 					broken[e.Sender] = true
-					refused = append(refused, Rejected{e.Hash, ordov1.Refusal_VALIDATION_FAILURE, fmt.Errorf("no")})
+					refused = append(refused, Rejected{e.Hash, ordov1.RejectionCode_VALIDATION_FAILURE, fmt.Errorf("no")})
 					continue
 				}
 				included = append(included, e.Hash)
@@ -269,7 +269,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 	}
 }
 
-// BenchmarkPool measures one add, score, take and settle with many others waiting.
+// BenchmarkPool measures one add, score, take and commit with many others waiting.
 func BenchmarkPool(b *testing.B) {
 	for _, waiting := range []int{100, 100_000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {

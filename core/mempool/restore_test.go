@@ -14,7 +14,7 @@ func TestRestore(t *testing.T) {
 	p := New(Options{MaxNonceGap: 3, MaxBytes: 1})
 	tx := transaction("a/9", "a", 9, 0, 1, ordov1.TransactionType_INVOKE)
 	if err := p.AddError(tx, nil, 0); !errors.Is(err, ErrNonceTooFar) {
-		t.Fatalf("Refuses: %v", err)
+		t.Fatalf("AddError: %v", err)
 	}
 	if _, _, err := p.Restore(time.Time{}, tx, nil, 0); err != nil {
 		t.Fatal(err)

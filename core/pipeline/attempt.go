@@ -111,7 +111,7 @@ func (a *attempt) rejected() (rejected []mempool.Rejected) {
 	}
 	for _, r := range a.results {
 		if isRejected(r) {
-			rejected = append(rejected, mempool.Rejected{Hash: mempool.Key(r.Hash), Refusal: r.Refusal, Why: &Rejection{r.Refusal, r.Reason}})
+			rejected = append(rejected, mempool.Rejected{Hash: mempool.Key(r.Hash), Code: r.Rejection, Why: &Rejection{r.Rejection, r.Reason}})
 		}
 	}
 	return rejected
@@ -123,11 +123,11 @@ func isRejected(r *ordov1.TransactionResult) bool {
 
 // Rejection is why execution would not put a transaction in a block.
 type Rejection struct {
-	Refusal ordov1.Refusal
-	Reason  string
+	Code   ordov1.RejectionCode
+	Reason string
 }
 
-func (r *Rejection) Error() string { return fmt.Sprintf("rejected: %s: %s", r.Refusal, r.Reason) }
+func (r *Rejection) Error() string { return fmt.Sprintf("rejected: %s: %s", r.Code, r.Reason) }
 
 // visibleLimit is how many results may be shown.
 func (m *Machine) visibleLimit(a *attempt) int {

@@ -31,7 +31,7 @@ func (m *Machine) executed(in Executed) error {
 	}
 	if p := a.fromPeer(); p != nil {
 		if at := slices.IndexFunc(a.results[:min(len(a.results), p.n)], isRejected); at >= 0 {
-			m.rejectProposal(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Refusal, a.results[at].Reason))
+			m.rejectProposal(a, fmt.Sprintf("transaction %d of the proposal is rejected: %s: %s", at, a.results[at].Rejection, a.results[at].Reason))
 			return nil
 		}
 	}

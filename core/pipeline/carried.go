@@ -21,7 +21,7 @@ func (m *Machine) beginConsensus() {
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{
 		Height: m.height, Log: c.log, Config: c.config, Pending: uint64(m.ready())}}})
 	if c.blockRequested && !m.draining {
-		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
+		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 	}
 	c.announced = false
 }

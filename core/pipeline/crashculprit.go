@@ -76,7 +76,7 @@ func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
 		return nil
 	}
 	culprit := a.given()[at].Tx
-	rejected := mempool.Rejected{Hash: mempool.Key(culprit.Hash), Refusal: ordov1.Refusal_OTHER, Why: &Rejection{ordov1.Refusal_OTHER, reason}}
+	rejected := mempool.Rejected{Hash: mempool.Key(culprit.Hash), Code: ordov1.RejectionCode_OTHER, Why: &Rejection{ordov1.RejectionCode_OTHER, reason}}
 	delete(m.crashes.suspects, rejected.Hash)
 	m.remember(culprit)
 	m.reject([]mempool.Rejected{rejected})

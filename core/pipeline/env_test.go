@@ -107,15 +107,15 @@ func (e *env) results(id uint64, n int, rejected []string, first int) {
 	for _, item := range b.items[len(b.ran):][:n] {
 		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
 		if item.Tx.Type == ordov1.TransactionType_INVOKE && len(item.Tx.Signature) == 0 {
-			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_VALIDATION_FAILURE, "no signature"
+			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_VALIDATION_FAILURE, "no signature"
 		} else if slices.Contains(rejected, name(item.Tx.Hash)) {
-			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INSUFFICIENT_BALANCE, "balance too low"
+			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_INSUFFICIENT_BALANCE, "balance too low"
 		} else if before := "no"; slices.ContainsFunc(append(b.ran, r.Results...), func(o *ordov1.TransactionResult) bool {
 			before, _, _ = strings.Cut(name(o.Hash), "/")
 			sender := name(item.Tx.Sender)
 			return o.Status == ordov1.TransactionResult_REJECTED && before == sender
 		}) {
-			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INVALID_NONCE, "nonce ahead"
+			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_INVALID_NONCE, "nonce ahead"
 		}
 		r.Results = append(r.Results, result)
 	}

@@ -39,5 +39,5 @@ func Example() {
 	}
 	// Output:
 	// event 1: *ordov1.ConsensusEvent_Start_
-	// event 2: *ordov1.ConsensusEvent_Demand_
+	// event 2: *ordov1.ConsensusEvent_CreateBlock_
 }

@@ -149,7 +149,7 @@ func (m *Machine) step(input Input) error {
 	case BlockRequested:
 		m.consensus.blockRequested = true
 		if !m.draining {
-			m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
+			m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 		}
 	case Delivered:
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: in.From, Data: in.Data}}})

@@ -123,7 +123,7 @@ func event(e *ordov1.ConsensusEvent) string {
 		return fmt.Sprintf("start height=%d pending=%d", v.Start.Height, v.Start.Pending)
 	case *ordov1.ConsensusEvent_Ready_:
 		return fmt.Sprintf("ready pending=%d", v.Ready.Pending)
-	case *ordov1.ConsensusEvent_Demand_:
+	case *ordov1.ConsensusEvent_CreateBlock_:
 		return "demand"
 	case *ordov1.ConsensusEvent_Timer_:
 		return fmt.Sprintf("timer id=%d", v.Timer.Id)

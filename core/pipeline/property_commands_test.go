@@ -110,7 +110,7 @@ func (c *chaos) settle(tx, where string) {
 		before = "" // consensus decided an attempt that was built before the search found this transaction
 	}
 	if before != "" {
-		c.fatal("%s is settled twice: %s; %s", tx, before, where)
+		c.fatal("%s has two outcomes: %s; %s", tx, before, where)
 	}
 	c.settled[tx] = where
 }

@@ -74,7 +74,7 @@ func (c *chaos) forget(which func(Command) bool) { c.work = slices.DeleteFunc(c.
 // arrival says whether the next ordering plugin gains nothing by waiting: with a restless consensus that changes now and then.
 func (c *chaos) arrival() bool { return c.m.capabilities.arrival != (!c.faithful && c.r.Intn(4) == 0) }
 
-// breaks breaks a stream off while its process lives.
+// breaks breaks a stream off while its process runs.
 func (c *chaos) breaks(build uint64) {
 	c.forget(func(w Command) bool {
 		switch w := w.(type) {

@@ -110,7 +110,7 @@ func (c *chaos) results(id uint64, n int, _ []string, _ int) {
 	for _, item := range b.items[len(b.ran):][:n] {
 		result := &ordov1.TransactionResult{Hash: item.Tx.Hash, Status: ordov1.TransactionResult_SUCCEEDED}
 		if string(item.Tx.Signature) == stripped {
-			result.Status, result.Refusal, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.Refusal_VALIDATION_FAILURE, stripped
+			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_VALIDATION_FAILURE, stripped
 		}
 		r.Results = append(r.Results, result)
 	}

@@ -310,7 +310,7 @@ func (c *chaos) finish() {
 			lost = append(lost, fmt.Sprintf("%s (%s)", tx, c.where(tx)))
 		}
 	}
-	c.fatal("%d transactions never settle: %s", len(lost), strings.Join(lost, ", "))
+	c.fatal("%d transactions never get an outcome: %s", len(lost), strings.Join(lost, ", "))
 }
 
 // allSettled says whether every transaction is in a block or dropped. Those that follow a dropped one in its account wait for its nonce.

@@ -100,7 +100,7 @@ func (c *bodies) done(b *body) {
 		old := c.kept[i]
 		select {
 		case <-old.done:
-		default: // being read, or the one that settles
+		default: // being read, or the one that waits for the block
 			i++
 			continue
 		}

@@ -110,7 +110,7 @@ func newWorld(t testing.TB) *world {
 	present.Start(storage.blocks[2].Header, nil, nil)
 	present.Decide(decided)
 	rejected := result(0x402)
-	rejected.Status, rejected.Refusal = ordov1.TransactionResult_REJECTED, ordov1.Refusal_INVALID_NONCE
+	rejected.Status, rejected.Rejection = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_INVALID_NONCE
 	late := account(ordov1.TransactionType_DECLARE, 0x403, 5)
 	late.ClassHash = fe(0xc4)
 	present.Open(1, blockContext(4))
@@ -127,7 +127,7 @@ func newWorld(t testing.TB) *world {
 		Key(fe(0xbad2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{Message: "nonce"}},
 	}}
 	for sender, refusal := range refusedSenders {
-		execution.verdicts[Key(fe(sender))] = &ordov1.ValidateResponse_Verdict{Refusal: refusal, Reason: "because of " + refusal.String()}
+		execution.verdicts[Key(fe(sender))] = &ordov1.ValidateResponse_Verdict{Rejection: refusal, Reason: "because of " + refusal.String()}
 	}
 	p := &fakePool{chain: present, deploying: map[Key]bool{}, errors: map[Key]error{}}
 	for sender, err := range poolSenders {
@@ -144,12 +144,12 @@ func newWorld(t testing.TB) *world {
 }
 
 // Senders whose transactions are refused, each for its own reason.
-var refusedSenders = map[uint64]ordov1.Refusal{
-	0x1001: ordov1.Refusal_INVALID_NONCE, 0x1002: ordov1.Refusal_INSUFFICIENT_RESOURCES, 0x1003: ordov1.Refusal_INSUFFICIENT_BALANCE,
-	0x1004: ordov1.Refusal_VALIDATION_FAILURE, 0x1005: ordov1.Refusal_CLASS_ALREADY_DECLARED, 0x1006: ordov1.Refusal_CLASS_NOT_DECLARED,
-	0x1007: ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH, 0x1008: ordov1.Refusal_COMPILATION_FAILED, 0x1009: ordov1.Refusal_CLASS_TOO_LARGE,
-	0x100a: ordov1.Refusal_NON_ACCOUNT, 0x100b: ordov1.Refusal_FEE_BELOW_MINIMUM, 0x100c: ordov1.Refusal_UNSUPPORTED_CLASS_VERSION,
-	0x100d: ordov1.Refusal_TRANSACTION_TOO_LARGE, 0x100e: ordov1.Refusal_INVALID_PROOF, 0x100f: ordov1.Refusal_OTHER, 0x1010: ordov1.Refusal_MEMORY_EXCEEDED,
+var refusedSenders = map[uint64]ordov1.RejectionCode{
+	0x1001: ordov1.RejectionCode_INVALID_NONCE, 0x1002: ordov1.RejectionCode_INSUFFICIENT_RESOURCES, 0x1003: ordov1.RejectionCode_INSUFFICIENT_BALANCE,
+	0x1004: ordov1.RejectionCode_VALIDATION_FAILURE, 0x1005: ordov1.RejectionCode_CLASS_ALREADY_DECLARED, 0x1006: ordov1.RejectionCode_CLASS_NOT_DECLARED,
+	0x1007: ordov1.RejectionCode_COMPILED_CLASS_HASH_MISMATCH, 0x1008: ordov1.RejectionCode_COMPILATION_FAILED, 0x1009: ordov1.RejectionCode_CLASS_TOO_LARGE,
+	0x100a: ordov1.RejectionCode_NON_ACCOUNT, 0x100b: ordov1.RejectionCode_FEE_BELOW_MINIMUM, 0x100c: ordov1.RejectionCode_UNSUPPORTED_CLASS_VERSION,
+	0x100d: ordov1.RejectionCode_TRANSACTION_TOO_LARGE, 0x100e: ordov1.RejectionCode_INVALID_PROOF, 0x100f: ordov1.RejectionCode_OTHER, 0x1010: ordov1.RejectionCode_MEMORY_EXCEEDED,
 }
 
 var poolSenders = map[uint64]error{

@@ -65,23 +65,23 @@ var (
 )
 
 // rejections maps what execution says to the error of the same name.
-var rejections = map[ordov1.Refusal]*Error{
-	ordov1.Refusal_INVALID_NONCE:                errInvalidNonce,
-	ordov1.Refusal_INSUFFICIENT_RESOURCES:       errResources,
-	ordov1.Refusal_INSUFFICIENT_BALANCE:         errBalance,
-	ordov1.Refusal_VALIDATION_FAILURE:           errValidation,
-	ordov1.Refusal_CLASS_ALREADY_DECLARED:       errAlreadyDeclared,
-	ordov1.Refusal_CLASS_NOT_DECLARED:           errClassNotFound,
-	ordov1.Refusal_COMPILED_CLASS_HASH_MISMATCH: errCompiledHash,
-	ordov1.Refusal_COMPILATION_FAILED:           errCompilation,
-	ordov1.Refusal_CLASS_TOO_LARGE:              errClassTooLarge,
-	ordov1.Refusal_NON_ACCOUNT:                  errNonAccount,
-	ordov1.Refusal_FEE_BELOW_MINIMUM:            errFeeBelowMinimum,
-	ordov1.Refusal_UNSUPPORTED_CLASS_VERSION:    errContractClassVersion,
-	ordov1.Refusal_TRANSACTION_TOO_LARGE:        errUnexpected,
-	ordov1.Refusal_INVALID_PROOF:                errInvalidProof,
-	ordov1.Refusal_OTHER:                        errUnexpected,
-	ordov1.Refusal_MEMORY_EXCEEDED:              errUnexpected,
+var rejections = map[ordov1.RejectionCode]*Error{
+	ordov1.RejectionCode_INVALID_NONCE:                errInvalidNonce,
+	ordov1.RejectionCode_INSUFFICIENT_RESOURCES:       errResources,
+	ordov1.RejectionCode_INSUFFICIENT_BALANCE:         errBalance,
+	ordov1.RejectionCode_VALIDATION_FAILURE:           errValidation,
+	ordov1.RejectionCode_CLASS_ALREADY_DECLARED:       errAlreadyDeclared,
+	ordov1.RejectionCode_CLASS_NOT_DECLARED:           errClassNotFound,
+	ordov1.RejectionCode_COMPILED_CLASS_HASH_MISMATCH: errCompiledHash,
+	ordov1.RejectionCode_COMPILATION_FAILED:           errCompilation,
+	ordov1.RejectionCode_CLASS_TOO_LARGE:              errClassTooLarge,
+	ordov1.RejectionCode_NON_ACCOUNT:                  errNonAccount,
+	ordov1.RejectionCode_FEE_BELOW_MINIMUM:            errFeeBelowMinimum,
+	ordov1.RejectionCode_UNSUPPORTED_CLASS_VERSION:    errContractClassVersion,
+	ordov1.RejectionCode_TRANSACTION_TOO_LARGE:        errUnexpected,
+	ordov1.RejectionCode_INVALID_PROOF:                errInvalidProof,
+	ordov1.RejectionCode_OTHER:                        errUnexpected,
+	ordov1.RejectionCode_MEMORY_EXCEEDED:              errUnexpected,
 }
 
 // outcomes maps what the gateway and the pool say.

@@ -209,7 +209,7 @@ func TestAReasonTakesThePlaceOfTheAnswer(t *testing.T) {
 		code   int
 	}{
 		"none":     {nil, 0},
-		"rejected": {&gateway.Rejection{Code: ordov1.Refusal_INSUFFICIENT_BALANCE, Reason: "too poor"}, int(errBalance.Code)},
+		"rejected": {&gateway.Rejection{Code: ordov1.RejectionCode_INSUFFICIENT_BALANCE, Reason: "too poor"}, int(errBalance.Code)},
 		"dropped":  {Unexpected("the transaction was dropped"), int(errUnexpected.Code)},
 		"a fault":  {errors.New("no such block"), int(InternalError)},
 	} {

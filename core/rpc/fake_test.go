@@ -225,7 +225,7 @@ func simulatedTransaction(tx *ordov1.Transaction) *ordov1.SimulatedTransaction {
 func (f *fakeExecution) Compile(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 	class, err := gateway.DecodeClass(q.Sierra)
 	if err != nil {
-		return &ordov1.CompileResponse{Refusal: ordov1.Refusal_COMPILATION_FAILED, Reason: err.Error()}, nil
+		return &ordov1.CompileResponse{Rejection: ordov1.RejectionCode_COMPILATION_FAILED, Reason: err.Error()}, nil
 	}
 	return &ordov1.CompileResponse{Class: &ordov1.Class{Hash: class.Hash, Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc), Casm: []byte("{}")}}, nil
 }

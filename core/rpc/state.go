@@ -181,7 +181,7 @@ func ofProtocol(contract []byte) bool {
 	return isZero(contract[:felt.Size-1]) && (contract[felt.Size-1] == 1 || contract[felt.Size-1] == 2)
 }
 
-// lastUpdate walks back over the state diffs; 0 when the slot was never written. The contract of storage keeps no index
+// lastUpdate walks back over the state diffs; 0 when the slot was never written. The plugin protocol asks storage for no index
 // of writes, so a slot that was written long ago costs a read of all diffs since.
 func (s *Server) lastUpdate(ctx context.Context, ref *BlockRef, contract, key []byte) (uint64, error) {
 	top := ref.number

@@ -69,7 +69,7 @@ const (
 type Stage struct {
 	Plugin        string // a shipped name, or the path of a plugin binary
 	Checksum      string // sha256:HEX of the executable; empty: not compared
-	Attach        string // address of a plugin that somebody else runs; empty: it is started here
+	Attach        string // address of a plugin that the operator runs; empty: the node starts it
 	TLS           bool   // with the spawned plugin
 	CA, Cert, Key string // files, for a plugin attached over tcp
 	Settings      map[string]any

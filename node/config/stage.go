@@ -119,7 +119,7 @@ func stageOptions() []Option {
 		all = append(all, plugin,
 			text("checksum", "sha256:HEX", "", "sha256 of the plugin's executable: another file is not started", checkChecksum,
 				func(s *Stage) *string { return &s.Checksum }),
-			text("attach", "URL", "", "unix:///PATH or tcp://HOST:PORT of a plugin that somebody else runs: it is neither started nor killed", checkAttach,
+			text("attach", "URL", "", "unix:///PATH or tcp://HOST:PORT of a plugin that the operator runs: the node neither starts nor kills it", checkAttach,
 				func(s *Stage) *string { return &s.Attach }),
 			Option{Key: s.name + ".tls", Flag: s.name + "-tls", Default: "false", Value: "true|false", Bool: true, Rare: true,
 				Help: "mutual TLS with the spawned plugin, with certificates of one run (plugins on the Go SDK)",
@@ -178,7 +178,7 @@ func (c Config) Validate() error {
 		case s.Attach != "" && s.TLS:
 			return fmt.Errorf("config: %s.tls = true makes certificates for a plugin that the node starts; an attached one needs ca, cert and key of yours", name)
 		case s.Attach != "" && s.Checksum != "":
-			return fmt.Errorf("config: %s.checksum: an attached plugin is not started from a file: whoever starts it has to compare", name)
+			return fmt.Errorf("config: %s.checksum: the node starts no file of an attached plugin: compare the checksum where the plugin is started", name)
 		}
 	}
 	return nil

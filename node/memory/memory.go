@@ -17,7 +17,7 @@ const mib = 1 << 20
 // total is for the kernel's part, for pages of files, and for that.
 type Shares struct{ Core, Storage, Execution, Other int64 } // Other: of the ordering and of the consensus plugin, each
 
-// The least that a process is told to live with.
+// The least memory that a process is told to keep to.
 const (
 	leastCore      = 64 * mib
 	leastStorage   = 128 * mib

@@ -157,7 +157,7 @@ func consensusUnknown(t *testing.T, s Subject) {
 func consensusStart(t *testing.T, s Subject) {
 	i := s.Configured(t)
 	stream := open(t, i)
-	_ = stream.Send(&ordov1.ConsensusEvent{Seq: 1, Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
+	_ = stream.Send(&ordov1.ConsensusEvent{Seq: 1, Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 	if _, err := stream.Recv(); status.Code(err) != codes.FailedPrecondition && status.Code(err) != codes.InvalidArgument {
 		t.Fatalf("a stream without Start: %v, want FailedPrecondition", err)
 	}
@@ -271,7 +271,7 @@ func (c *core) act(action *ordov1.Action) {
 		delete(c.timers, a.CancelTimer.GetId())
 	case *ordov1.Action_Send_, *ordov1.Action_Persist_:
 	case *ordov1.Action_Validate_:
-		c.t.Fatal("validates a proposal although nobody sent one")
+		c.t.Fatal("validates a proposal although no peer sent one")
 	default:
 		c.t.Fatalf("an action without content: %v", action)
 	}
@@ -293,7 +293,7 @@ func (c *core) arrive(n uint64) {
 
 func (c *core) demand() {
 	c.t.Helper()
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
+	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 }
 
 // fail ends the open attempt without a value.

@@ -110,14 +110,21 @@ func show(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	return v.String()
 }
 
-// hexed writes the fields of a message that are set, bytes in hex.
+// hexed writes the fields of a message that are set, bytes in hex, in the order of their declaration: protobuf's own Range has
+// another order in each build of a program.
 func hexed(m proto.Message) string {
 	if m == nil || !m.ProtoReflect().IsValid() {
 		return "nothing"
 	}
 	var fields []string
-	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		text := ""
+	message := m.ProtoReflect()
+	declared := message.Descriptor().Fields()
+	for i := range declared.Len() {
+		f := declared.Get(i)
+		if !message.Has(f) {
+			continue
+		}
+		v, text := message.Get(f), ""
 		switch {
 		case f.IsList():
 			text = fmt.Sprintf("%d of them", v.List().Len())
@@ -129,8 +136,7 @@ func hexed(m proto.Message) string {
 			text = show(f, v)
 		}
 		fields = append(fields, string(f.Name())+": "+text)
-		return true
-	})
+	}
 	if len(fields) == 0 {
 		return "an empty " + string(m.ProtoReflect().Descriptor().Name())
 	}

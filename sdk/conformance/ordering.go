@@ -270,7 +270,7 @@ func scoreStage(t *testing.T, s Subject) {
 	}
 }
 
-// scoreUnconfigured: no host calls the stage before Configure. Who answers anyway does no harm, who fails must say why.
+// scoreUnconfigured: no host calls the stage before Configure. A plugin that answers anyway does no harm, one that fails must say why.
 func scoreUnconfigured(t *testing.T, s Subject) {
 	_, err := ordov1.NewOrderingClient(s.Start(t).Conn).Score(within(t), scoreRequest(views(1, 1)))
 	if err != nil && status.Code(err) != codes.FailedPrecondition {

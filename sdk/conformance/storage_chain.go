@@ -109,7 +109,7 @@ func setPairs(m map[string][]byte, prefix string, packed []byte) {
 func (m *storageModel) ask(keys *storageModel) (*ordov1.StateRequest, *ordov1.StateResponse) {
 	r, want := &ordov1.StateRequest{}, &ordov1.StateResponse{}
 	list := func(of, known map[string][]byte, size int, ask, answer *[]byte) {
-		never := strings.Repeat("\x07", size) // a key that nobody wrote
+		never := strings.Repeat("\x07", size) // a key that was never written
 		for _, k := range append(slices.Sorted(maps.Keys(known)), never) {
 			*ask = append(*ask, k...)
 			v := of[k]

@@ -14,7 +14,7 @@ import (
 )
 
 func storageEmpty(t *testing.T, s *Storage) {
-	if h := s.head(t); !h.Empty || h.Rooted {
+	if h := s.head(t); !h.Empty || h.Accepted {
 		t.Errorf("head of an empty store: %s", hexed(h))
 	}
 	r, err := s.Read.State(timeout(t), &ordov1.StateRequest{Nonces: make([]byte, 32)})
@@ -147,7 +147,7 @@ func storageRoots(t *testing.T, s *Storage) {
 	}
 	h := s.head(t)
 	last := c.blocks[len(c.blocks)-1]
-	if !h.Rooted || h.RootHeight != last.num() || !bytes.Equal(h.StateRoot, last.root) || !bytes.Equal(h.BlockHash, last.hash) {
+	if !h.Accepted || h.AcceptedHeight != last.num() || !bytes.Equal(h.StateRoot, last.root) || !bytes.Equal(h.BlockHash, last.hash) {
 		t.Errorf("head with all roots known: %s", hexed(h))
 	}
 }

@@ -48,13 +48,13 @@ func Process(path string, args ...string) Subject {
 // InProcess tests a service of the Go SDK; make is called for each instance.
 func InProcess(make func() *sdk.Service) Subject { return Subject{service: make, answers: &answers{}} }
 
-// Instance is one life of a subject.
+// Instance is one run of a subject.
 type Instance struct {
 	Conn    *grpc.ClientConn
 	process *process // nil in process
 }
 
-// Start begins a life, not yet configured, that ends with the test.
+// Start begins an instance, not yet configured, that ends with the test.
 func (s Subject) Start(t *testing.T) *Instance {
 	t.Helper()
 	s.answers.giveUp(t)
@@ -71,7 +71,7 @@ func (s Subject) Start(t *testing.T) *Instance {
 	return &Instance{Conn: conn, process: l}
 }
 
-// Configured begins a life and configures it.
+// Configured begins an instance and configures it.
 func (s Subject) Configured(t *testing.T) *Instance {
 	t.Helper()
 	i := s.Start(t)

@@ -1,4 +1,4 @@
-//! Generates the contract without any installed tool: protox reads the .proto files, prost writes the Rust.
+//! Generates the plugin protocol without any installed tool: protox reads the .proto files, prost writes the Rust.
 
 const CONTRACT: &[&str] = &["base", "ordering", "execution", "storage", "consensus"];
 

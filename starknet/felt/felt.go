@@ -24,7 +24,7 @@ var ErrRange = errors.New("felt: number is not below the field prime")
 // Felt is a field element. It converts to and from fp.Element for packages that do their own arithmetic.
 type Felt fp.Element
 
-// Zero and One are spelled as functions so that nobody can assign to them.
+// Zero and One are spelled as functions so that no code can assign to them.
 func Zero() Felt { return Felt{} }
 
 // One returns the number 1.

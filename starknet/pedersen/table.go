@@ -20,7 +20,7 @@ type point = avx512.Point
 
 // tables holds 2^12 multiples for every window: entry d of window w is start(w) + d*2^(12w)*P, and the starts add up to the
 // shift point of the hash. So every digit adds a point, the digit 0 too, and all lanes of a batch do the same. The starts
-// are hashed onto the curve: nobody knows a relation between them and the base points, so no sum is ever the point at
+// are hashed onto the curve: no relation is known between them and the base points, so no sum is ever the point at
 // infinity, or equal or opposite to what is added to it.
 type tables struct {
 	window [windows][]point

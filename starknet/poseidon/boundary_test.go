@@ -12,7 +12,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/internal/branchless"
 )
 
-// TestChosenInput is an input that anybody could choose, for which this package once had a path that answered
+// TestChosenInput is an input that any client could choose, for which this package once had a path that answered
 // 0x2905238cf6981254a9f36e0807e813816984ff7804139095588c2655a9eab82: the first constant added to it gives the words
 // {0xffff000000000000, 0xfffffffff, 0, 0}, whose square gnark-crypto's vectors have wrong (docs/adr/0006).
 func TestChosenInput(t *testing.T) {

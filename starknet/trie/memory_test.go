@@ -8,7 +8,7 @@ import (
 )
 
 // What a state says that it takes is what it takes, within a third; and it keeps to its bound, flushed or not, as long as
-// somebody flushes it when it is full.
+// its user flushes it when it is full.
 func TestBytes(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats

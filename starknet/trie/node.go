@@ -50,7 +50,7 @@ type pageID struct {
 
 type page struct {
 	slots [pageSlots]*branch
-	dirty atomic.Bool // set by whoever changes one of the slots
+	dirty atomic.Bool // set with each change of a slot
 	used  uint64      // last round in which it was touched
 }
 

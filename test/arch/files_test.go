@@ -90,8 +90,8 @@ var limits = []struct {
 	words *regexp.Regexp
 	most  int
 }{
-	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 82},
-	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 36},
+	{regexp.MustCompile(`(?i)\b(whoever|somebody|nobody|someone)\b`), 2},
+	{regexp.MustCompile(`(?i)\b(who|whom|anybody|everybody)\b`), 2},
 }
 
 // slack is how far below its limit a count may be before the limit must follow.

@@ -68,7 +68,7 @@ func hangs() (all []trial) {
 	return all
 }
 
-// deaths: the process of a plugin ends in the middle of each call, once.
+// deaths are trials in which the process of a plugin ends in the middle of each call, once.
 func deaths() (all []trial) {
 	for _, c := range []struct{ stage, method string }{
 		{"ordering", "Score"}, {"execution", "Build"}, {"execution", "Apply"}, {"storage", "Commit"}, {"storage", "Roots"}, {"storage", "State"},

@@ -29,10 +29,10 @@ type verdict struct {
 	included        int
 	without         map[string]int // acknowledged and in no block, by reason
 	orders          int            // blocks whose pre-confirmed order was compared
-	ordersOverDeath int            // of those, with a death of one process in their time
-	ordersOverMany  int            // and with deaths of several
+	ordersOverDeath int            // of those, with the end of one process in their time
+	ordersOverMany  int            // and with the ends of several
 	rebuilt         int            // that were seen to become shorter and grow again
-	ordersNotKept   int            // over the deaths of several, where nothing is promised
+	ordersNotKept   int            // over the ends of several, where nothing is promised
 	wrong           []string
 }
 
@@ -70,7 +70,7 @@ func (v *verdict) chain(e evidence) {
 	}
 }
 
-// transactions: none lost, none twice, none that nobody sent, nonces in order.
+// transactions: none lost, none twice, none that no sender signed, nonces in order.
 func (v *verdict) transactions(e evidence) {
 	known := make(map[string]*entry, len(e.entries))
 	for i := range e.entries {
@@ -87,7 +87,7 @@ func (v *verdict) transactions(e evidence) {
 			at[hash] = b.Number
 			t := known[hash]
 			if t == nil {
-				v.fail("block %d has %s, which nobody sent", b.Number, hash)
+				v.fail("block %d has %s, which no sender signed", b.Number, hash)
 				continue
 			}
 			if t.nonce != next[t.sender] {
@@ -102,7 +102,7 @@ func (v *verdict) transactions(e evidence) {
 			v.included++
 		}
 		if t.refused != "" { // all that is sent is good
-			v.fail("refused at %s%s: %s (sender %d, nonce %d, %s): %s", t.refusedAt.Format("15:04:05.000"), whichStrikes(e.windows, t.refusedAt), t.hash, t.sender, t.nonce, t.kind, t.refused)
+			v.fail("rejected at %s%s: %s (sender %d, nonce %d, %s): %s", t.refusedAt.Format("15:04:05.000"), whichStrikes(e.windows, t.refusedAt), t.hash, t.sender, t.nonce, t.kind, t.refused)
 		}
 		switch {
 		case t.acked.IsZero(): // nothing was promised
@@ -158,7 +158,7 @@ func (v *verdict) sequence(e evidence) {
 	}
 }
 
-// hits says whether one process died while the block was to be seen, or several did at the same time.
+// hits says whether one process ended while the block was to be seen, or several did at the same time.
 func hits(windows []window, s *sight) (single, many bool) {
 	for _, w := range windows {
 		if overlaps(w, s) {

@@ -67,7 +67,7 @@ func TestCheck(t *testing.T) {
 		e.first, e.sights = first, watch.sights
 		v := check(e)
 		var out strings.Builder
-		fmt.Fprintf(&out, "%d included, %d orders (%d over one death, %d over several, %d not kept), without a block %v\n",
+		fmt.Fprintf(&out, "%d included, %d orders (%d over one end, %d over several, %d not kept), without a block %v\n",
 			v.included, v.orders, v.ordersOverDeath, v.ordersOverMany, v.ordersNotKept, v.without)
 		for _, w := range v.wrong {
 			out.WriteString(timeOfDay.ReplaceAllString(w, "TIME") + "\n")

@@ -48,9 +48,9 @@ func (r *round) status(ctx context.Context, e *entry) string {
 	return s.Finality
 }
 
-// settle waits until the senders have ended and nothing is on its way.
+// settle lets the node finish: it waits until the senders have ended and nothing is on its way.
 func (r *round) settle(ctx context.Context) {
-	r.node.note("settling")
+	r.node.note("waiting until nothing is on its way")
 	ended := make(chan struct{})
 	go func() { r.load.work.Wait(); close(ended) }()
 	for begun, done := time.Now(), false; !done; {

@@ -78,7 +78,7 @@ func (l *ledger) replace(old, by *entry) {
 	}
 }
 
-// included: an accepted block has it. False when nobody here signed it.
+// included: an accepted block has it. False when no sender here signed it.
 func (l *ledger) included(hash string, height uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,14 +96,14 @@ func (l *ledger) included(hash string, height uint64) bool {
 	return true
 }
 
-// settled: it is on its way no more. The lock is held.
+// settled records that an entry is on its way no more. The lock is held.
 func (l *ledger) settled(e *entry) {
 	l.waiting[e.sender]--
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// refuse: the node said that it does not take it.
+// refuse records that the node has rejected it.
 func (l *ledger) refuse(e *entry, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 )
 
 // load sends mixed transactions from several accounts at the same time, and holds on to each until the node has given a
-// definite answer, over as many of its lives as that takes.
+// definite answer, over as many of its instances as that takes.
 type load struct {
 	node    *node
 	ledger  *ledger
@@ -193,7 +193,7 @@ func (s *sender) variant(number uint64) (*ordov1.Class, error) {
 	return &ordov1.Class{Hash: class.Hash, Definition: class.Definition, CompiledClassHash: s.casm}, nil
 }
 
-// newcomer funds an account, deploys it and uses it at once.
+// newcomer funds a new account, deploys it and uses it at once.
 func (s *sender) newcomer(sending, hard context.Context) error {
 	if !s.room(sending, 1) {
 		return nil
@@ -207,7 +207,7 @@ func (s *sender) newcomer(sending, hard context.Context) error {
 	if !s.room(sending, 1) {
 		return nil // it has no money yet
 	}
-	// The newcomer is a sender of its own in the ledger.
+	// The new account is a sender of its own in the ledger.
 	own := &sender{load: s.load, Account: account, index: 1000*s.index + int(s.fresh), random: s.random}
 	tx := account.DeployAccount(s.account, salt)
 	e := s.ledger.signed(own.index, 0, "deploys itself", tx)
@@ -215,7 +215,7 @@ func (s *sender) newcomer(sending, hard context.Context) error {
 		return err
 	}
 	if e.acked.IsZero() && e.refused != "" {
-		return nil // counted as refused
+		return nil // counted as rejected
 	}
 	return own.send(hard, 1, "transfer", own.transfer())
 }
@@ -269,20 +269,20 @@ func (s *sender) send(hard context.Context, nonce uint64, kind string, calls ...
 	return s.fill(hard, t.entry)
 }
 
-// fill puts a transfer in the place of what was refused: the nonces behind it wait.
+// fill puts a transfer in the place of what was rejected: the nonces behind it wait.
 func (s *sender) fill(hard context.Context, e *entry) error {
 	for range 20 {
 		if e.refused == "" || !e.acked.IsZero() {
 			return nil
 		}
 		s.wait(hard, 300*time.Millisecond)
-		t := s.invoke(s.Account, e.nonce, "in the place of a refused", s.transfer())
+		t := s.invoke(s.Account, e.nonce, "in the place of a rejected", s.transfer())
 		if err := s.deliver(hard, t.entry, t.tx); err != nil {
 			return err
 		}
 		e = t.entry
 	}
-	return fmt.Errorf("nonce %d is refused again and again: %s", e.nonce, e.refused)
+	return fmt.Errorf("nonce %d is rejected again and again: %s", e.nonce, e.refused)
 }
 
 // deliver sends until the node gives a definite answer: its hash, that it has it, or that it does not want it.

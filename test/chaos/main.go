@@ -1,12 +1,12 @@
 // Command chaos kills the processes of a running node at random under load, and then holds the chain against what was promised.
 // docs/spec/recovery.md says what that is.
 //
-// A run is rounds. A round is one chain: `ordo dev` with its five real processes on a data folder, senders, somebody who
-// looks at the pre-confirmed block all the time, and strikes: SIGKILL or SIGSTOP to a plugin, to the core, to two, to all
+// A run is rounds. A round is one chain: `ordo dev` with its five real processes on a data folder, senders, an observer
+// that reads the pre-confirmed block all the time, and strikes: SIGKILL or SIGSTOP to a plugin, to the core, to two, to all
 // five, in the middle of a start, in the middle of a recovery. Then it is left alone until nothing is on its way, read from
 // block 0, stopped, and executed again from genesis.
 //
-// The seed decides what is sent, who is struck and how; when a signal meets a process is up to the machine. So a seed
+// The seed decides what is sent, which process is struck and how; when a signal meets a process is up to the machine. So a seed
 // repeats the attack, not to the microsecond.
 package main
 
@@ -49,7 +49,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 1000, "strikes in all")
 	flag.IntVar(&o.each, "round", 40, "strikes of a round; each round is a new chain")
 	flag.Float64Var(&minutes, "minutes", 60, "no round begins, and no strike falls, after so many minutes")
-	flag.StringVar(&targets, "targets", "core,"+strings.Join(stages, ","), "who is struck; the first gets more than its share")
+	flag.StringVar(&targets, "targets", "core,"+strings.Join(stages, ","), "which processes are struck; the first gets more than its share")
 	flag.BoolVar(&o.killOnly, "kill-only", false, "no SIGSTOP")
 	flag.BoolVar(&o.budget, "budget", true, "also spend the budget of restarts, once for each five rounds")
 	flag.DurationVar(&o.pace, "pace", 60*time.Millisecond, "mean pause of a sender")

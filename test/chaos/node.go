@@ -25,13 +25,13 @@ const core = "core"
 
 var stages = []string{"ordering", "execution", "storage", "consensus"}
 
-// node is `ordo dev` over all its lives: one data folder, one port.
+// node is `ordo dev` over all instances of its core: one data folder, one port.
 type node struct {
 	client.Node
 	bin  string
 	tmp  string // its TMPDIR: nothing may be left in it
 	args []string
-	log  *os.File // what all lives printed
+	log  *os.File // what all instances printed
 
 	mu    sync.Mutex
 	life  *life
@@ -44,7 +44,7 @@ type life struct {
 	number  int
 	cmd     *exec.Cmd
 	started time.Time
-	asked   bool          // somebody here ended it
+	asked   bool          // the test ended it
 	done    chan struct{} // closed when it is reaped
 	err     error         // valid after done
 }
@@ -100,7 +100,7 @@ func (n *node) environment() []string {
 	return env
 }
 
-// launch begins the next life. It does not wait until the node serves.
+// launch begins the next instance. It does not wait until the node serves.
 func (n *node) launch() (*life, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -108,7 +108,7 @@ func (n *node) launch() (*life, error) {
 	l := &life{number: n.lives, cmd: exec.Command(filepath.Join(n.bin, "ordo"), n.args...), started: time.Now(), done: make(chan struct{})}
 	l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr = n.environment(), n.log, n.log
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed campaign leaves no node behind
-	n.note("life %d begins", l.number)
+	n.note("instance %d begins", l.number)
 	started := make(chan error)
 	go l.run(started)
 	if err := <-started; err != nil {
@@ -118,7 +118,7 @@ func (n *node) launch() (*life, error) {
 	return l, nil
 }
 
-// run waits on the thread that forked: the kernel tells a child of its parent's death when that thread ends.
+// run waits on the thread that forked: the kernel tells a child of its parent's end when that thread ends.
 func (l *life) run(started chan<- error) {
 	runtime.LockOSThread()
 	err := l.cmd.Start()
@@ -163,7 +163,7 @@ func (n *node) find(targets []string) (found []process) {
 	return found
 }
 
-// look remembers who belongs to the node, to find orphans later: its plugins and whatever runs in their groups.
+// look remembers the processes of the node, to find orphans later: its plugins and whatever runs in their groups.
 func (n *node) look() {
 	l := n.current()
 	all := processes()
@@ -318,7 +318,7 @@ func (n *node) lastWords(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// why is what the last life said about its end.
+// why is what the last instance said about its end.
 func (n *node) why() string {
 	raw, err := os.ReadFile(n.log.Name())
 	if err != nil {

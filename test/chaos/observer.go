@@ -127,7 +127,7 @@ func (o *observer) take(b client.Block) {
 	for _, hash := range b.Transactions {
 		if !o.ledger.included(hash, b.Number) {
 			o.mu.Lock()
-			o.broken = append(o.broken, fmt.Sprintf("block %d has %s, which nobody sent", b.Number, hash))
+			o.broken = append(o.broken, fmt.Sprintf("block %d has %s, which no sender signed", b.Number, hash))
 			o.mu.Unlock()
 		}
 	}

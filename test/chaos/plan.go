@@ -105,7 +105,7 @@ func (p *planner) one() strike {
 	}
 	s.stop = true
 	switch p.random.IntN(3) {
-	case 0: // a hiccup, shorter than what the supervisor takes for a death
+	case 0: // a hiccup, shorter than what the supervisor takes for an end
 		s.resume, s.hold = true, p.between(10*time.Millisecond, 500*time.Millisecond)
 	case 1: // long, and then it goes on, if it is still there
 		s.resume, s.hold = true, p.between(500*time.Millisecond, 3*time.Second)

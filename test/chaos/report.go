@@ -41,7 +41,7 @@ func newReport(out io.Writer) *report {
 		without: map[string]int{}, refused: map[string]int{}, faults: map[string]int{}, kinds: map[string]int{}}
 }
 
-// strike counts one that reached somebody.
+// strike counts one that reached a process.
 func (r *report) strike(s strike, found []process, served bool) {
 	r.strikes++
 	r.processes += len(found)
@@ -147,11 +147,11 @@ func (r *report) print() {
 	row("in exactly one block", r.included)
 	list("in a block", r.kinds)
 	list("acknowledged, in no block", r.without)
-	list("refused", r.refused)
+	list("rejected", r.refused)
 	list("sent again after", r.faults)
-	row("pre-confirmed orders compared", fmt.Sprintf("%d; %d over the death of one process, %d over those of several; %d seen being rebuilt", r.orders, r.overDeath, r.overMany, r.rebuilt))
+	row("pre-confirmed orders compared", fmt.Sprintf("%d; %d over the end of one process, %d over those of several; %d seen being rebuilt", r.orders, r.overDeath, r.overMany, r.rebuilt))
 	if r.undone > 0 {
-		row("  not kept over the deaths of several", fmt.Sprintf("%d (nothing is promised then)", r.undone))
+		row("  not kept over the ends of several", fmt.Sprintf("%d (nothing is promised then)", r.undone))
 	}
 	row("blocks", r.blocks)
 	row("roots reached by ordo replay", r.roots)

@@ -68,9 +68,9 @@ type round struct {
 	report  *report
 	windows []window
 	wrong   []string
-	served  map[int]bool      // lives of the core that came up
-	stops   int               // lives that ended by themselves, one after the other, before they served
-	born    map[string]uint64 // restarts that the node told of, by life and stage
+	served  map[int]bool      // instances of the core that came up
+	stops   int               // instances that ended by themselves, one after the other, before they served
+	born    map[string]uint64 // restarts that the node told of, by instance and stage
 }
 
 func (r *round) fail(format string, args ...any) {
@@ -80,7 +80,7 @@ func (r *round) fail(format string, args ...any) {
 	fmt.Fprintf(r.report.out, "%s VIOLATION %s\n", time.Now().Format("15:04:05"), clip(text, 400))
 }
 
-// begin starts the node, whoever looks at it, and the load. The returned functions end sending, and everything.
+// begin starts the node, its observer, and the load. The returned functions end sending, and everything.
 func (r *round) begin(ctx context.Context, o options, flags []string) (settle, end func(), err error) {
 	if o.logLevel != "" {
 		flags = append(flags, "--log-level", o.logLevel)

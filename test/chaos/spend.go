@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// spend is a round of its own: one stage dies more often than the budget allows. The node must stop and say whose budget
+// spend is a round of its own: one stage ends more often than the budget allows. The node must stop and say whose budget
 // it was; started again, it must have lost nothing.
 func (r *round) spend(ctx context.Context, o options) error {
 	const restarts = 2
@@ -35,14 +35,14 @@ func (r *round) spend(ctx context.Context, o options) error {
 			break
 		}
 		if _, err := r.up(ctx, gone); err != nil {
-			return fmt.Errorf("death %d of %s: %w", n+1, stage, err)
+			return fmt.Errorf("end %d of %s: %w", n+1, stage, err)
 		}
 		sleep(ctx, time.Duration(random.Int64N(int64(time.Second))))
 	}
 	select {
 	case <-first.done:
 	case <-time.After(upLimit):
-		r.fail("%s died %d times, the budget is %d restarts: the node goes on", stage, restarts+1, restarts)
+		r.fail("%s ended %d times, the budget is %d restarts: the node goes on", stage, restarts+1, restarts)
 		r.revive(ctx)
 	}
 	if words := r.node.lastWords(12); first.err == nil || !strings.Contains(words, stage+"/") {
@@ -57,7 +57,7 @@ func (r *round) spend(ctx context.Context, o options) error {
 	if _, err := r.up(ctx, nil); err != nil {
 		return fmt.Errorf("after a spent budget: %w", err)
 	}
-	// The last death and the end of the core are one event after the other, and no single one.
+	// The last end of the stage and the end of the core are one event after the other, and no single one.
 	r.windows = append(r.windows, window{from: from, to: time.Now(), text: "budget of " + stage})
 	sleep(ctx, time.Second)
 	settle()

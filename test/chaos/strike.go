@@ -36,7 +36,7 @@ func (r *round) strikes(ctx context.Context, o options, kills int, until time.Ti
 	}
 }
 
-// moves lets the node alone when it has accepted no block for long: whoever is struck each second has no time to build one.
+// moves lets the node alone when it has accepted no block for long: a node that is struck each second has no time to build one.
 func (r *round) moves(ctx context.Context) bool {
 	head, _, since := r.watch.standing()
 	if time.Since(since) < breath {
@@ -82,7 +82,7 @@ func (r *round) strike(ctx context.Context, s strike) (hit int) {
 	return hit
 }
 
-// hit sends the signals of one strike, and starts the core again if it is dead. It returns how many processes it reached.
+// hit sends the signals of one strike, and starts the core again if it has ended. It returns how many processes it reached.
 func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
 	found := r.node.find(s.targets)
 	if len(found) == 0 {
@@ -134,7 +134,7 @@ func (r *round) relaunch() error {
 	if _, err := r.node.launch(); err != nil {
 		return err
 	}
-	go func() { // beside the next life, which is at work at once as under a service manager
+	go func() { // beside the next instance, which is at work at once as under a service manager
 		deadline := time.Now().Add(5 * time.Second)
 		for {
 			left := r.node.orphans()
@@ -142,7 +142,7 @@ func (r *round) relaunch() error {
 				return
 			}
 			if time.Now().After(deadline) {
-				r.report.orphan(fmt.Sprintf("round %d: %s outlived life %d of the core by 5 s", r.number, strings.Join(left, ", "), old.number))
+				r.report.orphan(fmt.Sprintf("round %d: %s ran on 5 s after instance %d of the core had ended", r.number, strings.Join(left, ", "), old.number))
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -152,14 +152,14 @@ func (r *round) relaunch() error {
 }
 
 // up waits until the node serves and all plugins are at work, none of them one of the gone. A core that ended because a
-// plugin was struck while it started is started again: nobody was served by it.
+// plugin was struck while it started is started again: it served no client.
 func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 	deadline := time.Now().Add(upLimit)
 	var last error
 	for ctx.Err() == nil {
 		l := r.node.current()
 		if l.ended() && !l.asked && len(gone) > 0 && !r.served[l.number] {
-			r.node.note("life %d gave its start up: %v", l.number, l.err)
+			r.node.note("instance %d gave its start up: %v", l.number, l.err)
 			r.report.startsGivenUp++
 			if err := r.relaunch(); err != nil {
 				return time.Time{}, err
@@ -195,7 +195,7 @@ func (r *round) alive() {
 	if !l.ended() || l.asked {
 		return
 	}
-	r.node.note("life %d ended by itself: %v", l.number, l.err)
+	r.node.note("instance %d ended by itself: %v", l.number, l.err)
 	if r.stops++; r.stops > 3 {
 		l.asked = true // no use
 		return

@@ -20,7 +20,7 @@ func testData(t *testing.T) string {
 	return need.Env(t, "ORDO_E2E_CONTRACTS")
 }
 
-// TestStarknetJS is item 1 for starknet.js.
+// TestStarknetJS runs the surface of starknet.js.
 func TestStarknetJS(t *testing.T) {
 	need.Env(t, "ORDO_E2E_JS")
 	n := start(t)
@@ -39,7 +39,7 @@ func TestNoncesAhead(t *testing.T) {
 	}
 }
 
-// TestStarknetPy is item 1 for starknet.py.
+// TestStarknetPy runs the surface of starknet.py.
 func TestStarknetPy(t *testing.T) {
 	python := need.Env(t, "ORDO_E2E_PYTHON")
 	n := start(t)

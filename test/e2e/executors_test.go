@@ -26,7 +26,7 @@ const (
 	declarers   = 4  // a DECLARE must have the very nonce of its account, so each has one of its own
 )
 
-// TestExecutors is item 5: the same mixed transactions through the sequential and the concurrent executor, in one block
+// TestExecutors: the same mixed transactions through the sequential and the concurrent executor, in one block
 // and in many. Results and state are the same in all four, and the roots of both executors. The root of one block is not
 // that of many: at the end of each block the protocol numbers the new addresses and keys that it met (contract 0x2), and
 // the numbers depend on where blocks end. They are compared as sets.
@@ -270,7 +270,7 @@ func (m *mixer) next(index int) []*client.Tx {
 		return []*client.Tx{m.invoke(sender, call)}
 	case roll < 26: // no contract there: reverts
 		return []*client.Tx{m.invoke(sender, client.Transfer(salt.Add(felt.MustHex("0xdead0000")), other, 1))}
-	case roll < 28: // a class that nobody declared
+	case roll < 28: // a class that was never declared
 		return []*client.Tx{m.invoke(sender, client.Deploy(felt.MustHex("0xc1a55"), salt))}
 	case roll < 33 && len(m.fresh) > 0: // an account is deployed, and used at once
 		account := m.fresh[0]

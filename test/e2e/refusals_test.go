@@ -25,7 +25,7 @@ import (
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
-// TestRefusals is item 7 on a running node: a clear error for each bad input, nothing stuck, and the node serves on.
+// TestRefusals on a running node: a clear error for each bad input, nothing stuck, and the node serves on.
 func TestRefusals(t *testing.T) {
 	n := start(t)
 	all := accounts(0, 10)
@@ -263,7 +263,7 @@ func outOfGas(t *testing.T, n *node, a *client.Account) {
 	}
 }
 
-// TestBadStart is item 7 before the node runs: it ends at once, with a reason and what to do.
+// TestBadStart before the node runs: it ends at once, with a reason and what to do.
 func TestBadStart(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// TestRestart is item 4: the same head, root and balances after a stop, after a kill, and in a node that re-executes the
+// TestRestart: the same head, root and balances after a stop, after a kill, and in a node that re-executes the
 // stored chain from genesis.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()

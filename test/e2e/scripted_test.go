@@ -10,8 +10,8 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// TestScriptedConsensus drives the chain with a consensus that loses rounds, proposes again, refuses a forged proposal and
-// decides foreign ones, also some that end below what they list. No transaction is lost or runs twice, and the state is
+// TestScriptedConsensus drives the chain with a consensus that loses rounds, proposes again, rejects a forged proposal and
+// decides those of a peer, also some that end below what they list. No transaction is lost or runs twice, and the state is
 // that of a chain that went straight.
 func TestScriptedConsensus(t *testing.T) {
 	plugin := filepath.Join(t.TempDir(), "scripted")
@@ -50,8 +50,8 @@ func TestScriptedConsensus(t *testing.T) {
 	if len(seen) != rounds*each {
 		t.Errorf("the chain holds %d transactions, want %d", len(seen), rounds*each)
 	}
-	for _, event := range []string{"lost a round", "proposed 4 transactions again", "a forged proposal was refused",
-		"decided a foreign proposal", "closed a foreign proposal at 3 of 4"} {
+	for _, event := range []string{"lost a round", "proposed 4 transactions again", "a forged proposal was rejected",
+		"decided a peer's proposal", "closed a peer's proposal at 3 of 4"} {
 		if len(n.Out.Lines(event)) == 0 {
 			t.Errorf("the script never reports %q", event)
 		}

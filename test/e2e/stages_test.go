@@ -11,7 +11,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// TestFiveProcesses is item 2: the core and one process for each stage, and `ordo plugin list` knows them.
+// TestFiveProcesses: the core and one process for each stage, and `ordo plugin list` knows them.
 func TestFiveProcesses(t *testing.T) {
 	n := start(t)
 	n.accepted(t, n.submit(t, accounts(0, 1)[0].Invoke(0, client.Transfer(strk(), felt.FromUint64(7), 1))))
@@ -35,7 +35,7 @@ func TestFiveProcesses(t *testing.T) {
 	}
 }
 
-// TestOrdering is item 2: ten waiting transfers, by each policy's own rule. The policies of examples/ are built and run
+// TestOrdering: ten waiting transfers, by each policy's own rule. The policies of examples/ are built and run
 // like any operator's own.
 func TestOrdering(t *testing.T) {
 	folder := t.TempDir()

@@ -8,8 +8,8 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// account is one sender. Its transactions go out in the order of their nonces, one request at a time: nodes refuse what
-// comes ahead of its predecessor, and some refuse it for ever.
+// account is one sender. Its transactions go out in the order of their nonces, one request at a time: nodes reject what
+// comes ahead of its predecessor, and some reject it for ever.
 type account struct {
 	identity
 	index int
@@ -20,7 +20,7 @@ type account struct {
 	sent   uint64      // answered with a hash
 	due    []time.Time // transactions that are to go out now, with the moment from which their time counts
 	held   bool        // a sender has it, or it waits in the queue of those that have something to send
-	fails  int         // refusals in a row
+	fails  int         // rejections in a row
 	missed bool        // it gave up
 }
 
@@ -95,10 +95,10 @@ func (a *account) took(n int) {
 	}
 }
 
-// refusalsMost is how often in a row an account is refused before it gives up.
+// refusalsMost is how often in a row an account's transaction is rejected before the account gives up.
 const refusalsMost = 100
 
-// refused counts; false when the account gives up.
+// refused counts a rejection; false when the account gives up.
 func (a *account) refused() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

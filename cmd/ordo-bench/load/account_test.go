@@ -18,7 +18,7 @@ func (oneCall) calls(account int, n uint64) []client.Call {
 	return []client.Call{client.Transfer(genesis.STRKAddress(), felt.FromUint64(uint64(account)), n)}
 }
 
-// TestAccount: nonces go up by one, what is refused is sent again as it is, and an account is queued once at most.
+// TestAccount: nonces go up by one, what is rejected is sent again as it is, and an account is queued once at most.
 func TestAccount(t *testing.T) {
 	s := testSigner()
 	key := genesis.Accounts(0, 1)[0]
@@ -33,7 +33,7 @@ func TestAccount(t *testing.T) {
 	if len(list) != 2 || list[0].tx.nonce != 7 || list[1].tx.nonce != 8 || list[1].due != time.Unix(2, 0) || late != 0 {
 		t.Fatalf("%+v, %d signed late", list, late)
 	}
-	a.took(1) // the second is refused
+	a.took(1) // the second is rejected
 	if !a.release() || a.want(time.Unix(4, 0)) {
 		t.Fatal("has something to send, and is queued once")
 	}

@@ -64,8 +64,8 @@ func newConn(t target) *conn {
 	return &conn{target: t, head: []byte("POST " + t.path + " HTTP/1.1\r\nHost: " + t.host + "\r\nContent-Type: application/json\r\nContent-Length: ")}
 }
 
-// post sends a body and returns the answer, which is valid until the next call. A connection that was closed while nobody
-// used it is opened again, once.
+// post sends a body and returns the answer, which is valid until the next call. A connection that was closed while it was
+// idle is opened again, once.
 func (c *conn) post(ctx context.Context, body []byte) ([]byte, error) {
 	for {
 		fresh := !c.used

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestConn: a connection is used again, opened again when the server has closed it, and a refusal is told.
+// TestConn: a connection is used again, opened again when the server has closed it, and a rejection is told.
 func TestConn(t *testing.T) {
 	remotes := map[string]int{}
 	closing := false

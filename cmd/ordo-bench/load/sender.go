@@ -27,7 +27,7 @@ type sender struct {
 	refused map[string]int
 }
 
-// backOff is how long a refused account waits.
+// backOff is how long an account waits after a rejection.
 const backOff = 100 * time.Millisecond
 
 // put queues an account that has something to send.
@@ -46,7 +46,7 @@ func (s *sender) serve(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		// Whoever else has something to send now comes along.
+		// Other accounts that have something to send now come along.
 		for more := true; more && len(list) < s.batch; {
 			select {
 			case a := <-s.ready:
@@ -70,7 +70,7 @@ func (s *sender) round(ctx context.Context, c *conn, body []byte, list []*accoun
 		flights = append(flights, mine...)
 	}
 	if len(flights) == 0 {
-		return body // nobody is queued without something to send
+		return body // no account is queued without something to send
 	}
 	s.tracker.launch(flights)
 	body = body[:0]

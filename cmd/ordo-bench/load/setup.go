@@ -242,7 +242,7 @@ func (s *setup) do(ctx context.Context, from identity, calls ...client.Call) err
 	return s.succeeded(ctx, hash)
 }
 
-// settleTimeout is for one transaction of the preparation.
+// settleTimeout is how long one transaction of the preparation may wait for its block.
 const settleTimeout = 90 * time.Second
 
 func (s *setup) succeeded(ctx context.Context, hash string) error {

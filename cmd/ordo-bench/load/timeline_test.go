@@ -43,7 +43,7 @@ func TestTimeline(t *testing.T) {
 	settled(5, 7, 13, "12 12 12 12 12 12 12")
 	// A node without pre-confirmed blocks: acceptance is all there is.
 	settled(6, 2, 20, "20 20")
-	// The last two of block 7 were seen by nobody, but were there when block 8 began.
+	// The last two of block 7 are in no sample, but were there when block 8 began.
 	samples("30:6/4 32:6/1 40:8/0")
 	settled(7, 6, 35, "30 30 30 30 32 32")
 	settled(8, 1, 40, "32")

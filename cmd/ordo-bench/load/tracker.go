@@ -42,7 +42,7 @@ func (t *tracker) launch(list []flight) {
 	}
 }
 
-// recall takes back what the node refused.
+// recall takes back what the node rejected.
 func (t *tracker) recall(list []flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,7 +168,7 @@ func (t *tracker) fetch(ctx context.Context, number uint64, at time.Time) error 
 	return nil
 }
 
-// arrive settles the transactions of an accepted block and returns whose they were.
+// arrive drops the transactions of an accepted block from what is on its way, and returns whose they were.
 func (t *tracker) arrive(number uint64, hashes []felt.Felt, at time.Time) []*account {
 	t.mu.Lock()
 	defer t.mu.Unlock()

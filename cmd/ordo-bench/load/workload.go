@@ -74,7 +74,7 @@ func (t *transfers) prepare(ctx context.Context, s *setup, accounts []identity) 
 	return err
 }
 
-// recipient is an address that nobody else uses.
+// recipient is an address that no other transfer uses.
 func (t *transfers) recipient(account int, n uint64) felt.Felt {
 	return t.salt.Add(felt.FromUint64(uint64(account)<<32 + n%uint64(t.Recipients) + 1))
 }
@@ -209,7 +209,7 @@ func (d *deploys) audit(ctx context.Context, s *setup, had []uint64) error {
 
 // ---- swaps ----
 
-// swaps trades in markets of two tokens, forth and back. Those who trade in the same market get in each other's way.
+// swaps trades in markets of two tokens, forth and back. Accounts that trade in the same market get in each other's way.
 type swaps struct {
 	Options
 	salt    felt.Felt

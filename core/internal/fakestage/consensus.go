@@ -56,7 +56,7 @@ func Solo() func(*ordov1.ConsensusEvent) []*ordov1.Action {
 			if !building {
 				return build(false)
 			}
-		case *ordov1.ConsensusEvent_Demand_:
+		case *ordov1.ConsensusEvent_CreateBlock_:
 			if !building {
 				return build(true)
 			}

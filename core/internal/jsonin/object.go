@@ -1,7 +1,7 @@
 // Package jsonin reads the JSON that clients send: strictly, and with errors that name the place of the fault.
 //
 // An Object keeps its first error, so a decoder reads all its fields in a row and asks Done once. Felts come out in the
-// form of the contract: 32 bytes big-endian, lists packed.
+// form of the plugin protocol: 32 bytes big-endian, lists packed.
 package jsonin
 
 import (

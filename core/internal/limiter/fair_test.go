@@ -169,7 +169,7 @@ func TestStalledHoldersMakeRoom(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if *loneCut+*cuts[0]+*cuts[1] != "" {
-			t.Fatal("cut off while nobody waits")
+			t.Fatal("cut off while no other waits")
 		}
 		many[0].Done() // it took the piece and gets another
 		many[0].Begin()

@@ -84,7 +84,7 @@ func (q *queue) pop() {
 }
 
 // displace refuses the latest of the address that has the most in the queue, in favour of one from elsewhere; false when no
-// address has more than the newcomer's would have then.
+// address has more than the new request's would have then.
 func (q *queue) displace(from netip.Prefix, bytes int, why error) bool {
 	var most *line
 	for _, l := range q.lines {

@@ -328,8 +328,8 @@ func (p *page) growth() error {
 		p.plot("growth-blocks", "time of a block by its size")
 	}
 	if len(g.Pool) > 0 {
-		p.say("| waiting in the pool | admission us | taking and settling us | the same, each from its own account | | heap |\n|---:|---:|---:|---:|---:|---:|\n")
-		admit, take := series{name: "admission with its rank"}, series{name: "taking and settling"}
+		p.say("| waiting in the pool | admission us | taking and committing us | the same, each from its own account | | heap |\n|---:|---:|---:|---:|---:|---:|\n")
+		admit, take := series{name: "admission with its rank"}, series{name: "taking and committing"}
 		for _, one := range g.Pool {
 			p.say("| %d | %.2f | %.2f | %.2f | %.2f | %.0f MB |\n", one.Waiting, one.Admit, one.Take, one.AdmitOwn, one.TakeOwn, one.MB)
 			admit.points = append(admit.points, plotter.XY{X: float64(one.Waiting), Y: one.Admit})

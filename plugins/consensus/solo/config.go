@@ -69,7 +69,7 @@ func ParseConfig(text []byte) (Config, error) {
 		c.IntervalMs = 1000
 	}
 	if c.IdleMs == 0 {
-		// Long enough to catch a burst that one client sends, short enough that nobody notices the wait.
+		// Long enough to catch a burst that one client sends, short enough that no client notices the wait.
 		c.IdleMs = 5
 	}
 	return c, nil

@@ -1,7 +1,7 @@
 // Package solo is the consensus of a chain with one sequencer: whatever it builds is decided at once. What remains to be
 // said is when a block is made: as soon as there are transactions, on a timer, or on demand.
 //
-// It is a pure state machine, see sdk.Protocol. At any time at most one attempt is open. Its life:
+// It is a pure state machine, see sdk.Protocol. At any time at most one attempt is open. Its states:
 //
 //	Build ---(idle, deadline or full: the core seals it)--+
 //	  |                                                   v
@@ -68,7 +68,7 @@ func (s *Solo) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		return s.start(e.Start)
 	case *ordov1.ConsensusEvent_Ready_:
 		return s.ready()
-	case *ordov1.ConsensusEvent_Demand_:
+	case *ordov1.ConsensusEvent_CreateBlock_:
 		return s.demand()
 	case *ordov1.ConsensusEvent_Timer_:
 		return s.timer(e.Timer.GetId())
@@ -79,7 +79,7 @@ func (s *Solo) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	case *ordov1.ConsensusEvent_Decided_:
 		return s.decided(e.Decided)
 	}
-	return nil // messages and verdicts: there is nobody else
+	return nil // messages and verdicts: there is no other node
 }
 
 func (s *Solo) start(e *ordov1.ConsensusEvent_Start) []*ordov1.Action {
@@ -90,7 +90,7 @@ func (s *Solo) start(e *ordov1.ConsensusEvent_Start) []*ordov1.Action {
 		}
 	}
 	s.height = e.GetHeight()
-	// Numbers of a life before a restart must not come back within the height, and time has moved on since.
+	// Numbers of an instance before a restart must not come back within the height, and time has moved on since.
 	s.last = s.now
 	s.pending = e.GetPending() > 0
 	s.tickAt = s.now + uint64(s.config.IntervalMs)

@@ -41,7 +41,7 @@ func TestTranscripts(t *testing.T) {
 					}
 				}
 				return out.String()
-			case "replay": // the same events give the same actions, in another life
+			case "replay": // the same events give the same actions, in another instance
 				c, _ := solo.ParseConfig([]byte(config))
 				again, twice := solo.New(c), solo.New(c)
 				for i, e := range log {
@@ -91,7 +91,7 @@ func event(t *testing.T, line string) *ordov1.ConsensusEvent {
 	case "ready":
 		e.Event = &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: 1}}
 	case "demand":
-		e.Event = &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}
+		e.Event = &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}
 	case "timer":
 		e.Event = &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: number("id")}}
 	case "built":
@@ -205,7 +205,7 @@ func FuzzStep(f *testing.F) {
 				step(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{}}})
 			case 2:
 				demands++
-				step(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Demand_{Demand: &ordov1.ConsensusEvent_Demand{}}})
+				step(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 			case 3, 4:
 				step(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: uint64(b%8) - 2}}})
 			case 5, 6:

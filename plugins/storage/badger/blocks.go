@@ -21,7 +21,7 @@ func (s *Store) Head(context.Context, *ordov1.HeadRequest) (*ordov1.HeadResponse
 		r.Height, r.PartialHash = c.blocks-1, c.partial
 	}
 	if c.rooted > 0 {
-		r.Rooted, r.RootHeight, r.StateRoot, r.BlockHash = true, c.rooted-1, c.root, c.hash
+		r.Accepted, r.AcceptedHeight, r.StateRoot, r.BlockHash = true, c.rooted-1, c.root, c.hash
 	}
 	return r, nil
 }

@@ -135,7 +135,7 @@ func testTransaction(sender, nonce felt.Felt, tip uint64, calldata ...felt.Felt)
 	return tx
 }
 
-// append seals a block and applies it to the model.
+// append completes a block and applies it to the model.
 func (c *testChain) append(b *block) *block {
 	seal(b, uint64(len(c.blocks)))
 	state := maps.Clone(c.head())
@@ -208,7 +208,7 @@ func name(what string, parts ...[]byte) string {
 	return what
 }
 
-// seal writes the header of a block whose parts are there, with true commitments.
+// seal hashes the header: it writes the header of a block whose parts are there, with true commitments.
 func seal(b *block, num uint64) {
 	price := &ordov1.GasPrice{Wei: wire.FromUint128(starknet.Uint128{Lo: 1}), Fri: wire.FromUint128(starknet.Uint128{Lo: 2})}
 	diff := must(wire.StateDiff(b.diff))

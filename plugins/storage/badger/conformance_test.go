@@ -98,7 +98,7 @@ func request(b *block) *ordov1.CommitRequest {
 	return &ordov1.CommitRequest{Header: b.header, Transactions: b.transactions, Results: b.results, StateDiff: b.diff, Classes: b.classes, Certificate: b.certificate}
 }
 
-// TestConformance runs the tests of the contract in this process.
+// TestConformance runs the tests of the plugin protocol in this process.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	s := conformance.InProcess(Service)
@@ -107,7 +107,7 @@ func TestConformance(t *testing.T) {
 	conformance.RunStorage(t, s)
 }
 
-// Without history the plugin does not claim it, and the contract still holds.
+// Without history the plugin does not claim it, and the plugin protocol still holds.
 func TestConformanceWithoutHistory(t *testing.T) {
 	t.Parallel()
 	s := conformance.InProcess(Service)

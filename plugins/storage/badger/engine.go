@@ -30,7 +30,7 @@ type engine struct {
 	newest string // log whose name is known to be durable
 
 	// Held for writing while one logical change is written in several transactions, and for reading while a snapshot is
-	// taken: nobody sees a part of it.
+	// taken: no reader sees a part of it.
 	split sync.RWMutex
 }
 

@@ -14,7 +14,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// Environment of TestFaultChild: the folder, and at which step of how many it dies.
+// Environment of TestFaultChild: the folder, and at which step of how many it ends.
 const (
 	faultDir  = "ORDO_TEST_FAULT_DIR"
 	faultStep = "ORDO_TEST_FAULT_STEP"
@@ -59,7 +59,7 @@ func faultOptions() Options {
 }
 
 // TestFaults kills the process at every step of Commit, of the roots behind it, and of Revert, once at each occurrence.
-// After each death the store holds a chain that ended between two blocks, with nothing missing that was answered, and the
+// After each end the store holds a chain that ended between two blocks, with nothing missing that was answered, and the
 // same blocks again come to the same roots.
 func TestFaults(t *testing.T) {
 	t.Parallel()
@@ -111,11 +111,11 @@ func dieAt(t *testing.T, c *testChain, at int) {
 	cmd.Env = append(os.Environ(), faultDir+"="+dir, faultStep+"="+strconv.Itoa(at))
 	out, err := cmd.CombinedOutput()
 	if st, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !st.Signaled() {
-		t.Fatalf("the child did not die: %v\n%s", err, out)
+		t.Fatalf("the child did not end: %v\n%s", err, out)
 	}
 	answered, reverted := strings.Count(string(out), "answered"), strings.Count(string(out), "reverted")
 	o := faultOptions()
-	o.SyncWrites = false // what died is dead
+	o.SyncWrites = false // the process has ended, the host has not
 	s, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func dieAt(t *testing.T, c *testChain, at int) {
 	}
 }
 
-// TestFaultChild dies at the step that it is told.
+// TestFaultChild ends at the step that it is told.
 func TestFaultChild(t *testing.T) {
 	dir := os.Getenv(faultDir)
 	if dir == "" {

@@ -95,7 +95,7 @@ func TestDiskFullChild(t *testing.T) {
 	waitRoots(t, s, stored)
 	time.Sleep(time.Second) // flushes and compactions end
 
-	// Someone else takes the rest, to the last byte.
+	// Another file takes the rest, to the last byte.
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler)
 	for range 3 {

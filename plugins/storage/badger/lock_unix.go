@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lockPatience is how long a lock may be held by somebody else before that is an error.
+// lockPatience is how long a lock may be held by another process before that is an error.
 const lockPatience = 5 * time.Second
 
 // lockDir takes the lock that Badger takes, so that no other process has the database open, and before Badger does: files
@@ -21,7 +21,7 @@ func lockDir(dir string) (release func() error, bypass bool, err error) {
 		return nil, false, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	// The process before this one may have been killed a moment ago and be still dying: it unmaps its files first.
+	// The process before this one may have been killed a moment ago and not have ended yet: it unmaps its files first.
 	for patience := time.Now().Add(lockPatience); errors.Is(err, syscall.EWOULDBLOCK) && time.Now().Before(patience); {
 		time.Sleep(20 * time.Millisecond)
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -49,7 +49,7 @@ func (e *engine) keepMapped(own, limit int64) (stop func()) {
 	}
 }
 
-// unmap lets go of the pages of all tables. A table that a compaction replaces is unmapped as soon as nobody uses it, and its
+// unmap lets go of the pages of all tables. A table that a compaction replaces is unmapped as soon as nothing uses it, and its
 // addresses may be given to anything then, memory of ours included, which the call would empty. So an iterator holds the
 // tables meanwhile; and because it does not tell which, those count that are listed before it was made and after.
 func (e *engine) unmap() {

@@ -29,7 +29,7 @@ const (
 // marked is what a slot holds.
 type marked struct {
 	seq      uint64
-	blocks   uint64 // so many were there, and are while nobody reverts
+	blocks   uint64 // so many were there, and are until a revert
 	manifest uint64 // length of Badger's manifest then
 	synced   bool   // they were on the device, not just in the hands of the kernel
 	clean    bool   // the database was closed after it
@@ -152,7 +152,7 @@ func (m *mark) write(next marked) error {
 	return nil
 }
 
-// begin writes the first mark of this life and starts the goroutine. Both slots are written: their room is taken then,
+// begin writes the first mark of this instance and starts the goroutine. Both slots are written: their room is taken then,
 // also on a disk that fills up.
 func (m *mark) begin(blocks, chain uint64) error {
 	m.mu.Lock()

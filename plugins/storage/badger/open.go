@@ -215,7 +215,7 @@ func openMirror(sv *files.Survey, parent string, opts Options) (s *Store, done f
 
 var errForeignMark = errors.New("the file " + markName + " is of another chain: files of two data folders are mixed: put back the one that belongs here, or remove it when every other file is right")
 
-// keepPromise compares the chain with what the last life promised. Blocks that were synced must be there; those that were
+// keepPromise compares the chain with what the last instance promised. Blocks that were synced must be there; those that were
 // not may be gone after a power cut, and are reported.
 func (s *Store) keepPromise(v view, last marked, found bool) error {
 	have := s.chain.blocks
@@ -258,7 +258,7 @@ func (s *Store) Close() error {
 	s.blobs.close()
 	clean := err == nil && !s.roots.failedState()
 	if full := s.eng.room(uint64(2 * s.opts.MemTableSize)); full != nil {
-		// Badger would write its tables in memory out, and die of it. They are in its log too.
+		// Badger would write its tables in memory out, and end the process by it. They are in its log too.
 		s.opts.Log.Warn("the disk is full: the database is left to its log, which the next start reads", "error", full)
 		clean = false
 	} else {

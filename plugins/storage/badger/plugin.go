@@ -172,8 +172,8 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 		}
 		p.scratch = dir
 	}
-	// Most of what lives are a few large tables, so collecting twice as often costs half a percent of the time, and what a
-	// collection leaves room for is otherwise as large as all that lives.
+	// Most of the memory in use is a few large tables, so collecting twice as often costs half a percent of the time, and what a
+	// collection leaves room for is otherwise as large as all that is in use.
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(int64(cmp.Or(c.MemoryMB, 320)) << 20)
 	opts := c.options(p.scratch != "")

@@ -95,8 +95,8 @@ func TestKill(t *testing.T) {
 		if stored < answered || stored > answered+1 {
 			t.Fatalf("round %d: %d blocks are stored, %d were answered", round, stored, answered)
 		}
-		if head.Rooted && (f(head.StateRoot) != c.roots[head.RootHeight] || f(head.BlockHash) != c.hashes[head.RootHeight]) {
-			t.Fatalf("round %d: wrong root at %d", round, head.RootHeight)
+		if head.Accepted && (f(head.StateRoot) != c.roots[head.AcceptedHeight] || f(head.BlockHash) != c.hashes[head.AcceptedHeight]) {
+			t.Fatalf("round %d: wrong root at %d", round, head.AcceptedHeight)
 		}
 		answered = stored
 		time.AfterFunc(time.Duration(r.IntN(250))*time.Millisecond, func() { _ = p.cmd.Process.Kill() })

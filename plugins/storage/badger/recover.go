@@ -110,7 +110,7 @@ func (s *Store) checkFormat(v view) error {
 	return nil
 }
 
-// finishPending takes back a block that was being written or removed in batches when the process died.
+// finishPending takes back a block that was being written or removed in batches when the process ended.
 func (s *Store) finishPending() error {
 	v := s.eng.view()
 	defer v.close()
@@ -178,7 +178,7 @@ func (s *Store) checkNumbers(v view, unfinished bool, pending uint64) (rooted ui
 	return min(rooted, blocks), err
 }
 
-// forgetBody removes what a block that was to be written in parts left above the head when the process died before the
+// forgetBody removes what a block that was to be written in parts left above the head when the process ended before the
 // mark: its body, or some of it, which nothing reads.
 func (s *Store) forgetBody(v view) error {
 	var writes []write

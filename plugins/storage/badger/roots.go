@@ -155,7 +155,7 @@ func (w *rootWorker) failedState() bool {
 	return w.s.failed != nil
 }
 
-// step computes the next root, stores it and tells whoever waits.
+// step computes the next root, stores it and tells the callers that wait.
 func (w *rootWorker) step() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -49,7 +49,7 @@ func (e *engine) room(need uint64) error {
 // megabytes rounds up.
 func megabytes(n uint64) string { return fmt.Sprintf("%d MB", (n+1<<20-1)>>20) }
 
-// roomToOpen wants space for what an open writes: the logs of the last life, as tables.
+// roomToOpen wants space for what an open writes: the logs of the last instance, as tables.
 func roomToOpen(dir string, o Options) error {
 	need := uint64(o.MemTableSize)
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))

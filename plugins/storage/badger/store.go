@@ -97,7 +97,7 @@ func newStore(dir string, opts Options, blobs *blobs, eng *engine) *Store {
 	return &Store{opts: opts, dir: dir, changed: make(chan struct{}), proving: make(chan struct{}, 1), blobs: blobs, eng: eng}
 }
 
-// wake tells everyone who waits that the chain changed; s.mu is held.
+// wake tells every caller that waits that the chain changed; s.mu is held.
 func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -37,7 +37,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, _ := s.Head(t.Context(), nil); len(c.blocks) > 0 {
-			if got.Height != uint64(len(c.blocks)-1) || f(got.StateRoot) != c.roots[got.RootHeight] || f(got.BlockHash) != c.hashes[got.RootHeight] {
+			if got.Height != uint64(len(c.blocks)-1) || f(got.StateRoot) != c.roots[got.AcceptedHeight] || f(got.BlockHash) != c.hashes[got.AcceptedHeight] {
 				t.Fatalf("head after restart: %v", got)
 			}
 		} else if !got.Empty {

@@ -33,7 +33,7 @@ func tornChain() *testChain {
 	return c
 }
 
-// tornStores are folders of a chain in the ways a life may end: killed, with and without syncs, and closed.
+// tornStores are folders of a chain in the ways a process may end: killed, with and without syncs, and closed.
 func tornStores(t *testing.T, c *testChain) []string {
 	var out []string
 	for _, sync := range []bool{true, false} {

@@ -1,7 +1,8 @@
 //! Log lines as the host reads them: one JSON object a line on stderr, in the shape of hclog.
 //!
 //! A plugin logs by the macros of [`tracing`]. [`serve`](crate::serve) calls [`install`], which writes their events, those of
-//! libraries that use the `log` facade, and panics. [`layer`] is for a program that puts its subscriber together itself.
+//! libraries that use the `log` facade, and panics. The info of libraries is about themselves, and there may be much of it: it counts
+//! as debug. [`layer`] is for a program that puts its subscriber together itself.
 //!
 //! ```
 //! use ordo_sdk::tracing::{info, info_span};
@@ -10,36 +11,44 @@
 //! info!(transactions = 12, "closed"); // {"@level":"info","@message":"closed","height":7,"span":"block","transactions":12,...}
 //! ```
 
-use std::fmt::Debug;
-use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod record;
 
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use std::io::Write;
+use std::time::SystemTime;
+
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The host cuts lines at 64 KiB, and a cut line is no longer JSON: so all that a line holds is bounded. The bounds are of the
-/// text as JSON has it, with its escapes.
-const MAX_MESSAGE: usize = 16 << 10;
-const MAX_VALUES: usize = 32 << 10;
-const MAX_NAME: usize = 128;
-const MAX_FIELDS: usize = 16;
-/// Whole numbers beyond this lose digits in readers that take every number for a double.
-const MAX_NUMBER: u64 = 1 << 53;
+use record::{bounded, render, Fields, MAX_NAME};
 
 /// A [`Layer`] that writes each event as one line. Fields keep their type; those of the spans around an event are written with
 /// it, where the inner one wins, and `span` has the names of the spans from the outermost on.
 pub struct HclogLayer {
     write: Box<dyn Fn(&str) + Send + Sync>,
+    /// The crates whose info is info. Without any it is that of all crates.
+    own: Vec<String>,
+}
+
+impl HclogLayer {
+    fn level(&self, target: &str, level: Level) -> Level {
+        match level {
+            Level::INFO if !self.own.is_empty() && !self.own.iter().any(|own| own == crate_of(target)) => Level::DEBUG,
+            other => other,
+        }
+    }
+}
+
+/// The crate of a target, which is the path of a module.
+fn crate_of(target: &str) -> &str {
+    target.split("::").next().unwrap_or(target)
 }
 
 /// The layer that writes to stderr.
 pub fn layer() -> HclogLayer {
-    HclogLayer { write: Box::new(to_stderr) }
+    HclogLayer { write: Box::new(to_stderr), own: Vec::new() }
 }
 
 fn to_stderr(line: &str) {
@@ -81,153 +90,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for HclogLayer {
             fields.set("span", names.join(":").into());
         }
         let metadata = event.metadata();
-        (self.write)(&render(*metadata.level(), metadata.target(), &fields, SystemTime::now()));
+        let level = self.level(metadata.target(), *metadata.level());
+        (self.write)(&render(level, metadata.target(), &fields, SystemTime::now()));
     }
-}
-
-/// What was recorded with an event or a span. The message of an event is the field `message`.
-#[derive(Clone, Default)]
-struct Fields {
-    message: String,
-    values: Vec<(&'static str, Value)>,
-    /// Fields beyond the most that a line takes.
-    dropped: usize,
-}
-
-impl Fields {
-    fn set(&mut self, name: &'static str, value: Value) {
-        if name.starts_with('@') {
-            return; // the keys of hclog itself
-        }
-        if let Some((_, known)) = self.values.iter_mut().find(|(known, _)| *known == name) {
-            *known = value;
-        } else if self.values.len() < MAX_FIELDS {
-            self.values.push((name, value));
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    /// Takes over what only the outer ones have.
-    fn inherit(&mut self, outer: &Self) {
-        for (name, value) in &outer.values {
-            if !self.values.iter().any(|(known, _)| known == name) {
-                self.set(name, value.clone());
-            }
-        }
-        self.dropped += outer.dropped;
-    }
-
-    fn text(&mut self, field: &Field, text: String) {
-        match field.name() {
-            "message" => self.message = text,
-            name => self.set(name, bounded(&text, MAX_VALUES).into()),
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no infinities.
-        match serde_json::Number::from_f64(value) {
-            Some(number) => self.set(field.name(), number.into()),
-            None => self.text(field, value.to_string()),
-        }
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        match value.unsigned_abs() <= MAX_NUMBER {
-            true => self.set(field.name(), value.into()),
-            false => self.text(field, value.to_string()),
-        }
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        match value <= MAX_NUMBER {
-            true => self.set(field.name(), value.into()),
-            false => self.text(field, value.to_string()),
-        }
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field.name(), value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, value.into());
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.text(field, value.to_string());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field, format!("{value:?}"));
-    }
-}
-
-fn render(level: Level, target: &str, fields: &Fields, now: SystemTime) -> String {
-    let mut record = Map::new();
-    let share = MAX_VALUES / fields.values.len().max(1);
-    for (name, value) in &fields.values {
-        let value = match value {
-            Value::String(text) => bounded(text, share).into(),
-            other => other.clone(),
-        };
-        record.insert(bounded(name, MAX_NAME), value);
-    }
-    if fields.dropped > 0 {
-        record.insert("fields_dropped".into(), fields.dropped.into());
-    }
-    record.insert("@level".into(), level.as_str().to_lowercase().into());
-    record.insert("@message".into(), bounded(&fields.message, MAX_MESSAGE).into());
-    record.insert("@module".into(), bounded(target, MAX_NAME).into());
-    record.insert("@timestamp".into(), timestamp(now).into());
-    let mut line = Value::Object(record).to_string();
-    line.push('\n');
-    line
-}
-
-/// A text that takes no more than about `most` bytes as JSON.
-fn bounded(text: &str, most: usize) -> String {
-    if text.len() <= most / 6 {
-        return text.into(); // whatever it holds
-    }
-    let mut size = 0;
-    for (at, char) in text.char_indices() {
-        size += match char {
-            '"' | '\\' | '\n' | '\r' | '\t' => 2,
-            control if u32::from(control) < 0x20 => 6,
-            other => other.len_utf8(),
-        };
-        if size > most {
-            return format!("{}... ({} bytes more)", &text[..at], text.len() - at);
-        }
-    }
-    text.into()
-}
-
-/// RFC 3339 with exactly six digits of the second: with another number the host does not take the line for a record.
-fn timestamp(now: SystemTime) -> String {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Civil date from days since 1970 (era of 400 years, year beginning in March).
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_micros()
-    )
 }
 
 /// Writes what libraries log by the `log` facade.
@@ -266,10 +131,14 @@ fn as_debug(level: log::Level) -> log::Level {
 }
 
 /// Sends events of `tracing`, records of the `log` facade, and panics to stderr. `filter` is the level of the plugin, from the
-/// environment variable `ORDO_PLUGIN_LOG`; absent: info. A subscriber or logger that is set already stays.
-pub fn install(filter: Option<&str>) {
+/// environment variable `ORDO_PLUGIN_LOG`; absent: info. `own` names the plugin's crates as targets have them (`my_plugin`): the info
+/// of others counts as debug. [`serve`](crate::serve) names the crate that its argument is of; a plugin of several crates calls this
+/// before it, because a subscriber or logger that is set already stays.
+pub fn install(filter: Option<&str>, own: &[&str]) {
     let level = filter.and_then(|name| name.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(level).with(layer()));
+    let own: Vec<String> = own.iter().copied().chain([env!("CARGO_CRATE_NAME")]).map(String::from).collect();
+    let subscriber = tracing_subscriber::registry().with(targets(level, &own)).with(HclogLayer { own, ..layer() });
+    let _ = tracing::subscriber::set_global_default(subscriber);
     if log::set_boxed_logger(Box::new(Facade)).is_ok() {
         log::set_max_level(match level.into_level() {
             None => log::LevelFilter::Off,
@@ -288,6 +157,12 @@ pub fn install(filter: Option<&str>) {
     }));
 }
 
+/// The events that are written at a level. Those of libraries are switched off where they are made: some log in their inner loops.
+fn targets(level: LevelFilter, own: &[String]) -> Targets {
+    let of_libraries = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
+    Targets::new().with_default(of_libraries).with_targets(own.iter().map(|own| (own.clone(), level)))
+}
+
 /// The text of a caught panic.
 pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     payload
@@ -302,16 +177,19 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use log::Log;
+    use serde_json::{Map, Value};
     use tracing::{debug, error, info, info_span, warn};
 
     use super::*;
 
-    /// The lines of what `task` logs at this level or above.
+    /// The lines of what `task` logs at this level or above, in a plugin of this crate.
     fn logged(level: LevelFilter, task: impl FnOnce()) -> Vec<Map<String, Value>> {
         let text = Arc::new(Mutex::new(String::new()));
         let kept = text.clone();
-        let layer = HclogLayer { write: Box::new(move |line| kept.lock().unwrap().push_str(line)) };
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(level).with(layer), task);
+        let own = vec![crate_of(module_path!()).to_string()];
+        let targets = targets(level, &own);
+        let layer = HclogLayer { write: Box::new(move |line| kept.lock().unwrap().push_str(line)), own };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(targets).with(layer), task);
         let text = text.lock().unwrap();
         text.lines()
             .map(|line| {
@@ -337,12 +215,6 @@ mod tests {
                 "height": 7, "ratio": 0.5, "empty": true, "class": "0x1", "cause": "text", "list": "[1]",
             })
         );
-    }
-
-    #[test]
-    fn a_timestamp_has_six_digits_of_the_second() {
-        assert_eq!(timestamp(UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(timestamp(UNIX_EPOCH + Duration::new(1_709_210_096, 1_234_000)), "2024-02-29T12:34:56.001234Z");
     }
 
     #[test]
@@ -425,7 +297,21 @@ mod tests {
     }
 
     #[test]
-    fn info_of_a_library_is_debug() {
+    fn info_of_a_library_that_traces_is_debug() {
+        let levels = |level| {
+            let lines = logged(level, || {
+                info!(target: "library::inner", "its own state");
+                warn!(target: "library::inner", "a fault");
+                info!("ours");
+            });
+            lines.iter().map(|line| line["@level"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(levels(LevelFilter::INFO), ["warn", "info"]);
+        assert_eq!(levels(LevelFilter::DEBUG), ["debug", "warn", "info"]);
+    }
+
+    #[test]
+    fn info_of_a_library_that_uses_log_is_debug() {
         let enabled = |level| {
             let metadata = log::Metadata::builder().level(level).target("library").build();
             Facade.enabled(&metadata)

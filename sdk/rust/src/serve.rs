@@ -48,7 +48,7 @@ where
         }
     };
     if !matches!(start, Start::ByHand) {
-        logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref());
+        logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref(), &[crate_of::<F>()]);
     }
     let result = match start {
         Start::ByHand => {
@@ -72,6 +72,11 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// The crate that a function or closure is of.
+fn crate_of<F>() -> &'static str {
+    std::any::type_name::<F>().split("::").next().unwrap_or_default()
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -171,4 +176,16 @@ fn socket_path() -> std::io::Result<PathBuf> {
     let nanos =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     Ok(folder.join(format!("plugin-{}-{nanos:08x}.sock", std::process::id())))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_crate_of_a_plugin_is_that_of_its_closure() {
+        fn of<F: Fn()>(_: F) -> &'static str {
+            super::crate_of::<F>()
+        }
+        fn function() {}
+        assert_eq!((of(|| {}), of(function)), ("ordo_sdk", "ordo_sdk"));
+    }
 }

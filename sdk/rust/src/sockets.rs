@@ -31,7 +31,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
             format!("socket path of more than {MAX_PATH} bytes: choose a shorter run directory"),
         ));
     }
-    // A socket that a dead process left behind refuses the bind.
+    // A socket that a process left behind when it ended refuses the bind.
     if let Err(error) = std::fs::remove_file(path) {
         if error.kind() != io::ErrorKind::NotFound {
             return Err(error);

@@ -29,7 +29,7 @@ func (declareFlood) Run(ctx context.Context, c *Client) {
 		fields["abi"] = abi
 		sender := number(0x5555 + c.Random.Uint64N(1000))
 		if c.Random.IntN(4) == 0 {
-			sender = c.Stranger // who has money, and another signature
+			sender = c.Stranger // an account with money, and another signature
 		}
 		template["sender_address"], template["contract_class"] = sender.Hex(), fields
 		template["nonce"] = felt.FromUint64(c.Random.Uint64N(2)).Hex()

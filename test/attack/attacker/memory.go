@@ -37,7 +37,7 @@ func (c *Client) refusedByName(e *client.Error) {
 
 func (bombView) Judge(t *Tally) error { return t.happened("result", "error 40", "error -32005", left) }
 
-// bombTransaction is the same in a transaction, which a block would hold for ever, and which everybody could have traced.
+// bombTransaction is the same in a transaction, which a block would hold for ever, and which every client could have traced.
 type bombTransaction struct{}
 
 func (bombTransaction) Name() string { return "memory of transactions" }

@@ -3,8 +3,8 @@
 //
 //	height 1 mod 4  a round is lost: what was built is abandoned, and built anew from the pool
 //	height 2 mod 4  the attempt is proposed again in a later round
-//	height 3 mod 4  someone else's proposal is decided, after a forged one was refused
-//	height 0 mod 4  the proposal of someone else ends below what it lists: Close(n) below what ran
+//	height 3 mod 4  a peer's proposal is decided, after a forged one was rejected
+//	height 0 mod 4  the proposal of a peer ends below what it lists: Close(n) below what ran
 package main
 
 import (
@@ -142,16 +142,16 @@ func (s *script) verdict(e *ordov1.ConsensusEvent_Verdict) []*ordov1.Action {
 		if e.GetValid() {
 			log.Printf("script: height %d: UNEXPECTED: a forged proposal is valid", s.height)
 		}
-		log.Printf("script: height %d: a forged proposal was refused: %s", s.height, e.GetReason())
+		log.Printf("script: height %d: a forged proposal was rejected: %s", s.height, e.GetReason())
 		return s.validate(proposal(s.first), s.first.GetValue())
 	case !e.GetValid():
-		log.Printf("script: height %d: UNEXPECTED: an honest proposal was refused: %s", s.height, e.GetReason())
+		log.Printf("script: height %d: UNEXPECTED: an honest proposal was rejected: %s", s.height, e.GetReason())
 		s.begin(s.height)
 		return nil
 	case s.height%4 == 3:
-		log.Printf("script: height %d: decided a foreign proposal of %d transactions", s.height, s.first.GetN())
+		log.Printf("script: height %d: decided a peer's proposal of %d transactions", s.height, s.first.GetN())
 	default:
-		log.Printf("script: height %d: closed a foreign proposal at %d of %d", s.height, s.second.GetN(), s.first.GetN())
+		log.Printf("script: height %d: closed a peer's proposal at %d of %d", s.height, s.second.GetN(), s.first.GetN())
 	}
 	return s.decide(e.GetValue())
 }

@@ -101,7 +101,7 @@ func (r *run) oldHash(b *block, transactions, events felt.Felt) {
 			f.felts(name, &b.Hash, &again).Note = "form of 0.7 to 0.13.1, with the sequencer of that time"
 			return
 		}
-		// Goerli and the integration network had sequencers in 0.8 that nobody published.
+		// Goerli and the integration network had sequencers in 0.8 whose addresses were not published.
 		if b.chain == "SN_GOERLI" && h.Version == "" {
 			f.add(Item{Name: name, Expected: b.Hash.Hex(), Verdict: Unchecked, Note: "no known sequencer gives it, and the block prints none"})
 			return

@@ -1,7 +1,7 @@
 // Package feeder reads the JSON of Starknet's feeder gateway: blocks, state updates, transactions and classes.
 // Also files with both, compiled classes, and the published lists of transactions with their hashes.
 //
-// A decoded file remembers which of its fields nobody read: a verifier must be able to say what it does not cover.
+// A decoded file remembers which of its fields were not read: a verifier must be able to say what it does not cover.
 package feeder
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// decoder keeps the first error and the fields that nobody asked for, so that a verifier can say what it does not cover.
+// decoder keeps the first error and the fields that were not asked for, so that a verifier can say what it does not cover.
 type decoder struct {
 	err    error
 	unread map[string]bool

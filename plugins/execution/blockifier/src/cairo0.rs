@@ -6,7 +6,7 @@ use base64::Engine;
 use bytes::Bytes;
 use ordo_sdk::v1;
 use ordo_sdk::v1::class::Kind;
-use ordo_sdk::v1::Refusal;
+use ordo_sdk::v1::RejectionCode;
 use serde_json::value::Value;
 use starknet_api::core::ClassHash;
 use starknet_api::deprecated_contract_class::ContractClass as DeprecatedContractClass;
@@ -22,7 +22,7 @@ fn bad(cause: impl std::fmt::Display) -> Malformed {
 }
 
 fn failed(cause: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Refusal::CompilationFailed, cause)
+    Rejection::new(RejectionCode::CompilationFailed, cause)
 }
 
 /// Reads a class in either shape: the program as JSON, or gzipped and in base64 as the JSON-RPC has it.

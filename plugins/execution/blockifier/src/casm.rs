@@ -8,7 +8,7 @@ use cairo_lang_starknet_classes::casm_contract_class::{CasmContractClass, Starkn
 use cairo_lang_starknet_classes::contract_class::ContractClass;
 use ordo_sdk::v1;
 use ordo_sdk::v1::class::Kind;
-use ordo_sdk::v1::Refusal;
+use ordo_sdk::v1::RejectionCode;
 use serde::Deserialize;
 use serde_json::value::Value;
 use starknet_api::contract_class::compiled_class_hash::{HashVersion, HashableCompiledClass};
@@ -34,18 +34,18 @@ struct Rpc {
 /// Compiles a class on the calling thread, which needs a big stack. A panic of the compiler is a rejection of the class.
 pub fn compile(sierra: &Bytes) -> Result<v1::Class, Rejection> {
     caught(|| compile_unguarded(sierra)).unwrap_or_else(|Panicked(text)| {
-        Err(Rejection::new(Refusal::CompilationFailed, format!("compiler: panicked: {text}")))
+        Err(Rejection::new(RejectionCode::CompilationFailed, format!("compiler: panicked: {text}")))
     })
 }
 
 fn failed(cause: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Refusal::CompilationFailed, cause)
+    Rejection::new(RejectionCode::CompilationFailed, cause)
 }
 
 fn compile_unguarded(sierra: &Bytes) -> Result<v1::Class, Rejection> {
     if sierra.len() > MAX_JSON {
         return Err(Rejection::new(
-            Refusal::ClassTooLarge,
+            RejectionCode::ClassTooLarge,
             format!("class: {} bytes of JSON, at most {MAX_JSON}", sierra.len()),
         ));
     }
@@ -53,13 +53,13 @@ fn compile_unguarded(sierra: &Bytes) -> Result<v1::Class, Rejection> {
     let class = rpc.class;
     if class.contract_class_version != "0.1.0" {
         return Err(Rejection::new(
-            Refusal::UnsupportedClassVersion,
+            RejectionCode::UnsupportedClassVersion,
             format!("class: contract class version {:?} is not supported, 0.1.0 is", class.contract_class_version),
         ));
     }
     if class.sierra_program.len() > MAX_SIERRA {
         return Err(Rejection::new(
-            Refusal::ClassTooLarge,
+            RejectionCode::ClassTooLarge,
             format!("class: {} felts of Sierra, at most {MAX_SIERRA}", class.sierra_program.len()),
         ));
     }
@@ -115,11 +115,11 @@ fn to_casm(sierra: &[u8]) -> Result<CasmContractClass, Rejection> {
         .map_err(|error| failed(format_args!("class: {error}")))?;
     CasmContractClass::from_contract_class(class, extracted, true, MAX_CASM).map_err(|error| {
         let code = match &error {
-            StarknetSierraCompilationError::UnsupportedSierraVersion { .. } => Refusal::UnsupportedClassVersion,
+            StarknetSierraCompilationError::UnsupportedSierraVersion { .. } => RejectionCode::UnsupportedClassVersion,
             error if ["ytecode size", "Code size limit"].iter().any(|text| error.to_string().contains(text)) => {
-                Refusal::ClassTooLarge
+                RejectionCode::ClassTooLarge
             }
-            _ => Refusal::CompilationFailed,
+            _ => RejectionCode::CompilationFailed,
         };
         Rejection::new(code, format!("compiler: {error}"))
     })

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ordo_sdk::prost::Message;
-use ordo_sdk::v1::{CompileResponse, Refusal};
+use ordo_sdk::v1::{CompileResponse, RejectionCode};
 
 use crate::cancel::CancelOnDrop;
 use crate::casm;
@@ -70,7 +70,7 @@ impl CompileQueue {
             Ok(Err(Failure::NotStarted(cause))) => Err(Unanswered::Failed(cause)),
             Ok(Err(Failure::Cancelled)) => Err(Unanswered::Failed("it was cancelled".into())),
             Ok(Err(failure)) => {
-                Ok(answer(Err(Rejection::new(Refusal::CompilationFailed, format!("compiler: {failure}")))))
+                Ok(answer(Err(Rejection::new(RejectionCode::CompilationFailed, format!("compiler: {failure}")))))
             }
             Err(Panicked(cause)) => Err(Unanswered::Failed(cause)),
         }
@@ -97,9 +97,9 @@ impl Drop for Place {
 fn answer(compiled: Result<ordo_sdk::v1::Class, Rejection>) -> CompileResponse {
     match compiled {
         Ok(class) => {
-            CompileResponse { refusal: Refusal::Unspecified.into(), reason: String::new(), class: Some(class) }
+            CompileResponse { rejection: RejectionCode::Unspecified.into(), reason: String::new(), class: Some(class) }
         }
-        Err(rejection) => CompileResponse { refusal: rejection.code.into(), reason: rejection.reason, class: None },
+        Err(rejection) => CompileResponse { rejection: rejection.code.into(), reason: rejection.reason, class: None },
     }
 }
 

@@ -10,7 +10,7 @@ use blockifier::state::errors::StateError;
 use blockifier::transaction::errors::{
     ResourceBoundsError, TransactionExecutionError, TransactionFeeError, TransactionPreValidationError,
 };
-use ordo_sdk::v1::Refusal;
+use ordo_sdk::v1::RejectionCode;
 use starknet_api::StarknetApiError;
 
 use crate::run;
@@ -19,25 +19,25 @@ use crate::transactions::Unusable;
 /// Why a transaction or a class is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    pub code: Refusal,
+    pub code: RejectionCode,
     pub reason: String,
 }
 
 impl Rejection {
-    pub fn new(code: Refusal, reason: impl ToString) -> Self {
+    pub fn new(code: RejectionCode, reason: impl ToString) -> Self {
         Self { code, reason: reason.to_string() }
     }
 
     pub fn panicked(text: &str) -> Self {
-        Self::new(Refusal::Other, format!("execution: the virtual machine panicked: {text}"))
+        Self::new(RejectionCode::Other, format!("execution: the virtual machine panicked: {text}"))
     }
 }
 
 impl From<&Unusable> for Rejection {
     fn from(error: &Unusable) -> Self {
         let code = match error {
-            Unusable::Malformed(_) => Refusal::Other,
-            Unusable::ClassMissing(_) => Refusal::ClassNotDeclared,
+            Unusable::Malformed(_) => RejectionCode::Other,
+            Unusable::ClassMissing(_) => RejectionCode::ClassNotDeclared,
         };
         Self::new(code, error)
     }
@@ -46,7 +46,7 @@ impl From<&Unusable> for Rejection {
 impl From<&TransactionExecutionError> for Rejection {
     fn from(error: &TransactionExecutionError) -> Self {
         match over_limit(error) {
-            Some(reason) => Self::new(Refusal::MemoryExceeded, format!("execution: {reason}")),
+            Some(reason) => Self::new(RejectionCode::MemoryExceeded, format!("execution: {reason}")),
             None => Self::new(of_execution(error), error),
         }
     }
@@ -65,7 +65,7 @@ impl From<&TransactionExecutorError> for Rejection {
         let code = match error {
             TransactionExecutorError::TransactionExecutionError(error) => return Self::from(error),
             TransactionExecutorError::StateError(error) => of_state(error),
-            _ => Refusal::Other,
+            _ => RejectionCode::Other,
         };
         Self::new(code, error)
     }
@@ -83,84 +83,86 @@ impl From<&StatefulValidatorError> for Rejection {
     }
 }
 
-fn of_execution(error: &TransactionExecutionError) -> Refusal {
+fn of_execution(error: &TransactionExecutionError) -> RejectionCode {
     use TransactionExecutionError as E;
     match error {
-        E::DeclareTransactionError { .. } => Refusal::ClassAlreadyDeclared,
-        E::ContractClassVersionMismatch { .. } => Refusal::UnsupportedClassVersion,
+        E::DeclareTransactionError { .. } => RejectionCode::ClassAlreadyDeclared,
+        E::ContractClassVersionMismatch { .. } => RejectionCode::UnsupportedClassVersion,
         E::ValidateTransactionError { error, .. } => of_validate_call(error),
         E::PanicInValidate { panic_reason } if panic_reason.last_retdata.0 == [ENTRYPOINT_NOT_FOUND_ERROR_FELT] => {
-            Refusal::NonAccount
+            RejectionCode::NonAccount
         }
         E::PanicInValidate { .. } | E::InvalidValidateReturnData { .. } | E::ValidateCairo0Error(_) => {
-            Refusal::ValidationFailure
+            RejectionCode::ValidationFailure
         }
         E::ContractConstructorExecutionFailed(error) => of_constructor(error),
-        E::ExecutionError { .. } => Refusal::ValidationFailure,
-        E::FeeCheckError(_) => Refusal::InsufficientResources,
+        E::ExecutionError { .. } => RejectionCode::ValidationFailure,
+        E::FeeCheckError(_) => RejectionCode::InsufficientResources,
         E::TransactionFeeError(error) => of_fee(error),
         E::TransactionPreValidationError(error) => of_pre_validation(error),
         E::StateError(error) => of_state(error),
         E::StarknetApiError(StarknetApiError::DeclareTransactionCasmHashMissMatch(_)) => {
-            Refusal::CompiledClassHashMismatch
+            RejectionCode::CompiledClassHashMismatch
         }
-        E::TransactionTooLarge { .. } => Refusal::TransactionTooLarge,
-        _ => Refusal::Other,
+        E::TransactionTooLarge { .. } => RejectionCode::TransactionTooLarge,
+        _ => RejectionCode::Other,
     }
 }
 
-fn of_pre_validation(error: &TransactionPreValidationError) -> Refusal {
+fn of_pre_validation(error: &TransactionPreValidationError) -> RejectionCode {
     match error {
-        TransactionPreValidationError::InvalidNonce { .. } => Refusal::InvalidNonce,
+        TransactionPreValidationError::InvalidNonce { .. } => RejectionCode::InvalidNonce,
         TransactionPreValidationError::TransactionFeeError(error) => of_fee(error),
         TransactionPreValidationError::StateError(error) => of_state(error),
-        TransactionPreValidationError::InvalidProofFacts(_) => Refusal::InvalidProof,
+        TransactionPreValidationError::InvalidProofFacts(_) => RejectionCode::InvalidProof,
     }
 }
 
-fn of_fee(error: &TransactionFeeError) -> Refusal {
+fn of_fee(error: &TransactionFeeError) -> RejectionCode {
     use TransactionFeeError as E;
     match error {
         // A price that is too low may be enough later, so it has a code of its own. An amount that is too small stays so.
         E::InsufficientResourceBounds { errors } => {
             let price_only = errors.iter().all(|error| matches!(error, ResourceBoundsError::MaxGasPriceTooLow { .. }));
             if price_only {
-                Refusal::FeeBelowMinimum
+                RejectionCode::FeeBelowMinimum
             } else {
-                Refusal::InsufficientResources
+                RejectionCode::InsufficientResources
             }
         }
         E::ResourcesBoundsExceedBalance { .. } | E::GasBoundsExceedBalance { .. } | E::MaxFeeExceedsBalance { .. } => {
-            Refusal::InsufficientBalance
+            RejectionCode::InsufficientBalance
         }
-        E::MaxFeeTooLow { .. } | E::MissingL1GasBounds | E::InsufficientFee { .. } => Refusal::InsufficientResources,
+        E::MaxFeeTooLow { .. } | E::MissingL1GasBounds | E::InsufficientFee { .. } => {
+            RejectionCode::InsufficientResources
+        }
         E::StateError(error) => of_state(error),
-        _ => Refusal::Other,
+        _ => RejectionCode::Other,
     }
 }
 
-fn of_state(error: &StateError) -> Refusal {
+fn of_state(error: &StateError) -> RejectionCode {
     match error {
-        StateError::UndeclaredClassHash(_) => Refusal::ClassNotDeclared,
-        StateError::UnavailableContractAddress(_) => Refusal::ValidationFailure,
-        _ => Refusal::Other,
+        StateError::UndeclaredClassHash(_) => RejectionCode::ClassNotDeclared,
+        StateError::UnavailableContractAddress(_) => RejectionCode::ValidationFailure,
+        _ => RejectionCode::Other,
     }
 }
 
-fn of_validate_call(error: &AnnotatedEntryPointExecutionError) -> Refusal {
+fn of_validate_call(error: &AnnotatedEntryPointExecutionError) -> RejectionCode {
     match error.unannotated() {
         EntryPointExecutionError::PreExecutionError(
             PreExecutionError::EntryPointNotFound(_) | PreExecutionError::NoEntryPointOfTypeFound(_),
-        ) => Refusal::NonAccount,
-        _ => Refusal::ValidationFailure,
+        ) => RejectionCode::NonAccount,
+        _ => RejectionCode::ValidationFailure,
     }
 }
 
-fn of_constructor(error: &ConstructorEntryPointExecutionError) -> Refusal {
+fn of_constructor(error: &ConstructorEntryPointExecutionError) -> RejectionCode {
     let ConstructorEntryPointExecutionError::ExecutionError { error, .. } = error;
     match error.unannotated() {
         EntryPointExecutionError::StateError(error)
         | EntryPointExecutionError::PreExecutionError(PreExecutionError::StateError(error)) => of_state(error),
-        _ => Refusal::ValidationFailure,
+        _ => RejectionCode::ValidationFailure,
     }
 }

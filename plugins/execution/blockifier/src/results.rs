@@ -26,7 +26,7 @@ pub fn included(hash: Bytes, info: &TransactionExecutionInfo) -> v1::Transaction
         hash,
         status: if reason.is_some() { Status::Reverted } else { Status::Succeeded }.into(),
         reason: reason.unwrap_or_default(),
-        refusal: v1::Refusal::Unspecified.into(),
+        rejection: v1::RejectionCode::Unspecified.into(),
         actual_fee: from_amount(info.receipt.fee.0),
         gas: Some(gas(&info.receipt.gas)),
         da_gas: Some(gas(&info.receipt.da_gas)),
@@ -41,7 +41,7 @@ pub fn rejected(hash: Bytes, rejection: &Rejection) -> v1::TransactionResult {
         hash,
         status: Status::Rejected.into(),
         reason: bounded(&rejection.reason),
-        refusal: rejection.code.into(),
+        rejection: rejection.code.into(),
         ..Default::default()
     }
 }

@@ -278,13 +278,13 @@ impl Stage {
             Ok(Ended::Closed(closed)) => {
                 let message = closed.message.clone();
                 let (n, height) = (message.n, closed.height);
-                self.closed().insert(open.attempt, *closed);
-                debug!(build_id = open.attempt, height, n, ms = begun.elapsed().as_millis() as u64, "build closed");
+                self.closed().insert(open.build_id, *closed);
+                debug!(build_id = open.build_id, height, n, ms = begun.elapsed().as_millis() as u64, "build closed");
                 let _ = out.blocking_send(Ok(BuildResponse { step: Some(build_response::Step::Closed(message)) }));
             }
-            Ok(Ended::Aborted) => debug!(build_id = open.attempt, "build aborted"),
+            Ok(Ended::Aborted) => debug!(build_id = open.build_id, "build aborted"),
             Err(status) => {
-                warn!(build_id = open.attempt, cause = status.message(), "build failed");
+                warn!(build_id = open.build_id, cause = status.message(), "build failed");
                 let _ = out.blocking_send(Err(status));
             }
         }
@@ -308,17 +308,17 @@ impl Stage {
         if tip.is_some_and(|tip| height <= tip) {
             return Ok(());
         }
-        let (changes, declared) = if request.attempt != 0 {
+        let (changes, declared) = if request.build_id != 0 {
             let mut closed = self.closed();
-            match closed.get(&request.attempt) {
+            match closed.get(&request.build_id) {
                 Some(found) if !self.tip.is_base_of(&found.base) => {
                     return Err(Status::failed_precondition(format!(
                         "apply: build {} was made on a state that is gone; apply the diff, or adopt the height",
-                        request.attempt
+                        request.build_id
                     )))
                 }
                 Some(found) if found.height == height => {
-                    let found = closed.remove(&request.attempt).expect("just found");
+                    let found = closed.remove(&request.build_id).expect("just found");
                     for ((hash, loaded), class) in found.classes.iter().zip(&found.message.classes) {
                         loaded.attach_native(self.tip.engine(), *hash, class);
                     }
@@ -327,13 +327,13 @@ impl Stage {
                 Some(found) => {
                     return Err(Status::invalid_argument(format!(
                         "apply: build {} is of block {}, not {height}",
-                        request.attempt, found.height
+                        request.build_id, found.height
                     )))
                 }
                 None => {
                     return Err(Status::failed_precondition(format!(
                         "apply: there is no closed build {} here; apply the diff, or adopt the height",
-                        request.attempt
+                        request.build_id
                     )))
                 }
             }

@@ -1,8 +1,8 @@
 //! Child processes with limits, for work that may loop, crash or use too much memory. This process only reads how they ended.
 //!
-//! The limits are set by `setrlimit` in `pre_exec`, which is needed for the parent-death signal and the OOM score anyway, and the
-//! wait must not reap the child before its group is killed: so crates for resource limits or for waiting with a timeout would not
-//! replace what is here.
+//! The limits are set by `setrlimit` in `pre_exec`, which is needed for the signal at the parent's end (PDEATHSIG) and the OOM
+//! score anyway, and the wait must not reap the child before its group is killed: so crates for resource limits or for waiting
+//! with a timeout would not replace what is here.
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -12,7 +12,7 @@ use blockifier::state::errors::StateError;
 use blockifier::state::state_api::StateReader;
 use blockifier::transaction::transaction_execution::Transaction;
 use ordo_sdk::v1;
-use ordo_sdk::v1::{Refusal, TransactionType};
+use ordo_sdk::v1::{RejectionCode, TransactionType};
 use starknet_api::core::{ClassHash, Nonce};
 use starknet_types_core::felt::Felt;
 use tokio::runtime::Handle;
@@ -157,9 +157,9 @@ pub fn verdict(
     }
     let (code, reason, heavy) = match checked? {
         Checked::Rejected(rejection) => (rejection.code, shortened(&rejection.reason), false),
-        Checked::Accepted { heavy } => (Refusal::Unspecified, String::new(), heavy),
+        Checked::Accepted { heavy } => (RejectionCode::Unspecified, String::new(), heavy),
     };
-    Ok(v1::validate_response::Verdict { refusal: code.into(), reason, account_nonce: wire(&tip_nonce), heavy })
+    Ok(v1::validate_response::Verdict { rejection: code.into(), reason, account_nonce: wire(&tip_nonce), heavy })
 }
 
 /// A verdict.
@@ -184,7 +184,7 @@ fn run<S: StateReader + Clone>(
         Ok(Ok(Err(rejection))) => Checked::Rejected(rejection),
         Ok(Err(panicked)) => Checked::Rejected(Rejection::panicked(&panicked.0)),
         Err(Interrupted::Cancelled) => return Err("it was cancelled".into()),
-        Err(over) => Checked::Rejected(Rejection::new(Refusal::MemoryExceeded, format!("validation: {over}"))),
+        Err(over) => Checked::Rejected(Rejection::new(RejectionCode::MemoryExceeded, format!("validation: {over}"))),
     })
 }
 
@@ -195,13 +195,13 @@ fn check<S: StateReader + Clone>(
     account_nonce: Nonce,
 ) -> Result<(), Rejection> {
     let Some(wire) = &item.transaction else {
-        return Err(Rejection::new(Refusal::Other, "transaction: is missing"));
+        return Err(Rejection::new(RejectionCode::Other, "transaction: is missing"));
     };
     let kind = wire.r#type();
     if kind == TransactionType::L1Handler {
-        return Err(Rejection::new(Refusal::Other, "an L1 handler transaction is not admitted from outside"));
+        return Err(Rejection::new(RejectionCode::Other, "an L1 handler transaction is not admitted from outside"));
     }
-    let nonce = transactions::nonce(wire).map_err(|error| Rejection::new(Refusal::Other, error))?;
+    let nonce = transactions::nonce(wire).map_err(|error| Rejection::new(RejectionCode::Other, error))?;
     check_nonce(kind, nonce, account_nonce)?;
 
     let mut infos = ClassInfos::new();
@@ -210,7 +210,7 @@ fn check<S: StateReader + Clone>(
             Some(class) => classes::declared(class).map(|(hash, info, _)| (hash, info)),
             None => classes::stand_in(wire),
         }
-        .map_err(|error| Rejection::new(Refusal::CompilationFailed, error))?;
+        .map_err(|error| Rejection::new(RejectionCode::CompilationFailed, error))?;
         infos = HashMap::from([(hash, info)]);
     }
     // The deployment for which the caller still waits may have run in the open block.
@@ -225,14 +225,14 @@ fn check<S: StateReader + Clone>(
     };
     let run = transactions::executable(wire, &infos, flags).map_err(|error| Rejection::from(&error))?;
     let Transaction::Account(account) = run else {
-        return Err(Rejection::new(Refusal::Other, "not a transaction of an account"));
+        return Err(Rejection::new(RejectionCode::Other, "not a transaction of an account"));
     };
     StatefulValidator::create(CachedState::new(state.clone()), block.context.as_ref().clone())
         .perform_validations(account)
         .map_err(|error| Rejection::from(&error))
         .or_else(|rejection| match rejection.code {
             // This is the last of all checks, and the stand-in fails it always.
-            Refusal::CompiledClassHashMismatch if kind == TransactionType::Declare && item.class.is_none() => {
+            RejectionCode::CompiledClassHashMismatch if kind == TransactionType::Declare && item.class.is_none() => {
                 check_undeclared(state, wire)
             }
             _ => Err(rejection),
@@ -240,18 +240,21 @@ fn check<S: StateReader + Clone>(
 }
 
 fn check_undeclared<S: StateReader>(state: &S, wire: &v1::Transaction) -> Result<(), Rejection> {
-    let hash = felts::felt("class_hash", &wire.class_hash).map_err(|error| Rejection::new(Refusal::Other, error))?;
+    let hash =
+        felts::felt("class_hash", &wire.class_hash).map_err(|error| Rejection::new(RejectionCode::Other, error))?;
     match state.get_compiled_class(ClassHash(hash)) {
         Err(StateError::UndeclaredClassHash(_)) => Ok(()),
-        Ok(_) => Err(Rejection::new(Refusal::ClassAlreadyDeclared, format!("class {hash:#x} is declared already"))),
-        Err(error) => Err(Rejection::new(Refusal::Other, error)),
+        Ok(_) => {
+            Err(Rejection::new(RejectionCode::ClassAlreadyDeclared, format!("class {hash:#x} is declared already")))
+        }
+        Err(error) => Err(Rejection::new(RejectionCode::Other, error)),
     }
 }
 
 fn check_nonce(kind: TransactionType, nonce: Nonce, account: Nonce) -> Result<(), Rejection> {
     let reject = |wanted: &str| {
         Err(Rejection::new(
-            Refusal::InvalidNonce,
+            RejectionCode::InvalidNonce,
             format!("invalid transaction nonce: account nonce {:#x}, got {:#x}; {wanted}", account.0, nonce.0),
         ))
     };

@@ -16,7 +16,7 @@ use ordo_execution_blockifier::transactions::{executable, Flags};
 use ordo_sdk::v1;
 use ordo_sdk::v1::build_request::Add;
 use ordo_sdk::v1::transaction_result::Status;
-use ordo_sdk::v1::Refusal;
+use ordo_sdk::v1::RejectionCode;
 use starknet_types_core::felt::Felt;
 
 #[test]
@@ -28,8 +28,9 @@ fn every_executor_and_split_gives_the_same_block() {
     assert_eq!(one.results.len(), list.len());
     assert_eq!((count(Status::Reverted), count(Status::Rejected)), (6, 13), "the mix is not what it was");
     assert!(count(Status::Succeeded) > 40);
-    let codes: Vec<_> = one.results.iter().filter(|r| r.status() == Status::Rejected).map(|r| r.refusal()).collect();
-    for expected in [Refusal::InvalidNonce, Refusal::ValidationFailure, Refusal::ClassAlreadyDeclared] {
+    let codes: Vec<_> = one.results.iter().filter(|r| r.status() == Status::Rejected).map(|r| r.rejection()).collect();
+    for expected in [RejectionCode::InvalidNonce, RejectionCode::ValidationFailure, RejectionCode::ClassAlreadyDeclared]
+    {
         assert!(codes.contains(&expected), "{codes:?}");
     }
     check_canonical(one.diff()).unwrap();
@@ -203,16 +204,16 @@ fn what_cannot_be_read_or_run_is_rejected_and_the_block_goes_on() {
     let list = [odd, query, unknown, poor_transfer, lonely, good];
     for executor in [Executor::Sequential, Executor::Concurrent] {
         let built = world.build(executor, chunks(&list, 6), None);
-        let got: Vec<_> = built.results.iter().map(|result| (result.status(), result.refusal())).collect();
+        let got: Vec<_> = built.results.iter().map(|result| (result.status(), result.rejection())).collect();
         assert_eq!(
             got,
             [
-                (Status::Rejected, Refusal::Other),
-                (Status::Rejected, Refusal::Other),
-                (Status::Rejected, Refusal::Other),
-                (Status::Rejected, Refusal::InsufficientBalance),
-                (Status::Rejected, Refusal::ClassNotDeclared),
-                (Status::Succeeded, Refusal::Unspecified),
+                (Status::Rejected, RejectionCode::Other),
+                (Status::Rejected, RejectionCode::Other),
+                (Status::Rejected, RejectionCode::Other),
+                (Status::Rejected, RejectionCode::InsufficientBalance),
+                (Status::Rejected, RejectionCode::ClassNotDeclared),
+                (Status::Succeeded, RejectionCode::Unspecified),
             ]
         );
         assert!(built.results[0].reason.contains("calldata: 33 bytes"), "{}", built.results[0].reason);

@@ -231,7 +231,7 @@ fn an_accepted_transaction_that_fills_the_memory_of_a_trial_is_heavy_and_others_
         let verdict = big_stack(|| {
             validate::verdict(&base, &block, &item, CancellationToken::default(), Limits::NONE, Some(&trial)).unwrap()
         });
-        assert_eq!(verdict.refusal, 0, "{}", verdict.reason);
+        assert_eq!(verdict.rejection, 0, "{}", verdict.reason);
         verdict.heavy
     };
     assert!(!verdict(400, 20_000_000), "it has no gas for that, and is not tried");

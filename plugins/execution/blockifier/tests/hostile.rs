@@ -12,7 +12,7 @@ use cairo_lang_starknet_classes::contract_class::{ContractClass, ContractEntryPo
 use common::*;
 use ordo_execution_blockifier::command::rpc_shape;
 use ordo_execution_blockifier::compile_queue::{CompileQueue, Unanswered};
-use ordo_sdk::v1::{CompileResponse, Refusal};
+use ordo_sdk::v1::{CompileResponse, RejectionCode};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ordo-execution-blockifier");
 
@@ -28,10 +28,10 @@ fn class(program: &str) -> Bytes {
     rpc_shape(&serde_json::to_vec(&class).unwrap()).unwrap()
 }
 
-async fn rejection(compiler: &CompileQueue, class: &Bytes) -> (Refusal, String) {
+async fn rejection(compiler: &CompileQueue, class: &Bytes) -> (RejectionCode, String) {
     let answer = compiler.compile(class.clone()).await.unwrap();
     assert!(answer.class.is_none());
-    (answer.refusal(), answer.reason)
+    (answer.rejection(), answer.reason)
 }
 
 async fn compiles(compiler: &CompileQueue) {
@@ -40,7 +40,7 @@ async fn compiles(compiler: &CompileQueue) {
         "test_data/hello_starknet__hello_starknet.contract_class.json",
     ));
     let answer: CompileResponse = compiler.compile(good.unwrap()).await.unwrap();
-    assert_eq!(answer.refusal(), Refusal::Unspecified, "{}", answer.reason);
+    assert_eq!(answer.rejection(), RejectionCode::Unspecified, "{}", answer.reason);
     let here = cairo_test_class("hello_starknet__hello_starknet");
     assert_eq!(answer.class.unwrap(), here, "a child compiles to the same");
 }
@@ -74,7 +74,7 @@ fn chain(length: usize) -> String {
 async fn an_endless_class_is_rejected_and_the_next_one_compiles() {
     let compiler = compiler(4096, Duration::from_secs(1));
     let (code, reason) = rejection(&compiler, &class(&nested(200_000))).await;
-    assert_eq!(code, Refusal::CompilationFailed);
+    assert_eq!(code, RejectionCode::CompilationFailed);
     assert!(reason.starts_with("compiler: not done within 1"), "{reason}");
     compiles(&compiler).await;
 }
@@ -84,7 +84,7 @@ async fn a_class_that_needs_too_much_memory_is_rejected() {
     let itself = std::fs::metadata(BINARY).unwrap().len() >> 20; // it is mapped, too; with the stack of its thread it needs 300 in any build
     let compiler = compiler((itself + 150).max(300), Duration::from_secs(60));
     let (code, reason) = rejection(&compiler, &class(&nested(150_000))).await;
-    assert_eq!(code, Refusal::CompilationFailed);
+    assert_eq!(code, RejectionCode::CompilationFailed);
     assert!(reason.ends_with("MiB of memory are needed"), "{reason}");
     compiles(&compiler).await;
 }
@@ -93,16 +93,16 @@ async fn a_class_that_needs_too_much_memory_is_rejected() {
 async fn what_the_compiler_says_comes_through() {
     let compiler = compiler(4096, Duration::from_secs(60));
     let (code, reason) = rejection(&compiler, &class(&chain(30_000))).await;
-    assert_eq!((code, reason.as_str()), (Refusal::ClassTooLarge, "compiler: Code size limit exceeded."));
+    assert_eq!((code, reason.as_str()), (RejectionCode::ClassTooLarge, "compiler: Code size limit exceeded."));
     let (code, reason) = rejection(&compiler, &Bytes::from_static(b"{}")).await;
-    assert_eq!(code, Refusal::CompilationFailed);
+    assert_eq!(code, RejectionCode::CompilationFailed);
     assert!(reason.starts_with("class: "), "{reason}");
     let deep = [b"{\"x\":".to_vec(), vec![b'['; 1 << 20], vec![b']'; 1 << 20], b"}".to_vec()].concat();
     let (code, reason) = rejection(&compiler, &deep.into()).await;
-    assert_eq!(code, Refusal::CompilationFailed);
+    assert_eq!(code, RejectionCode::CompilationFailed);
     assert!(reason.contains("recursion limit"), "{reason}");
     let (code, _) = rejection(&compiler, &vec![b' '; 17 << 20].into()).await;
-    assert_eq!(code, Refusal::ClassTooLarge);
+    assert_eq!(code, RejectionCode::ClassTooLarge);
 }
 
 #[tokio::test(flavor = "multi_thread")]

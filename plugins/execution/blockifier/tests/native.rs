@@ -128,7 +128,7 @@ fn signatures_are_judged_as_by_the_virtual_machine() {
         big_stack(|| list.iter().map(one).collect::<Vec<_>>())
     };
     let (expected, found) = (verdicts(&vm), verdicts(&native));
-    let good = expected.iter().filter(|verdict| verdict.refusal == 0).count();
+    let good = expected.iter().filter(|verdict| verdict.rejection == 0).count();
     assert!(good >= 2 * senders.len(), "{good}: with s and with its opposite");
     assert!(good < expected.len() / 10, "{good} of {}", expected.len());
     for ((left, right), transaction) in found.iter().zip(&expected).zip(&list) {

@@ -5,6 +5,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -24,6 +25,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ordo-execution-blockifier");
 
 struct Process {
     child: Child,
+    /// What it logged so far.
+    log: Arc<Mutex<String>>,
     folder: PathBuf,
     channel: Channel,
 }
@@ -65,7 +68,14 @@ impl Process {
         assert_eq!((fields[0], fields[1], fields[2], fields[4]), ("1", "1", "unix", "grpc"), "{line}");
         assert!(fields[3].starts_with(folder.to_str().unwrap()));
         let channel = connect(fields[3]);
-        Self { child, folder, channel }
+        let (log, stderr) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { child, log, folder, channel }
     }
 
     fn execution(&self) -> ExecutionClient<Channel> {
@@ -104,7 +114,7 @@ struct Build {
 impl Build {
     async fn open(process: &Process, attempt: u64, number: u64) -> Result<Self, tonic::Status> {
         let (steps, inward) = mpsc::channel(16);
-        let open = Step::Open(Open { attempt, context: Some(context(number)), ..Default::default() });
+        let open = Step::Open(Open { build_id: attempt, context: Some(context(number)), ..Default::default() });
         steps.send(BuildRequest { step: Some(open) }).await.unwrap();
         let answers = process.execution().build(ReceiverStream::new(inward)).await?.into_inner();
         let mut build = Self { steps, answers };
@@ -147,7 +157,7 @@ fn started_by_hand_it_says_who_starts_it() {
     let output = Command::new(BINARY).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is a plugin of ordo"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is the ordo execution plugin \"blockifier\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +193,7 @@ async fn a_block_through_the_process() {
     assert_eq!(results[..25], here.results[..]);
     assert_eq!(closed, here.closed.unwrap().message);
 
-    let apply = |attempt| v1::ApplyRequest { height: 1, attempt, ..Default::default() };
+    let apply = |attempt| v1::ApplyRequest { height: 1, build_id: attempt, ..Default::default() };
     assert_eq!(process.execution().apply(apply(77)).await.unwrap_err().code(), Code::FailedPrecondition);
     for _ in 0..2 {
         assert_eq!(process.execution().apply(apply(2)).await.unwrap().into_inner().tip, 1);
@@ -197,6 +207,12 @@ async fn a_block_through_the_process() {
 
     let controller = PluginClient::new(process.channel.clone());
     controller.clone().drain(v1::DrainRequest { deadline_ms: 1000 }).await.unwrap();
+    let log = process.log.lock().unwrap();
+    assert!(log.contains("\"@message\":\"configured\""), "{log}");
+    assert!(
+        log.lines().all(|line| line.contains("\"@module\":\"ordo_")),
+        "a library logs with each transaction: {log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,7 +398,7 @@ async fn a_build_on_a_state_that_is_gone_is_not_applied() {
         assert_eq!(process.execution().apply(adopt).await.unwrap().into_inner().tip, height);
     }
     build.close(1).await;
-    let apply = v1::ApplyRequest { height: 1, attempt: 1, ..Default::default() };
+    let apply = v1::ApplyRequest { height: 1, build_id: 1, ..Default::default() };
     let error = process.execution().apply(apply).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("a state that is gone"), "{error}");

@@ -138,7 +138,7 @@ struct Stored {
 }
 
 impl Stored {
-    /// The process of the storage dies; its socket goes with it.
+    /// The process of the storage ends; its socket goes with it.
     fn go_away(&mut self) {
         self.listening = None;
     }

@@ -18,7 +18,7 @@ use ordo_sdk::v1::state_at::At as Where;
 use ordo_sdk::v1::view_error::Code;
 use ordo_sdk::v1::view_request::View;
 use ordo_sdk::v1::view_response::Result as Answer;
-use ordo_sdk::v1::Refusal;
+use ordo_sdk::v1::RejectionCode;
 use starknet_api::core::ContractAddress;
 use starknet_types_core::felt::Felt;
 
@@ -264,18 +264,18 @@ fn admission_has_a_reason_for_each_rejection() {
     let good = account(0).transfer(Felt::ONE, 1);
     let code = |transaction: &v1::Transaction| {
         let verdict = verdict(&world, item(transaction.clone()));
-        (verdict.refusal(), verdict.reason)
+        (verdict.rejection(), verdict.reason)
     };
-    assert_eq!(code(&good), (Refusal::Unspecified, String::new()));
+    assert_eq!(code(&good), (RejectionCode::Unspecified, String::new()));
 
     let ahead = |by: u64| Account { nonce: by, ..account(0) }.transfer(Felt::ONE, 1);
-    assert_eq!(code(&ahead(200)).0, Refusal::Unspecified);
-    assert_eq!(code(&ahead(201)).0, Refusal::InvalidNonce);
+    assert_eq!(code(&ahead(200)).0, RejectionCode::Unspecified);
+    assert_eq!(code(&ahead(201)).0, RejectionCode::InvalidNonce);
 
     let mut forged = good.clone();
     forged.signature = wire_list(&[Felt::ONE, Felt::TWO]);
     let (rejection, reason) = code(&forged);
-    assert_eq!(rejection, Refusal::ValidationFailure);
+    assert_eq!(rejection, RejectionCode::ValidationFailure);
     assert!(reason.contains("INVALID_SIGNATURE"), "{reason}");
 
     let bounded = |change: fn(&mut v1::ResourceBounds)| {
@@ -284,9 +284,9 @@ fn admission_has_a_reason_for_each_rejection() {
         change(transaction.resource_bounds.as_mut().unwrap());
         account.sign(transaction, &Default::default())
     };
-    assert_eq!(code(&bounded(|b| b.l2_gas_amount = 10)).0, Refusal::InsufficientResources);
-    assert_eq!(code(&bounded(|b| b.l2_gas_price = Bytes::new())).0, Refusal::FeeBelowMinimum);
-    assert_eq!(code(&bounded(|b| b.l2_gas_amount = u64::MAX / 2)).0, Refusal::InsufficientBalance);
+    assert_eq!(code(&bounded(|b| b.l2_gas_amount = 10)).0, RejectionCode::InsufficientResources);
+    assert_eq!(code(&bounded(|b| b.l2_gas_price = Bytes::new())).0, RejectionCode::FeeBelowMinimum);
+    assert_eq!(code(&bounded(|b| b.l2_gas_amount = u64::MAX / 2)).0, RejectionCode::InsufficientBalance);
 
     // A rich address without an account.
     let mut maps = blockifier::state::cached_state::StateMaps::default();
@@ -301,21 +301,21 @@ fn admission_has_a_reason_for_each_rejection() {
     world.tip.apply(1, &maps, vec![]).unwrap();
 
     let deploy = young.deploy_account(world.account_class);
-    assert_eq!(code(&deploy), (Refusal::Unspecified, String::new()));
+    assert_eq!(code(&deploy), (RejectionCode::Unspecified, String::new()));
     let first = young.transfer(Felt::ONE, 1);
     let (rejection, reason) = code(&first);
-    assert_eq!(rejection, Refusal::ValidationFailure);
+    assert_eq!(rejection, RejectionCode::ValidationFailure);
     assert!(reason.contains("is not deployed"), "{reason}");
     let waiting = v1::validate_request::Item { skip_validate: true, ..item(first) };
-    assert_eq!(verdict(&world, waiting).refusal(), Refusal::Unspecified);
+    assert_eq!(verdict(&world, waiting).rejection(), RejectionCode::Unspecified);
 
     let mut unknown = undeployed(3, world.account_class);
     let mut deploy = unknown.deploy_account(world.account_class);
     deploy.class_hash = wire(&Felt::from(0x404));
-    assert_eq!(code(&deploy).0, Refusal::ClassNotDeclared);
+    assert_eq!(code(&deploy).0, RejectionCode::ClassNotDeclared);
 
     let mut token_account = Account { address: token, key: Felt::ONE, nonce: 0 };
-    assert_eq!(code(&token_account.transfer(Felt::ONE, 1)).0, Refusal::NonAccount);
+    assert_eq!(code(&token_account.transfer(Felt::ONE, 1)).0, RejectionCode::NonAccount);
 }
 
 #[test]
@@ -339,20 +339,20 @@ fn admission_looks_at_the_open_block() {
     };
     let code = |open: Option<Overlay>, transaction: &v1::Transaction| {
         let verdict = verdict_on(&world, open, item(transaction.clone()));
-        (verdict.refusal(), read_felt("nonce", &verdict.account_nonce).unwrap())
+        (verdict.rejection(), read_felt("nonce", &verdict.account_nonce).unwrap())
     };
     let overlay = run(&gift);
-    assert_eq!(code(None, &deploy).0, Refusal::InsufficientBalance);
-    assert_eq!(code(Some(overlay.clone()), &deploy), (Refusal::Unspecified, Felt::ZERO));
+    assert_eq!(code(None, &deploy).0, RejectionCode::InsufficientBalance);
+    assert_eq!(code(Some(overlay.clone()), &deploy), (RejectionCode::Unspecified, Felt::ZERO));
     // What has run there counts, and the nonce that is told is the tip's.
-    assert_eq!(code(Some(overlay), &gift), (Refusal::InvalidNonce, Felt::ZERO));
+    assert_eq!(code(Some(overlay), &gift), (RejectionCode::InvalidNonce, Felt::ZERO));
     let overlay = run(&deploy);
     let first = v1::validate_request::Item { skip_validate: true, ..item(young.transfer(Felt::ONE, 1)) };
     let mut forged = first.clone();
     forged.transaction.as_mut().unwrap().signature = wire_list(&[Felt::ONE, Felt::TWO]);
-    assert_eq!(verdict_on(&world, Some(overlay.clone()), first).refusal(), Refusal::Unspecified);
+    assert_eq!(verdict_on(&world, Some(overlay.clone()), first).rejection(), RejectionCode::Unspecified);
     let forged = verdict_on(&world, Some(overlay), forged);
-    assert_eq!(forged.refusal(), Refusal::ValidationFailure, "its account has code by now");
+    assert_eq!(forged.rejection(), RejectionCode::ValidationFailure, "its account has code by now");
 }
 
 #[test]
@@ -360,16 +360,16 @@ fn a_declare_is_checked_before_its_class_is_compiled() {
     let world = World::new(2);
     let class = cairo_test_class("hello_starknet__hello_starknet");
     let good = account(0).declare(&class);
-    let code = |transaction: &v1::Transaction| verdict(&world, item(transaction.clone())).refusal();
-    assert_eq!(code(&good), Refusal::Unspecified);
+    let code = |transaction: &v1::Transaction| verdict(&world, item(transaction.clone())).rejection();
+    assert_eq!(code(&good), RejectionCode::Unspecified);
     let mut forged = good.clone();
     forged.signature = wire_list(&[Felt::ONE, Felt::TWO]);
-    assert_eq!(code(&forged), Refusal::ValidationFailure);
-    assert_eq!(code(&Account { nonce: 1, ..account(0) }.declare(&class)), Refusal::InvalidNonce);
+    assert_eq!(code(&forged), RejectionCode::ValidationFailure);
+    assert_eq!(code(&Account { nonce: 1, ..account(0) }.declare(&class)), RejectionCode::InvalidNonce);
     let mut stranger = Account { address: ContractAddress::from(0x5555_u64), key: Felt::ONE, nonce: 0 };
-    assert_eq!(code(&stranger.declare(&class)), Refusal::InsufficientBalance);
+    assert_eq!(code(&stranger.declare(&class)), RejectionCode::InsufficientBalance);
     let declared = account(0).declare(&world.genesis.classes[0]);
-    assert_eq!(code(&declared), Refusal::ClassAlreadyDeclared);
+    assert_eq!(code(&declared), RejectionCode::ClassAlreadyDeclared);
 }
 
 #[test]
@@ -381,18 +381,18 @@ fn admission_of_declares() {
     };
     let good = account(0).declare(&class);
     let accepted = with(good.clone(), &class);
-    assert_eq!(accepted.refusal(), Refusal::Unspecified, "{}", accepted.reason);
-    assert_eq!(verdict(&world, item(good)).refusal(), Refusal::Unspecified, "without the class");
+    assert_eq!(accepted.rejection(), RejectionCode::Unspecified, "{}", accepted.reason);
+    assert_eq!(verdict(&world, item(good)).rejection(), RejectionCode::Unspecified, "without the class");
 
     let other = v1::Class { compiled_class_hash: wire(&Felt::from(5)), ..class.clone() };
     let wrong = account(0).declare(&other);
-    assert_eq!(with(wrong, &class).refusal(), Refusal::CompiledClassHashMismatch);
+    assert_eq!(with(wrong, &class).rejection(), RejectionCode::CompiledClassHashMismatch);
 
     let known = world.genesis.classes[1].clone();
-    assert_eq!(with(account(0).declare(&known), &known).refusal(), Refusal::ClassAlreadyDeclared);
+    assert_eq!(with(account(0).declare(&known), &known).rejection(), RejectionCode::ClassAlreadyDeclared);
 
     let early = Account { nonce: 1, ..account(0) }.declare(&class);
-    assert_eq!(with(early, &class).refusal(), Refusal::InvalidNonce);
+    assert_eq!(with(early, &class).rejection(), RejectionCode::InvalidNonce);
 }
 
 #[test]
@@ -408,16 +408,19 @@ fn compiling_answers_for_everything() {
         big_stack(|| compile(&text)).unwrap_err()
     };
     let code = |change| broken(change).code;
-    assert_eq!(code(|json| json["sierra_program"] = serde_json::json!(["0x1", "0x9"])), Refusal::CompilationFailed);
-    assert_eq!(code(|json| json["contract_class_version"] = "0.2.0".into()), Refusal::UnsupportedClassVersion);
-    assert_eq!(code(|json| json["sierra_program"][1] = "0x63".into()), Refusal::UnsupportedClassVersion);
+    assert_eq!(
+        code(|json| json["sierra_program"] = serde_json::json!(["0x1", "0x9"])),
+        RejectionCode::CompilationFailed
+    );
+    assert_eq!(code(|json| json["contract_class_version"] = "0.2.0".into()), RejectionCode::UnsupportedClassVersion);
+    assert_eq!(code(|json| json["sierra_program"][1] = "0x63".into()), RejectionCode::UnsupportedClassVersion);
     assert_eq!(
         code(|json| {
             let external = &mut json["entry_points_by_type"]["EXTERNAL"];
             let first = external[0].clone();
             external.as_array_mut().unwrap().push(first);
         }),
-        Refusal::CompilationFailed
+        RejectionCode::CompilationFailed
     );
     // Cut in the middle, and every felt after the header another: whatever happens inside, an answer comes.
     for change in [
@@ -434,8 +437,8 @@ fn compiling_answers_for_everything() {
         |json| json["entry_points_by_type"]["EXTERNAL"][0]["function_idx"] = 10_000.into(),
     ] {
         let rejection = broken(change);
-        assert_eq!(rejection.code, Refusal::CompilationFailed, "{rejection:?}");
+        assert_eq!(rejection.code, RejectionCode::CompilationFailed, "{rejection:?}");
         assert!(!rejection.reason.is_empty());
     }
-    assert_eq!(compile(&Bytes::from_static(b"{")).unwrap_err().code, Refusal::CompilationFailed);
+    assert_eq!(compile(&Bytes::from_static(b"{")).unwrap_err().code, RejectionCode::CompilationFailed);
 }

@@ -1,6 +1,6 @@
 // What every plugin serves, and the shapes that all stages share.
 //
-// Conventions of the whole contract:
+// Conventions of the whole protocol:
 //   - a felt is exactly 32 bytes, big-endian, below the field prime; a list of felts is one `bytes`, 32 bytes each, packed;
 //   - a u128 is exactly 16 bytes, big-endian; an absent (empty) u128 or felt is zero;
 //   - outcomes are data, gRPC errors are faults: a rejected or reverted transaction never travels as an error;
@@ -139,33 +139,33 @@ func (TransactionType) EnumDescriptor() ([]byte, []int) {
 	return file_ordo_v1_base_proto_rawDescGZIP(), []int{1}
 }
 
-// Refusal says why a transaction cannot enter; the core maps it to the JSON-RPC error code of the same name.
-type Refusal int32
+// RejectionCode says why a transaction cannot enter; the core maps it to the JSON-RPC error code of the same name.
+type RejectionCode int32
 
 const (
-	Refusal_REFUSAL_UNSPECIFIED          Refusal = 0
-	Refusal_INVALID_NONCE                Refusal = 1
-	Refusal_INSUFFICIENT_RESOURCES       Refusal = 2 // bounds below what validation or the minimal cost needs
-	Refusal_INSUFFICIENT_BALANCE         Refusal = 3
-	Refusal_VALIDATION_FAILURE           Refusal = 4
-	Refusal_CLASS_ALREADY_DECLARED       Refusal = 5
-	Refusal_CLASS_NOT_DECLARED           Refusal = 6
-	Refusal_COMPILED_CLASS_HASH_MISMATCH Refusal = 7
-	Refusal_COMPILATION_FAILED           Refusal = 8
-	Refusal_CLASS_TOO_LARGE              Refusal = 9
-	Refusal_NON_ACCOUNT                  Refusal = 10
-	Refusal_FEE_BELOW_MINIMUM            Refusal = 11 // offered prices below the block's
-	Refusal_UNSUPPORTED_CLASS_VERSION    Refusal = 12
-	Refusal_TRANSACTION_TOO_LARGE        Refusal = 13 // does not fit an empty block
-	Refusal_INVALID_PROOF                Refusal = 14
-	Refusal_OTHER                        Refusal = 15
-	Refusal_MEMORY_EXCEEDED              Refusal = 16 // its run needs more memory than it may hold
+	RejectionCode_REJECTION_CODE_UNSPECIFIED   RejectionCode = 0
+	RejectionCode_INVALID_NONCE                RejectionCode = 1
+	RejectionCode_INSUFFICIENT_RESOURCES       RejectionCode = 2 // bounds below what validation or the minimal cost needs
+	RejectionCode_INSUFFICIENT_BALANCE         RejectionCode = 3
+	RejectionCode_VALIDATION_FAILURE           RejectionCode = 4
+	RejectionCode_CLASS_ALREADY_DECLARED       RejectionCode = 5
+	RejectionCode_CLASS_NOT_DECLARED           RejectionCode = 6
+	RejectionCode_COMPILED_CLASS_HASH_MISMATCH RejectionCode = 7
+	RejectionCode_COMPILATION_FAILED           RejectionCode = 8
+	RejectionCode_CLASS_TOO_LARGE              RejectionCode = 9
+	RejectionCode_NON_ACCOUNT                  RejectionCode = 10
+	RejectionCode_FEE_BELOW_MINIMUM            RejectionCode = 11 // offered prices below the block's
+	RejectionCode_UNSUPPORTED_CLASS_VERSION    RejectionCode = 12
+	RejectionCode_TRANSACTION_TOO_LARGE        RejectionCode = 13 // does not fit an empty block
+	RejectionCode_INVALID_PROOF                RejectionCode = 14
+	RejectionCode_OTHER                        RejectionCode = 15
+	RejectionCode_MEMORY_EXCEEDED              RejectionCode = 16 // its run needs more memory than it may hold
 )
 
-// Enum value maps for Refusal.
+// Enum value maps for RejectionCode.
 var (
-	Refusal_name = map[int32]string{
-		0:  "REFUSAL_UNSPECIFIED",
+	RejectionCode_name = map[int32]string{
+		0:  "REJECTION_CODE_UNSPECIFIED",
 		1:  "INVALID_NONCE",
 		2:  "INSUFFICIENT_RESOURCES",
 		3:  "INSUFFICIENT_BALANCE",
@@ -183,8 +183,8 @@ var (
 		15: "OTHER",
 		16: "MEMORY_EXCEEDED",
 	}
-	Refusal_value = map[string]int32{
-		"REFUSAL_UNSPECIFIED":          0,
+	RejectionCode_value = map[string]int32{
+		"REJECTION_CODE_UNSPECIFIED":   0,
 		"INVALID_NONCE":                1,
 		"INSUFFICIENT_RESOURCES":       2,
 		"INSUFFICIENT_BALANCE":         3,
@@ -204,30 +204,30 @@ var (
 	}
 )
 
-func (x Refusal) Enum() *Refusal {
-	p := new(Refusal)
+func (x RejectionCode) Enum() *RejectionCode {
+	p := new(RejectionCode)
 	*p = x
 	return p
 }
 
-func (x Refusal) String() string {
+func (x RejectionCode) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Refusal) Descriptor() protoreflect.EnumDescriptor {
+func (RejectionCode) Descriptor() protoreflect.EnumDescriptor {
 	return file_ordo_v1_base_proto_enumTypes[2].Descriptor()
 }
 
-func (Refusal) Type() protoreflect.EnumType {
+func (RejectionCode) Type() protoreflect.EnumType {
 	return &file_ordo_v1_base_proto_enumTypes[2]
 }
 
-func (x Refusal) Number() protoreflect.EnumNumber {
+func (x RejectionCode) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Refusal.Descriptor instead.
-func (Refusal) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use RejectionCode.Descriptor instead.
+func (RejectionCode) EnumDescriptor() ([]byte, []int) {
 	return file_ordo_v1_base_proto_rawDescGZIP(), []int{2}
 }
 
@@ -425,7 +425,7 @@ type DescribeResponse struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Stage         Stage                  `protobuf:"varint,3,opt,name=stage,proto3,enum=ordo.v1.Stage" json:"stage,omitempty"`
-	ApiMinor      uint32                 `protobuf:"varint,4,opt,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"`                                                           // highest minor of the contract that the plugin knows
+	ApiMinor      uint32                 `protobuf:"varint,4,opt,name=api_minor,json=apiMinor,proto3" json:"api_minor,omitempty"`                                                           // highest minor of the protocol that the plugin knows
 	Capabilities  []string               `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                                                                    // named on the stage's page of docs/spec
 	ConfigSchema  string                 `protobuf:"bytes,6,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`                                                // JSON Schema of ConfigureRequest.config; empty: takes no configuration
 	Counters      map[string]uint64      `protobuf:"bytes,7,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the process has done so far, by name; for the operator, never for decisions
@@ -1413,9 +1413,9 @@ type TransactionResult struct {
 	state         protoimpl.MessageState   `protogen:"open.v1"`
 	Hash          []byte                   `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
 	Status        TransactionResult_Status `protobuf:"varint,2,opt,name=status,proto3,enum=ordo.v1.TransactionResult_Status" json:"status,omitempty"`
-	Reason        string                   `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                         // exact revert text (hashed into the receipt commitment), or why it was rejected
-	Refusal       Refusal                  `protobuf:"varint,4,opt,name=refusal,proto3,enum=ordo.v1.Refusal" json:"refusal,omitempty"` // REJECTED: its code
-	ActualFee     []byte                   `protobuf:"bytes,5,opt,name=actual_fee,json=actualFee,proto3" json:"actual_fee,omitempty"`  // u128 fri
+	Reason        string                   `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`                                   // exact revert text (hashed into the receipt commitment), or why it was rejected
+	Rejection     RejectionCode            `protobuf:"varint,4,opt,name=rejection,proto3,enum=ordo.v1.RejectionCode" json:"rejection,omitempty"` // REJECTED: its code
+	ActualFee     []byte                   `protobuf:"bytes,5,opt,name=actual_fee,json=actualFee,proto3" json:"actual_fee,omitempty"`            // u128 fri
 	Gas           *Gas                     `protobuf:"bytes,6,opt,name=gas,proto3" json:"gas,omitempty"`
 	DaGas         *Gas                     `protobuf:"bytes,7,opt,name=da_gas,json=daGas,proto3" json:"da_gas,omitempty"` // l1_gas and l1_data_gas only
 	Events        []*Event                 `protobuf:"bytes,8,rep,name=events,proto3" json:"events,omitempty"`            // in the order of the receipt
@@ -1475,11 +1475,11 @@ func (x *TransactionResult) GetReason() string {
 	return ""
 }
 
-func (x *TransactionResult) GetRefusal() Refusal {
+func (x *TransactionResult) GetRejection() RejectionCode {
 	if x != nil {
-		return x.Refusal
+		return x.Rejection
 	}
-	return Refusal_REFUSAL_UNSPECIFIED
+	return RejectionCode_REJECTION_CODE_UNSPECIFIED
 }
 
 func (x *TransactionResult) GetActualFee() []byte {
@@ -2097,12 +2097,12 @@ const file_ordo_v1_base_proto_rawDesc = "" +
 	"\ffrom_address\x18\x01 \x01(\fR\vfromAddress\x12\x1d\n" +
 	"\n" +
 	"to_address\x18\x02 \x01(\fR\ttoAddress\x12\x18\n" +
-	"\apayload\x18\x03 \x01(\fR\apayload\"\xb1\x03\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\"\xbb\x03\n" +
 	"\x11TransactionResult\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x129\n" +
 	"\x06status\x18\x02 \x01(\x0e2!.ordo.v1.TransactionResult.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
-	"\arefusal\x18\x04 \x01(\x0e2\x10.ordo.v1.RefusalR\arefusal\x12\x1d\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x124\n" +
+	"\trejection\x18\x04 \x01(\x0e2\x16.ordo.v1.RejectionCodeR\trejection\x12\x1d\n" +
 	"\n" +
 	"actual_fee\x18\x05 \x01(\fR\tactualFee\x12\x1e\n" +
 	"\x03gas\x18\x06 \x01(\v2\f.ordo.v1.GasR\x03gas\x12#\n" +
@@ -2171,9 +2171,9 @@ const file_ordo_v1_base_proto_rawDesc = "" +
 	"\aDECLARE\x10\x02\x12\x12\n" +
 	"\x0eDEPLOY_ACCOUNT\x10\x03\x12\x0e\n" +
 	"\n" +
-	"L1_HANDLER\x10\x04*\x9b\x03\n" +
-	"\aRefusal\x12\x17\n" +
-	"\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"L1_HANDLER\x10\x04*\xa8\x03\n" +
+	"\rRejectionCode\x12\x1e\n" +
+	"\x1aREJECTION_CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_NONCE\x10\x01\x12\x1a\n" +
 	"\x16INSUFFICIENT_RESOURCES\x10\x02\x12\x18\n" +
 	"\x14INSUFFICIENT_BALANCE\x10\x03\x12\x16\n" +
@@ -2213,7 +2213,7 @@ var file_ordo_v1_base_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_ordo_v1_base_proto_goTypes = []any{
 	(Stage)(0),                    // 0: ordo.v1.Stage
 	(TransactionType)(0),          // 1: ordo.v1.TransactionType
-	(Refusal)(0),                  // 2: ordo.v1.Refusal
+	(RejectionCode)(0),            // 2: ordo.v1.RejectionCode
 	(Diagnostic_Severity)(0),      // 3: ordo.v1.Diagnostic.Severity
 	(Class_Kind)(0),               // 4: ordo.v1.Class.Kind
 	(TransactionResult_Status)(0), // 5: ordo.v1.TransactionResult.Status
@@ -2253,7 +2253,7 @@ var file_ordo_v1_base_proto_depIdxs = []int32{
 	14, // 8: ordo.v1.Transaction.resource_bounds:type_name -> ordo.v1.ResourceBounds
 	4,  // 9: ordo.v1.Class.kind:type_name -> ordo.v1.Class.Kind
 	5,  // 10: ordo.v1.TransactionResult.status:type_name -> ordo.v1.TransactionResult.Status
-	2,  // 11: ordo.v1.TransactionResult.refusal:type_name -> ordo.v1.Refusal
+	2,  // 11: ordo.v1.TransactionResult.rejection:type_name -> ordo.v1.RejectionCode
 	17, // 12: ordo.v1.TransactionResult.gas:type_name -> ordo.v1.Gas
 	17, // 13: ordo.v1.TransactionResult.da_gas:type_name -> ordo.v1.Gas
 	18, // 14: ordo.v1.TransactionResult.events:type_name -> ordo.v1.Event

@@ -1,6 +1,6 @@
 // What every plugin serves, and the shapes that all stages share.
 //
-// Conventions of the whole contract:
+// Conventions of the whole protocol:
 //   - a felt is exactly 32 bytes, big-endian, below the field prime; a list of felts is one `bytes`, 32 bytes each, packed;
 //   - a u128 is exactly 16 bytes, big-endian; an absent (empty) u128 or felt is zero;
 //   - outcomes are data, gRPC errors are faults: a rejected or reverted transaction never travels as an error;
@@ -36,7 +36,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type PluginClient interface {
-	// Describe says who the plugin is. Pure; callable at any time.
+	// Describe names the plugin. Pure; callable at any time.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Configure comes once, before any call of the stage. An ERROR diagnostic refuses the start.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
@@ -86,7 +86,7 @@ func (c *pluginClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc
 // All implementations should embed UnimplementedPluginServer
 // for forward compatibility.
 type PluginServer interface {
-	// Describe says who the plugin is. Pure; callable at any time.
+	// Describe names the plugin. Pure; callable at any time.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Configure comes once, before any call of the stage. An ERROR diagnostic refuses the start.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)

@@ -425,7 +425,7 @@ func (*BuildResponse_Closed_) isBuildResponse_Step() {}
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Attempt       uint64                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"` // a closed attempt of this generation; 0: use state_diff
+	BuildId       uint64                 `protobuf:"varint,2,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"` // a closed build of this generation; 0: use state_diff
 	StateDiff     *StateDiff             `protobuf:"bytes,3,opt,name=state_diff,json=stateDiff,proto3" json:"state_diff,omitempty"`
 	Classes       []*Class               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
 	Adopt         bool                   `protobuf:"varint,5,opt,name=adopt,proto3" json:"adopt,omitempty"` // forget everything in memory; the state of `height` is in storage
@@ -470,9 +470,9 @@ func (x *ApplyRequest) GetHeight() uint64 {
 	return 0
 }
 
-func (x *ApplyRequest) GetAttempt() uint64 {
+func (x *ApplyRequest) GetBuildId() uint64 {
 	if x != nil {
-		return x.Attempt
+		return x.BuildId
 	}
 	return 0
 }
@@ -1933,7 +1933,7 @@ func (x *CompileRequest) GetSierra() []byte {
 
 type CompileResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refusal       Refusal                `protobuf:"varint,1,opt,name=refusal,proto3,enum=ordo.v1.Refusal" json:"refusal,omitempty"` // unspecified: `class` is set
+	Rejection     RejectionCode          `protobuf:"varint,1,opt,name=rejection,proto3,enum=ordo.v1.RejectionCode" json:"rejection,omitempty"` // unspecified: `class` is set
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	Class         *Class                 `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1970,11 +1970,11 @@ func (*CompileResponse) Descriptor() ([]byte, []int) {
 	return file_ordo_v1_execution_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *CompileResponse) GetRefusal() Refusal {
+func (x *CompileResponse) GetRejection() RejectionCode {
 	if x != nil {
-		return x.Refusal
+		return x.Rejection
 	}
-	return Refusal_REFUSAL_UNSPECIFIED
+	return RejectionCode_REJECTION_CODE_UNSPECIFIED
 }
 
 func (x *CompileResponse) GetReason() string {
@@ -1993,9 +1993,9 @@ func (x *CompileResponse) GetClass() *Class {
 
 type BuildRequest_Open struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
-	Attempt  uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`   // unique within a generation of the plugin
-	Context  *BlockContext          `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`    // context.number MUST be tip + 1
-	Validate bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"` // someone else's proposal: the plugin MUST NOT cut the block short by itself
+	BuildId  uint64                 `protobuf:"varint,1,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"` // unique within a generation of the plugin
+	Context  *BlockContext          `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`                 // context.number MUST be tip + 1
+	Validate bool                   `protobuf:"varint,3,opt,name=validate,proto3" json:"validate,omitempty"`              // a peer's proposal: the plugin MUST NOT cut the block short by itself
 	// MiB that the run of one transaction may hold; 0: the plugin's own limit. One that needs more is rejected. A block that is
 	// decided already, or proposed by another node, comes without it.
 	MemoryMib     uint64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
@@ -2034,9 +2034,9 @@ func (*BuildRequest_Open) Descriptor() ([]byte, []int) {
 	return file_ordo_v1_execution_proto_rawDescGZIP(), []int{0, 0}
 }
 
-func (x *BuildRequest_Open) GetAttempt() uint64 {
+func (x *BuildRequest_Open) GetBuildId() uint64 {
 	if x != nil {
-		return x.Attempt
+		return x.BuildId
 	}
 	return 0
 }
@@ -2241,7 +2241,7 @@ func (*BuildResponse_Opened) Descriptor() ([]byte, []int) {
 // Results of the next transactions, in the order added, never out of order, never twice.
 type BuildResponse_Results struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"` // index of the first in the attempt
+	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"` // index of the first in the build
 	Results       []*TransactionResult   `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
 	Delta         *StateDiff             `protobuf:"bytes,3,opt,name=delta,proto3" json:"delta,omitempty"` // what these transactions changed, merged: the pre-confirmed state
 	unknownFields protoimpl.UnknownFields
@@ -2484,7 +2484,7 @@ func (x *ValidateRequest_Item) GetSkipValidate() bool {
 
 type ValidateResponse_Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refusal       Refusal                `protobuf:"varint,1,opt,name=refusal,proto3,enum=ordo.v1.Refusal" json:"refusal,omitempty"` // unspecified: accepted
+	Rejection     RejectionCode          `protobuf:"varint,1,opt,name=rejection,proto3,enum=ordo.v1.RejectionCode" json:"rejection,omitempty"` // unspecified: accepted
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	AccountNonce  []byte                 `protobuf:"bytes,3,opt,name=account_nonce,json=accountNonce,proto3" json:"account_nonce,omitempty"` // of the sender at the tip, also when the items are checked on the open block
 	Heavy         bool                   `protobuf:"varint,4,opt,name=heavy,proto3" json:"heavy,omitempty"`                                  // the trial was not over within the plugin's limits of memory and time for it
@@ -2522,11 +2522,11 @@ func (*ValidateResponse_Verdict) Descriptor() ([]byte, []int) {
 	return file_ordo_v1_execution_proto_rawDescGZIP(), []int{5, 0}
 }
 
-func (x *ValidateResponse_Verdict) GetRefusal() Refusal {
+func (x *ValidateResponse_Verdict) GetRejection() RejectionCode {
 	if x != nil {
-		return x.Refusal
+		return x.Rejection
 	}
-	return Refusal_REFUSAL_UNSPECIFIED
+	return RejectionCode_REJECTION_CODE_UNSPECIFIED
 }
 
 func (x *ValidateResponse_Verdict) GetReason() string {
@@ -2614,14 +2614,14 @@ var File_ordo_v1_execution_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\n" +
-	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\x93\x04\n" +
+	"\x17ordo/v1/execution.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\x94\x04\n" +
 	"\fBuildRequest\x120\n" +
 	"\x04open\x18\x01 \x01(\v2\x1a.ordo.v1.BuildRequest.OpenH\x00R\x04open\x12-\n" +
 	"\x03add\x18\x02 \x01(\v2\x19.ordo.v1.BuildRequest.AddH\x00R\x03add\x123\n" +
 	"\x05close\x18\x03 \x01(\v2\x1b.ordo.v1.BuildRequest.CloseH\x00R\x05close\x123\n" +
-	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1a\xa4\x01\n" +
-	"\x04Open\x12\x18\n" +
-	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12/\n" +
+	"\x05abort\x18\x04 \x01(\v2\x1b.ordo.v1.BuildRequest.AbortH\x00R\x05abort\x1a\xa5\x01\n" +
+	"\x04Open\x12\x19\n" +
+	"\bbuild_id\x18\x01 \x01(\x04R\abuildId\x12/\n" +
 	"\acontext\x18\x02 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x12\x1a\n" +
 	"\bvalidate\x18\x03 \x01(\bR\bvalidate\x12\x1d\n" +
 	"\n" +
@@ -2653,10 +2653,10 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"state_diff\x18\x02 \x01(\v2\x12.ordo.v1.StateDiffR\tstateDiff\x12'\n" +
 	"\bgas_used\x18\x03 \x01(\v2\f.ordo.v1.GasR\agasUsed\x12(\n" +
 	"\aclasses\x18\x04 \x03(\v2\x0e.ordo.v1.ClassR\aclassesB\x06\n" +
-	"\x04step\"\xb3\x01\n" +
+	"\x04step\"\xb4\x01\n" +
 	"\fApplyRequest\x12\x16\n" +
-	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\x04R\aattempt\x121\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x19\n" +
+	"\bbuild_id\x18\x02 \x01(\x04R\abuildId\x121\n" +
 	"\n" +
 	"state_diff\x18\x03 \x01(\v2\x12.ordo.v1.StateDiffR\tstateDiff\x12(\n" +
 	"\aclasses\x18\x04 \x03(\v2\x0e.ordo.v1.ClassR\aclasses\x12\x14\n" +
@@ -2674,11 +2674,11 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\x04Item\x126\n" +
 	"\vtransaction\x18\x01 \x01(\v2\x14.ordo.v1.TransactionR\vtransaction\x12$\n" +
 	"\x05class\x18\x02 \x01(\v2\x0e.ordo.v1.ClassR\x05class\x12#\n" +
-	"\rskip_validate\x18\x03 \x01(\bR\fskipValidate\"\xdc\x01\n" +
+	"\rskip_validate\x18\x03 \x01(\bR\fskipValidate\"\xe6\x01\n" +
 	"\x10ValidateResponse\x12=\n" +
-	"\bverdicts\x18\x01 \x03(\v2!.ordo.v1.ValidateResponse.VerdictR\bverdicts\x1a\x88\x01\n" +
-	"\aVerdict\x12*\n" +
-	"\arefusal\x18\x01 \x01(\x0e2\x10.ordo.v1.RefusalR\arefusal\x12\x16\n" +
+	"\bverdicts\x18\x01 \x03(\v2!.ordo.v1.ValidateResponse.VerdictR\bverdicts\x1a\x92\x01\n" +
+	"\aVerdict\x124\n" +
+	"\trejection\x18\x01 \x01(\x0e2\x16.ordo.v1.RejectionCodeR\trejection\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
 	"\raccount_nonce\x18\x03 \x01(\fR\faccountNonce\x12\x14\n" +
 	"\x05heavy\x18\x04 \x01(\bR\x05heavy\"^\n" +
@@ -2814,9 +2814,9 @@ const file_ordo_v1_execution_proto_rawDesc = "" +
 	"\fclass_hashes\x18\x03 \x01(\fR\vclassHashes\x12\x1a\n" +
 	"\bdeclared\x18\x04 \x01(\fR\bdeclared\"(\n" +
 	"\x0eCompileRequest\x12\x16\n" +
-	"\x06sierra\x18\x01 \x01(\fR\x06sierra\"{\n" +
-	"\x0fCompileResponse\x12*\n" +
-	"\arefusal\x18\x01 \x01(\x0e2\x10.ordo.v1.RefusalR\arefusal\x12\x16\n" +
+	"\x06sierra\x18\x01 \x01(\fR\x06sierra\"\x85\x01\n" +
+	"\x0fCompileResponse\x124\n" +
+	"\trejection\x18\x01 \x01(\x0e2\x16.ordo.v1.RejectionCodeR\trejection\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12$\n" +
 	"\x05class\x18\x03 \x01(\v2\x0e.ordo.v1.ClassR\x05class2\xb3\x02\n" +
 	"\tExecution\x12:\n" +
@@ -2886,7 +2886,7 @@ var file_ordo_v1_execution_proto_goTypes = []any{
 	(*Gas)(nil),                        // 42: ordo.v1.Gas
 	(TransactionType)(0),               // 43: ordo.v1.TransactionType
 	(*ContractStorage)(nil),            // 44: ordo.v1.ContractStorage
-	(Refusal)(0),                       // 45: ordo.v1.Refusal
+	(RejectionCode)(0),                 // 45: ordo.v1.RejectionCode
 }
 var file_ordo_v1_execution_proto_depIdxs = []int32{
 	26, // 0: ordo.v1.BuildRequest.open:type_name -> ordo.v1.BuildRequest.Open
@@ -2933,7 +2933,7 @@ var file_ordo_v1_execution_proto_depIdxs = []int32{
 	22, // 41: ordo.v1.FunctionInvocation.messages:type_name -> ordo.v1.OrderedMessage
 	42, // 42: ordo.v1.FunctionInvocation.gas:type_name -> ordo.v1.Gas
 	44, // 43: ordo.v1.InitialReads.storage:type_name -> ordo.v1.ContractStorage
-	45, // 44: ordo.v1.CompileResponse.refusal:type_name -> ordo.v1.Refusal
+	45, // 44: ordo.v1.CompileResponse.rejection:type_name -> ordo.v1.RejectionCode
 	38, // 45: ordo.v1.CompileResponse.class:type_name -> ordo.v1.Class
 	39, // 46: ordo.v1.BuildRequest.Open.context:type_name -> ordo.v1.BlockContext
 	40, // 47: ordo.v1.BuildRequest.Add.transactions:type_name -> ordo.v1.Transaction
@@ -2945,7 +2945,7 @@ var file_ordo_v1_execution_proto_depIdxs = []int32{
 	38, // 53: ordo.v1.BuildResponse.Closed.classes:type_name -> ordo.v1.Class
 	40, // 54: ordo.v1.ValidateRequest.Item.transaction:type_name -> ordo.v1.Transaction
 	38, // 55: ordo.v1.ValidateRequest.Item.class:type_name -> ordo.v1.Class
-	45, // 56: ordo.v1.ValidateResponse.Verdict.refusal:type_name -> ordo.v1.Refusal
+	45, // 56: ordo.v1.ValidateResponse.Verdict.rejection:type_name -> ordo.v1.RejectionCode
 	3,  // 57: ordo.v1.Execution.Build:input_type -> ordo.v1.BuildRequest
 	5,  // 58: ordo.v1.Execution.Apply:input_type -> ordo.v1.ApplyRequest
 	7,  // 59: ordo.v1.Execution.Validate:input_type -> ordo.v1.ValidateRequest

@@ -35,10 +35,10 @@ const (
 // Capabilities: "concurrent" - more than one worker; "view" - View is served; "compile" - Compile is served;
 // "native" - classes may run as native code.
 type ExecutionClient interface {
-	// Build runs one block attempt. Inward: Open Add* (Close | Abort); outward: Opened (Results* Full?)* Closed?.
+	// Build executes the transactions of one attempt. Inward: Open Add* (Close | Abort); outward: Opened (Results* Full?)* Closed?.
 	// A proposer and a validator use the same stream. The end of the stream without Close is an Abort.
 	Build(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BuildRequest, BuildResponse], error)
-	// Apply makes a closed attempt, or a diff of someone else, the new tip; `adopt` sets the tip to what storage holds at
+	// Apply makes a closed build, or a diff that came from elsewhere, the new tip; `adopt` sets the tip to what storage holds at
 	// that height, with nothing in memory. A tip that has the height already is left alone: idempotent.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 	// Validate runs admission checks (nonce window, bounds, balance, __validate__) on the tip. Never changes it.
@@ -117,10 +117,10 @@ func (c *executionClient) Compile(ctx context.Context, in *CompileRequest, opts 
 // Capabilities: "concurrent" - more than one worker; "view" - View is served; "compile" - Compile is served;
 // "native" - classes may run as native code.
 type ExecutionServer interface {
-	// Build runs one block attempt. Inward: Open Add* (Close | Abort); outward: Opened (Results* Full?)* Closed?.
+	// Build executes the transactions of one attempt. Inward: Open Add* (Close | Abort); outward: Opened (Results* Full?)* Closed?.
 	// A proposer and a validator use the same stream. The end of the stream without Close is an Abort.
 	Build(grpc.BidiStreamingServer[BuildRequest, BuildResponse]) error
-	// Apply makes a closed attempt, or a diff of someone else, the new tip; `adopt` sets the tip to what storage holds at
+	// Apply makes a closed build, or a diff that came from elsewhere, the new tip; `adopt` sets the tip to what storage holds at
 	// that height, with nothing in memory. A tip that has the height already is left alone: idempotent.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// Validate runs admission checks (nonce window, bounds, balance, __validate__) on the tip. Never changes it.

@@ -60,16 +60,16 @@ func (*HeadRequest) Descriptor() ([]byte, []int) {
 }
 
 type HeadResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Empty         bool                   `protobuf:"varint,1,opt,name=empty,proto3" json:"empty,omitempty"`   // no block at all
-	Height        uint64                 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"` // last committed block
-	PartialHash   []byte                 `protobuf:"bytes,3,opt,name=partial_hash,json=partialHash,proto3" json:"partial_hash,omitempty"`
-	Rooted        bool                   `protobuf:"varint,4,opt,name=rooted,proto3" json:"rooted,omitempty"`                           // at least one root is known
-	RootHeight    uint64                 `protobuf:"varint,5,opt,name=root_height,json=rootHeight,proto3" json:"root_height,omitempty"` // last block whose root and hash are known
-	StateRoot     []byte                 `protobuf:"bytes,6,opt,name=state_root,json=stateRoot,proto3" json:"state_root,omitempty"`
-	BlockHash     []byte                 `protobuf:"bytes,7,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Empty          bool                   `protobuf:"varint,1,opt,name=empty,proto3" json:"empty,omitempty"`   // no block at all
+	Height         uint64                 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"` // last committed block
+	PartialHash    []byte                 `protobuf:"bytes,3,opt,name=partial_hash,json=partialHash,proto3" json:"partial_hash,omitempty"`
+	Accepted       bool                   `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`                                   // at least one root is known
+	AcceptedHeight uint64                 `protobuf:"varint,5,opt,name=accepted_height,json=acceptedHeight,proto3" json:"accepted_height,omitempty"` // last block whose root and hash are known
+	StateRoot      []byte                 `protobuf:"bytes,6,opt,name=state_root,json=stateRoot,proto3" json:"state_root,omitempty"`
+	BlockHash      []byte                 `protobuf:"bytes,7,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *HeadResponse) Reset() {
@@ -123,16 +123,16 @@ func (x *HeadResponse) GetPartialHash() []byte {
 	return nil
 }
 
-func (x *HeadResponse) GetRooted() bool {
+func (x *HeadResponse) GetAccepted() bool {
 	if x != nil {
-		return x.Rooted
+		return x.Accepted
 	}
 	return false
 }
 
-func (x *HeadResponse) GetRootHeight() uint64 {
+func (x *HeadResponse) GetAcceptedHeight() uint64 {
 	if x != nil {
-		return x.RootHeight
+		return x.AcceptedHeight
 	}
 	return 0
 }
@@ -1375,14 +1375,13 @@ var File_ordo_v1_storage_proto protoreflect.FileDescriptor
 const file_ordo_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x15ordo/v1/storage.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\r\n" +
-	"\vHeadRequest\"\xd6\x01\n" +
+	"\vHeadRequest\"\xe2\x01\n" +
 	"\fHeadResponse\x12\x14\n" +
 	"\x05empty\x18\x01 \x01(\bR\x05empty\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12!\n" +
-	"\fpartial_hash\x18\x03 \x01(\fR\vpartialHash\x12\x16\n" +
-	"\x06rooted\x18\x04 \x01(\bR\x06rooted\x12\x1f\n" +
-	"\vroot_height\x18\x05 \x01(\x04R\n" +
-	"rootHeight\x12\x1d\n" +
+	"\fpartial_hash\x18\x03 \x01(\fR\vpartialHash\x12\x1a\n" +
+	"\baccepted\x18\x04 \x01(\bR\baccepted\x12'\n" +
+	"\x0faccepted_height\x18\x05 \x01(\x04R\x0eacceptedHeight\x12\x1d\n" +
 	"\n" +
 	"state_root\x18\x06 \x01(\fR\tstateRoot\x12\x1d\n" +
 	"\n" +

@@ -56,11 +56,11 @@ impl Build {
     fn executable(&self, wire: &v1::Transaction) -> Result<Transaction, Rejection> {
         // The query version is for simulations. Such a transaction would have another hash in a block.
         if wire.query_only {
-            return Err(Rejection::new(v1::Refusal::Other, "a query-only transaction cannot be in a block"));
+            return Err(Rejection::new(v1::RejectionCode::Other, "a query-only transaction cannot be in a block"));
         }
         transactions::executable(wire, &self.class_infos, Flags::default()).map_err(|error| match &error {
             transactions::Unusable::ClassMissing(hash) => match self.broken_classes.get(hash) {
-                Some(cause) => Rejection::new(v1::Refusal::CompilationFailed, cause),
+                Some(cause) => Rejection::new(v1::RejectionCode::CompilationFailed, cause),
                 None => Rejection::from(&error),
             },
             _ => Rejection::from(&error),
