@@ -1,6 +1,7 @@
 package trie
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -24,7 +25,7 @@ type Prover struct {
 type readPages [Height/pageLevels + 1]struct {
 	of     []byte // prefix of the tree
 	prefix path
-	page   *page
+	page   *storedPage
 }
 
 // Prover returns a prover of the state as it was `back` updates ago, 0 for the current state. At most Past states can be proven
@@ -118,14 +119,11 @@ func (v *Prover) walk(t *tree, r ref, key felt.Felt, to *Nodes) error {
 // branch finds the branch behind a ref: in the tries where it is still there, else among what was replaced since.
 func (v *Prover) branch(t *tree, r *ref) (*branch, error) {
 	id, slot := pageOf(r.depth, r.path)
-	p := t.pages[id]
-	if p == nil {
-		var err error
-		if p, err = v.page(t, id); err != nil {
-			return nil, err
-		}
+	b, err := v.stored(t, id, slot)
+	if err != nil {
+		return nil, err
 	}
-	if b := p.slots[slot]; b != nil && b.hash == r.node && b.path == r.path {
+	if b != nil && b.hash == r.node && b.path == r.path {
 		return b, nil
 	}
 	for _, newer := range v.newer {
@@ -136,16 +134,68 @@ func (v *Prover) branch(t *tree, r *ref) (*branch, error) {
 	return nil, fmt.Errorf("%w: no branch %s at depth %d", ErrDamaged, r.node, r.depth)
 }
 
-// page reads a page that is not in memory.
-func (v *Prover) page(t *tree, id pageID) (*page, error) {
+// stored returns the branch that the tries have in a slot now, nil when there is none.
+func (v *Prover) stored(t *tree, id pageID, slot int) (*branch, error) {
+	if p := t.pages[id]; p != nil {
+		return p.slots[slot], nil
+	}
 	last := &v.recent[id.band]
-	if last.page != nil && last.prefix == id.prefix && slices.Equal(last.of, t.prefix) {
-		return last.page, nil
+	if last.page == nil || last.prefix != id.prefix || !slices.Equal(last.of, t.prefix) {
+		data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
+		if err != nil {
+			return nil, fmt.Errorf("trie: read page: %w", err)
+		}
+		p, err := openPage(data, id)
+		if err != nil {
+			return nil, err
+		}
+		last.of, last.prefix, last.page = t.prefix, id.prefix, p
 	}
-	p := &page{}
-	if err := t.readPage(id, p); err != nil {
-		return nil, err
+	return last.page.branch(slot)
+}
+
+// storedPage is a page as it is stored: a branch of it is decoded when it is asked for. On a path lie few branches of a page.
+type storedPage struct {
+	id    pageID
+	data  []byte
+	at    [pageSlots]int // where the branch of a slot begins; 0: there is none
+	slots [pageSlots]*branch
+}
+
+// openPage finds the branches of a page. No data is an empty page.
+func openPage(data []byte, id pageID) (*storedPage, error) {
+	p := &storedPage{id: id, data: data}
+	if data == nil {
+		return p, nil
 	}
-	last.of, last.prefix, last.page = t.prefix, id.prefix, p
+	d := decoder{rest: data}
+	bitmap := binary.BigEndian.Uint16(d.take(2))
+	for i := range p.at {
+		if bitmap&(1<<i) == 0 {
+			continue
+		}
+		p.at[i] = len(data) - len(d.rest)
+		depth, _ := slotPosition(id, i)
+		d.take(felt.Size)
+		for range 2 {
+			d.skipRef(depth + 1)
+		}
+	}
+	if d.bad || len(d.rest) != 0 || bitmap == 0 || bitmap>>pageSlots != 0 {
+		return nil, fmt.Errorf("%w: page of band %d does not decode", ErrDamaged, id.band)
+	}
 	return p, nil
+}
+
+func (p *storedPage) branch(slot int) (*branch, error) {
+	if p.at[slot] == 0 || p.slots[slot] != nil {
+		return p.slots[slot], nil
+	}
+	d := decoder{rest: p.data[p.at[slot]:]}
+	b := d.branch(p.id, slot)
+	if d.bad {
+		return nil, fmt.Errorf("%w: page of band %d does not decode", ErrDamaged, p.id.band)
+	}
+	p.slots[slot] = b
+	return b, nil
 }

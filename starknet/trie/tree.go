@@ -67,8 +67,14 @@ func (t *tree) page(id pageID, w *work) (*page, error) {
 		return p, nil
 	}
 	p = &page{used: w.now}
-	if err := t.readPage(id, p); err != nil {
-		return nil, err
+	data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
+	if err != nil {
+		return nil, fmt.Errorf("trie: read page: %w", err)
+	}
+	if data != nil {
+		if err := decodePage(data, id, p); err != nil {
+			return nil, err
+		}
 	}
 	w.pages.Lock()
 	defer w.pages.Unlock()
@@ -82,18 +88,6 @@ func (t *tree) page(id pageID, w *work) (*page, error) {
 	w.pages.pages.Add(1)
 	w.pages.branches.Add(p.count())
 	return p, nil
-}
-
-// readPage reads a page from the store; where the store has none it stays empty.
-func (t *tree) readPage(id pageID, p *page) error {
-	data, err := t.store.Get(id.appendKey(slices.Clip(t.prefix)))
-	if err != nil {
-		return fmt.Errorf("trie: read page: %w", err)
-	}
-	if data == nil {
-		return nil
-	}
-	return decodePage(data, id, p)
 }
 
 // recent remembers the page of each band that was asked for last. An update walks down and up in the order of keys, so
