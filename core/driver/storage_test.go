@@ -72,6 +72,9 @@ func (f *fakeStorage) Commit(stream ordov1.Storage_CommitServer) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := stream.Context().Err(); err != nil {
+		return err // of a process that has ended: the next one must not find a block come late
+	}
 	height := b.Header.Context.Number
 	switch {
 	case f.full:

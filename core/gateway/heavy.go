@@ -49,7 +49,7 @@ func (t *trials) run(ctx context.Context, tx *ordov1.Transaction) error {
 		TimeoutMs: uint32(t.asker.Deadline / 2 / time.Millisecond), MemoryMib: t.memory,
 	}
 	var response *ordov1.ViewResponse
-	err := t.asker.Put(ctx, crash.Question{Kind: crash.View, Names: func() []crash.Name { return names(tx) }}, func(ctx context.Context) (err error) {
+	err := t.asker.Try(ctx, crash.Question{Kind: crash.View, Names: func() []crash.Name { return names(tx) }}, func(ctx context.Context) (err error) {
 		response, err = t.execution.View(ctx, request)
 		return err
 	})

@@ -74,6 +74,23 @@ func (a Asker) Put(ctx context.Context, q crash.Question, question func(context.
 	if a.Crashes == nil {
 		return a.Ask(ctx, question)
 	}
+	return a.put(ctx, q, question, true)
+}
+
+// Try is Put without a second time. A question that is put again and again while blocks end the process hides for as long from
+// the search for their culprit that it is a block: so what nothing depends on is asked once.
+func (a Asker) Try(ctx context.Context, q crash.Question, question func(context.Context) error) error {
+	if a.Crashes == nil {
+		late, err := a.once(ctx, question)
+		if err != nil {
+			_, err = a.judge(ctx, err, late)
+		}
+		return err
+	}
+	return a.put(ctx, q, question, false)
+}
+
+func (a Asker) put(ctx context.Context, q crash.Question, question func(context.Context) error, repeat bool) error {
 	trial, err := a.Crashes.Trial(q)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.Stage, err)
@@ -107,6 +124,9 @@ func (a Asker) Put(ctx context.Context, q crash.Question, question func(context.
 			}
 		default:
 			run.Answered()
+		}
+		if !repeat {
+			return err
 		}
 		if again, told := a.judge(ctx, err, late); !again {
 			return told
