@@ -40,10 +40,10 @@ func (v *version) account(address felt.Felt, a *account) {
 	}
 }
 
-// retired is a branch as it was. Its hash and place say all that it is, whichever trie it was in.
+// retired is a branch as it was. With its depth the hash says all that it is, but for the path that leads to it: a walk
+// that comes down the path knows it, and branches of one hash may lie at several.
 type retired struct {
 	hash  felt.Felt
-	path  path
 	kids  [2]felt.Felt // hashes of the nodes below
 	edges [2]uint16    // 1 + index of the edge to the kid; 0: there is none
 	depth uint8
@@ -52,7 +52,7 @@ type retired struct {
 // retiredEdge is what a ref has beyond its node where an edge lies between.
 type retiredEdge struct {
 	top   felt.Felt
-	path  path
+	path  path // of the node, below the first branch of this hash that was replaced
 	depth uint8
 }
 
@@ -64,7 +64,7 @@ type chunk struct {
 
 const (
 	chunkBranches    = 256
-	retiredBytes     = 144
+	retiredBytes     = 104
 	retiredEdgeBytes = 72
 	pastAccountBytes = 320
 )
@@ -93,7 +93,7 @@ func (w *work) retire(b *branch) {
 		n++
 	}
 	c := &w.retired[n]
-	c.branches = append(c.branches, retired{hash: b.hash, path: b.path, depth: b.depth})
+	c.branches = append(c.branches, retired{hash: b.hash, depth: b.depth})
 	r := &c.branches[len(c.branches)-1]
 	for k := range b.kids {
 		kid := &b.kids[k]
@@ -105,18 +105,18 @@ func (w *work) retire(b *branch) {
 	}
 }
 
-// branch is the branch as it was.
-func (c *chunk) branch(i int) *branch {
+// branch is the branch as it was, below a path.
+func (c *chunk) branch(i int, below path) *branch {
 	r := &c.branches[i]
-	b := &branch{depth: r.depth, path: r.path, hash: r.hash}
+	b := &branch{depth: r.depth, path: below, hash: r.hash}
 	for k := range b.kids {
-		kid := ref{full: true, hashed: true, from: r.depth + 1, depth: r.depth + 1, path: r.path, node: r.kids[k], top: r.kids[k]}
+		kid := ref{full: true, hashed: true, from: r.depth + 1, depth: r.depth + 1, path: below, node: r.kids[k], top: r.kids[k]}
 		if k == 1 {
 			kid.path = kid.path.withBit(r.depth)
 		}
 		if at := r.edges[k]; at > 0 {
 			e := &c.edges[at-1]
-			kid.depth, kid.path, kid.top = e.depth, e.path, e.top
+			kid.depth, kid.path, kid.top = e.depth, kid.path.join(e.path, r.depth+1), e.top
 		}
 		b.kids[k] = kid
 	}
@@ -132,8 +132,8 @@ func (v *version) find(r *ref) *branch {
 	for i := r.node[0] & mask; v.table[i] != 0; i = (i + 1) & mask {
 		at := int(v.table[i] - 1)
 		c := &v.chunks[at/chunkBranches]
-		if b := &c.branches[at%chunkBranches]; b.hash == r.node && b.depth == r.depth && b.path == r.path {
-			return c.branch(at % chunkBranches)
+		if b := &c.branches[at%chunkBranches]; b.hash == r.node && b.depth == r.depth {
+			return c.branch(at%chunkBranches, r.path)
 		}
 	}
 	return nil

@@ -68,6 +68,15 @@ func (p path) prefix(n uint8) path {
 	return p
 }
 
+// join is p, which has n bits, with the bits of q behind them.
+func (p path) join(q path, n uint8) path {
+	head := q.prefix(n)
+	for i := range q {
+		p[i] |= q[i] ^ head[i]
+	}
+	return p
+}
+
 // common is the length of the longest common prefix, at most Height.
 func (p path) common(q path) uint8 {
 	for i := range p {

@@ -220,7 +220,7 @@ func TestPastIsBounded(t *testing.T) {
 	state.KeepPast(0, 0)
 	apply(20)
 	if state.Past() != 0 || len(state.work.retired) != 0 {
-		t.Error("something is remembered that nobody asked for")
+		t.Error("something is remembered without KeepPast")
 	}
 }
 

@@ -165,7 +165,7 @@ func (s *State) apply(diff *Diff, keep bool) (Roots, error) {
 	s.work.keeping = keep
 	var before *version
 	if keep {
-		before = &version{contracts: s.contracts.root, classes: s.classes.root, accounts: make(map[felt.Felt]pastAccount)}
+		before = &version{contracts: s.contracts.root, classes: s.classes.root, accounts: make(map[felt.Felt]pastAccount, len(diff.Storage)+max(len(diff.Contracts), len(diff.Nonces)))}
 	}
 	touched := make(map[felt.Felt]*account)
 	if err := s.applyStorage(diff.Storage, touched, before); err != nil {

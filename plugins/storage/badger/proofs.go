@@ -137,7 +137,7 @@ func (w *rootWorker) sameRoot(height uint64, roots trie.Roots) error {
 const deepenBytes = 2 << 10
 
 // deepen makes states provable that were before this process began, or before the tries were built anew: it takes the last
-// blocks out of the tries and puts them in again. It is done once, at the first request for a past state, and stops at what
+// blocks out of the tries and puts them in again. It is done once, at the first request that is not for the newest state, and stops at what
 // ProofMemory holds. w.mu is held: nothing else sees the tries in between.
 func (w *rootWorker) deepen() error {
 	w.deepened = true
