@@ -2,24 +2,16 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/node"
 	"github.com/ordo-sequencer/ordo/test/need"
 )
 
 // TestProofs fills a small state, has its proofs made and verified, and walks its database.
 func TestProofs(t *testing.T) {
-	installed, err := node.Installed()
-	if err != nil {
-		need.Absent(t, err.Error(), "make build")
-	}
-	if _, err := os.Stat(filepath.Join(installed.Plugins, "ordo-storage-badger")); err != nil {
-		need.Absent(t, err.Error(), "make build")
-	}
+	t.Setenv("ORDO_PLUGINS", filepath.Join(need.Binaries(t, "plugins/ordo-storage-badger"), "plugins"))
 	r, err := measureProofs(t.Context(), proofsOptions{leaves: 300, keys: 10, rounds: 3, quiet: true})
 	if err != nil {
 		t.Fatal(err)
