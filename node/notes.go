@@ -63,6 +63,9 @@ func notes(c config.Config, plugins []described) []string {
 	if !storage.has(sdk.CapHistory) {
 		say("%s: it does not have the capability %s: state is served at the newest block only", storage.Name, sdk.CapHistory)
 	}
+	if !storage.has(sdk.CapProofs) {
+		say("%s: it does not have the capability %s: starknet_getStorageProof answers with error 42", storage.Name, sdk.CapProofs)
+	}
 	if consensus.has(sdk.CapNetwork) {
 		say("%s: it claims the capability %s, and this node has no peers: what it sends is dropped, so with more than one validator no block is decided", consensus.Name, sdk.CapNetwork)
 	}

@@ -15,7 +15,7 @@ func shippedSet() []described {
 	return []described{
 		{ordov1.Stage_STAGE_ORDERING, "ordering/fifo", "fifo", []string{sdk.CapArrival}},
 		{ordov1.Stage_STAGE_EXECUTION, "execution/blockifier", "blockifier", []string{sdk.CapConcurrent, sdk.CapView, sdk.CapCompile, sdk.CapNative}},
-		{ordov1.Stage_STAGE_STORAGE, "storage/badger", "badger", []string{sdk.CapRoots, sdk.CapHistory, sdk.CapRevert}},
+		{ordov1.Stage_STAGE_STORAGE, "storage/badger", "badger", []string{sdk.CapRoots, sdk.CapHistory, sdk.CapRevert, sdk.CapProofs}},
 		{ordov1.Stage_STAGE_CONSENSUS, "consensus/solo", "solo", nil},
 	}
 }
@@ -34,7 +34,8 @@ func TestNotes(t *testing.T) {
 		}, "consensus/two: it claims the capability network, and this node has no peers"},
 		"no views":             {func(_ *config.Config, d []described) { d[1].Capabilities = []string{sdk.CapCompile} }, "execution/blockifier: it does not have the capability view"},
 		"no compiler":          {func(_ *config.Config, d []described) { d[1].Capabilities = []string{sdk.CapView} }, "capability compile: new classes cannot be declared"},
-		"no history":           {func(_ *config.Config, d []described) { d[2].Capabilities = []string{sdk.CapRoots} }, "capability history"},
+		"no history":           {func(_ *config.Config, d []described) { d[2].Capabilities = []string{sdk.CapRoots, sdk.CapProofs} }, "capability history"},
+		"no proofs":            {func(_ *config.Config, d []described) { d[2].Capabilities = []string{sdk.CapRoots, sdk.CapHistory} }, "capability proofs: starknet_getStorageProof answers with error 42"},
 		"misspelt":             {func(_ *config.Config, d []described) { d[0].Capabilities = []string{sdk.CapArrival, "arival"} }, `"arival", which this node does not know: it has no effect: did it mean "arrival"?`},
 		"from a later version": {func(_ *config.Config, d []described) { d[3].Capabilities = []string{"gossip"} }, `"gossip", which this node does not know: it has no effect`},
 		"foreign consensus, on demand": {func(c *config.Config, d []described) {

@@ -23,6 +23,8 @@ const (
 	CapHistory = "history"
 	// CapRevert of storage: Revert removes the newest block.
 	CapRevert = "revert"
+	// CapProofs of storage: Proofs proves values of the newest states.
+	CapProofs = "proofs"
 
 	// CapNetwork of consensus: it sends messages and gets proposals with what is built.
 	CapNetwork = "network"
@@ -36,7 +38,7 @@ func Capabilities(stage ordov1.Stage) []string {
 	case ordov1.Stage_STAGE_EXECUTION:
 		return []string{CapConcurrent, CapView, CapCompile, CapNative}
 	case ordov1.Stage_STAGE_STORAGE:
-		return []string{CapRoots, CapHistory, CapRevert}
+		return []string{CapRoots, CapHistory, CapRevert, CapProofs}
 	case ordov1.Stage_STAGE_CONSENSUS:
 		return []string{CapNetwork}
 	}

@@ -20,6 +20,8 @@ const (
 	// MaxMessage: a block has to fit into one message. Terraform's figure, for the same reason: gRPC's 4 MiB is too
 	// small for a state diff, and no limit at all lets one broken length field take the memory of the process.
 	MaxMessage = 256 << 20
+	// MaxProofKeys is how many keys one Proofs call may name.
+	MaxProofKeys = 1024
 
 	// Both windows are set: with one alone, grpc-go drops the other to 64 KiB and turns its estimator off.
 	streamWindow = 8 << 20

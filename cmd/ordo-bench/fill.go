@@ -62,25 +62,13 @@ const filledMark = "filled"
 // fill gives the fee token of a stopped chain that many holders more, in blocks without transactions that go to the storage
 // plugin as the core would send them. It returns when the root of the last is known.
 func fill(ctx context.Context, dir string, keys int, done func(int)) (err error) {
-	installed, err := node.Installed()
-	if err != nil {
-		return err
-	}
 	run, err := os.MkdirTemp("", "ordo-fill-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(run)
-	p, err := host.Start(ctx, host.Options{RunDir: run, Logger: hclog.New(&hclog.LoggerOptions{Name: "bench", Level: hclog.Warn, Output: os.Stderr})}, host.Spec{
-		Stage: ordov1.Stage_STAGE_STORAGE, Path: filepath.Join(installed.Plugins, "ordo-storage-badger"),
-		// No load has blocks like these: within the memory of a node a third of the time would be the collector's.
-		Config:  []byte(`{"memory_mb": 1024}`),
-		DataDir: filepath.Join(dir, "storage"), Listen: map[string]string{"read": filepath.Join(run, "read.sock")},
-		Chain: &ordov1.Chain{
-			ChainId: chainID, StarknetVersion: starknet.LatestVersion,
-			StrkFeeToken: genesis.STRKAddress().Append(nil), EthFeeToken: genesis.ETHAddress().Append(nil),
-		},
-	})
+	// No load has blocks like these: within the memory of a node a third of the time would be the collector's.
+	p, err := startStorage(ctx, dir, run, `{"memory_mb": 1024}`)
 	if err != nil {
 		return err
 	}
@@ -111,9 +99,12 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		}
 		return nil
 	}
-	height, now := head.Height, uint64(time.Now().Unix())
+	next, now := head.Height+1, uint64(time.Now().Unix())
+	if head.Empty {
+		next = 0
+	}
 	for block := range fillBlocks(keys) + restBlocks {
-		height++
+		height := next + uint64(block)
 		context := &ordov1.BlockContext{
 			Number: height, Timestamp: now, Sequencer: felt.MustHex(driver.DefaultSequencer).Append(nil), StarknetVersion: starknet.LatestVersion,
 			L1Gas: price(), L1DataGas: price(), L2Gas: price(), BlobDa: true,
@@ -149,6 +140,22 @@ func fill(ctx context.Context, dir string, keys int, done func(int)) (err error)
 		done(min((block+1)*fillPart, keys))
 	}
 	return os.WriteFile(filepath.Join(dir, filledMark), nil, 0o600)
+}
+
+// startStorage starts the storage plugin on the chain in a folder.
+func startStorage(ctx context.Context, dir, run, config string) (*host.Plugin, error) {
+	installed, err := node.Installed()
+	if err != nil {
+		return nil, err
+	}
+	return host.Start(ctx, host.Options{RunDir: run, Logger: hclog.New(&hclog.LoggerOptions{Name: "bench", Level: hclog.Warn, Output: os.Stderr})}, host.Spec{
+		Stage: ordov1.Stage_STAGE_STORAGE, Path: filepath.Join(installed.Plugins, "ordo-storage-badger"), Config: []byte(config),
+		DataDir: filepath.Join(dir, "storage"), Listen: map[string]string{"read": filepath.Join(run, "read.sock")},
+		Chain: &ordov1.Chain{
+			ChainId: chainID, StarknetVersion: starknet.LatestVersion,
+			StrkFeeToken: genesis.STRKAddress().Append(nil), EthFeeToken: genesis.ETHAddress().Append(nil),
+		},
+	})
 }
 
 // holders makes the entries of storage that a block brings, ascending by key: random ones from its range.

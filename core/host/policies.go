@@ -39,6 +39,7 @@ var policies = map[string]policy{
 	ordov1.Storage_Revert_FullMethodName:   {reply: 1 << 20, times: 1},
 
 	ordov1.StorageRead_State_FullMethodName:           {reply: 64 << 20, times: 1},
+	ordov1.StorageRead_Proofs_FullMethodName:          {reply: 64 << 20, times: 1},
 	ordov1.StorageRead_Classes_FullMethodName:         {reply: sdk.MaxMessage, times: 1},
 	ordov1.StorageRead_Blocks_FullMethodName:          {reply: sdk.MaxMessage, times: 1},
 	ordov1.StorageRead_FindTransaction_FullMethodName: {reply: 1 << 20, times: 1},

@@ -61,7 +61,7 @@ func accepted(n uint64, txs []*ordov1.Transaction, results []*ordov1.Transaction
 	h := &ordov1.BlockHeader{
 		Context: blockContext(n), TransactionCount: uint32(len(txs)), EventCount: events, StateDiffLength: 3,
 		TransactionCommitment: fe(0xa0 + n), EventCommitment: fe(0xb0 + n), ReceiptCommitment: fe(0xc0 + n), StateDiffCommitment: fe(0xd0 + n),
-		StateRoot: fe(0x400 + n), Hash: fe(0xb10c0 + n), ParentHash: fe(0),
+		Hash: fe(0xb10c0 + n), ParentHash: fe(0),
 	}
 	if n > 0 {
 		h.ParentHash = fe(0xb10c0 + n - 1)
@@ -102,6 +102,7 @@ func newWorld(t testing.TB) *world {
 			{Hash: fe(0xc0), Kind: ordov1.Class_CAIRO0, Definition: []byte(`{"program":"H4sI","entry_points_by_type":{"EXTERNAL":[]},"abi":[]}`)},
 		},
 	}
+	storage.trueRoots()
 	decided := chainview.NewBlock(&ordov1.BlockHeader{Context: blockContext(3)}, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x301, 3)},
 		[]*ordov1.TransactionResult{result(0x301, emitted(0x99, fes(0xe1, 0x77), fes(4)))},
 		&ordov1.StateDiff{Nonces: fes(0x77, 4), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 103)}}}, nil)

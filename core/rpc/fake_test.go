@@ -25,6 +25,9 @@ type fakeStorage struct {
 	ordov1.UnimplementedStorageReadServer
 	blocks  []*ordov1.Block
 	classes []*ordov1.Class
+
+	noProofs  bool                         // Proofs is not served
+	badProofs func(*ordov1.ProofsResponse) // spoils an answer; may be nil
 }
 
 func (f *fakeStorage) State(_ context.Context, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {

@@ -18,12 +18,13 @@ import (
 var right = map[string]string{
 	"block_id": `"latest"`, "transaction_hash": `"0x101"`, "contract_address": `"0x77"`, "class_hash": `"0xc1"`, "key": `"0x1"`, "index": `0`,
 	"response_flags": `[]`, "contract_addresses": `["0x77"]`, "filter": `{"chunk_size":1}`, "trace_flags": `[]`, "simulation_flags": `[]`,
+	"class_hashes": `["0xc1"]`, "contracts_storage_keys": `[{"contract_address":"0x99","storage_keys":["0x1"]}]`,
 	"transactions": `[]`, "message": `{"from_address":"0x8888888888888888888888888888888888888888","to_address":"0x88","entry_point_selector":"0x1","payload":[]}`,
 	"request": `{"contract_address":"0x77","entry_point_selector":"0x1","calldata":[]}`, "address": `"0x77"`, "time": `3000000000`,
 	"invoke_transaction": ``, "declare_transaction": ``, "deploy_account_transaction": ``,
 }
 
-var optional = []string{"response_flags", "contract_addresses", "trace_flags"}
+var optional = []string{"response_flags", "contract_addresses", "trace_flags", "class_hashes", "contracts_storage_keys"}
 
 // TestInvalidInputIsRejected puts wrong values into every parameter of every method: each is refused as -32602 and names the parameter.
 func TestInvalidInputIsRejected(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
+	"github.com/ordo-sequencer/ordo/sdk"
 )
 
 // Limits hold clients to what the node can bear. A zero field takes the value of DefaultLimits. Whatever is beyond a limit
@@ -46,6 +47,7 @@ type Limits struct {
 	EventsBlocks int // blocks read for one page; the token goes on from there
 	Keys         int // of an event filter, in all positions together
 	Addresses    int // of an event filter, or of a state update
+	ProofKeys    int // class hashes, addresses and storage keys of one request for proofs
 }
 
 // DefaultLimits suit a node on a small machine that is open to all clients.
@@ -58,7 +60,7 @@ func DefaultLimits() Limits {
 		Views: 8, ViewsWaiting: 4096, View: 20 * time.Second, ViewMemory: 512, Reads: 8, Scans: 8, ScansWaiting: 4096, Read: 20 * time.Second,
 		Turn: 10 * time.Second, Grace: 10 * time.Second,
 		Calldata: 10_000, Simulated: 128,
-		EventsPage: 10_240, EventsBlocks: 10_000, Keys: 1024, Addresses: 1024,
+		EventsPage: 10_240, EventsBlocks: 10_000, Keys: 1024, Addresses: 1024, ProofKeys: sdk.MaxProofKeys,
 	}
 }
 
@@ -70,7 +72,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.Connections, &d.Connections}, {&l.PerAddress, &d.PerAddress},
 		{&l.Views, &d.Views}, {&l.ViewsWaiting, &d.ViewsWaiting}, {&l.Scans, &d.Scans}, {&l.ScansWaiting, &d.ScansWaiting},
 		{&l.Calldata, &d.Calldata}, {&l.Simulated, &d.Simulated},
-		{&l.EventsPage, &d.EventsPage}, {&l.EventsBlocks, &d.EventsBlocks}, {&l.Keys, &d.Keys}, {&l.Addresses, &d.Addresses},
+		{&l.EventsPage, &d.EventsPage}, {&l.EventsBlocks, &d.EventsBlocks}, {&l.Keys, &d.Keys}, {&l.Addresses, &d.Addresses}, {&l.ProofKeys, &d.ProofKeys},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.otherwise

@@ -58,10 +58,10 @@ type Server struct {
 	execution retry.Asker
 }
 
-// largeAnswers are the methods that answer with a class, or with all of a block.
+// largeAnswers are the methods that answer with a class, with all of a block, or with proofs.
 var largeAnswers = []string{
 	"starknet_getClass", "starknet_getClassAt", "starknet_getCompiledCasm",
-	"starknet_getBlockWithTxHashes", "starknet_getBlockWithTxs", "starknet_getBlockWithReceipts", "starknet_getStateUpdate",
+	"starknet_getBlockWithTxHashes", "starknet_getBlockWithTxs", "starknet_getBlockWithReceipts", "starknet_getStateUpdate", "starknet_getStorageProof",
 }
 
 // largeSum bounds the memory that decoded requests take: a list of two million ones, 5 MiB, takes 350 MB.
@@ -93,6 +93,7 @@ func New(o Options) *Server {
 	}
 	for _, group := range []map[string]Method{
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(), s.viewMethods(), s.traceMethods(),
+		s.proofMethods(), s.messageMethods(),
 	} {
 		for name, m := range group {
 			m.Class, m.repeatable, m.large = Open, true, slices.Contains(largeAnswers, name)

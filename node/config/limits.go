@@ -9,6 +9,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/sdk"
 )
 
 // limitOptions are what clients are held to: the table that rpc.Limits and gateway.Limits explain.
@@ -50,6 +51,7 @@ func servingLimits() []Option {
 		count("events_blocks", d.EventsBlocks, "blocks read for one page of events", func(c *Config) *int { return &c.Limits.EventsBlocks }),
 		count("filter_keys", d.Keys, "keys of an event filter", func(c *Config) *int { return &c.Limits.Keys }),
 		count("filter_addresses", d.Addresses, "addresses of an event filter or a state update", func(c *Config) *int { return &c.Limits.Addresses }),
+		limit("proof_keys", d.ProofKeys, 1, sdk.MaxProofKeys, "class hashes, addresses and storage keys of one request for storage proofs", func(c *Config, n int) { c.Limits.ProofKeys = n }, func(c *Config) int { return c.Limits.ProofKeys }),
 	}
 }
 

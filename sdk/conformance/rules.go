@@ -66,6 +66,8 @@ var Rules = map[string]map[string]string{
 		"classes":                   "`Blocks` and `Classes` stream what exists; what does not is missing from the stream, so an empty store answers with an empty one.",
 		"snapshot":                  "All of the flat state after the head, in key order, consistent, in chunks near 1 MiB.",
 		"restart":                   "After a restart `Head` tells the truth: the last block that is there whole.",
+		"proofs":                    "The answer holds, for each trie, the nodes on the paths from its root to the keys asked for, each node once, in any order, and no others.",
+		"proofs refused":            "More, a list that is cut short, or a key of 2^251 or above is `INVALID_ARGUMENT`.",
 		"revert":                    "`Revert` removes the head block",
 		"revert and again":          "`Revert` removes the head block",
 		"reads while blocks arrive": "A read MUST NOT see part of a block.",

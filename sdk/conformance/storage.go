@@ -115,6 +115,8 @@ func StorageTests() map[string]func(t *testing.T, s *Storage) {
 		"classes":                   storageClasses,
 		"snapshot":                  storageSnapshot,
 		"restart":                   storageRestart,
+		"proofs":                    storageProofs,
+		"proofs refused":            storageProofsRefused,
 		"revert":                    storageRevert,
 		"revert and again":          storageRevertAgain,
 		"reads while blocks arrive": storageConcurrent,

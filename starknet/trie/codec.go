@@ -93,20 +93,7 @@ func decodePage(data []byte, id pageID, p *page) error {
 		if bitmap&(1<<i) == 0 {
 			continue
 		}
-		b := &branch{}
-		b.depth, b.path = slotPosition(id, i)
-		b.hash = d.felt()
-		for k := range b.kids {
-			at := b.path
-			if k == 1 {
-				at = at.withBit(b.depth)
-			}
-			b.kids[k] = d.ref(at, b.depth+1)
-		}
-		p.slots[i] = b
-		if b.depth >= Height {
-			d.bad = true
-		}
+		p.slots[i] = d.branch(id, i)
 	}
 	if d.bad || len(d.rest) != 0 || bitmap == 0 || bitmap>>pageSlots != 0 {
 		return fmt.Errorf("%w: page of band %d does not decode", ErrDamaged, id.band)
@@ -150,6 +137,36 @@ func (d *decoder) felt() felt.Felt {
 	f, err := felt.FromBytes(d.take(felt.Size))
 	d.bad = d.bad || err != nil
 	return f
+}
+
+// branch reads the branch of a slot.
+func (d *decoder) branch(id pageID, slot int) *branch {
+	b := &branch{}
+	b.depth, b.path = slotPosition(id, slot)
+	b.hash = d.felt()
+	for k := range b.kids {
+		at := b.path
+		if k == 1 {
+			at = at.withBit(b.depth)
+		}
+		b.kids[k] = d.ref(at, b.depth+1)
+	}
+	d.bad = d.bad || b.depth >= Height
+	return b
+}
+
+// skipRef passes over a ref that hangs at a depth.
+func (d *decoder) skipRef(depth uint8) {
+	to := d.take(1)[0]
+	if to < depth || to > Height {
+		d.bad = true
+		return
+	}
+	n := (int(to)+7)/8 - int(depth)/8 + felt.Size
+	if to > depth {
+		n += felt.Size
+	}
+	d.take(n)
 }
 
 // ref reads what hangs at the position (at, depth).

@@ -68,6 +68,15 @@ func (p path) prefix(n uint8) path {
 	return p
 }
 
+// join is p, which has n bits, with the bits of q behind them.
+func (p path) join(q path, n uint8) path {
+	head := q.prefix(n)
+	for i := range q {
+		p[i] |= q[i] ^ head[i]
+	}
+	return p
+}
+
 // common is the length of the longest common prefix, at most Height.
 func (p path) common(q path) uint8 {
 	for i := range p {
@@ -111,4 +120,10 @@ func (p path) segment(from, to uint8) felt.Felt {
 func feltOfWords(w0, w1, w2, w3 uint64) felt.Felt {
 	b := path{w0, w1, w2, w3}.bytes()
 	return felt.Reduce(b[:])
+}
+
+// IsKey reports whether a trie can hold the key: it is below 2^251.
+func IsKey(f felt.Felt) bool {
+	_, err := pathOf(f)
+	return err == nil
 }

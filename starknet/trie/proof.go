@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/starknet/pedersen"
+	"github.com/ordo-sequencer/ordo/starknet/poseidon"
 )
 
 // ErrProof means that a proof does not lead from the root to the key.
@@ -18,110 +20,108 @@ type ProofNode struct {
 	Length      uint8
 }
 
-// Hash is the node's own hash.
-func (n *ProofNode) Hash(hash func(a, b felt.Felt) felt.Felt) felt.Felt {
-	if n.Length == 0 {
-		return hash(n.Left, n.Right)
-	}
-	return hash(n.Child, n.Path).Add(felt.FromUint64(uint64(n.Length)))
+// Node is a node of a proof with its hash.
+type Node struct {
+	Hash felt.Felt
+	ProofNode
 }
 
-// ContractProof leads to a contract's leaf in the contracts trie, and names what the leaf is made of.
-type ContractProof struct {
-	Nodes        []ProofNode
-	Class, Nonce felt.Felt
-	StorageRoot  felt.Felt
+// Nodes gathers the nodes on the paths from one root to any number of keys, each node once.
+type Nodes struct {
+	List []Node
+	seen map[felt.Felt]struct{}
 }
 
-// ProveContract proves a contract, or that there is none, under Roots.Contracts.
-func (s *State) ProveContract(address felt.Felt) (ContractProof, error) {
-	if err := s.open(); err != nil {
-		return ContractProof{}, err
+func (n *Nodes) add(node Node) {
+	if _, known := n.seen[node.Hash]; known {
+		return
 	}
-	nodes, err := s.contracts.prove(address, &s.work)
-	if err != nil {
-		return ContractProof{}, err
+	if n.seen == nil {
+		n.seen = make(map[felt.Felt]struct{})
 	}
-	a, err := s.account(address)
-	if err != nil {
-		return ContractProof{}, err
-	}
-	return ContractProof{Nodes: nodes, Class: a.class, Nonce: a.nonce, StorageRoot: a.storage.root.hash()}, nil
+	n.seen[node.Hash] = struct{}{}
+	n.List = append(n.List, node)
 }
 
-// ProveStorage proves the value of a key, or that it has none, under the contract's storage root.
-func (s *State) ProveStorage(address, key felt.Felt) ([]ProofNode, error) {
-	a, err := s.account(address)
-	if err != nil {
-		return nil, err
-	}
-	return a.storage.prove(key, &s.work)
+// Contract is what the leaf of a contract is made of.
+type Contract struct {
+	Class, Nonce, StorageRoot felt.Felt
 }
 
-// ProveClass proves a class, or that there is none, under Roots.Classes.
-func (s *State) ProveClass(class felt.Felt) ([]ProofNode, error) {
-	if err := s.open(); err != nil {
-		return nil, err
+// Leaf is the leaf of the contract in the contracts trie, 0 where there is none.
+func (c Contract) Leaf() felt.Felt {
+	if c == (Contract{}) {
+		return felt.Felt{}
 	}
-	return s.classes.prove(class, &s.work)
+	return pedersen.Hash(pedersen.Hash(pedersen.Hash(c.Class, c.StorageRoot), c.Nonce), felt.Felt{})
 }
 
-func (t *tree) prove(key felt.Felt, w *work) ([]ProofNode, error) {
-	p, err := pathOf(key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, key)
+// ClassLeaf is the leaf of a class in the classes trie, 0 where there is none.
+func ClassLeaf(compiled felt.Felt) felt.Felt {
+	if compiled.IsZero() {
+		return felt.Felt{}
 	}
-	var nodes []ProofNode
-	r, at := t.root, uint8(0)
-	for r.full {
-		if r.depth > at {
-			nodes = append(nodes, ProofNode{Child: r.node, Path: r.path.segment(at, r.depth), Length: r.depth - at})
+	return poseidon.Hash(felt.MustShortString(classLeafVersion), compiled)
+}
+
+// Proof is a set of proof nodes by their hashes: what a client has in hand. Every node in it hashes to its key.
+type Proof map[felt.Felt]ProofNode
+
+// NewProof checks that every node has the hash under which it is listed, and could be a node of a trie at all.
+func NewProof(hash HashPairs, nodes []Node) (Proof, error) {
+	a, b := make([]felt.Felt, len(nodes)), make([]felt.Felt, len(nodes))
+	for i := range nodes {
+		n := &nodes[i]
+		switch {
+		case n.Length > Height:
+			return nil, fmt.Errorf("%w: node %s: an edge of %d bits", ErrProof, n.Hash, n.Length)
+		case n.Length == 0:
+			a[i], b[i] = n.Left, n.Right
+		default:
+			if p, err := pathOf(n.Path); err != nil || p.segment(0, Height-n.Length) != (felt.Felt{}) {
+				return nil, fmt.Errorf("%w: node %s: the path of its edge has more than %d bits", ErrProof, n.Hash, n.Length)
+			}
+			a[i], b[i] = n.Child, n.Path
 		}
-		if r.depth == Height || r.path.common(p) < r.depth {
-			break // the leaf, or an edge that leads elsewhere: either settles the question
-		}
-		page, slot, err := t.load(&r, w)
-		if err != nil {
-			return nil, err
-		}
-		b := page.slots[slot]
-		nodes = append(nodes, ProofNode{Left: b.kids[0].top, Right: b.kids[1].top})
-		r, at = b.kids[p.bit(b.depth)], b.depth+1
 	}
-	return nodes, nil
+	hashParallel(hash, a, a, b)
+	proof := make(Proof, len(nodes))
+	for i := range nodes {
+		n := &nodes[i]
+		if got := a[i].Add(felt.FromUint64(uint64(n.Length))); got != n.Hash {
+			return nil, fmt.Errorf("%w: node %s hashes to %s", ErrProof, n.Hash, got)
+		}
+		proof[n.Hash] = n.ProofNode
+	}
+	return proof, nil
 }
 
-// Verify follows a proof from the root and returns the value that it proves for the key, 0 for a key that is not there.
-func Verify(hash func(a, b felt.Felt) felt.Felt, root, key felt.Felt, nodes []ProofNode) (felt.Felt, error) {
-	p, err := pathOf(key)
+// Value follows the proof from a root and returns the leaf that it proves for the key, 0 for a key that is not there.
+func (p Proof) Value(root, key felt.Felt) (felt.Felt, error) {
+	want, err := pathOf(key)
 	if err != nil {
 		return felt.Felt{}, fmt.Errorf("%w: %s", err, key)
 	}
-	want, at := root, uint8(0)
-	for i := range nodes {
-		n := &nodes[i]
-		if n.Hash(hash) != want || int(at)+max(1, int(n.Length)) > Height {
-			return felt.Felt{}, fmt.Errorf("%w: node %d", ErrProof, i)
-		}
+	if root.IsZero() {
+		return felt.Felt{}, nil // the empty trie
+	}
+	at, hash := uint8(0), root
+	for at < Height {
+		n, ok := p[hash]
 		switch {
-		case n.Length == 0 && p.bit(at) == 0:
-			want, at = n.Left, at+1
+		case !ok:
+			return felt.Felt{}, fmt.Errorf("%w: key %s: node %s at depth %d is missing", ErrProof, key, hash, at)
+		case n.Length == 0 && want.bit(at) == 0:
+			hash, at = n.Left, at+1
 		case n.Length == 0:
-			want, at = n.Right, at+1
-		case n.Path != p.segment(at, at+n.Length):
-			if i != len(nodes)-1 {
-				return felt.Felt{}, fmt.Errorf("%w: nodes after the edge that leaves the path", ErrProof)
-			}
-			return felt.Felt{}, nil
+			hash, at = n.Right, at+1
+		case n.Length > Height-at:
+			return felt.Felt{}, fmt.Errorf("%w: key %s: the edge at depth %d is longer than the way left", ErrProof, key, at)
+		case n.Path != want.segment(at, at+n.Length):
+			return felt.Felt{}, nil // the edge leads elsewhere
 		default:
-			want, at = n.Child, at+n.Length
+			hash, at = n.Child, at+n.Length
 		}
 	}
-	if root.IsZero() && len(nodes) == 0 {
-		return felt.Felt{}, nil
-	}
-	if at != Height {
-		return felt.Felt{}, fmt.Errorf("%w: ends at depth %d", ErrProof, at)
-	}
-	return want, nil
+	return hash, nil
 }

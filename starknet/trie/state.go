@@ -49,6 +49,7 @@ type State struct {
 	pedersen  HashPairs
 	dirty     int   // accounts that changed since the last flush
 	limit     int64 // bytes that pages and contracts may take in memory
+	history   history
 	opened    bool
 }
 
@@ -109,6 +110,16 @@ func (s *State) account(address felt.Felt) (*account, error) {
 		a.used = s.work.now
 		return a, nil
 	}
+	a, err := s.readAccount(address)
+	if err != nil {
+		return nil, err
+	}
+	s.accounts[address] = a
+	return a, nil
+}
+
+// readAccount reads a contract that is not in memory.
+func (s *State) readAccount(address felt.Felt) (*account, error) {
 	a := &account{used: s.work.now}
 	a.storage = tree{prefix: storagePrefix(address), store: s.store}
 	data, err := s.store.Get(a.storage.prefix)
@@ -122,7 +133,6 @@ func (s *State) account(address felt.Felt) (*account, error) {
 			return nil, fmt.Errorf("%w: contract %s does not decode", ErrDamaged, address)
 		}
 	}
-	s.accounts[address] = a
 	return a, nil
 }
 
@@ -144,13 +154,21 @@ func (s *State) change(a *account) {
 func (r *ref) hash() felt.Felt { return r.top }
 
 // Apply changes the state and returns its new roots.
-func (s *State) Apply(diff *Diff) (Roots, error) {
+func (s *State) Apply(diff *Diff) (Roots, error) { return s.apply(diff, s.history.keep > 0) }
+
+// apply is Apply; keep: the history gets what is replaced.
+func (s *State) apply(diff *Diff, keep bool) (Roots, error) {
 	if err := s.open(); err != nil {
 		return Roots{}, err
 	}
 	s.work.begin()
+	s.work.keeping = keep
+	var before *version
+	if keep {
+		before = &version{contracts: s.contracts.root, classes: s.classes.root, accounts: make(map[felt.Felt]pastAccount, len(diff.Storage)+max(len(diff.Contracts), len(diff.Nonces)))}
+	}
 	touched := make(map[felt.Felt]*account)
-	if err := s.applyStorage(diff.Storage, touched); err != nil {
+	if err := s.applyStorage(diff.Storage, touched, before); err != nil {
 		return Roots{}, err
 	}
 	set := func(list []Entry, what string, field func(*account) *felt.Felt) error {
@@ -165,6 +183,7 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 				return err
 			}
 			if f := field(a); *f != e.Value {
+				before.account(e.Key, a)
 				*f = e.Value
 				s.change(a)
 				touched[e.Key] = a
@@ -178,11 +197,15 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 	if err := set(diff.Nonces, "nonce", func(a *account) *felt.Felt { return &a.nonce }); err != nil {
 		return Roots{}, err
 	}
-	if err := s.apply(&s.contracts, contractLeaves(touched, s.pedersen), s.pedersen); err != nil {
+	if err := s.update(&s.contracts, contractLeaves(touched, s.pedersen), s.pedersen); err != nil {
 		return Roots{}, err
 	}
-	if err := s.apply(&s.classes, classLeaves(diff.Classes), poseidon.HashPairs); err != nil {
+	if err := s.update(&s.classes, classLeaves(diff.Classes), poseidon.HashPairs); err != nil {
 		return Roots{}, err
+	}
+	if keep {
+		before.chunks, s.work.retired = s.work.retired, nil
+		s.history.push(before, &s.work.pages.spare)
 	}
 	if s.Bytes() > s.limit+s.limit/4 && !s.Full() {
 		s.evict()
@@ -191,7 +214,7 @@ func (s *State) Apply(diff *Diff) (Roots, error) {
 }
 
 // applyStorage updates all storage tries, hashed together.
-func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account) error {
+func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account, before *version) error {
 	for _, c := range list {
 		entries, err := items(c.Entries)
 		if err != nil {
@@ -209,6 +232,7 @@ func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account) err
 			return fmt.Errorf("storage of %s: %w", c.Address, err)
 		}
 		if root != a.storage.root {
+			before.account(c.Address, a)
 			a.storage.root = root
 			s.change(a)
 			s.work.addEdge(&a.storage.root, 0)
@@ -219,8 +243,8 @@ func (s *State) applyStorage(list []Storage, touched map[felt.Felt]*account) err
 	return nil
 }
 
-// apply updates one trie and hashes it.
-func (s *State) apply(t *tree, leaves []Entry, hash HashPairs) error {
+// update changes one trie and hashes it.
+func (s *State) update(t *tree, leaves []Entry, hash HashPairs) error {
 	list, err := items(leaves)
 	if err != nil {
 		return err
@@ -259,8 +283,10 @@ func contractLeaves(touched map[felt.Felt]*account, pedersen HashPairs) []Entry 
 	return out
 }
 
+const classLeafVersion = "CONTRACT_CLASS_LEAF_V0"
+
 func classLeaves(classes []Entry) []Entry {
-	version := felt.MustShortString("CONTRACT_CLASS_LEAF_V0")
+	version := felt.MustShortString(classLeafVersion)
 	out := slices.Clone(classes)
 	a, b := make([]felt.Felt, len(out)), make([]felt.Felt, len(out))
 	for i, c := range out {

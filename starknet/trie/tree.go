@@ -152,12 +152,14 @@ func (t *tree) put(r ref, list []item, w *work) (ref, error) {
 	case kids == b.kids:
 		return r, nil
 	case kids[0].full && kids[1].full:
+		w.retire(b)
 		b.kids = kids
 		w.change(p)
 		w.add(b)
 		return ref{full: true, depth: r.depth, path: r.path, dirty: b}, nil
 	}
 	// One side is gone: so is the branch, and the other side moves up under a longer edge.
+	w.retire(b)
 	p.slots[slot] = nil
 	w.pages.branches.Add(-1)
 	w.change(p)

@@ -3,6 +3,7 @@ package trie
 import (
 	"cmp"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,9 +18,11 @@ type HashPairs func(dst, a, b []felt.Felt)
 // still gives the hash function long batches.
 type work struct {
 	now      uint64
-	recent   recent      // of this update: pages may leave the memory between updates
-	pages    *shared     // by the parts of an update that walk side by side
-	least    int         // items that a part should have
+	recent   recent  // of this update: pages may leave the memory between updates
+	pages    *shared // by the parts of an update that walk side by side
+	least    int     // items that a part should have
+	keeping  bool    // what is replaced is kept in retired
+	retired  []chunk
 	branches [][]*branch // by rank; entry 0 stays empty
 	edges    [][]edgeJob // by rank of the node below; 0 for leaves and nodes that did not change
 
@@ -40,6 +43,7 @@ func newWork() work { return work{pages: new(shared), least: 64} }
 type shared struct {
 	sync.Mutex
 	pages, branches, dirty atomic.Int64
+	spare                  []chunk // of what is not remembered any more
 }
 
 // About what a page, a branch in it and a contract take in memory, with their places in maps.
@@ -62,6 +66,7 @@ func (w *work) change(p *page) {
 func (w *work) begin() {
 	w.now++
 	w.recent = recent{}
+	w.retired = nil
 }
 
 // both does two parts of an update of one tree, side by side where each has enough items and there are cores. The parts
@@ -73,7 +78,7 @@ func (w *work) both(items int, first, second func(*work) error) error {
 		}
 		return second(w)
 	}
-	beside := &work{now: w.now, pages: w.pages, least: w.least}
+	beside := &work{now: w.now, pages: w.pages, least: w.least, keeping: w.keeping}
 	var err error
 	var wg sync.WaitGroup
 	wg.Go(func() { err = first(beside) })
@@ -86,6 +91,7 @@ func (w *work) both(items int, first, second func(*work) error) error {
 		w.branches = longer(w.branches, rank)
 		w.branches[rank] = append(w.branches[rank], list...)
 	}
+	w.retired = slices.Concat(beside.retired, w.retired) // the last chunk stays the one that is filled
 	for rank, list := range beside.edges {
 		w.edges = longer(w.edges, rank)
 		w.edges[rank] = append(w.edges[rank], list...)

@@ -31,6 +31,10 @@ block that is not closed the transaction hashes are checked.
 When a block hash does not fit the printed protocol version but fits another one, the block counts as right, with a note
 ("verified as 0.14.2 (file says 0.14.4)"); --strict makes that a mismatch.
 
+With --proof the files are answers of starknet_getStorageProof: every node is hashed, and the paths are followed from the roots
+to the keys of the request. The request is taken from the same file (its "params" beside the answer's "result"); in an answer
+alone the nodes are hashed and must hang together. --state-root is that of the block's header.
+
 Fields that no hash covers are listed under "not covered": an error there cannot be found.
 
 Exit status: 0 all right, 1 a mismatch, 2 a file could not be read or nothing in it could be checked.`
@@ -53,6 +57,8 @@ func NewCommand() *cobra.Command {
 		asJSON   bool
 		strict   bool
 		compiled []string
+		proof    bool
+		root     string
 	)
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
@@ -72,8 +78,18 @@ func NewCommand() *cobra.Command {
 			if _, err := felt.FromShortString(chainID); err != nil {
 				return misuse(cmd, fmt.Errorf("--chain-id: %w", err))
 			}
-			files := read(args)
-			check.Run(files, check.Options{ChainID: chainID, Compiled: known, Strict: strict})
+			var files []*check.File
+			if proof {
+				if files, err = readProofs(args, root); err != nil {
+					return misuse(cmd, err)
+				}
+			} else {
+				if root != "" {
+					return misuse(cmd, errors.New("--state-root is for --proof"))
+				}
+				files = read(args)
+				check.Run(files, check.Options{ChainID: chainID, Compiled: known, Strict: strict})
+			}
 			sum := check.Summarize(files)
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), files, sum)
@@ -91,6 +107,8 @@ func NewCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&chainID, "chain-id", "", "chain id for transaction hashes (default: found out by trying the public networks')")
+	f.BoolVar(&proof, "proof", false, "the files are answers of starknet_getStorageProof")
+	f.StringVar(&root, "state-root", "", "with --proof: the state root that the header of the block has")
 	f.BoolVar(&asJSON, "json", false, "print one JSON document")
 	f.BoolVar(&strict, "strict", false, "count a block that verifies under another version than it prints as a mismatch")
 	f.StringArrayVar(&compiled, "compiled", nil, "compiled class hash that a class is known to have, as CLASS=HASH (repeatable)")
@@ -153,6 +171,27 @@ func read(args []string) []*check.File {
 		}
 	}
 	return out
+}
+
+// readProofs checks files with answers of starknet_getStorageProof.
+func readProofs(args []string, root string) (out []*check.File, err error) {
+	var want *felt.Felt
+	if root != "" {
+		f, err := felt.ParseHex(root)
+		if err != nil {
+			return nil, fmt.Errorf("--state-root: %w", err)
+		}
+		want = &f
+	}
+	for _, path := range args {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			out = append(out, &check.File{Name: path, Err: err, Error: err.Error()})
+			continue
+		}
+		out = append(out, check.Proof(path, data, want))
+	}
+	return out, nil
 }
 
 func printJSON(w io.Writer, files []*check.File, sum check.Summary) error {

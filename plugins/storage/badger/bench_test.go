@@ -71,17 +71,19 @@ func small(x *transferBlocks) *transferBlocks {
 }
 
 // BenchmarkCommit is one block of 1,000 transfers, in CPU time of the process: the commit alone, with the roots held back,
-// and then its root. The accounts are drawn from so many.
+// and then its root. The accounts are drawn from so many; what proofs of past blocks need is kept, or not.
 func BenchmarkCommit(b *testing.B) {
 	for _, accounts := range []uint64{200, 1 << 17} {
-		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
-			o := DefaultOptions()
-			o.MaxLag = 1 << 30
-			s := open(b, b.TempDir(), o)
-			x := small(newTransferBlocks())
-			x.accounts = accounts
-			benchmarkCommit(b, s, x)
-		})
+		for _, blocks := range []int{1, 16} {
+			b.Run(fmt.Sprintf("accounts=%d/proof_blocks=%d", accounts, blocks), func(b *testing.B) {
+				o := DefaultOptions()
+				o.MaxLag, o.ProofBlocks = 1<<30, blocks
+				s := open(b, b.TempDir(), o)
+				x := small(newTransferBlocks())
+				x.accounts = accounts
+				benchmarkCommit(b, s, x)
+			})
+		}
 	}
 }
 
@@ -183,4 +185,40 @@ func benchmarkMemory(b *testing.B, accounts uint64) {
 		}
 	}
 	report("after")
+}
+
+// BenchmarkProofs proves 100 balances of a token with 2^17 holders, in a store that was just opened, in CPU time of the process.
+func BenchmarkProofs(b *testing.B) {
+	dir, o := b.TempDir(), DefaultOptions()
+	o.SyncWrites = false
+	s, err := Open(dir, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := small(newTransferBlocks())
+	token := pairMap{}
+	for i := range x.accounts {
+		token[x.key(i)] = felt.One()
+	}
+	g := &block{diff: &ordov1.StateDiff{Storage: []*ordov1.ContractStorage{{Address: felt.FromUint64(100).Append(nil), Entries: token.pack()}}}}
+	seal(g, 0)
+	commitAll(b, s, g)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	s = open(b, dir, o)
+	start, nodes := cpuTime(b), 0
+	for b.Loop() {
+		var keys []felt.Felt
+		for range 100 {
+			keys = append(keys, x.key(x.r.Uint64N(x.accounts)))
+		}
+		out, err := s.Proofs(b.Context(), &ordov1.ProofsRequest{Storage: []*ordov1.StorageKeys{{Contract: g.diff.Storage[0].Address, Keys: felt.Pack(keys)}}})
+		if err != nil || out.OutOfReach {
+			b.Fatal(err, out)
+		}
+		nodes += len(out.Storage[0].Lengths) + len(out.Storage[0].Binary)/(3*feltSize)
+	}
+	b.ReportMetric(float64((cpuTime(b)-start).Microseconds())/float64(b.N), "cpu-us/request")
+	b.ReportMetric(float64(nodes)/(cpuTime(b)-start).Seconds(), "nodes/cpu-s")
 }

@@ -105,7 +105,7 @@ func openLocked(dir string, opts Options, locked bool) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Store{opts: opts, dir: dir, changed: make(chan struct{}), blobs: blobs, eng: eng}
+	s = newStore(dir, opts, blobs, eng)
 	if err := s.recover(last, found); err != nil {
 		return nil, errors.Join(err, eng.close())
 	}
@@ -205,7 +205,7 @@ func openMirror(sv *files.Survey, parent string, opts Options) (s *Store, done f
 		blobs.close()
 		return nil, nil, err
 	}
-	s = &Store{opts: opts, dir: dir, changed: make(chan struct{}), blobs: blobs, eng: eng}
+	s = newStore(dir, opts, blobs, eng)
 	return s, func() {
 		_ = s.eng.close()
 		s.blobs.close()

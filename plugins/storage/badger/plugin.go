@@ -21,6 +21,8 @@ type Config struct {
 	MemTableMB      int   `json:"memtable_mb"`
 	IndexCacheMB    int   `json:"index_cache_mb"`
 	TrieCacheMB     int   `json:"trie_cache_mb"`
+	ProofBlocks     *int  `json:"proof_blocks"`
+	ProofMB         int   `json:"proof_mb"`
 	MappedMB        int   `json:"mapped_mb"`
 	MemoryMB        int   `json:"memory_mb"`
 }
@@ -56,6 +58,14 @@ const Schema = `{
     "trie_cache_mb": {
       "type": "integer", "minimum": 8, "maximum": 1048576, "default": 96,
       "description": "memory for pages of the state tries; a token with 2^20 holders has 400 MB of them. When half of it waits to be written, a checkpoint comes early"
+    },
+    "proof_blocks": {
+      "type": "integer", "minimum": 0, "maximum": 10000, "default": 16,
+      "description": "newest blocks with a root whose state is proven (starknet_getStorageProof); fewer when proof_mb does not hold what they changed. 0: none"
+    },
+    "proof_mb": {
+      "type": "integer", "minimum": 1, "maximum": 1048576, "default": 32,
+      "description": "memory for what the last blocks replaced in the tries, which proofs of older states are made from"
     },
     "mapped_mb": {
       "type": "integer", "minimum": 16, "maximum": 1048576, "default": 64,
@@ -94,6 +104,12 @@ func (c *Config) options(ephemeral bool) Options {
 	if c.MappedMB > 0 {
 		o.Mapped = int64(c.MappedMB) << 20
 	}
+	if c.ProofBlocks != nil {
+		o.ProofBlocks = *c.ProofBlocks
+	}
+	if c.ProofMB > 0 {
+		o.ProofMemory = int64(c.ProofMB) << 20
+	}
 	if c.TrieCacheMB > 0 {
 		o.TrieCache = int64(c.TrieCacheMB) << 20
 	}
@@ -114,6 +130,7 @@ type part struct {
 	*Store
 	scratch   string // directory to remove at the end, when nothing is to outlive the process
 	noHistory atomic.Bool
+	noProofs  atomic.Bool
 }
 
 var (
@@ -125,10 +142,14 @@ var (
 
 // Capabilities are those of docs/spec/storage.md.
 func (p *part) Capabilities() []string {
-	if p.noHistory.Load() {
-		return []string{sdk.CapRoots, sdk.CapRevert}
+	list := []string{sdk.CapRoots, sdk.CapRevert}
+	if !p.noHistory.Load() {
+		list = append(list, sdk.CapHistory)
 	}
-	return []string{sdk.CapRoots, sdk.CapHistory, sdk.CapRevert}
+	if !p.noProofs.Load() {
+		list = append(list, sdk.CapProofs)
+	}
+	return list
 }
 
 // Configure opens the store.
@@ -164,6 +185,7 @@ func (p *part) Configure(_ context.Context, setup *sdk.Setup) error {
 	}
 	p.Store = store
 	p.noHistory.Store(!opts.History)
+	p.noProofs.Store(opts.ProofBlocks == 0)
 	return nil
 }
 

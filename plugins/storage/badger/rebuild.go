@@ -47,7 +47,8 @@ func (w *rootWorker) takeBack(v view, num uint64) error {
 			break
 		}
 	}
-	w.next = num
+	w.next, w.ahead = num, false
+	w.remember()
 	return w.checkRoot(v)
 }
 

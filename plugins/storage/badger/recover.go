@@ -335,6 +335,7 @@ func (w *rootWorker) openPages(v view, rooted uint64) error {
 	}
 	w.state, w.next = w.newState(), blocks
 	w.checkpoint, w.hasCheckpoint = blocks, true
+	w.remember()
 	got, err := w.state.Roots()
 	if err != nil {
 		return err

@@ -25,6 +25,9 @@ type rootWorker struct {
 	mu    sync.Mutex // held while tries change
 	state *trie.State
 	next  uint64 // the height whose root comes next; the tries hold the state before it
+	ahead bool   // but they hold that height already: its root could not be stored
+
+	deepened bool // deepen was tried for these tries
 
 	checkpoint    uint64 // number of blocks that the stored pages hold
 	hasCheckpoint bool
@@ -59,6 +62,12 @@ func (w *rootWorker) newState() *trie.State {
 	st := trie.NewState(pages{w.s.eng})
 	st.KeepBytes(w.s.opts.TrieCache)
 	return st
+}
+
+// remember begins to keep what blocks replace in the tries, which hold the state of a height now.
+func (w *rootWorker) remember() {
+	w.state.KeepPast(w.s.opts.ProofBlocks-1, w.s.opts.ProofMemory)
+	w.deepened = false
 }
 
 // offer hands over the diff of a block that was just committed.
@@ -163,6 +172,10 @@ func (w *rootWorker) step() error {
 	if err != nil {
 		return err
 	}
+	if w.ahead {
+		w.state.ForgetPast() // it has the block twice
+	}
+	w.ahead = true
 	r, h := root.Bytes(), hash.Bytes()
 	writes := []write{
 		{numKey(tableRoot, num), append(r[:], h[:]...)},
@@ -173,7 +186,7 @@ func (w *rootWorker) step() error {
 		return err
 	}
 	w.s.at("root")
-	w.next = num + 1
+	w.next, w.ahead = num+1, false
 	w.s.setChain(func(c *chain) { c.rooted, c.root, c.hash = num+1, r[:], h[:] })
 	if w.next-w.checkpoint >= uint64(w.s.opts.CheckpointEvery) || w.state.Full() {
 		return w.writePages()
@@ -305,7 +318,7 @@ func (w *rootWorker) rewind(num uint64) error {
 	w.queue.mu.Lock()
 	delete(w.queue.diffs, num)
 	w.queue.mu.Unlock()
-	if w.next <= num {
+	if w.next < num || w.next == num && !w.ahead {
 		return nil
 	}
 	v := w.s.eng.view()
@@ -319,13 +332,17 @@ func (w *rootWorker) rewind(num uint64) error {
 		return w.rebuild(num)
 	}
 	if err == nil {
-		w.next = num
+		w.next, w.ahead, w.deepened = num, false, false
 	}
 	return err
 }
 
 func (w *rootWorker) applyUndo(undo *ordov1.StateDiff) (trie.Roots, error) {
-	return w.apply(&ordov1.StateDiff{Storage: undo.Storage, Replaced: undo.Replaced, Nonces: undo.Nonces, Migrated: undo.Migrated})
+	td, err := trieDiff(&ordov1.StateDiff{Storage: undo.Storage, Replaced: undo.Replaced, Nonces: undo.Nonces, Migrated: undo.Migrated})
+	if err != nil {
+		return trie.Roots{}, err
+	}
+	return w.state.Undo(td)
 }
 
 // forget replaces the stored pages when they are those of a block that is gone.

@@ -23,6 +23,8 @@ type Options struct {
 	IndexCache      int64 // bytes
 	Mapped          int64 // bytes of mapped tables that may stay in memory; 0: all that the kernel has room for
 	TrieCache       int64 // bytes of trie pages kept in memory; half of it may wait for a checkpoint
+	ProofBlocks     int   // newest heights whose state is proven, as far as what changed since fits into ProofMemory; 0: none
+	ProofMemory     int64 // bytes
 	Log             hclog.Logger
 
 	Free  func(dir string) (bytes uint64, ok bool) // free space; nil asks the file system
@@ -41,6 +43,8 @@ func DefaultOptions() Options {
 		MemTableSize:    32 << 20,
 		IndexCache:      64 << 20,
 		TrieCache:       96 << 20,
+		ProofBlocks:     16,
+		ProofMemory:     32 << 20,
 		Mapped:          64 << 20,
 		Log:             hclog.NewNullLogger(),
 	}
@@ -64,6 +68,7 @@ type Store struct {
 	roots  *rootWorker
 
 	readers sync.WaitGroup // snapshots in use by calls
+	proving chan struct{}  // one token: proofs are made one after the other
 
 	mu      sync.Mutex
 	chain   chain
@@ -87,6 +92,10 @@ type chain struct {
 const formatVersion = 1
 
 var errClosed = errors.New("storage is closing")
+
+func newStore(dir string, opts Options, blobs *blobs, eng *engine) *Store {
+	return &Store{opts: opts, dir: dir, changed: make(chan struct{}), proving: make(chan struct{}, 1), blobs: blobs, eng: eng}
+}
 
 // wake tells every caller that waits that the chain changed; s.mu is held.
 func (s *Store) wake() {

@@ -58,6 +58,7 @@ func Corpus(ctx context.Context, n client.Node, s Subject) (map[string][][]byte,
 		add("starknet_getClass", id, class)
 		add("starknet_getStorageAt", token, "0x1", id)
 		add("starknet_getStorageAt", token, "0x1", id, []string{"INCLUDE_LAST_UPDATE_BLOCK"})
+		add("starknet_getStorageProof", id, []string{class}, []string{account, token}, []any{map[string]any{"contract_address": token, "storage_keys": []string{"0x1", "0x2"}}})
 		add("starknet_call", call, id)
 		add("starknet_estimateFee", []any{s.Invoke(s.Nonce)}, []string{"SKIP_VALIDATE"}, id)
 		add("starknet_estimateMessageFee", message, id)
@@ -68,6 +69,7 @@ func Corpus(ctx context.Context, n client.Node, s Subject) (map[string][][]byte,
 	for _, method := range []string{"getTransactionStatus", "getTransactionByHash", "getTransactionReceipt", "traceTransaction"} {
 		add("starknet_"+method, s.Hash)
 	}
+	add("starknet_getMessagesStatus", s.Hash)
 	for _, method := range []string{"starknet_specVersion", "starknet_chainId", "starknet_syncing", "starknet_blockNumber", "starknet_blockHashAndNumber",
 		"devnet_getConfig", "devnet_createBlock", "ordo_plugins"} {
 		add(method)

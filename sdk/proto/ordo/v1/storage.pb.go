@@ -1071,6 +1071,305 @@ func (x *FindTransactionResponse) GetIndex() uint32 {
 	return 0
 }
 
+// At most 1,024 keys together, where a contract without keys in `storage` counts as one: more are INVALID_ARGUMENT.
+type ProofsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`      // the state after this block
+	Classes       []byte                 `protobuf:"bytes,2,opt,name=classes,proto3" json:"classes,omitempty"`     // (class hash)*
+	Contracts     []byte                 `protobuf:"bytes,3,opt,name=contracts,proto3" json:"contracts,omitempty"` // (address)*
+	Storage       []*StorageKeys         `protobuf:"bytes,4,rep,name=storage,proto3" json:"storage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProofsRequest) Reset() {
+	*x = ProofsRequest{}
+	mi := &file_ordo_v1_storage_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProofsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProofsRequest) ProtoMessage() {}
+
+func (x *ProofsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_storage_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProofsRequest.ProtoReflect.Descriptor instead.
+func (*ProofsRequest) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_storage_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ProofsRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ProofsRequest) GetClasses() []byte {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *ProofsRequest) GetContracts() []byte {
+	if x != nil {
+		return x.Contracts
+	}
+	return nil
+}
+
+func (x *ProofsRequest) GetStorage() []*StorageKeys {
+	if x != nil {
+		return x.Storage
+	}
+	return nil
+}
+
+type StorageKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Contract      []byte                 `protobuf:"bytes,1,opt,name=contract,proto3" json:"contract,omitempty"`
+	Keys          []byte                 `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"` // (key)*, each below 2^251
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StorageKeys) Reset() {
+	*x = StorageKeys{}
+	mi := &file_ordo_v1_storage_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StorageKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StorageKeys) ProtoMessage() {}
+
+func (x *StorageKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_storage_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StorageKeys.ProtoReflect.Descriptor instead.
+func (*StorageKeys) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_storage_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StorageKeys) GetContract() []byte {
+	if x != nil {
+		return x.Contract
+	}
+	return nil
+}
+
+func (x *StorageKeys) GetKeys() []byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type ProofsResponse struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Height         uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`                             // of the request
+	OutOfReach     bool                   `protobuf:"varint,2,opt,name=out_of_reach,json=outOfReach,proto3" json:"out_of_reach,omitempty"` // the state of that height is not among those that are proven; all below but the heights is empty
+	Lowest         uint64                 `protobuf:"varint,3,opt,name=lowest,proto3" json:"lowest,omitempty"`                             // heights that are proven at this moment, where there are any
+	Highest        uint64                 `protobuf:"varint,4,opt,name=highest,proto3" json:"highest,omitempty"`
+	ClassesRoot    []byte                 `protobuf:"bytes,5,opt,name=classes_root,json=classesRoot,proto3" json:"classes_root,omitempty"`
+	ContractsRoot  []byte                 `protobuf:"bytes,6,opt,name=contracts_root,json=contractsRoot,proto3" json:"contracts_root,omitempty"`
+	Classes        *ProofNodes            `protobuf:"bytes,7,opt,name=classes,proto3" json:"classes,omitempty"`
+	Contracts      *ProofNodes            `protobuf:"bytes,8,opt,name=contracts,proto3" json:"contracts,omitempty"`
+	ContractLeaves []byte                 `protobuf:"bytes,9,opt,name=contract_leaves,json=contractLeaves,proto3" json:"contract_leaves,omitempty"` // one (class hash, nonce, storage root) per address asked for, 0 when absent
+	Storage        []*ProofNodes          `protobuf:"bytes,10,rep,name=storage,proto3" json:"storage,omitempty"`                                    // one per entry of `storage`, under the storage root of its contract
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ProofsResponse) Reset() {
+	*x = ProofsResponse{}
+	mi := &file_ordo_v1_storage_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProofsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProofsResponse) ProtoMessage() {}
+
+func (x *ProofsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_storage_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProofsResponse.ProtoReflect.Descriptor instead.
+func (*ProofsResponse) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_storage_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ProofsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ProofsResponse) GetOutOfReach() bool {
+	if x != nil {
+		return x.OutOfReach
+	}
+	return false
+}
+
+func (x *ProofsResponse) GetLowest() uint64 {
+	if x != nil {
+		return x.Lowest
+	}
+	return 0
+}
+
+func (x *ProofsResponse) GetHighest() uint64 {
+	if x != nil {
+		return x.Highest
+	}
+	return 0
+}
+
+func (x *ProofsResponse) GetClassesRoot() []byte {
+	if x != nil {
+		return x.ClassesRoot
+	}
+	return nil
+}
+
+func (x *ProofsResponse) GetContractsRoot() []byte {
+	if x != nil {
+		return x.ContractsRoot
+	}
+	return nil
+}
+
+func (x *ProofsResponse) GetClasses() *ProofNodes {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *ProofsResponse) GetContracts() *ProofNodes {
+	if x != nil {
+		return x.Contracts
+	}
+	return nil
+}
+
+func (x *ProofsResponse) GetContractLeaves() []byte {
+	if x != nil {
+		return x.ContractLeaves
+	}
+	return nil
+}
+
+func (x *ProofsResponse) GetStorage() []*ProofNodes {
+	if x != nil {
+		return x.Storage
+	}
+	return nil
+}
+
+// The nodes on the paths from one root to all keys asked for below it, each once. The path to an absent key ends where the trie
+// does: in an edge that leads elsewhere, or at once in an empty trie.
+type ProofNodes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Binary        []byte                 `protobuf:"bytes,1,opt,name=binary,proto3" json:"binary,omitempty"`   // (hash, left, right)*
+	Edges         []byte                 `protobuf:"bytes,2,opt,name=edges,proto3" json:"edges,omitempty"`     // (hash, child, path)*
+	Lengths       []byte                 `protobuf:"bytes,3,opt,name=lengths,proto3" json:"lengths,omitempty"` // of the edges, one byte each: 1 to 251
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProofNodes) Reset() {
+	*x = ProofNodes{}
+	mi := &file_ordo_v1_storage_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProofNodes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProofNodes) ProtoMessage() {}
+
+func (x *ProofNodes) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_storage_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProofNodes.ProtoReflect.Descriptor instead.
+func (*ProofNodes) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_storage_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ProofNodes) GetBinary() []byte {
+	if x != nil {
+		return x.Binary
+	}
+	return nil
+}
+
+func (x *ProofNodes) GetEdges() []byte {
+	if x != nil {
+		return x.Edges
+	}
+	return nil
+}
+
+func (x *ProofNodes) GetLengths() []byte {
+	if x != nil {
+		return x.Lengths
+	}
+	return nil
+}
+
 var File_ordo_v1_storage_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_storage_proto_rawDesc = "" +
@@ -1157,18 +1456,45 @@ const file_ordo_v1_storage_proto_rawDesc = "" +
 	"\x17FindTransactionResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index2\xa5\x02\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\"\x8f\x01\n" +
+	"\rProofsRequest\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
+	"\aclasses\x18\x02 \x01(\fR\aclasses\x12\x1c\n" +
+	"\tcontracts\x18\x03 \x01(\fR\tcontracts\x12.\n" +
+	"\astorage\x18\x04 \x03(\v2\x14.ordo.v1.StorageKeysR\astorage\"=\n" +
+	"\vStorageKeys\x12\x1a\n" +
+	"\bcontract\x18\x01 \x01(\fR\bcontract\x12\x12\n" +
+	"\x04keys\x18\x02 \x01(\fR\x04keys\"\x80\x03\n" +
+	"\x0eProofsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12 \n" +
+	"\fout_of_reach\x18\x02 \x01(\bR\n" +
+	"outOfReach\x12\x16\n" +
+	"\x06lowest\x18\x03 \x01(\x04R\x06lowest\x12\x18\n" +
+	"\ahighest\x18\x04 \x01(\x04R\ahighest\x12!\n" +
+	"\fclasses_root\x18\x05 \x01(\fR\vclassesRoot\x12%\n" +
+	"\x0econtracts_root\x18\x06 \x01(\fR\rcontractsRoot\x12-\n" +
+	"\aclasses\x18\a \x01(\v2\x13.ordo.v1.ProofNodesR\aclasses\x121\n" +
+	"\tcontracts\x18\b \x01(\v2\x13.ordo.v1.ProofNodesR\tcontracts\x12'\n" +
+	"\x0fcontract_leaves\x18\t \x01(\fR\x0econtractLeaves\x12-\n" +
+	"\astorage\x18\n" +
+	" \x03(\v2\x13.ordo.v1.ProofNodesR\astorage\"T\n" +
+	"\n" +
+	"ProofNodes\x12\x16\n" +
+	"\x06binary\x18\x01 \x01(\fR\x06binary\x12\x14\n" +
+	"\x05edges\x18\x02 \x01(\fR\x05edges\x12\x18\n" +
+	"\alengths\x18\x03 \x01(\fR\alengths2\xa5\x02\n" +
 	"\aStorage\x123\n" +
 	"\x04Head\x12\x14.ordo.v1.HeadRequest\x1a\x15.ordo.v1.HeadResponse\x12;\n" +
 	"\x06Commit\x12\x16.ordo.v1.CommitRequest\x1a\x17.ordo.v1.CommitResponse(\x01\x12>\n" +
 	"\bSnapshot\x12\x18.ordo.v1.SnapshotRequest\x1a\x16.ordo.v1.SnapshotChunk0\x01\x12/\n" +
 	"\x05Roots\x12\x15.ordo.v1.RootsRequest\x1a\r.ordo.v1.Root0\x01\x127\n" +
-	"\x06Revert\x12\x16.ordo.v1.RevertRequest\x1a\x15.ordo.v1.HeadResponse2\x85\x02\n" +
+	"\x06Revert\x12\x16.ordo.v1.RevertRequest\x1a\x15.ordo.v1.HeadResponse2\xc0\x02\n" +
 	"\vStorageRead\x126\n" +
 	"\x05State\x12\x15.ordo.v1.StateRequest\x1a\x16.ordo.v1.StateResponse\x124\n" +
 	"\aClasses\x12\x17.ordo.v1.ClassesRequest\x1a\x0e.ordo.v1.Class0\x01\x122\n" +
 	"\x06Blocks\x12\x16.ordo.v1.BlocksRequest\x1a\x0e.ordo.v1.Block0\x01\x12T\n" +
-	"\x0fFindTransaction\x12\x1f.ordo.v1.FindTransactionRequest\x1a .ordo.v1.FindTransactionResponseB9Z7github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1;ordov1b\x06proto3"
+	"\x0fFindTransaction\x12\x1f.ordo.v1.FindTransactionRequest\x1a .ordo.v1.FindTransactionResponse\x129\n" +
+	"\x06Proofs\x12\x16.ordo.v1.ProofsRequest\x1a\x17.ordo.v1.ProofsResponseB9Z7github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1;ordov1b\x06proto3"
 
 var (
 	file_ordo_v1_storage_proto_rawDescOnce sync.Once
@@ -1182,7 +1508,7 @@ func file_ordo_v1_storage_proto_rawDescGZIP() []byte {
 	return file_ordo_v1_storage_proto_rawDescData
 }
 
-var file_ordo_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_ordo_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_ordo_v1_storage_proto_goTypes = []any{
 	(*HeadRequest)(nil),             // 0: ordo.v1.HeadRequest
 	(*HeadResponse)(nil),            // 1: ordo.v1.HeadResponse
@@ -1200,46 +1526,56 @@ var file_ordo_v1_storage_proto_goTypes = []any{
 	(*Block)(nil),                   // 13: ordo.v1.Block
 	(*FindTransactionRequest)(nil),  // 14: ordo.v1.FindTransactionRequest
 	(*FindTransactionResponse)(nil), // 15: ordo.v1.FindTransactionResponse
-	(*BlockHeader)(nil),             // 16: ordo.v1.BlockHeader
-	(*Transaction)(nil),             // 17: ordo.v1.Transaction
-	(*TransactionResult)(nil),       // 18: ordo.v1.TransactionResult
-	(*StateDiff)(nil),               // 19: ordo.v1.StateDiff
-	(*Class)(nil),                   // 20: ordo.v1.Class
+	(*ProofsRequest)(nil),           // 16: ordo.v1.ProofsRequest
+	(*StorageKeys)(nil),             // 17: ordo.v1.StorageKeys
+	(*ProofsResponse)(nil),          // 18: ordo.v1.ProofsResponse
+	(*ProofNodes)(nil),              // 19: ordo.v1.ProofNodes
+	(*BlockHeader)(nil),             // 20: ordo.v1.BlockHeader
+	(*Transaction)(nil),             // 21: ordo.v1.Transaction
+	(*TransactionResult)(nil),       // 22: ordo.v1.TransactionResult
+	(*StateDiff)(nil),               // 23: ordo.v1.StateDiff
+	(*Class)(nil),                   // 24: ordo.v1.Class
 }
 var file_ordo_v1_storage_proto_depIdxs = []int32{
-	16, // 0: ordo.v1.CommitRequest.header:type_name -> ordo.v1.BlockHeader
-	17, // 1: ordo.v1.CommitRequest.transactions:type_name -> ordo.v1.Transaction
-	18, // 2: ordo.v1.CommitRequest.results:type_name -> ordo.v1.TransactionResult
-	19, // 3: ordo.v1.CommitRequest.state_diff:type_name -> ordo.v1.StateDiff
-	20, // 4: ordo.v1.CommitRequest.classes:type_name -> ordo.v1.Class
-	19, // 5: ordo.v1.SnapshotChunk.state:type_name -> ordo.v1.StateDiff
-	16, // 6: ordo.v1.Block.header:type_name -> ordo.v1.BlockHeader
-	17, // 7: ordo.v1.Block.transactions:type_name -> ordo.v1.Transaction
-	18, // 8: ordo.v1.Block.results:type_name -> ordo.v1.TransactionResult
-	19, // 9: ordo.v1.Block.state_diff:type_name -> ordo.v1.StateDiff
-	0,  // 10: ordo.v1.Storage.Head:input_type -> ordo.v1.HeadRequest
-	2,  // 11: ordo.v1.Storage.Commit:input_type -> ordo.v1.CommitRequest
-	4,  // 12: ordo.v1.Storage.Snapshot:input_type -> ordo.v1.SnapshotRequest
-	6,  // 13: ordo.v1.Storage.Roots:input_type -> ordo.v1.RootsRequest
-	8,  // 14: ordo.v1.Storage.Revert:input_type -> ordo.v1.RevertRequest
-	9,  // 15: ordo.v1.StorageRead.State:input_type -> ordo.v1.StateRequest
-	11, // 16: ordo.v1.StorageRead.Classes:input_type -> ordo.v1.ClassesRequest
-	12, // 17: ordo.v1.StorageRead.Blocks:input_type -> ordo.v1.BlocksRequest
-	14, // 18: ordo.v1.StorageRead.FindTransaction:input_type -> ordo.v1.FindTransactionRequest
-	1,  // 19: ordo.v1.Storage.Head:output_type -> ordo.v1.HeadResponse
-	3,  // 20: ordo.v1.Storage.Commit:output_type -> ordo.v1.CommitResponse
-	5,  // 21: ordo.v1.Storage.Snapshot:output_type -> ordo.v1.SnapshotChunk
-	7,  // 22: ordo.v1.Storage.Roots:output_type -> ordo.v1.Root
-	1,  // 23: ordo.v1.Storage.Revert:output_type -> ordo.v1.HeadResponse
-	10, // 24: ordo.v1.StorageRead.State:output_type -> ordo.v1.StateResponse
-	20, // 25: ordo.v1.StorageRead.Classes:output_type -> ordo.v1.Class
-	13, // 26: ordo.v1.StorageRead.Blocks:output_type -> ordo.v1.Block
-	15, // 27: ordo.v1.StorageRead.FindTransaction:output_type -> ordo.v1.FindTransactionResponse
-	19, // [19:28] is the sub-list for method output_type
-	10, // [10:19] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	20, // 0: ordo.v1.CommitRequest.header:type_name -> ordo.v1.BlockHeader
+	21, // 1: ordo.v1.CommitRequest.transactions:type_name -> ordo.v1.Transaction
+	22, // 2: ordo.v1.CommitRequest.results:type_name -> ordo.v1.TransactionResult
+	23, // 3: ordo.v1.CommitRequest.state_diff:type_name -> ordo.v1.StateDiff
+	24, // 4: ordo.v1.CommitRequest.classes:type_name -> ordo.v1.Class
+	23, // 5: ordo.v1.SnapshotChunk.state:type_name -> ordo.v1.StateDiff
+	20, // 6: ordo.v1.Block.header:type_name -> ordo.v1.BlockHeader
+	21, // 7: ordo.v1.Block.transactions:type_name -> ordo.v1.Transaction
+	22, // 8: ordo.v1.Block.results:type_name -> ordo.v1.TransactionResult
+	23, // 9: ordo.v1.Block.state_diff:type_name -> ordo.v1.StateDiff
+	17, // 10: ordo.v1.ProofsRequest.storage:type_name -> ordo.v1.StorageKeys
+	19, // 11: ordo.v1.ProofsResponse.classes:type_name -> ordo.v1.ProofNodes
+	19, // 12: ordo.v1.ProofsResponse.contracts:type_name -> ordo.v1.ProofNodes
+	19, // 13: ordo.v1.ProofsResponse.storage:type_name -> ordo.v1.ProofNodes
+	0,  // 14: ordo.v1.Storage.Head:input_type -> ordo.v1.HeadRequest
+	2,  // 15: ordo.v1.Storage.Commit:input_type -> ordo.v1.CommitRequest
+	4,  // 16: ordo.v1.Storage.Snapshot:input_type -> ordo.v1.SnapshotRequest
+	6,  // 17: ordo.v1.Storage.Roots:input_type -> ordo.v1.RootsRequest
+	8,  // 18: ordo.v1.Storage.Revert:input_type -> ordo.v1.RevertRequest
+	9,  // 19: ordo.v1.StorageRead.State:input_type -> ordo.v1.StateRequest
+	11, // 20: ordo.v1.StorageRead.Classes:input_type -> ordo.v1.ClassesRequest
+	12, // 21: ordo.v1.StorageRead.Blocks:input_type -> ordo.v1.BlocksRequest
+	14, // 22: ordo.v1.StorageRead.FindTransaction:input_type -> ordo.v1.FindTransactionRequest
+	16, // 23: ordo.v1.StorageRead.Proofs:input_type -> ordo.v1.ProofsRequest
+	1,  // 24: ordo.v1.Storage.Head:output_type -> ordo.v1.HeadResponse
+	3,  // 25: ordo.v1.Storage.Commit:output_type -> ordo.v1.CommitResponse
+	5,  // 26: ordo.v1.Storage.Snapshot:output_type -> ordo.v1.SnapshotChunk
+	7,  // 27: ordo.v1.Storage.Roots:output_type -> ordo.v1.Root
+	1,  // 28: ordo.v1.Storage.Revert:output_type -> ordo.v1.HeadResponse
+	10, // 29: ordo.v1.StorageRead.State:output_type -> ordo.v1.StateResponse
+	24, // 30: ordo.v1.StorageRead.Classes:output_type -> ordo.v1.Class
+	13, // 31: ordo.v1.StorageRead.Blocks:output_type -> ordo.v1.Block
+	15, // 32: ordo.v1.StorageRead.FindTransaction:output_type -> ordo.v1.FindTransactionResponse
+	18, // 33: ordo.v1.StorageRead.Proofs:output_type -> ordo.v1.ProofsResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_ordo_v1_storage_proto_init() }
@@ -1258,7 +1594,7 @@ func file_ordo_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ordo_v1_storage_proto_rawDesc), len(file_ordo_v1_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

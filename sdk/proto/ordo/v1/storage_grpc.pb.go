@@ -293,6 +293,7 @@ const (
 	StorageRead_Classes_FullMethodName         = "/ordo.v1.StorageRead/Classes"
 	StorageRead_Blocks_FullMethodName          = "/ordo.v1.StorageRead/Blocks"
 	StorageRead_FindTransaction_FullMethodName = "/ordo.v1.StorageRead/FindTransaction"
+	StorageRead_Proofs_FullMethodName          = "/ordo.v1.StorageRead/Proofs"
 )
 
 // StorageReadClient is the client API for StorageRead service.
@@ -305,6 +306,8 @@ type StorageReadClient interface {
 	Classes(ctx context.Context, in *ClassesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Class], error)
 	Blocks(ctx context.Context, in *BlocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Block], error)
 	FindTransaction(ctx context.Context, in *FindTransactionRequest, opts ...grpc.CallOption) (*FindTransactionResponse, error)
+	// Proofs proves values of the state after a block against the roots of its tries. Only with the capability "proofs".
+	Proofs(ctx context.Context, in *ProofsRequest, opts ...grpc.CallOption) (*ProofsResponse, error)
 }
 
 type storageReadClient struct {
@@ -373,6 +376,16 @@ func (c *storageReadClient) FindTransaction(ctx context.Context, in *FindTransac
 	return out, nil
 }
 
+func (c *storageReadClient) Proofs(ctx context.Context, in *ProofsRequest, opts ...grpc.CallOption) (*ProofsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProofsResponse)
+	err := c.cc.Invoke(ctx, StorageRead_Proofs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StorageReadServer is the server API for StorageRead service.
 // All implementations should embed UnimplementedStorageReadServer
 // for forward compatibility.
@@ -383,6 +396,8 @@ type StorageReadServer interface {
 	Classes(*ClassesRequest, grpc.ServerStreamingServer[Class]) error
 	Blocks(*BlocksRequest, grpc.ServerStreamingServer[Block]) error
 	FindTransaction(context.Context, *FindTransactionRequest) (*FindTransactionResponse, error)
+	// Proofs proves values of the state after a block against the roots of its tries. Only with the capability "proofs".
+	Proofs(context.Context, *ProofsRequest) (*ProofsResponse, error)
 }
 
 // UnimplementedStorageReadServer should be embedded to have
@@ -403,6 +418,9 @@ func (UnimplementedStorageReadServer) Blocks(*BlocksRequest, grpc.ServerStreamin
 }
 func (UnimplementedStorageReadServer) FindTransaction(context.Context, *FindTransactionRequest) (*FindTransactionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FindTransaction not implemented")
+}
+func (UnimplementedStorageReadServer) Proofs(context.Context, *ProofsRequest) (*ProofsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Proofs not implemented")
 }
 func (UnimplementedStorageReadServer) testEmbeddedByValue() {}
 
@@ -482,6 +500,24 @@ func _StorageRead_FindTransaction_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageRead_Proofs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProofsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageReadServer).Proofs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageRead_Proofs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageReadServer).Proofs(ctx, req.(*ProofsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StorageRead_ServiceDesc is the grpc.ServiceDesc for StorageRead service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -496,6 +532,10 @@ var StorageRead_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindTransaction",
 			Handler:    _StorageRead_FindTransaction_Handler,
+		},
+		{
+			MethodName: "Proofs",
+			Handler:    _StorageRead_Proofs_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
