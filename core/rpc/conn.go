@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ordo-sequencer/ordo/core/internal/connlimit"
 )
@@ -73,11 +72,10 @@ func (c *conn) flush() error {
 }
 
 // Cork implements socket.Wire: a thousand small notifications are a few writes.
-func (c *conn) Cork(deadline time.Time) {
+func (c *conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.corked = true
-	_ = c.Conn.SetWriteDeadline(deadline)
 }
 
 // Uncork implements socket.Wire.
@@ -86,7 +84,6 @@ func (c *conn) Uncork() error {
 	defer c.mu.Unlock()
 	err := c.flush()
 	c.corked, c.cork = false, nil // idle connections hold no buffer
-	_ = c.Conn.SetWriteDeadline(time.Time{})
 	return err
 }
 

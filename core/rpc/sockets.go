@@ -60,6 +60,11 @@ var socketOnly = []string{"/ws", "/ws/rpc", "/ws/rpc/v0_10"}
 // serveSocket makes the connection of a request a WebSocket and serves it to its end. Pages of every origin may open one, as they may
 // post requests; guarded methods are refused there by the rules of checkAccess.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
+	below := connOf(r.Context())
+	if below == nil { // another server than Serve's
+		http.Error(w, "WebSocket is not served here", http.StatusNotImplemented)
+		return
+	}
 	c := &session{s: s, http: r, subs: map[string]*subscriptions.Subscription{}}
 	conn, err := s.sockets.Place(context.WithValue(r.Context(), sessionKey{}, c), fromOf(r.Context()))
 	if err != nil {
@@ -74,15 +79,11 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		conn.Abandon()
 		return
 	}
-	var wire socket.Wire
-	if below := connOf(r.Context()); below != nil {
-		below.socket.Store(true)
-		below.Answered()
-		wire = below
-	}
+	below.socket.Store(true)
+	below.Answered()
 	c.conn = conn
 	defer c.close()
-	conn.Serve(r.Context(), ws, wire, c)
+	conn.Serve(r.Context(), ws, below, c)
 }
 
 // use keeps the connection from being closed for another one, as long as something runs or is subscribed to.

@@ -16,10 +16,12 @@ import (
 
 // Wire is the connection of the system below, which can gather what is written to it.
 type Wire interface {
-	// Cork gathers what is written from now on. What is written has to be taken before the deadline.
-	Cork(deadline time.Time)
+	// Cork gathers what is written from now on.
+	Cork()
 	// Uncork writes what was gathered.
 	Uncork() error
+	// Close ends the connection at once: what reads from it and writes to it returns.
+	Close() error
 }
 
 // Handler runs what a client sends.
@@ -35,9 +37,9 @@ type Conn struct {
 
 	pool    *Pool
 	ws      *websocket.Conn
-	wire    Wire
-	heard   atomic.Int64 // when the client was heard last
-	pinging atomic.Bool
+	wire    Wire          // nil as long as Serve has not begun
+	heard   atomic.Int64  // when the client was heard last
+	pinged  atomic.Int64  // when the ping was sent that is not answered; 0: there is none
 	writing chan struct{} // capacity 1: has a message on its way
 	slots   chan struct{} // messages that run
 	works   sync.WaitGroup
@@ -70,7 +72,7 @@ func (c *Conn) Abandon() {
 	c.pool.exit(c)
 }
 
-// Serve runs the connection to its end, and returns when all its work has ended. Without a wire every message is written for itself.
+// Serve runs the connection to its end, and returns when all its work has ended.
 func (c *Conn) Serve(ctx context.Context, ws *websocket.Conn, wire Wire, h Handler) {
 	ctx, cancel := context.WithCancel(ctx)
 	ws.SetReadLimit(-1) // Receive has its own
@@ -79,7 +81,7 @@ func (c *Conn) Serve(ctx context.Context, ws *websocket.Conn, wire Wire, h Handl
 	gone := c.gone // cut off before it was here
 	c.mu.Unlock()
 	if gone {
-		ws.CloseNow()
+		wire.Close()
 	}
 	sent := make(chan struct{})
 	go func() { defer close(sent); c.send(ctx) }()
@@ -102,6 +104,10 @@ func (c *Conn) read(ctx context.Context, h Handler) {
 	for {
 		kind, message, err := c.ws.Reader(ctx)
 		if err != nil {
+			// The library ends a connection that takes no ping.
+			if at := c.pinged.Load(); at > 0 && websocket.CloseStatus(err) < 0 && time.Since(time.Unix(0, at)) >= pingTaken {
+				c.Kill(NoPong)
+			}
 			return
 		}
 		c.heard.Store(time.Now().UnixNano())
@@ -109,7 +115,23 @@ func (c *Conn) read(ctx context.Context, h Handler) {
 			c.Close(websocket.StatusUnsupportedData, "send JSON-RPC as text messages")
 			return
 		}
+		select { // before its body is read: a message that waits holds nothing
+		case c.slots <- struct{}{}:
+		case <-c.ending:
+		}
+		if !c.begin() {
+			<-c.base.Done() // what ends the connection has the last word
+			return
+		}
 		work, err := h.Receive(ctx, c, message)
+		if work == nil {
+			c.over()
+		} else {
+			go func() {
+				defer c.over()
+				work()
+			}()
+		}
 		if err != nil {
 			var why websocket.CloseError
 			if errors.As(err, &why) {
@@ -117,30 +139,25 @@ func (c *Conn) read(ctx context.Context, h Handler) {
 			}
 			return
 		}
-		if work == nil {
-			continue
-		}
-		select {
-		case c.slots <- struct{}{}:
-		case <-c.ending:
-			c.awaitEnd()
-			return
-		}
-		c.works.Go(func() {
-			defer func() { <-c.slots }()
-			work()
-		})
-		select {
-		case <-c.ending:
-			c.awaitEnd()
-			return
-		default:
-		}
 	}
 }
 
-// awaitEnd waits for those who ended the connection to have closed it.
-func (c *Conn) awaitEnd() { <-c.base.Done() }
+// over ends a message that ran.
+func (c *Conn) over() {
+	<-c.slots
+	c.works.Done()
+}
+
+// begin counts a message that runs; false when none is run any more.
+func (c *Conn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quit {
+		return false
+	}
+	c.works.Add(1)
+	return true
+}
 
 // stop takes no further messages.
 func (c *Conn) stop() {
@@ -178,8 +195,13 @@ func (c *Conn) Close(code websocket.StatusCode, reason string) {
 	}
 }
 
+// goodbye is how long a client has to take the close frame, and to answer with its own.
+const goodbye = 10 * time.Second
+
 // say sends the close frame, and waits a moment for the client's.
 func (c *Conn) say(code websocket.StatusCode, reason string) {
+	late := time.AfterFunc(goodbye, c.hangUp) // the library would read the rest of a message first
+	defer late.Stop()
 	if ws := c.socket(); ws != nil {
 		_ = ws.Close(code, reason)
 	}
@@ -187,8 +209,11 @@ func (c *Conn) say(code websocket.StatusCode, reason string) {
 
 // hangUp closes the connection as it is.
 func (c *Conn) hangUp() {
-	if ws := c.socket(); ws != nil {
-		_ = ws.CloseNow()
+	c.mu.Lock()
+	wire := c.wire
+	c.mu.Unlock()
+	if wire != nil {
+		_ = wire.Close()
 	}
 }
 
@@ -252,7 +277,17 @@ func (c *Conn) drain(ctx context.Context) {
 		_ = c.Drained(ctx, 0)
 	case <-ctx.Done():
 	}
-	c.Close(websocket.StatusGoingAway, ErrClosing.Error())
+	if ctx.Err() == nil {
+		c.Close(websocket.StatusGoingAway, ErrClosing.Error())
+	} else {
+		c.abandon()
+	}
+}
+
+// abandon ends the connection without a word.
+func (c *Conn) abandon() {
+	c.finish()
+	c.hangUp()
 }
 
 // Queue puts a notification behind the others. All that has the same number, other than 0, is what one change brings: it is taken
@@ -271,7 +306,7 @@ func (c *Conn) push(change uint64, head string, text *subscriptions.Fragment) Wh
 	}
 	first := change == 0 || c.queue.change != change
 	c.queue.change = change
-	if first && c.queue.bytes >= c.pool.limits.Queue {
+	if first && c.queue.bytes+c.queue.sending >= c.pool.limits.Queue {
 		return SlowReader
 	}
 	fits := c.pool.hold(text)

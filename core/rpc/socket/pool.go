@@ -220,6 +220,6 @@ func (p *Pool) Shutdown(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	p.Each(func(c *Conn) { c.hangUp() })
+	p.Each((*Conn).abandon)
 	<-gone
 }

@@ -2,9 +2,7 @@ package socket
 
 import (
 	"context"
-	"errors"
 	"io"
-	"os"
 	"time"
 
 	"github.com/coder/websocket"
@@ -124,37 +122,25 @@ func (c *Conn) sendAll(ctx context.Context, list []entry, text []byte) []byte {
 	for _, e := range list {
 		size += int(e.size())
 	}
-	err := c.exclusively(ctx, size, func(ctx context.Context) error {
-		if c.wire != nil {
-			deadline, _ := ctx.Deadline()
-			c.wire.Cork(deadline)
-		}
+	_ = c.exclusively(ctx, size, func() error {
+		c.wire.Cork()
 		for _, e := range list {
 			text = append(append(append(text[:0], e.head...), e.text.Text...), tail...)
 			if err := c.ws.Write(ctx, websocket.MessageText, text); err != nil {
 				return err
 			}
 		}
-		if c.wire != nil {
-			return c.wire.Uncork()
-		}
-		return nil
+		return c.wire.Uncork()
 	})
-	switch {
-	case err == nil || ctx.Err() != nil:
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		c.Kill(NoProgress)
-	default: // the client left
-		c.hangUp()
-	}
 	if cap(text) > portion {
 		return nil
 	}
 	return text
 }
 
-// exclusively runs what sends one or more whole messages; the client has to take them in the time that Limits.Send gives.
-func (c *Conn) exclusively(ctx context.Context, size int, send func(context.Context) error) error {
+// exclusively runs what sends one or more whole messages. A client that does not take them in the time that Limits.Send gives is cut
+// off; when sending fails in another way the connection is at its end, which the reader sees.
+func (c *Conn) exclusively(ctx context.Context, size int, send func() error) error {
 	select {
 	case c.writing <- struct{}{}:
 	case <-c.base.Done():
@@ -163,18 +149,18 @@ func (c *Conn) exclusively(ctx context.Context, size int, send func(context.Cont
 		return ctx.Err()
 	}
 	defer func() { <-c.writing }()
-	ctx, cancel := context.WithTimeout(ctx, c.pool.limits.Send(size))
-	defer cancel()
-	err := send(ctx)
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
+	late := time.AfterFunc(c.pool.limits.Send(size), func() { c.Kill(NoProgress) })
+	defer late.Stop()
+	err := send()
+	if err != nil {
+		c.hangUp()
 	}
 	return err
 }
 
 // Write sends one message.
 func (c *Conn) Write(ctx context.Context, text []byte) error {
-	return c.exclusively(ctx, len(text), func(ctx context.Context) error {
+	return c.exclusively(ctx, len(text), func() error {
 		return c.ws.Write(ctx, websocket.MessageText, text)
 	})
 }
@@ -207,21 +193,38 @@ func (m *message) Close() error {
 	return m.WriteCloser.Close()
 }
 
+// pingTaken is how long the library lets a ping wait to be written.
+const pingTaken = 5 * time.Second
+
 // ping asks a client for a sign that was silent for a while and has no message that runs.
 func (c *Conn) ping(ctx context.Context) {
 	idle := c.pool.limits.Idle / 2
-	if len(c.slots) > 0 || time.Since(time.Unix(0, c.heard.Load())) < idle || !c.pinging.CompareAndSwap(false, true) {
+	now := time.Now()
+	if len(c.slots) > 0 || now.Sub(time.Unix(0, c.heard.Load())) < idle || !c.pinged.CompareAndSwap(0, now.UnixNano()) {
 		return
 	}
 	go func() {
-		defer c.pinging.Store(false)
-		within, cancel := context.WithTimeout(ctx, idle)
-		defer cancel()
-		switch err := c.ws.Ping(within); {
-		case err == nil:
+		done := make(chan struct{})
+		defer close(done)
+		go c.awaitPong(done, idle)
+		if c.ws.Ping(ctx) == nil {
 			c.heard.Store(time.Now().UnixNano())
-		case ctx.Err() == nil && len(c.slots) == 0:
-			c.Cut(NoPong)
+			c.pinged.Store(0)
 		}
 	}()
+}
+
+// awaitPong cuts a client off whose pong does not come.
+func (c *Conn) awaitPong(done <-chan struct{}, idle time.Duration) {
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(idle):
+			if len(c.slots) == 0 { // else its pong may not have been looked at
+				c.Cut(NoPong)
+				return
+			}
+		}
+	}
 }
