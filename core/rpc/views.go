@@ -163,7 +163,7 @@ func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1
 	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
 	if failed, ok := err.(*failedView); ok {
 		// Only estimates tell a missing contract apart.
-		return nil, failed.ofTransaction(q.Estimate)
+		return nil, failed.ofTransaction(q.Estimate && versionOf(ctx).has(missingContracts))
 	}
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	for i, item := range items {
 		tx, class, err := s.Gateway.Read(ctx, item)
 		if err != nil {
-			return nil, s.unreadable(name, i, err)
+			return nil, unreadable(versionOf(ctx), name, i, err)
 		}
 		q.Transactions = append(q.Transactions, tx)
 		if class != nil {
@@ -201,9 +201,11 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 
 // unreadable is the error of a transaction that cannot be estimated. Estimates have no errors of their own for what the gateway
 // rejects, so a class that does not compile is a failed execution, and an old version a wrong parameter.
-func (s *Server) unreadable(name string, i int, err error) error {
+func unreadable(v *Version, name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*gateway.Rejection); {
+	case isRefused && refused.Code == ordov1.RejectionCode_INVALID_PROOF && !v.has(transactionProofs):
+		return jsonin.In(name, jsonin.At(i, jsonin.Errorf("%s", v.noProofs())))
 	case isRefused:
 		return withData(errExecution, map[string]any{"transaction_index": i, "execution_error": refused.Error()})
 	case ok && e.Code == errTransactionVersion.Code:
@@ -340,7 +342,11 @@ func ethAddress(raw json.RawMessage) ([]byte, error) {
 }
 
 func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (any, error) {
-	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS")
+	allowed := []string{"SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS"}
+	if !versionOf(ctx).has(readSets) {
+		allowed = allowed[:2]
+	}
+	flags := p.Flags("simulation_flags", false, allowed...)
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
 		return nil, err
@@ -349,7 +355,7 @@ func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (an
 	if err != nil {
 		return nil, err
 	}
-	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], flags[2], true
+	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], len(flags) > 2 && flags[2], true
 	out := &ordov1.SimulationResults{}
 	if len(q.Transactions) > 0 {
 		if out, err = s.simulate(ctx, stateAt(ref), ref.Context(), q); err != nil {
