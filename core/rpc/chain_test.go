@@ -93,7 +93,7 @@ func newWorld(t testing.TB) *world {
 				&ordov1.StateDiff{Nonces: fes(0x77, 2), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 101, 2, 7)}}}),
 			accepted(2, []*ordov1.Transaction{declare, deploy, message},
 				[]*ordov1.TransactionResult{result(0x201), sent, result(0x203, emitted(0x99, fes(0xe1), fes(3)))},
-				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Migrated: fes(0xc1, 0xb1), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
+				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Migrated: fes(0xc5, 0xb5), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
 		},
 		classes: []*ordov1.Class{
 			{Hash: fe(0xc1), Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc1),

@@ -26,22 +26,31 @@ func TestTranscripts(t *testing.T) {
 			worlds[v] = newWorld(t)
 		}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			switch d.Cmd {
-			case "post":
-				if len(d.CmdArgs) == 0 {
-					return postTranscribed(worlds[newest], d)
-				}
-				shown := newest
-				if len(d.CmdArgs) > 1 { // `post starknet_call /rpc/v0_9`
-					shown = versionAt(d.CmdArgs[1].Key)
-				}
-				out := ""
+			everywhere := func(method, params string, shown *Version) (out string) {
 				for _, v := range versions {
-					if text := postMethod(t, worlds[v], checkers[v], v, d); v == shown {
+					if text := postMethod(t, worlds[v], checkers[v], v, method, params); v == shown {
 						out = text
 					}
 				}
 				return out
+			}
+			switch d.Cmd {
+			case "empty": // a chain without blocks, from here on
+				for _, v := range versions {
+					worlds[v] = withoutBlocks(t)
+				}
+				return ""
+			case "send":
+				method, params := broadcast(t, d.CmdArgs[0].Key, d.CmdArgs[1:])
+				return everywhere(method, params, newest)
+			case "post":
+				switch len(d.CmdArgs) {
+				case 0:
+					return postTranscribed(worlds[newest], d)
+				case 1:
+					return everywhere(d.CmdArgs[0].Key, d.Input, newest)
+				}
+				return everywhere(d.CmdArgs[0].Key, d.Input, versionAt(d.CmdArgs[1].Key)) // `post starknet_call /rpc/v0_9`
 			case "get":
 				r := httptest.NewRecorder()
 				worlds[newest].server.ServeHTTP(r, httptest.NewRequest(http.MethodGet, d.CmdArgs[0].Key, nil))
@@ -55,15 +64,15 @@ func TestTranscripts(t *testing.T) {
 		return
 	}
 	for _, v := range versions {
-		for _, missing := range checkers[v].Missing(checkers[v].Table, nil) {
+		for _, missing := range checkers[v].Missing(checkers[v].Table, openrpc.Never) {
 			t.Errorf("version %s: %s", v.Number, missing)
 		}
 	}
 }
 
-// postMethod posts `post starknet_call`, which has only the parameters, on the last path of a version.
-func postMethod(t *testing.T, w *world, check *openrpc.Checker, v *Version, d *datadriven.TestData) string {
-	method, params := d.CmdArgs[0].Key, d.Input
+// postMethod posts a request for a method on the last path of a version.
+func postMethod(t *testing.T, w *world, check *openrpc.Checker, v *Version, method, params string) string {
+	t.Helper()
 	if params == "" {
 		params = "[]"
 	}

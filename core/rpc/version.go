@@ -116,7 +116,7 @@ func (v *Version) of(name string, m Method) Method {
 // fails is the error as the version has it.
 func (v *Version) fails(e *Error) *Error {
 	if e.Code == errInvalidProof.Code && !v.has(transactionProofs) {
-		return Errorf(InvalidParams, "invalid params: %s", v.noProofs())
+		return Errorf(InvalidParams, "invalid params: proof, proof_facts: unknown in version %s: send the transaction without them", v.Number)
 	}
 	if message, ok := v.messages[e.Code]; ok {
 		return &Error{Code: e.Code, Message: message, Data: e.Data}
@@ -124,10 +124,7 @@ func (v *Version) fails(e *Error) *Error {
 	return e
 }
 
-// noProofs is why a transaction with a proof is not read.
-func (v *Version) noProofs() string {
-	return "proof, proof_facts: unknown in version " + v.Number + ": send the transaction without them"
-}
-
 // shows tells whether answers have the field of that name.
-func (v *Version) shows(t reflect.Type, name string) bool { return !slices.Contains(v.without[t], name) }
+func (v *Version) shows(t reflect.Type, name string) bool {
+	return !slices.Contains(v.without[t], name)
+}

@@ -189,7 +189,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	for i, item := range items {
 		tx, class, err := s.Gateway.Read(ctx, item)
 		if err != nil {
-			return nil, unreadable(versionOf(ctx), name, i, err)
+			return nil, unreadable(name, i, err)
 		}
 		q.Transactions = append(q.Transactions, tx)
 		if class != nil {
@@ -201,11 +201,9 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 
 // unreadable is the error of a transaction that cannot be estimated. Estimates have no errors of their own for what the gateway
 // rejects, so a class that does not compile is a failed execution, and an old version a wrong parameter.
-func unreadable(v *Version, name string, i int, err error) error {
+func unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*gateway.Rejection); {
-	case isRefused && refused.Code == ordov1.RejectionCode_INVALID_PROOF && !v.has(transactionProofs):
-		return jsonin.In(name, jsonin.At(i, jsonin.Errorf("%s", v.noProofs())))
 	case isRefused:
 		return withData(errExecution, map[string]any{"transaction_index": i, "execution_error": refused.Error()})
 	case ok && e.Code == errTransactionVersion.Code:
