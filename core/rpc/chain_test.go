@@ -121,7 +121,9 @@ func newWorld(t testing.TB) *world {
 	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{
 		Key(fe(0xdead)): {Code: ordov1.ViewError_CONTRACT_NOT_FOUND},
-		Key(fe(0xe21)):  {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
+		Key(fe(0xdead2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{
+			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xdead2), ClassHash: fe(0), Selector: fe(5)}}, Message: "not deployed"}},
+		Key(fe(0xe21)): {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
 		Key(fe(0xbad)): {Code: ordov1.ViewError_CONTRACT_ERROR, Error: &ordov1.ContractError{
 			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xbad), ClassHash: fe(0xc1), Selector: fe(5)}, {Contract: fe(0x99), ClassHash: fe(0xc0), Selector: fe(6)}}, Message: "no & <no>"}},
 		Key(fe(0xbad2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{Message: "nonce"}},

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -162,8 +163,11 @@ func (s *Server) runCall(ctx context.Context, ref *BlockRef, call *ordov1.CallVi
 func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1.BlockContext, q *ordov1.Simulation) (*ordov1.SimulationResults, error) {
 	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
 	if failed, ok := err.(*failedView); ok {
-		// Only estimates tell a missing contract apart.
-		return nil, failed.ofTransaction(q.Estimate && versionOf(ctx).has(missingContracts))
+		apart := q.Estimate && versionOf(ctx).has(missingContracts) // only estimates tell a missing contract apart
+		if apart && beganNowhere(failed.outcome, q.Transactions) {
+			return nil, errContractNotFound
+		}
+		return nil, failed.ofTransaction(apart)
 	}
 	if err != nil {
 		return nil, err
@@ -173,6 +177,13 @@ func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1
 		return nil, fmt.Errorf("execution: view: %d results of %d transactions", len(out.GetTransactions()), len(q.Transactions))
 	}
 	return out, nil
+}
+
+// beganNowhere tells whether a transaction failed because the contract that it begins in is not there: its only frame has no class.
+func beganNowhere(e *ordov1.ViewError, txs []*ordov1.Transaction) bool {
+	frames := e.GetError().GetFrames()
+	return e.Code == ordov1.ViewError_EXECUTION_ERROR && int(e.Index) < len(txs) && len(frames) == 1 &&
+		bytes.Equal(frames[0].Contract, txs[e.Index].Sender) && isZero(frames[0].ClassHash)
 }
 
 // broadcastParam reads a list of broadcast transactions.

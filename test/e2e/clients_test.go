@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/ordo-sequencer/ordo/contracts"
 	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
+	"github.com/ordo-sequencer/ordo/test/openrpc"
 )
 
 // testData is the folder of compiled contracts in the crate that the execution plugin depends on.
@@ -47,17 +47,12 @@ func TestStarknetPy(t *testing.T) {
 	conforms(t, n)
 }
 
-// conforms reads the whole chain back and checks every answer against the specification.
+// conforms reads the whole chain back, in every version, and checks every answer against the specification.
 func conforms(t *testing.T, n *node) {
 	t.Helper()
-	cmd := exec.CommandContext(within(t, 3*patient), "go", "test", "-count=1", "-run", "TestLiveAnswers", "-v", "../../core/rpc")
-	cmd.Env = append(os.Environ(), "ORDO_LIVE="+n.URL)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if !strings.Contains(string(out), "--- PASS: TestLiveAnswers") {
-		t.Errorf("answers are not checked against the specification:\n%s", out)
+	for _, version := range openrpc.Versions {
+		by, _ := n.checked(t, version)
+		readChain(t, by, version)
 	}
 }
 
