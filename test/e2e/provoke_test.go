@@ -143,6 +143,9 @@ func (p *provoker) reads(newest bool) {
 	p.refused(24, "starknet_estimateFee", []any{}, []string{}, none)
 	p.refused(41, "starknet_estimateFee", []any{a.Invoke(1<<40, transfer).JSON()}, []string{}, "latest")
 	p.refused(map[bool]int{true: 20, false: 41}[newest], "starknet_estimateFee", []any{stranger.Invoke(0, transfer).JSON()}, []string{}, "latest")
+	if newest {
+		p.refused(0, "starknet_simulateTransactions", "latest", []any{a.Invoke(10, transfer).JSON()}, []string{"SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS"})
+	}
 	p.refused(24, "starknet_simulateTransactions", none, []any{}, []string{})
 	p.refused(41, "starknet_simulateTransactions", "latest", []any{a.Invoke(1<<40, transfer).JSON()}, []string{})
 }

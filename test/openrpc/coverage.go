@@ -103,6 +103,18 @@ func (c *Coverage) Missing(t *Table, never Reasons) (list []string) {
 	return list
 }
 
+// Unasked lists the methods over HTTP that have not answered with a result; what never holds is exempt.
+func (c *Coverage) Unasked(t *Table, never Reasons) (list []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(t.Methods)) {
+		if !t.Methods[name].WebSocket() && !c.seen[name][Result] && never.Why(name, Result) == "" {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
 func what(code int) string {
 	if code == Result {
 		return "a result"
