@@ -59,8 +59,8 @@ check_tools() {
   need_deb flock util-linux "locking of the cache"
   have cc && [ ! -e /usr/include/stdio.h ] && have dpkg && { missing_debs+=(libc6-dev); problems+=("stdio.h: not found; Debian package libc6-dev"); }
   if [ "$tests" = true ]; then
-    need_deb node nodejs "starknet.js in the end-to-end tests"
-    need_deb npm npm "starknet.js in the end-to-end tests"
+    need_deb node nodejs "starknet.js and starknet-devnet in the end-to-end tests"
+    need_deb npm npm "starknet.js and starknet-devnet in the end-to-end tests"
     need_deb python3 python3 "starknet.py in the end-to-end tests"
     if have python3 && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
       missing_debs+=(python3-venv)
@@ -269,7 +269,7 @@ go_client() { printf '%s/go-%s/client' "$cache" "$(fingerprint test/e2e/go | cut
 install_js() {
   local dir; dir="$(js_dir)"
   [ -f "$dir/.done" ] && return
-  say "installing starknet.js"
+  say "installing starknet.js and starknet-devnet"
   rm -rf "$dir"; mkdir -p "$dir"
   cp test/e2e/js/package.json test/e2e/js/package-lock.json "$dir/"
   (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error) || fail "npm could not install test/e2e/js/package-lock.json"

@@ -68,7 +68,8 @@ func surface(t *testing.T, version string, without openrpc.Reasons, command ...s
 	for _, method := range checks[version].Unasked(checks[version].Table, without) {
 		t.Errorf("the script gets no result of %s", method)
 	}
-	conforms(t, n)
+	by, _ := n.checked(t, version)
+	readChain(t, by, version)
 }
 
 // byPath sends a request by the transport of its path.
@@ -97,15 +98,6 @@ func (n *node) checkedProxy(t *testing.T) (at string, checks map[string]*openrpc
 	server := httptest.NewServer(&httputil.ReverseProxy{Transport: transports, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }})
 	t.Cleanup(server.Close)
 	return server.URL, checks
-}
-
-// conforms reads the whole chain back, in every version, and checks every answer against the specification.
-func conforms(t *testing.T, n *node) {
-	t.Helper()
-	for _, version := range openrpc.Versions {
-		by, _ := n.checked(t, version)
-		readChain(t, by, version)
-	}
 }
 
 // script runs a client's whole flow against a URL.

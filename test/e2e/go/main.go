@@ -9,7 +9,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -66,6 +65,6 @@ func check(err error) {
 // want fails when a condition does not hold.
 func want(holds bool, format string, args ...any) {
 	if !holds {
-		panic(failure{errors.New(fmt.Sprintf(format, args...))})
+		panic(failure{fmt.Errorf(format, args...)})
 	}
 }
