@@ -46,7 +46,7 @@ func TestTranscripts(t *testing.T) {
 			case "post":
 				switch len(d.CmdArgs) {
 				case 0:
-					return postTranscribed(worlds[newest], d)
+					return postTranscribed(t, worlds[newest], checkers[newest], d)
 				case 1:
 					return everywhere(d.CmdArgs[0].Key, d.Input, newest)
 				}
@@ -95,9 +95,14 @@ func postMethod(t *testing.T, w *world, check *openrpc.Checker, v *Version, meth
 }
 
 // postTranscribed posts a whole body.
-func postTranscribed(w *world, d *datadriven.TestData) string {
+func postTranscribed(t *testing.T, w *world, check *openrpc.Checker, d *datadriven.TestData) string {
+	t.Helper()
 	r := httptest.NewRecorder()
 	w.server.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/rpc", strings.NewReader(d.Input)))
+	if r.Body.Len() > 0 {
+		compare := openrpc.Transport{Checker: check, Wrong: func(err error) { t.Error(err) }}
+		compare.Compare([]byte(d.Input), r.Body.Bytes())
+	}
 	return http.StatusText(r.Code) + "\n" + indent(r.Body.Bytes())
 }
 

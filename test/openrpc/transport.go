@@ -45,13 +45,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = io.NopCloser(bytes.NewReader(got))
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
-		t.compare(sent, got)
+		t.Compare(sent, got)
 	}
 	return response, nil
 }
 
-// compare looks at the answers to requests whose ids and methods can be read; a damaged request is answered by JSON-RPC's own errors.
-func (t *Transport) compare(sent, got []byte) {
+// Compare looks at the answers of a body to those requests whose ids and methods can be read: a damaged request is answered by JSON-RPC's own errors.
+func (t *Transport) Compare(sent, got []byte) {
 	methods := make(map[string]string)
 	for _, raw := range each(sent) {
 		var request struct {
