@@ -31,8 +31,14 @@ var Codes = map[string][]int{
 	"starknet_getTransactionReceipt":           {29},
 	"starknet_getTransactionStatus":            {29},
 	"starknet_simulateTransactions":            {24, 41},
+	"starknet_subscribeEvents":                 {24, 34, 68},
+	"starknet_subscribeNewHeads":               {24, 68},
+	"starknet_subscribeNewTransactionReceipts": {67},
+	"starknet_subscribeNewTransactions":        {67},
+	"starknet_subscribeTransactionStatus":      nil,
 	"starknet_traceBlockTransactions":          {24},
 	"starknet_traceTransaction":                {10, 29},
+	"starknet_unsubscribe":                     {66},
 }
 
 // beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
