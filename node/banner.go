@@ -15,6 +15,11 @@ import (
 func Banner(out io.Writer, c config.Config, m *Node) {
 	g := m.Genesis
 	var b strings.Builder
+	if c.Quiet {
+		fmt.Fprintf(&b, "ordo listening on %s\n", m.URL)
+		_, _ = io.WriteString(out, b.String())
+		return
+	}
 	token := func(name string, address, class felt.Felt) {
 		fmt.Fprintf(&b, "%s\n  Address:    %s\n  Class hash: %s\n", name, address.PaddedHex(), class.PaddedHex())
 	}

@@ -9,8 +9,12 @@ import (
 )
 
 // newLog is the log of a node. The writer must not block: log lines are written in the block path.
-func newLog(name, level string, to io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.LevelFromString(level), Output: to, TimeFormat: "15:04:05.000"})
+func newLog(name, level string, out Output) hclog.Logger {
+	options := &hclog.LoggerOptions{Name: name, Level: hclog.LevelFromString(level), Output: out.Log, TimeFormat: "15:04:05.000"}
+	if out.Colour {
+		options.Color, options.ColorHeaderOnly = hclog.ForceColor, true
+	}
+	return hclog.New(options)
 }
 
 // byLevel is a slog.Handler that tells a hclog.LevelWriter which records are errors, as hclog does.

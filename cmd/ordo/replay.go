@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/node"
 	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/sdk/progress"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -28,12 +28,9 @@ hash, the state root and the block hash of every block. The folder must not be i
 			if err != nil {
 				return err
 			}
-			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(node.Progress()), progressbar.OptionSetDescription("blocks"),
-				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-			result, err := node.Replay(cmd.Context(), c, installed,
-				func(blocks uint64) { bar.ChangeMax64(int64(blocks)) },
-				func(height uint64) { _ = bar.Set64(int64(height)) })
-			_ = bar.Finish()
+			shown := progress.New("ordo: replay", os.Stderr)
+			result, err := node.Replay(cmd.Context(), c, installed, node.Output{Log: shown.Through(os.Stderr), Progress: shown})
+			shown.Close()
 			if err != nil {
 				return fmt.Errorf("replay: %w", err)
 			}
