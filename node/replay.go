@@ -68,11 +68,10 @@ func Replay(ctx context.Context, c config.Config, installed Installation, out Ou
 	if err != nil {
 		return nil, err
 	}
-	out.Progress.Step("blocks")
 	return driver.Reexecute(ctx, ordov1.NewStorageReadClient(from.read), driver.Options{
 		ChainID: c.ChainID, Log: r.log,
 		Stages: driver.Stages{Execution: execution.Conn(), Storage: to.plugin.Conn(), StorageRead: to.read},
-	}, func(height uint64) { out.Progress.Set(height, head.GetHeight()) })
+	}, func(height uint64) { out.Progress.At("blocks", height, head.GetHeight()) })
 }
 
 // replay owns what it started.

@@ -25,7 +25,7 @@ const (
 // IsTerminal says whether a line of this file can be drawn again.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" }
 
-// Reporter shows one wait at a time. Step, Set and Done never wait for what reads the terminal. A nil Reporter shows nothing.
+// Reporter shows one wait at a time. Step, At and Done never wait for what reads the terminal. A nil Reporter shows nothing.
 type Reporter struct {
 	to     io.Writer
 	name   string     // of the command, before plain lines
@@ -46,18 +46,18 @@ type wait struct {
 	done, total uint64 // total 0: it is not known how much there is
 }
 
-// New makes a reporter for a file: with a spinner if it is a terminal.
-func New(name string, f *os.File) *Reporter {
-	if IsTerminal(f) {
+// New makes a reporter for stderr: with a spinner if that is a terminal.
+func New(name string, to io.Writer) *Reporter {
+	if f, isFile := to.(*os.File); isFile && IsTerminal(f) {
 		return onTerminal(f, func() int {
 			columns, _, err := term.GetSize(int(f.Fd()))
-			if err != nil {
+			if err != nil || columns <= 0 { // a terminal that does not know
 				return 80
 			}
 			return columns
 		})
 	}
-	return Plain(name, f)
+	return Plain(name, to)
 }
 
 // Plain makes a reporter that writes lines, each in one call.
@@ -66,29 +66,22 @@ func Plain(name string, to io.Writer) *Reporter { return &Reporter{name: name, t
 func onTerminal(to io.Writer, width func() int) *Reporter { return &Reporter{to: to, width: width} }
 
 // Step says what is waited for from now on.
-func (r *Reporter) Step(what string) {
+func (r *Reporter) Step(what string) { r.At(what, 0, 0) }
+
+// At says what is waited for, and how far that is.
+func (r *Reporter) At(what string, done, total uint64) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now.what, r.now.done, r.now.total = what, 0, 0
+	r.now.what, r.now.done, r.now.total = what, done, total
 	if r.stop != nil {
 		return
 	}
 	r.now.begun = time.Now()
 	r.stop, r.over = make(chan struct{}), make(chan struct{})
 	go r.show(r.stop, r.over)
-}
-
-// Set says how far it is.
-func (r *Reporter) Set(done, total uint64) {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now.done, r.now.total = done, total
 }
 
 // Done says that nothing is waited for any more. The spinner goes with the next output that goes through Through, or soon.

@@ -62,8 +62,7 @@ func TestSpinner(t *testing.T) {
 		if got := shown(s.String()); len(got) != 2 || got[0] != "a line of the log" || got[1] != "" {
 			t.Errorf("shown %q", got)
 		}
-		r.Step("blocks")
-		r.Set(50, 100)
+		r.At("blocks", 50, 100)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := shown(s.String()); len(got) != 2 || !strings.HasSuffix(got[1], " blocks [###############...............] 50/100 3s") {
@@ -86,7 +85,7 @@ func TestNarrowTerminal(t *testing.T) {
 	}
 }
 
-// TestHeldTerminal: a terminal that takes nothing holds no caller of Step, Set and Done.
+// TestHeldTerminal: a terminal that takes nothing holds no caller of Step, At and Done.
 func TestHeldTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &screen{held: make(chan struct{})}
@@ -94,8 +93,7 @@ func TestHeldTerminal(t *testing.T) {
 		r.Step("one")
 		time.Sleep(2 * time.Second)
 		synctest.Wait() // the spinner is being drawn
-		r.Step("two")
-		r.Set(1, 2)
+		r.At("two", 1, 2)
 		r.Done()
 		close(s.held)
 		r.Close()
@@ -120,7 +118,7 @@ func TestPlainLines(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		r.Step("blocks")
 		for n := range uint64(30) {
-			r.Set(n, 30)
+			r.At("blocks", n, 30)
 			time.Sleep(time.Second)
 		}
 		r.Close()
@@ -134,7 +132,7 @@ func TestPlainLines(t *testing.T) {
 func TestNoReporter(t *testing.T) {
 	var r *Reporter
 	r.Step("x")
-	r.Set(1, 2)
+	r.At("x", 1, 2)
 	r.Done()
 	r.Close()
 	if w := new(screen); r.Through(w) != w {
