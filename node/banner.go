@@ -43,6 +43,9 @@ func Banner(out io.Writer, c config.Config, m *Node) {
 	fmt.Fprintf(&b, "\nClass of the accounts:   %s (%s)\n", g.Class.PaddedHex(), c.AccountClass)
 	fmt.Fprintf(&b, "Balance of each account: %s WEI and FRI\n", c.InitialBalance)
 	fmt.Fprintf(&b, "Seed of the accounts:    %d\n", c.Seed)
+	if c.Devnet {
+		fmt.Fprintln(&b, "Keys:                    they follow from the seed, which is no secret: for development only")
+	}
 	fmt.Fprintf(&b, "Chain id:                %s (%s)\n", c.ChainID, felt.MustShortString(c.ChainID))
 	if c.DataDir != "" {
 		fmt.Fprintf(&b, "Chain is kept in:        %s\n", c.DataDir)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,7 +28,6 @@ import (
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/sdk"
-	"github.com/ordo-sequencer/ordo/sdk/progress"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -56,14 +54,6 @@ type Node struct {
 
 	output Output
 	ending shutdown
-}
-
-// Output is what a node tells the people who run it. Nothing that it writes to may block for long.
-type Output struct {
-	Log      io.Writer          // lines of the log
-	Colour   bool               // of the log
-	Observer driver.Observer    // of transactions and blocks; nil: the log
-	Progress *progress.Reporter // what the start waits for; nil: not shown
 }
 
 // Start brings a node up to where it can serve. What it needs from the system (the port, the data folder) is taken first,
@@ -425,6 +415,8 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("port %d is in use on %s: choose another with --port, or 0 for any free one", c.Port, c.Host)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: choose another with --host, such as 127.0.0.1, or 0.0.0.0 for all of them", c.Host)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

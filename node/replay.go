@@ -20,8 +20,11 @@ import (
 // Replay runs the chain that a data folder keeps again from genesis, in new storage and new execution, and compares every
 // block.
 func Replay(ctx context.Context, c config.Config, installed Installation, out Output) (result *driver.Reexecuted, err error) {
+	if c.DataDir == "" {
+		return nil, errors.New("which chain? name its folder with --data-dir")
+	}
 	// Storage makes what is not there; a chain that is not there is a mistake of the caller's.
-	if _, err := os.Stat(filepath.Join(c.DataDir, "storage")); c.DataDir == "" || err != nil {
+	if _, err := os.Stat(filepath.Join(c.DataDir, "storage")); err != nil {
 		return nil, fmt.Errorf("no chain in %q: name the folder that --data-dir of ordo dev was given", c.DataDir)
 	}
 	held, err := lock(c.DataDir)

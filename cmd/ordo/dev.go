@@ -30,7 +30,7 @@ func devCommand(screen *terminal) *cobra.Command {
 			if cmd.Flags().Changed(config.RestrictiveMode) {
 				return nil // the methods that it forbids
 			}
-			return cobra.NoArgs(cmd, args)
+			return noArguments(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := config.Default()
@@ -69,7 +69,7 @@ func runCommand(screen *terminal) *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Start a node from a configuration file",
 		Long:  "Start the same node as `ordo dev` from a TOML file. --print-config writes the file that fits the other flags.",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
 			if file != "" {
@@ -101,6 +101,14 @@ func runCommand(screen *terminal) *cobra.Command {
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as a file and stop")
 	config.Bind(cmd.Flags())
 	return completed(cmd)
+}
+
+// noArguments rejects words that are no flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: %q is no flag: it takes flags only, %s --help lists them", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	return nil
 }
 
 // completed adds what every command that starts a node has: the order of the table, and help in two lengths.

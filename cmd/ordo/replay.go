@@ -18,7 +18,7 @@ func replayCommand() *cobra.Command {
 		Short: "Execute a stored chain again from genesis and compare every root",
 		Long: `Execute the chain that a data folder keeps again from genesis, in new storage and new execution, and compare the partial
 hash, the state root and the block hash of every block. The folder must not be in use, and is not changed.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
 			if err := overFile(&c, cmd, os.LookupEnv); err != nil {

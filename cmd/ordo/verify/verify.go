@@ -63,7 +63,7 @@ func NewCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
-		Short: "recompute every hash in Starknet JSON files",
+		Short: "Recompute every hash in Starknet JSON files",
 		Long:  long,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
