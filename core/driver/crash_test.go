@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // crashOffset is where a run that tries a part of the points begins: another one each time, or that of ORDO_CRASH_SEED.

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
