@@ -53,7 +53,7 @@ func TestEveryCrashPoint(t *testing.T) {
 	points := 0
 	for at := 1 + offset; ; at += stride {
 		first := newFuse(at)
-		storage := newStorage()
+		storage := fakestage.NewStorage()
 		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
 		if err == nil {
 			m.live(append(txs, handlers))
@@ -74,8 +74,8 @@ func TestEveryCrashPoint(t *testing.T) {
 		points++
 		if at%4 > 1 { // and once more, while it comes back or soon after
 			fuse := newFuse(1 + at*7%30)
-			storage.calm()
-			had := storage.count()
+			storage.Restarted()
+			had := storage.Count()
 			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
 			if err == nil {
 				second.live(txs)
@@ -83,7 +83,7 @@ func TestEveryCrashPoint(t *testing.T) {
 			second.off()
 			second.told = append(second.told, m.told...)
 			second.earlier = append(m.earlier, m.eyes)
-			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.count())
+			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.Count())
 		}
 		m.again(t, name, storage, txs, flat, at%2 == 0)
 		if t.Failed() {
@@ -96,19 +96,6 @@ func TestEveryCrashPoint(t *testing.T) {
 	t.Logf("%d crash points: %v", points, kinds)
 }
 
-func (f *fakeStorage) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.blocks)
-}
-
-// calm ends what waits in a storage that was on a computer before.
-func (f *fakeStorage) calm() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bell = make(chan struct{})
-}
-
 // stored waits until storage has all of them in blocks with a root: what was accepted before the crash the node does not
 // know any more.
 func (m *computer) stored(name string, txs []*ordov1.Transaction) {
@@ -116,10 +103,10 @@ func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 	missing := 0
 	err := m.node.Chain().Await(ctx(m.t), func() bool {
 		latest := m.node.Chain().Latest().Context.Number
-		m.storage.mu.Lock()
-		defer m.storage.mu.Unlock()
+		m.storage.Mu.Lock()
+		defer m.storage.Mu.Unlock()
 		found := map[mempool.Key]bool{}
-		for _, b := range m.storage.blocks[:latest+1] {
+		for _, b := range m.storage.Stored[:latest+1] {
 			for _, tx := range b.Transactions {
 				found[mempool.Key(tx.Hash)] = true
 			}
@@ -138,9 +125,9 @@ func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 }
 
 // again turns the computer on after a crash and holds it against what was promised and shown.
-func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
+func (m *computer) again(t *testing.T, name string, storage *fakestage.Storage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
 	t.Helper()
-	storage.calm()
+	storage.Restarted()
 	fuse := newFuse(0)
 	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo())
 	defer next.off()
@@ -149,13 +136,13 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 	}
 	next.stored(name, m.told)
 	// What was shown before the crash comes first in its block.
-	storage.mu.Lock()
+	storage.Mu.Lock()
 	for _, eyes := range append(m.earlier, m.eyes) {
 		if eyes != nil {
-			eyes.kept(t, storage.blocks)
+			eyes.kept(t, storage.Stored)
 		}
 	}
-	storage.mu.Unlock()
+	storage.Mu.Unlock()
 	next.live(txs)
 	next.stored(name, flat)
 	next.chainIsSound()
@@ -168,7 +155,7 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 // What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
 // left the computer.
 func TestDecidedBlockComesBack(t *testing.T) {
-	storage := newStorage()
+	storage := fakestage.NewStorage()
 	fuse := newFuse(0)
 	protocol := fakestage.Solo()
 	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
@@ -183,9 +170,9 @@ func TestDecidedBlockComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storage.mu.Lock()
-	storage.full = true
-	storage.mu.Unlock()
+	storage.Mu.Lock()
+	storage.Full = true
+	storage.Mu.Unlock()
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 1), m.tx(2, 0, rejects, 3), m.tx(1, 1, reverts, 2), m.tx(3, 0, plain, 9)}
 	m.live([][]*ordov1.Transaction{txs})
 	await := func(what string, holds func() bool) {
@@ -200,19 +187,19 @@ func TestDecidedBlockComesBack(t *testing.T) {
 	decided := m.node.Chain().Unaccepted(1)
 	m.off()
 
-	storage.calm()
-	storage.mu.Lock()
-	storage.full = false
-	storage.mu.Unlock()
+	storage.Restarted()
+	storage.Mu.Lock()
+	storage.Full = false
+	storage.Mu.Unlock()
 	next, err := boot(t, storage, m.disk.survivor(fuse, false), fuse, func(*ordov1.ConsensusEvent) []*ordov1.Action { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer next.off()
 	await("the block does not come back", func() bool { return next.node.Chain().Latest().Context.Number == 1 })
-	storage.mu.Lock()
-	got := storage.blocks[1]
-	storage.mu.Unlock()
+	storage.Mu.Lock()
+	got := storage.Stored[1]
+	storage.Mu.Unlock()
 	if !bytes.Equal(got.Header.PartialHash, decided.Header.PartialHash) || string(got.Certificate) != "signed" {
 		t.Errorf("block 0x%x with certificate %q came back, 0x%x was decided", got.Header.PartialHash, got.Certificate, decided.Header.PartialHash)
 	}

@@ -20,9 +20,9 @@ func TestExecutionFails(t *testing.T) {
 	w.await(chainview.Accepted, txs...)
 	w.chainIsSound()
 
-	w.execution.mu.Lock()
-	w.execution.dead = true
-	w.execution.mu.Unlock()
+	w.execution.Mu.Lock()
+	w.execution.Down = true
+	w.execution.Mu.Unlock()
 	w.submit(w.tx(1, 2, plain, 0))
 	stopsWith(t, n, "execution", "gone")
 	if err := w.submitOne(w.tx(1, 3, plain, 0)); !errors.Is(err, ErrStopped) {
@@ -49,7 +49,7 @@ func stopsWith(t *testing.T, n *Driver, parts ...string) {
 
 func TestStorageLiesAboutAHash(t *testing.T) {
 	w := newWorld(t)
-	w.storage.lie = true
+	w.storage.WrongHash = true
 	n := w.start()
 	w.submit(w.tx(1, 0, plain, 0))
 	w.await(chainview.Accepted, w.tx(1, 0, plain, 0))
@@ -67,21 +67,21 @@ func orderByArrival(t *testing.T) {
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
 	w.await(chainview.Accepted, a)
-	w.ordering.mu.Lock()
-	w.ordering.dead = true
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	w.ordering.Down = true
+	w.ordering.Mu.Unlock()
 	b := w.tx(1, 1, plain, 0)
 	w.submit(b)
 	w.await(chainview.Accepted, b)
-	w.ordering.mu.Lock()
-	w.ordering.dead = false
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	w.ordering.Down = false
+	w.ordering.Mu.Unlock()
 	time.Sleep(2 * w.options.ScoreTimeout) // it is asked again after a pause
 	c := w.tx(1, 2, plain, 0)
 	w.submit(c)
 	w.await(chainview.Accepted, c)
 	var degraded []bool
-	for _, b := range w.storage.blocks[1:] {
+	for _, b := range w.storage.Stored[1:] {
 		degraded = append(degraded, b.Header.Degraded)
 	}
 	if len(degraded) != 3 || degraded[0] || !degraded[1] || degraded[2] {
@@ -97,7 +97,7 @@ func TestOrderingMovesAllTheTime(t *testing.T) { synctest.Test(t, orderingMoves)
 
 func orderingMoves(t *testing.T) {
 	w := newWorld(t)
-	w.ordering.restless = true
+	w.ordering.Restless = true
 	n := w.start()
 	var all []*ordov1.Transaction
 	for account := range uint64(5) {
@@ -108,13 +108,13 @@ func orderingMoves(t *testing.T) {
 	waiting := w.tx(9, 1, plain, 0) // behind a gap: it is ranked for ever
 	w.submit(append(all, waiting)...)
 	w.await(chainview.Accepted, all...)
-	w.ordering.mu.Lock()
-	before := w.ordering.calls
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	before := w.ordering.Calls
+	w.ordering.Mu.Unlock()
 	time.Sleep(200 * time.Millisecond)
-	w.ordering.mu.Lock()
-	calls := w.ordering.calls - before
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	calls := w.ordering.Calls - before
+	w.ordering.Mu.Unlock()
 	if calls > 40 {
 		t.Errorf("%d calls in 0.2 s for one transaction that waits", calls)
 	}

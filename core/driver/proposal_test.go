@@ -160,7 +160,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		t.Errorf("a transaction that was not sent here is %s", trace)
 	}
 	// The copy that waited here is in the block, signature and all.
-	if got := w.storage.blocks[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {
+	if got := w.storage.Stored[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {
 		t.Errorf("block 1 has %v", got)
 	}
 }

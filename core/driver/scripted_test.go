@@ -125,7 +125,7 @@ func TestScriptedConsensus(t *testing.T) {
 	if script.heights < 3 {
 		t.Errorf("only %d heights", script.heights)
 	}
-	if got := string(w.storage.blocks[1].Certificate); got != "signed" {
+	if got := string(w.storage.Stored[1].Certificate); got != "signed" {
 		t.Errorf("certificate %q", got)
 	}
 	if len(n.Waiting()) != 0 {
