@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
@@ -51,49 +53,55 @@ func TestEveryCrashPoint(t *testing.T) {
 		stride, offset = 3, crashOffset(t, 3)
 	}
 	points := 0
-	for at := 1 + offset; ; at += stride {
-		first := newFuse(at)
-		storage := fakestage.NewStorage()
-		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
-		if err == nil {
-			m.live(append(txs, handlers))
-			if !first.reached() { // it lived to the end, or has a moment more
-				select {
-				case <-first.blown:
-				case <-time.After(30 * time.Millisecond):
-				}
-			}
-		}
-		m.off()
-		first.mu.Lock()
-		blown := first.count == at
-		what := first.names[len(first.names)-1]
-		first.mu.Unlock()
-		name := fmt.Sprintf("crash at %d (%s)", at, what)
-		kinds[what]++
-		points++
-		if at%4 > 1 { // and once more, while it comes back or soon after
-			fuse := newFuse(1 + at*7%30)
-			storage.Restarted()
-			had := storage.Count()
-			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
-			if err == nil {
-				second.live(txs)
-			}
-			second.off()
-			second.told = append(second.told, m.told...)
-			second.earlier = append(m.earlier, m.eyes)
-			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.Count())
-		}
-		m.again(t, name, storage, txs, flat, at%2 == 0)
-		if t.Failed() {
-			t.Fatalf("after %s", name)
-		}
-		if !blown {
-			break
-		}
+	for at, blown := 1+offset, true; blown; at += stride {
+		synctest.Test(t, func(t *testing.T) {
+			var what string
+			what, blown = crashAt(t, at, txs, handlers, flat)
+			kinds[what]++
+			points++
+		})
 	}
 	t.Logf("%d crash points: %v", points, kinds)
+}
+
+// crashAt ends a computer at one of its writes, and holds the next one against it. blown is false when there were fewer writes.
+func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat []*ordov1.Transaction) (what string, blown bool) {
+	first := newFuse(at)
+	storage := fakestage.NewStorage()
+	m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
+	if err == nil {
+		m.live(append(slices.Clip(txs), handlers))
+		if !first.reached() { // it lived to the end, or has a moment more
+			select {
+			case <-first.blown:
+			case <-time.After(30 * time.Millisecond):
+			}
+		}
+	}
+	m.off()
+	first.mu.Lock()
+	blown = first.count == at
+	what = first.names[len(first.names)-1]
+	first.mu.Unlock()
+	name := fmt.Sprintf("crash at %d (%s)", at, what)
+	if at%4 > 1 { // and once more, while it comes back or soon after
+		fuse := newFuse(1 + at*7%30)
+		storage.Restarted()
+		had := storage.Count()
+		second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
+		if err == nil {
+			second.live(txs)
+		}
+		second.off()
+		second.told = append(second.told, m.told...)
+		second.earlier = append(m.earlier, m.eyes)
+		m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.Count())
+	}
+	m.again(t, name, storage, txs, flat, at%2 == 0)
+	if t.Failed() {
+		t.Fatalf("after %s", name)
+	}
+	return what, blown
 }
 
 // stored waits until storage has all of them in blocks with a root: what was accepted before the crash the node does not
@@ -154,7 +162,9 @@ func (m *computer) again(t *testing.T, name string, storage *fakestage.Storage, 
 
 // What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
 // left the computer.
-func TestDecidedBlockComesBack(t *testing.T) {
+func TestDecidedBlockComesBack(t *testing.T) { synctest.Test(t, decidedBlockComesBack) }
+
+func decidedBlockComesBack(t *testing.T) {
 	storage := fakestage.NewStorage()
 	fuse := newFuse(0)
 	protocol := fakestage.Solo()
@@ -175,15 +185,11 @@ func TestDecidedBlockComesBack(t *testing.T) {
 	storage.Mu.Unlock()
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 1), m.tx(2, 0, rejects, 3), m.tx(1, 1, reverts, 2), m.tx(3, 0, plain, 9)}
 	m.live([][]*ordov1.Transaction{txs})
-	await := func(what string, holds func() bool) {
-		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-		}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if m.node.Health()[2].Why == "" {
+		t.Fatal("storage was never asked")
 	}
-	await("storage was never asked", func() bool { return m.node.Health()[2].Why != "" })
 	decided := m.node.Chain().Unaccepted(1)
 	m.off()
 
@@ -196,7 +202,9 @@ func TestDecidedBlockComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer next.off()
-	await("the block does not come back", func() bool { return next.node.Chain().Latest().Context.Number == 1 })
+	if err := next.node.Chain().Await(ctx(t), func() bool { return next.node.Chain().Latest().Context.Number == 1 }); err != nil {
+		t.Fatal("the block does not come back")
+	}
 	storage.Mu.Lock()
 	got := storage.Stored[1]
 	storage.Mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
@@ -223,8 +224,8 @@ func TestRestartAndReexecute(t *testing.T) {
 		w.await(chainview.PreConfirmed, all[nonce])
 	}
 	// Decided is enough: Stop waits for commits and roots. What is not decided would end with the pool.
-	for n.Chain().Next().Number < 15 {
-		time.Sleep(time.Millisecond)
+	if err := n.Chain().Await(ctx(t), func() bool { return n.Chain().Next().Number >= 15 }); err != nil {
+		t.Fatal(err)
 	}
 	if err := n.Stop(ctx(t)); err != nil {
 		t.Fatal(err)
@@ -313,7 +314,9 @@ func TestStartRefuses(t *testing.T) {
 }
 
 // A ranking policy decides among what waits, whatever came first.
-func TestRanking(t *testing.T) {
+func TestRanking(t *testing.T) { synctest.Test(t, ranking) }
+
+func ranking(t *testing.T) {
 	w := newWorld(t)
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
@@ -329,17 +332,9 @@ func TestRanking(t *testing.T) {
 	for i, tip := range tips {
 		w.submit(w.tx(uint64(i+1), 0, plain, tip))
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		ready := 0
-		for _, x := range n.Waiting() {
-			if x.State == "ready" {
-				ready++
-			}
-		}
-		if ready == len(tips) {
-			break
-		}
-		if time.Now().After(deadline) {
+	synctest.Wait()
+	for _, x := range n.Waiting() {
+		if x.State != "ready" {
 			t.Fatalf("not ready: %v", n.Waiting())
 		}
 	}

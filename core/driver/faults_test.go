@@ -12,7 +12,9 @@ import (
 )
 
 // A build that breaks is built again from the same transactions; an execution that has ended stops the node with its name.
-func TestExecutionFails(t *testing.T) {
+func TestExecutionFails(t *testing.T) { synctest.Test(t, executionFails) }
+
+func executionFails(t *testing.T) {
 	w := newWorld(t)
 	n := w.start()
 	txs := []*ordov1.Transaction{w.tx(1, 0, plain, 0), w.tx(2, 0, breaks, 0), w.tx(1, 1, plain, 0)}
@@ -37,7 +39,7 @@ func stopsWith(t *testing.T, n *Driver, parts ...string) {
 	t.Helper()
 	select {
 	case <-n.Done():
-	case <-time.After(10 * time.Second):
+	case <-ctx(t).Done():
 		t.Fatal("the node goes on")
 	}
 	for _, part := range parts {
@@ -47,7 +49,9 @@ func stopsWith(t *testing.T, n *Driver, parts ...string) {
 	}
 }
 
-func TestStorageLiesAboutAHash(t *testing.T) {
+func TestStorageTellsAWrongHash(t *testing.T) { synctest.Test(t, storageTellsAWrongHash) }
+
+func storageTellsAWrongHash(t *testing.T) {
 	w := newWorld(t)
 	w.storage.WrongHash = true
 	n := w.start()

@@ -83,28 +83,32 @@ func (m *restartable) once(txs []*ordov1.Transaction) {
 // block, in the same order.
 func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 	for _, seed := range []int64{1, 2, 3} {
-		m := newRestartable(t)
-		m.slow = 200 * time.Microsecond
-		n := m.up()
-		eyes := watchChain(t, n.Chain())
-		r := rand.New(rand.NewSource(seed))
-		txs, wait := m.load(6, 60, 4*time.Millisecond)
-		for range 40 {
-			time.Sleep(time.Duration(10+r.Intn(50)) * time.Millisecond)
-			m.restart(all[r.Intn(len(all))])
-		}
-		wait()
-		m.await(chainview.Accepted, txs...)
-		if n.Err() != nil {
-			t.Fatal(n.Err())
-		}
-		m.chainIsSound()
-		m.once(txs)
-		eyes.kept(t, m.storage.Stored)
-		for _, h := range n.Health() {
-			if h.Down || h.Generation != m.generations[h.Stage] {
-				t.Errorf("health: %+v, generation %d", h, m.generations[h.Stage])
-			}
+		synctest.Test(t, func(t *testing.T) { blocksGoOn(t, seed) })
+	}
+}
+
+func blocksGoOn(t *testing.T, seed int64) {
+	m := newRestartable(t)
+	m.slow = 200 * time.Microsecond
+	n := m.up()
+	eyes := watchChain(t, n.Chain())
+	r := rand.New(rand.NewSource(seed))
+	txs, wait := m.load(6, 60, 4*time.Millisecond)
+	for range 40 {
+		time.Sleep(time.Duration(10+r.Intn(50)) * time.Millisecond)
+		m.restart(all[r.Intn(len(all))])
+	}
+	wait()
+	m.await(chainview.Accepted, txs...)
+	if n.Err() != nil {
+		t.Fatal(n.Err())
+	}
+	m.chainIsSound()
+	m.once(txs)
+	eyes.kept(t, m.storage.Stored)
+	for _, h := range n.Health() {
+		if h.Down || h.Generation != m.generations[h.Stage] {
+			t.Errorf("health: %+v, generation %d", h, m.generations[h.Stage])
 		}
 	}
 }
@@ -164,11 +168,8 @@ func blocksWaitForSpace(t *testing.T) {
 	first := m.tx(1, 0, plain, 0)
 	m.submit(first)
 	m.await(chainview.PreConfirmed, first)
-	for end := time.Now().Add(5 * time.Second); n.Health()[2].Why == ""; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is not told that there is no room")
-		}
-	}
+	time.Sleep(time.Second)
+	synctest.Wait()
 	if h := n.Health()[2]; h.Down || !strings.Contains(h.Why, "make room") {
 		t.Errorf("health: %+v", h)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/ordo-sequencer/ordo/core/journal"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -12,7 +13,9 @@ import (
 
 // TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
 // make a node, although storage has more blocks than the journal knows.
-func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
+func TestAJournalOfAnotherChainIsRejected(t *testing.T) { synctest.Test(t, journalOfAnotherChain) }
+
+func journalOfAnotherChain(t *testing.T) {
 	chain := func(account uint64, blocks int) *computer {
 		calm := newFuse(0)
 		m, err := boot(t, fakestage.NewStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, fakestage.Solo())
