@@ -82,6 +82,7 @@ func (x *execution) open(c pipeline.Open) {
 		x.chain.Resume(c.Resumes, c.Build)
 	default:
 		x.chain.Open(c.Build, c.Context)
+		x.observer.Reset(c.Context.Number)
 	}
 	ctx, cancel := context.WithCancel(x.at.ctx)
 	b := &openBlock{instance: x.at.instance, chain: x.chain, build: c.Build, cancel: cancel, ended: make(chan struct{})}

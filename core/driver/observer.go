@@ -16,9 +16,11 @@ import (
 type Observer interface {
 	// Preconfirmed: these transactions have run in the open block, in this order. Rejected ones are among them.
 	Preconfirmed(height uint64, txs []*ordov1.Transaction, results []*ordov1.TransactionResult)
-	// Reset: what was pre-confirmed in the open block waits again.
+	// Reset: the open block begins with its first transaction, at first or again. What was told as pre-confirmed and is in no decided
+	// block waits again.
 	Reset(height uint64)
-	// Decided: the block is final. Its transactions were told before, in the same order, as far as they were pre-confirmed here.
+	// Decided: the block is final. Usually what was told as pre-confirmed are its first transactions; where consensus decided otherwise,
+	// what is not in the block waits again.
 	Decided(block *chainview.Block)
 	// Accepted: the root and the hash of the block are known; header has them.
 	Accepted(header *ordov1.BlockHeader)

@@ -72,10 +72,11 @@ func (l *line) append(out []byte, p paint) []byte {
 		out = l.appendTransaction(out, p)
 	case ofUnshown:
 		out = append(out, "block "+number(l.height)+": "...)
-		out = append(out, count(l.unshown.succeeded+l.unshown.reverted, "more transaction")...)
-		out = append(out, ", too many for a line each: "+grouped(uint64(l.unshown.succeeded))+" succeeded, "+grouped(uint64(l.unshown.reverted))+" reverted"...)
+		t := l.unshown
+		out = append(out, count(t.succeeded+t.reverted+t.rejected, "more transaction")...)
+		out = append(out, ", too many for a line each: "+grouped(uint64(t.succeeded))+" succeeded, "+grouped(uint64(t.reverted))+" reverted, "+grouped(uint64(t.rejected))+" rejected"...)
 	case ofReset:
-		out = p.put(out, yellow, "block "+number(l.height)+" is built again, with its "+count(l.transactions, "transaction"))
+		out = p.put(out, yellow, "block "+number(l.height)+": the last "+grouped(uint64(l.transactions))+" of the transactions above wait again")
 	case ofBlock:
 		out = l.appendBlock(out, p)
 	case ofLoss:

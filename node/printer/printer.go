@@ -26,6 +26,8 @@ const (
 	reserve = Burst / 4
 	// waitingMost is how many lines may wait to be made.
 	waitingMost = 8192
+	// rejectedMost is how many rejected transactions of the open block are remembered.
+	rejectedMost = 8192
 	// batch is about how many bytes are written together.
 	batch = 16 << 10
 )
@@ -44,8 +46,9 @@ type Printer struct {
 	mu       sync.Mutex
 	tokens   float64 // transactions that may still have a line
 	refilled time.Time
-	shown    int   // of the open block's transactions, those that were told
-	unshown  tally // of the open block, without a line of their own
+	shown    []chainview.Key        // transactions of the open block that were told
+	unshown  tally                  // of the open block, without a line of their own
+	rejected map[chainview.Key]bool // told when they ran; they leave the pool with the decision of their block
 	waiting  []line
 	dropped  int // lines that did not fit into waiting
 	closed   bool
@@ -61,7 +64,7 @@ func New(o Options) *Printer {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	p := &Printer{options: o, tokens: Burst, refilled: o.Clock(), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &Printer{options: o, tokens: Burst, refilled: o.Clock(), rejected: map[chainview.Key]bool{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go p.run()
 	return p
 }
@@ -74,21 +77,24 @@ func (p *Printer) Preconfirmed(height uint64, txs []*ordov1.Transaction, results
 	p.ran(now, height, txs, results)
 }
 
-// ran tells of transactions of the open block. Those that were rejected are told when they leave the pool.
+// ran tells of transactions of the open block.
 func (p *Printer) ran(now time.Time, height uint64, txs []*ordov1.Transaction, results []*ordov1.TransactionResult) {
 	p.refill(now)
 	for i, tx := range txs {
 		r := results[i]
+		in := height
 		if r.Status == ordov1.TransactionResult_REJECTED {
+			if in = noBlock; len(p.rejected) < rejectedMost {
+				p.rejected[word(tx.Hash)] = true
+			}
+		} else {
+			p.shown = append(p.shown, word(tx.Hash))
+		}
+		if !p.take(r.Status != ordov1.TransactionResult_SUCCEEDED) {
+			p.unshown.add(r.Status)
 			continue
 		}
-		p.shown++
-		reverted := r.Status == ordov1.TransactionResult_REVERTED
-		if !p.take(reverted) {
-			p.unshown.add(reverted)
-			continue
-		}
-		p.put(line{at: now, kind: ofTransaction, height: height, tx: factsOf(tx, r)})
+		p.put(line{at: now, kind: ofTransaction, height: in, tx: factsOf(tx, r)})
 	}
 }
 
@@ -97,10 +103,11 @@ func (p *Printer) Reset(height uint64) {
 	now := p.options.Clock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shown > 0 {
-		p.put(line{at: now, kind: ofReset, height: height, transactions: p.shown})
+	if len(p.shown) > 0 {
+		p.put(line{at: now, kind: ofReset, height: height, transactions: len(p.shown)})
 	}
-	p.shown, p.unshown = 0, tally{}
+	p.shown, p.unshown = p.shown[:0], tally{}
+	clear(p.rejected)
 }
 
 // Decided implements driver.Observer.
@@ -108,13 +115,19 @@ func (p *Printer) Decided(b *chainview.Block) {
 	now := p.options.Clock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shown < len(b.Transactions) { // a block of a peer, or one that was under way when the node was started
-		p.ran(now, b.Context.Number, b.Transactions[p.shown:], b.Results[p.shown:])
+	told := 0
+	for told < len(p.shown) && told < len(b.Transactions) && p.shown[told] == word(b.Transactions[told].Hash) {
+		told++
 	}
+	if out := len(p.shown) - told; out > 0 {
+		p.put(line{at: now, kind: ofReset, height: b.Context.Number, transactions: out})
+	}
+	// The rest of a block of a peer, or of one that was under way when the node was started.
+	p.ran(now, b.Context.Number, b.Transactions[told:], b.Results[told:])
 	if p.unshown != (tally{}) {
 		p.put(line{at: now, kind: ofUnshown, height: b.Context.Number, unshown: p.unshown})
 	}
-	p.shown, p.unshown = 0, tally{}
+	p.shown, p.unshown = p.shown[:0], tally{}
 }
 
 // Accepted implements driver.Observer.
@@ -131,6 +144,10 @@ func (p *Printer) Dropped(tx *ordov1.Transaction, why error) {
 	now := p.options.Clock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if hash := word(tx.Hash); p.rejected[hash] {
+		delete(p.rejected, hash)
+		return
+	}
 	p.refill(now)
 	if !p.take(true) {
 		p.dropped++
@@ -139,7 +156,7 @@ func (p *Printer) Dropped(tx *ordov1.Transaction, why error) {
 	f := factsOf(tx, nil)
 	f.status, f.reason = "DROPPED", excerpt(why.Error())
 	if rejection := (*pipeline.Rejection)(nil); errors.As(why, &rejection) {
-		f.status, f.reason = "REJECTED", excerpt(rejection.Code.String()+": "+rejection.Reason)
+		f.status, f.reason = "REJECTED", rejected(rejection.Code, rejection.Reason)
 	}
 	p.put(line{at: now, kind: ofTransaction, height: noBlock, tx: f})
 }
@@ -228,12 +245,15 @@ func (p *Printer) write(lines []line) {
 }
 
 // tally counts transactions without a line of their own.
-type tally struct{ succeeded, reverted int }
+type tally struct{ succeeded, reverted, rejected int }
 
-func (t *tally) add(reverted bool) {
-	if reverted {
+func (t *tally) add(status ordov1.TransactionResult_Status) {
+	switch status {
+	case ordov1.TransactionResult_REVERTED:
 		t.reverted++
-	} else {
+	case ordov1.TransactionResult_REJECTED:
+		t.rejected++
+	default:
 		t.succeeded++
 	}
 }
@@ -254,12 +274,19 @@ func factsOf(tx *ordov1.Transaction, r *ordov1.TransactionResult) facts {
 	}
 	if r != nil {
 		f.status, f.reason = r.Status.String(), excerpt(r.Reason)
+		if r.Status == ordov1.TransactionResult_REJECTED {
+			f.reason = rejected(r.Rejection, r.Reason)
+		}
 		if len(r.ActualFee) <= len(f.fee) {
 			copy(f.fee[len(f.fee)-len(r.ActualFee):], r.ActualFee)
 		}
 		f.l1Gas, f.l1Data, f.l2Gas = r.Gas.GetL1Gas(), r.Gas.GetL1DataGas(), r.Gas.GetL2Gas()
 	}
 	return f
+}
+
+func rejected(code ordov1.RejectionCode, reason string) string {
+	return excerpt(code.String() + ": " + reason)
 }
 
 func word(b []byte) (k chainview.Key) {

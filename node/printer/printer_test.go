@@ -234,11 +234,14 @@ func TestExactFee(t *testing.T) {
 	}
 }
 
-func BenchmarkPreconfirmed(b *testing.B) {
+// BenchmarkBlock is what the path of the blocks pays for 128 transactions.
+func BenchmarkBlock(b *testing.B) {
 	l := New(Options{To: new(discard)})
 	s := same(128, ordov1.TransactionResult_SUCCEEDED)
+	block := chainview.NewBlock(&ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 1}}, s.txs, s.results, &ordov1.StateDiff{}, nil)
 	for b.Loop() {
 		l.Preconfirmed(1, s.txs, s.results)
+		l.Decided(block)
 	}
 	l.Close()
 }
