@@ -311,10 +311,10 @@ func (d *Driver) drain(ctx context.Context) error {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for {
-		settled := make(chan bool, 1)
-		d.inbox.push(inboxMsg{then: func(m *pipeline.Machine) { settled <- m.Settled() }})
+		drained := make(chan bool, 1)
+		d.inbox.push(inboxMsg{then: func(m *pipeline.Machine) { drained <- m.Settled() }})
 		select {
-		case yes := <-settled:
+		case yes := <-drained:
 			if yes {
 				return nil
 			}

@@ -20,7 +20,7 @@ import (
 // every height, before it decides.
 //
 //	attempt 1: built, abandoned          attempt 4: attempt 3 as a peer's proposal: must be valid, same value
-//	attempt 2: the same from the pool    attempt 5: a lie about attempt 3: must be invalid
+//	attempt 2: the same from the pool    attempt 5: a false value for attempt 3: must be invalid
 //	attempt 3: the first half of 2       then 4 is decided
 type scripted struct {
 	mu       sync.Mutex
@@ -64,13 +64,13 @@ func (s *scripted) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 				s.complain("half of %d is %d", s.counts[2], s.counts[3])
 			}
 			s.proposal = e.Built.Proposal
-			return []*ordov1.Action{validate(5, []byte("a lie"))}
+			return []*ordov1.Action{validate(5, []byte("a false value"))}
 		}
 	case *ordov1.ConsensusEvent_Verdict_:
 		switch e.Verdict.Attempt {
 		case 5:
 			if e.Verdict.Valid {
-				s.complain("a lie was found valid")
+				s.complain("a false value was found valid")
 			}
 			// A hash that is not the transaction's own is found before anything runs.
 			p := &ordov1.Proposal{}

@@ -120,8 +120,8 @@ func transactions(t *testing.T, input string) (txs []*ordov1.Transaction, result
 	return txs, results
 }
 
-// TestHostileReason: no text of a stranger reaches the terminal as anything but one line of bounded length.
-func TestHostileReason(t *testing.T) {
+// TestUntrustedReason: no text of a stranger reaches the terminal as anything but one line of bounded length.
+func TestUntrustedReason(t *testing.T) {
 	for _, reason := range []string{
 		"\x1b[2J\x1b]0;title\x07", "a\r\nINVOKE 0x1 SUCCEEDED", "\u202egnp.exe", "\u009b31m", strings.Repeat("\x00", 1<<20), strings.Repeat("é", 1<<20)[1:], "\xff\xfe",
 	} {
