@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 	"github.com/ordo-sequencer/ordo/core/rpc/socket"
 	"github.com/ordo-sequencer/ordo/core/subscriptions"
-	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // broker carries the changes of the chain through the hub to the sockets. It follows the chain as long as there is a subscription:
@@ -155,46 +152,6 @@ func (b *broker) tell(list []subscriptions.Notification) {
 	}
 }
 
-// headersAtATime is how many headers a backfill reads with one question.
-const headersAtATime = 64
-
-// backfill sends accepted blocks from storage until the subscription is live. It waits for a client that reads slowly, and for a storage
-// plugin that is being restarted.
-func (b *broker) backfill(ctx context.Context, sub *subscriptions.Subscription, next uint64) {
-	conn := sub.Owner.(*subscriber).session.conn
-	ctx = limiter.WithCaller(ctx, &limiter.Caller{From: conn.From})
-	for ctx.Err() == nil {
-		for tip := b.s.Chain.Latest().GetContext().GetNumber(); next <= tip; {
-			if conn.Drained(ctx, int64(b.s.Limits.SocketQueue/2)) != nil {
-				return
-			}
-			var err error
-			if sub.Kind == subscriptions.NewHeads {
-				next, err = b.headers(ctx, sub, next, min(tip, next+headersAtATime-1))
-			} else {
-				next, err = b.events(ctx, sub, next)
-			}
-			if err == nil {
-				continue
-			}
-			if ctx.Err() != nil {
-				return
-			}
-			b.s.cutOff.log(b.s.Log, "rpc: a subscription waits for blocks from storage", "block", next, "error", err)
-			select {
-			case <-time.After(backfillPause):
-			case <-ctx.Done():
-			}
-		}
-		if b.caughtUp(sub, next) {
-			return
-		}
-	}
-}
-
-// backfillPause is between two tries to read a block.
-const backfillPause = 100 * time.Millisecond
-
 // caughtUp is false when there are more accepted blocks to send.
 func (b *broker) caughtUp(sub *subscriptions.Subscription, next uint64) bool {
 	b.mu.Lock()
@@ -205,58 +162,4 @@ func (b *broker) caughtUp(sub *subscriptions.Subscription, next uint64) bool {
 	list, live := b.hub.CaughtUp(sub, next)
 	b.tell(list)
 	return live
-}
-
-func (b *broker) headers(ctx context.Context, sub *subscriptions.Subscription, from, to uint64) (next uint64, err error) {
-	next = from
-	var list []subscriptions.Item
-	err = b.s.eachStored(ctx, &ordov1.BlocksRequest{From: &ordov1.BlocksRequest_Number{Number: from}, To: to}, func(block *ordov1.Block) bool {
-		if block.Header.GetContext().GetNumber() != next || isZero(block.Header.Hash) {
-			return false
-		}
-		list = append(list, subscriptions.Head{Header: block.Header})
-		next++
-		return true
-	})
-	b.send(sub, list)
-	if err == nil && next == from {
-		err = fmt.Errorf("storage has no block %d with a root", from)
-	}
-	return next, err
-}
-
-func (b *broker) events(ctx context.Context, sub *subscriptions.Subscription, number uint64) (next uint64, err error) {
-	block, err := b.s.whole(ctx, number)
-	switch {
-	case err != nil:
-		return number, err
-	case block == nil || isZero(block.Header.GetHash()):
-		return number, fmt.Errorf("storage has no block %d with a root", number)
-	}
-	var list []subscriptions.Item
-	for i, r := range block.Results {
-		for j, e := range r.Events {
-			if sub.Events.Matches(e) {
-				list = append(list, subscriptions.Event{Number: number, Hash: block.Header.Hash, TxHash: r.Hash, TxIndex: i, Index: j, Event: e, Finality: chainview.Accepted})
-			}
-		}
-	}
-	b.send(sub, list)
-	return number + 1, nil
-}
-
-// send queues what a backfill read, as one change.
-func (b *broker) send(sub *subscriptions.Subscription, items []subscriptions.Item) {
-	if len(items) == 0 {
-		return
-	}
-	list := make([]subscriptions.Notification, len(items))
-	for i, item := range items {
-		list[i] = subscriptions.Notification{To: sub, Text: &subscriptions.Fragment{Text: notification(sub.Form, item)}}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if sub.State() == subscriptions.Backfilling {
-		b.tell(list)
-	}
 }

@@ -23,6 +23,7 @@ type session struct {
 	s    *Server
 	http *http.Request // that asked for the socket
 	conn *socket.Conn
+	pace sync.Mutex // one backfill at a time waits for room
 
 	mu   sync.Mutex
 	subs map[string]*subscriptions.Subscription
@@ -158,7 +159,6 @@ type socketAnswer struct {
 	ctx     context.Context
 	release func()         // lets notifications go; nil when none are held
 	message io.WriteCloser // an answer that is sent in pieces
-	stop    context.CancelFunc
 	late    *time.Timer
 }
 
@@ -172,9 +172,6 @@ func hold(ctx context.Context) {
 }
 
 func (a *socketAnswer) end() {
-	if a.stop != nil {
-		a.stop()
-	}
 	if a.release != nil {
 		a.release()
 	}
@@ -208,15 +205,13 @@ func (a *socketAnswer) whole(text []byte, _ time.Duration) error {
 	if len(text) == 0 {
 		return nil
 	}
-	return a.c.conn.Write(a.ctx, text)
+	return a.c.conn.Write(text)
 }
 
 // piece implements answerer.
 func (a *socketAnswer) piece(text []byte, within time.Duration, last bool) (err error) {
 	if a.message == nil {
-		ctx, cancel := context.WithCancel(a.ctx)
-		a.stop = cancel
-		if a.message, err = a.c.conn.Begin(ctx); err != nil {
+		if a.message, err = a.c.conn.Begin(); err != nil {
 			return err
 		}
 		a.late = time.AfterFunc(within, func() { a.c.conn.Kill(socket.NoProgress) })

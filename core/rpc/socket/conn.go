@@ -44,7 +44,8 @@ type Conn struct {
 	slots   chan struct{} // messages that run
 	works   sync.WaitGroup
 	ending  chan struct{}   // closed when no message is taken any more
-	base    context.Context // ends when nothing is sent any more
+	base    context.Context // ends when nothing is queued and no answer is made any more
+	serve   context.Context // of Serve. The library closes a connection whose context ends, so what is on its way has this one
 	end     context.CancelFunc
 
 	mu    sync.Mutex
@@ -77,7 +78,7 @@ func (c *Conn) Serve(ctx context.Context, ws *websocket.Conn, wire Wire, h Handl
 	ctx, cancel := context.WithCancel(ctx)
 	ws.SetReadLimit(-1) // Receive has its own
 	c.mu.Lock()
-	c.ws, c.wire = ws, wire
+	c.ws, c.wire, c.serve = ws, wire, ctx
 	gone := c.gone // cut off before it was here
 	c.mu.Unlock()
 	if gone {
@@ -290,27 +291,42 @@ func (c *Conn) abandon() {
 	c.hangUp()
 }
 
-// Queue puts a notification behind the others. All that has the same number, other than 0, is what one change brings: it is taken
-// together, when there is room before the first of it. A client whose queue has no room is cut off.
+// Queue puts a notification behind the others. All that has the same number is what one change brings: it is taken together, when there is
+// room before the first of it. A client whose queue has no room is cut off.
 func (c *Conn) Queue(change uint64, head string, text *subscriptions.Fragment) {
-	if why := c.push(change, head, text); why != "" {
+	c.mu.Lock()
+	why := Why("")
+	switch {
+	case c.gone:
+	case c.queue.change != change && c.queue.bytes-c.queue.paced >= c.pool.limits.Queue:
+		why = SlowReader
+	default:
+		c.queue.change = change
+		why = c.put(entry{head, text, false})
+	}
+	c.mu.Unlock()
+	if why != "" {
 		c.Cut(why)
 	}
 }
 
-func (c *Conn) push(change uint64, head string, text *subscriptions.Fragment) Why {
+// Paced is Queue for a sender that waits with Drained until there is room: what it puts there takes no room from changes.
+func (c *Conn) Paced(head string, text *subscriptions.Fragment) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone {
-		return ""
+	why := Why("")
+	if !c.gone {
+		why = c.put(entry{head, text, true})
 	}
-	first := change == 0 || c.queue.change != change
-	c.queue.change = change
-	if first && c.queue.bytes+c.queue.sending >= c.pool.limits.Queue {
-		return SlowReader
+	c.mu.Unlock()
+	if why != "" {
+		c.Cut(why)
 	}
-	fits := c.pool.hold(text)
-	c.queue.add(entry{head, text})
+}
+
+// put adds to the queue. The lock is held.
+func (c *Conn) put(e entry) Why {
+	fits := c.pool.hold(e.text)
+	c.queue.add(e)
 	if !fits && c.queue.bytes > little {
 		return NoMemory
 	}
@@ -330,11 +346,11 @@ func (c *Conn) Hold() (release func()) {
 	}
 }
 
-// Drained waits until no more than so many bytes wait, and are taken by the system.
+// Drained waits until no more than so many bytes are not taken by the system.
 func (c *Conn) Drained(ctx context.Context, bytes int64) error {
 	for {
 		c.mu.Lock()
-		if c.queue.bytes+c.queue.sending <= bytes {
+		if c.queue.bytes <= bytes {
 			c.mu.Unlock()
 			return nil
 		}

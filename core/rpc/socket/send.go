@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 // entry is a notification that waits.
 type entry struct {
-	head string // what stands before the text
-	text *subscriptions.Fragment
+	head  string // what stands before the text
+	text  *subscriptions.Fragment
+	paced bool // it was put there when there was room
 }
 
 // tail stands behind the text of every notification.
@@ -29,8 +31,9 @@ func (e entry) size() int64 { return int64(len(e.head) + len(e.text.Text) + len(
 // queue is what waits for one connection. The lock of the connection protects it.
 type queue struct {
 	list    []entry
-	bytes   int64 // of all in the list
-	sending int64 // of what the writer has
+	bytes   int64 // of all in the list, and of what the writer has
+	paced   int64 // of those that are paced
+	sending []entry
 	change  uint64
 	held    int
 	ready   chan struct{} // capacity 1
@@ -39,8 +42,15 @@ type queue struct {
 
 func (q *queue) add(e entry) {
 	q.list = append(q.list, e)
-	q.bytes += e.size()
+	q.count(e, 1)
 	q.wake()
+}
+
+func (q *queue) count(e entry, sign int64) {
+	q.bytes += sign * e.size()
+	if e.paced {
+		q.paced += sign * e.size()
+	}
 }
 
 func (q *queue) wake() {
@@ -51,7 +61,10 @@ func (q *queue) wake() {
 }
 
 func (q *queue) clear() (list []entry) {
-	list, q.list, q.bytes = q.list, nil, 0
+	list, q.list = q.list, nil
+	for _, e := range list {
+		q.count(e, -1)
+	}
 	return list
 }
 
@@ -72,13 +85,15 @@ func (q *queue) take() (list []entry) {
 	if q.list = q.list[n:]; len(q.list) == 0 {
 		q.list = nil
 	}
-	q.bytes -= size
-	q.sending = size
+	q.sending = list
 	return list
 }
 
 func (q *queue) sent() {
-	q.sending = 0
+	for _, e := range q.sending {
+		q.count(e, -1)
+	}
+	q.sending = nil
 	if q.drained != nil {
 		close(q.drained)
 		q.drained = nil
@@ -95,7 +110,7 @@ func (c *Conn) send(ctx context.Context) {
 		list := c.queue.take()
 		c.mu.Unlock()
 		if len(list) > 0 {
-			text = c.sendAll(ctx, list, text)
+			text = c.sendAll(list, text)
 			c.mu.Lock()
 			for _, e := range list {
 				c.pool.release(e.text)
@@ -117,20 +132,18 @@ func (c *Conn) send(ctx context.Context) {
 }
 
 // sendAll writes notifications, as few times as possible.
-func (c *Conn) sendAll(ctx context.Context, list []entry, text []byte) []byte {
+func (c *Conn) sendAll(list []entry, text []byte) []byte {
 	size := 0
 	for _, e := range list {
 		size += int(e.size())
 	}
-	_ = c.exclusively(ctx, size, func() error {
+	_ = c.exclusively(size, func(ctx context.Context) (err error) {
 		c.wire.Cork()
-		for _, e := range list {
-			text = append(append(append(text[:0], e.head...), e.text.Text...), tail...)
-			if err := c.ws.Write(ctx, websocket.MessageText, text); err != nil {
-				return err
-			}
+		for i := 0; i < len(list) && err == nil && c.base.Err() == nil; i++ {
+			text = append(append(append(text[:0], list[i].head...), list[i].text.Text...), tail...)
+			err = c.ws.Write(ctx, websocket.MessageText, text)
 		}
-		return c.wire.Uncork()
+		return errors.Join(err, c.wire.Uncork()) // also after an error: the close frame may be in it
 	})
 	if cap(text) > portion {
 		return nil
@@ -140,42 +153,38 @@ func (c *Conn) sendAll(ctx context.Context, list []entry, text []byte) []byte {
 
 // exclusively runs what sends one or more whole messages. A client that does not take them in the time that Limits.Send gives is cut
 // off; when sending fails in another way the connection is at its end, which the reader sees.
-func (c *Conn) exclusively(ctx context.Context, size int, send func() error) error {
+func (c *Conn) exclusively(size int, send func(context.Context) error) error {
 	select {
 	case c.writing <- struct{}{}:
 	case <-c.base.Done():
 		return ErrClosing
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	defer func() { <-c.writing }()
 	late := time.AfterFunc(c.pool.limits.Send(size), func() { c.Kill(NoProgress) })
 	defer late.Stop()
-	err := send()
-	if err != nil {
+	err := send(c.serve)
+	if err != nil && c.base.Err() == nil { // else the connection is being closed
 		c.hangUp()
 	}
 	return err
 }
 
 // Write sends one message.
-func (c *Conn) Write(ctx context.Context, text []byte) error {
-	return c.exclusively(ctx, len(text), func() error {
+func (c *Conn) Write(text []byte) error {
+	return c.exclusively(len(text), func(ctx context.Context) error {
 		return c.ws.Write(ctx, websocket.MessageText, text)
 	})
 }
 
-// Begin begins a message that is sent in pieces. Nothing else is sent before it is closed. The context has to have a deadline, or
-// an end when the client makes no progress.
-func (c *Conn) Begin(ctx context.Context) (io.WriteCloser, error) {
+// Begin begins a message that is sent in pieces. Nothing else is sent before it is closed. The caller ends the connection when the client
+// makes no progress, or when the message cannot be sent to its end.
+func (c *Conn) Begin() (io.WriteCloser, error) {
 	select {
 	case c.writing <- struct{}{}:
 	case <-c.base.Done():
 		return nil, ErrClosing
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
-	w, err := c.ws.Writer(ctx, websocket.MessageText)
+	w, err := c.ws.Writer(c.serve, websocket.MessageText)
 	if err != nil {
 		<-c.writing
 		return nil, err

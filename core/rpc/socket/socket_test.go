@@ -31,7 +31,9 @@ type room struct {
 	dials  chan net.Conn
 	conns  chan *Conn
 	from   netip.Prefix
-	work   func(ctx context.Context, c *Conn, message string)
+
+	changes atomic.Uint64
+	work    func(ctx context.Context, c *Conn, message string)
 }
 
 func newRoom(t *testing.T, change func(*Limits)) *room {
@@ -41,12 +43,15 @@ func newRoom(t *testing.T, change func(*Limits)) *room {
 	}
 	budget := limiter.NewBudget("answers", "limits.responses_mib", 8<<20, time.Second, time.Second)
 	r := &room{pool: New(l, budget), budget: budget, dials: make(chan net.Conn), conns: make(chan *Conn, 16), from: here}
-	r.work = func(ctx context.Context, c *Conn, message string) { _ = c.Write(ctx, []byte("answer to "+message)) }
+	r.work = func(_ context.Context, c *Conn, message string) { _ = c.Write([]byte("answer to " + message)) }
 	server := &http.Server{Handler: r, ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, wireKey{}, c) }}
 	go server.Serve(r)
 	t.Cleanup(func() { server.Close() })
 	return r
 }
+
+// change is the number of one that nothing else brings.
+func (r *room) change() uint64 { return r.changes.Add(1) + 100 }
 
 // Accept, Close and Addr implement net.Listener.
 func (r *room) Accept() (net.Conn, error) {
@@ -132,13 +137,13 @@ func TestASlowReaderIsCutOff(t *testing.T) {
 		slow, c, _ := r.open(t, here)
 		other, fine, _ := r.open(t, here)
 		for range 40 {
-			c.Queue(0, "head", text(100))
+			c.Queue(r.change(), "head", text(100))
 		}
 		synctest.Wait()
 		if r.pool.Stats().Cut[SlowReader] != 1 {
 			t.Errorf("cut: %v", r.pool.Stats().Cut)
 		}
-		fine.Queue(0, "head", text(1))
+		fine.Queue(r.change(), "head", text(1))
 		if _, got, err := other.Read(t.Context()); err != nil || string(got) != `head"x"}}` {
 			t.Errorf("the other client: %s %v", got, err)
 		}
@@ -146,6 +151,7 @@ func TestASlowReaderIsCutOff(t *testing.T) {
 		if end.Code != websocket.StatusPolicyViolation || !strings.Contains(end.Reason, "limits.socket_kib") {
 			t.Errorf("its end: %v", end)
 		}
+		synctest.Wait()
 		if s := r.pool.Stats(); s.Waiting != 0 {
 			t.Errorf("%d bytes still wait", s.Waiting)
 		}
@@ -193,7 +199,7 @@ func TestAClientThatReadsNothing(t *testing.T) {
 		r := newRoom(t, nil)
 		_, c, _ := r.open(t, here)
 		began := time.Now()
-		c.Queue(0, "", text(100))
+		c.Queue(r.change(), "", text(100))
 		<-c.Context().Done()
 		after := time.Since(began)
 		synctest.Wait()
@@ -231,15 +237,15 @@ func TestShutdown(t *testing.T) {
 		r := newRoom(t, nil)
 		r.work = func(ctx context.Context, c *Conn, message string) {
 			time.Sleep(time.Second)
-			_ = c.Write(ctx, []byte("late answer to "+message))
+			_ = c.Write([]byte("late answer to " + message))
 		}
 		client, c, _ := r.open(t, here)
 		_, stuck, _ := r.open(t, here)
-		stuck.Queue(0, "", text(1))
+		stuck.Queue(r.change(), "", text(1))
 		if err := client.Write(t.Context(), websocket.MessageText, []byte("q")); err != nil {
 			t.Fatal(err)
 		}
-		c.Queue(0, "", text(1))
+		c.Queue(r.change(), "", text(1))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		over := make(chan struct{})
@@ -304,7 +310,7 @@ func TestMemory(t *testing.T) {
 		}
 		shared := text(2 << 20)
 		for _, c := range conns {
-			c.Queue(0, "", shared)
+			c.Queue(r.change(), "", shared)
 		}
 		if s := r.pool.Stats(); s.Waiting < 2<<20 || s.Waiting > 3<<20 {
 			t.Errorf("%d bytes wait", s.Waiting)
@@ -313,13 +319,13 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%d bytes are taken from the budget", used)
 		}
 		for range 3 { // 4 MiB are for all: this is one too many, and the client that has so much is cut off
-			conns[0].Queue(0, "", text(1<<20))
+			conns[0].Queue(r.change(), "", text(1<<20))
 		}
 		synctest.Wait()
 		if s := r.pool.Stats(); s.Cut[NoMemory] != 1 || conns[0].Context().Err() == nil {
 			t.Errorf("%+v", s)
 		}
-		conns[1].Queue(0, "", text(100)) // a little more is borne, and sent
+		conns[1].Queue(r.change(), "", text(100)) // a little more is borne, and sent
 		for _, client := range clients {
 			client.CloseNow()
 		}
@@ -347,7 +353,7 @@ func TestMessagesRunSideBySide(t *testing.T) {
 			}
 			select {
 			case <-time.After(wait):
-				_ = c.Write(ctx, []byte(message))
+				_ = c.Write([]byte(message))
 			case <-ctx.Done():
 			}
 		}
@@ -380,9 +386,9 @@ func TestNotificationsWaitForTheAnswer(t *testing.T) {
 		r := newRoom(t, nil)
 		r.work = func(ctx context.Context, c *Conn, message string) {
 			release := c.Hold()
-			c.Queue(0, "told", text(0))
+			c.Queue(r.change(), "told", text(0))
 			time.Sleep(time.Second)
-			_ = c.Write(ctx, []byte("answer"))
+			_ = c.Write([]byte("answer"))
 			release()
 		}
 		client, _, _ := r.open(t, here)
