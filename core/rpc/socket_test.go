@@ -148,7 +148,7 @@ func (p *socketPlay) change(t *testing.T, words []string) {
 		n := number(1)
 		b := p.chain.Unaccepted(n)
 		stored := accepted(n, b.Transactions, b.Results, &ordov1.StateDiff{})
-		p.storage.blocks = append(p.storage.blocks, stored)
+		p.storage.Stored = append(p.storage.Stored, stored)
 		p.storage.trueRoots()
 		p.chain.Accept(stored.Header)
 	default:
