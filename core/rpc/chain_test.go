@@ -94,7 +94,7 @@ func newWorld(t testing.TB) *world {
 				&ordov1.StateDiff{Nonces: fes(0x77, 2), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 101, 2, 7)}}}),
 			accepted(2, []*ordov1.Transaction{declare, deploy, message},
 				[]*ordov1.TransactionResult{result(0x201), sent, result(0x203, emitted(0x99, fes(0xe1), fes(3)))},
-				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
+				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Migrated: fes(0xc5, 0xb5), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
 		},
 		Known: []*ordov1.Class{
 			{Hash: fe(0xc1), Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc1),
@@ -122,7 +122,9 @@ func newWorld(t testing.TB) *world {
 	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{
 		Key(fe(0xdead)): {Code: ordov1.ViewError_CONTRACT_NOT_FOUND},
-		Key(fe(0xe21)):  {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
+		Key(fe(0xdead2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{
+			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xdead2), ClassHash: fe(0), Selector: fe(5)}}, Message: "not deployed"}},
+		Key(fe(0xe21)): {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
 		Key(fe(0xbad)): {Code: ordov1.ViewError_CONTRACT_ERROR, Error: &ordov1.ContractError{
 			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xbad), ClassHash: fe(0xc1), Selector: fe(5)}, {Contract: fe(0x99), ClassHash: fe(0xc0), Selector: fe(6)}}, Message: "no & <no>"}},
 		Key(fe(0xbad2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{Message: "nonce"}},

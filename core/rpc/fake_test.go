@@ -37,7 +37,7 @@ type fakeExecution struct {
 func (f *fakeExecution) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 	out := &ordov1.ValidateResponse{}
 	for _, item := range q.Items {
-		verdict, ok := f.verdicts[Key(item.Transaction.Sender)]
+		verdict, ok := f.verdicts[judged(item.Transaction)]
 		if !ok {
 			verdict = &ordov1.ValidateResponse_Verdict{}
 		}
@@ -113,7 +113,7 @@ type fakePool struct {
 }
 
 func (p *fakePool) SubmitAt(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
-	if err := p.errors[Key(tx.Sender)]; err != nil {
+	if err := p.errors[judged(tx)]; err != nil {
 		return err
 	}
 	if p.chain.Status(Key(tx.Hash)).Status != chainview.Unknown {
