@@ -53,7 +53,7 @@ func parseToken(text string) (t eventToken, err error) {
 	return t, nil
 }
 
-func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
+func decodeEventQuery(p *jsonin.Object, l Limits, v *Version) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
@@ -66,7 +66,7 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 		}
 	}
 	if o.Has("address") {
-		q.filter.Addresses = addressSet(o, "address")
+		q.filter.Addresses = addressSet(o, "address", v)
 	}
 	if o.Has("keys") {
 		q.filter.Keys = readKeys(o)
@@ -113,11 +113,11 @@ func (l Limits) checkFilter(f subscriptions.EventFilter) error {
 	return nil
 }
 
-// addressSet reads one address or a list of them.
-func addressSet(o *jsonin.Object, name string) map[Key]bool {
+// addressSet reads one address or, where the version has them, a list.
+func addressSet(o *jsonin.Object, name string, v *Version) map[Key]bool {
 	set := map[Key]bool{}
 	raw := o.Raw(name)
-	if len(raw) > 0 && raw[0] == '[' {
+	if len(raw) > 0 && raw[0] == '[' && v.has(addressLists) {
 		for address := range felt.Rows(o.Felts(name)) {
 			set[Key(address)] = true
 		}
@@ -148,7 +148,7 @@ func readKeys(o *jsonin.Object) [][]Key {
 }
 
 func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
-	q, err := decodeEventQuery(p, s.Limits)
+	q, err := decodeEventQuery(p, s.Limits, versionOf(ctx))
 	if err != nil {
 		return nil, err
 	}

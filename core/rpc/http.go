@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ import (
 // smallBody is what any request may hold in memory, without a share of Limits.Bodies.
 const smallBody = 64 << 10
 
-// ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`, and serves WebSocket below `/ws` and on the paths of HTTP.
+// ServeHTTP answers the paths of the versions, and `/is_alive`, and serves WebSocket on the same paths and below `/ws`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
 		cors(w.Header(), r)
@@ -31,25 +30,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	switch path := r.URL.Path; {
+	path := r.URL.Path
+	version := versionAt(path)
+	switch {
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
 	case path == "/is_alive":
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "Alive!!!") // older clients compare the text
-	case slices.Contains(socketOnly, path) && !isUpgrade(r):
+	case version == nil:
+		http.Error(w, "not found: post json-rpc to one of "+servedPaths()+s.formerly(path), http.StatusNotFound)
+	case strings.HasPrefix(path, "/ws") && !isUpgrade(r):
 		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this path serves WebSocket: connect to ws://"+r.Host+path+", or post json-rpc to /", http.StatusUpgradeRequired)
-	case slices.Contains(socketOnly, path):
-		s.serveSocket(w, r)
-	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
-		http.Error(w, "not found: post json-rpc to / or /rpc"+s.formerly(path), http.StatusNotFound)
-	case r.Method == http.MethodPost:
-		s.post(w, r)
+		http.Error(w, "this path serves WebSocket: connect to ws://"+r.Host+path+", or post json-rpc to "+version.paths[0], http.StatusUpgradeRequired)
 	case isUpgrade(r):
-		s.serveSocket(w, r)
+		s.serveSocket(w, r.WithContext(withVersion(r.Context(), version)))
+	case r.Method == http.MethodPost:
+		if version != newest { // nearly all are, and pay nothing for it
+			r = r.WithContext(withVersion(r.Context(), version))
+		}
+		s.post(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		s.hello(w)
+		s.hello(w, version)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		http.Error(w, "method not allowed: post json-rpc", http.StatusMethodNotAllowed)
@@ -96,13 +98,13 @@ func (s *Server) formerly(path string) string {
 	return ""
 }
 
-func (s *Server) hello(w http.ResponseWriter) {
+func (s *Server) hello(w http.ResponseWriter, version *Version) {
 	s.reply(w, http.StatusOK, struct {
 		Name    string `json:"name"`
 		Spec    string `json:"starknet_json_rpc"`
 		ChainID any    `json:"chain_id"`
 		Usage   string `json:"usage"`
-	}{"ordo", SpecVersion, s.ChainID, "post json-rpc 2.0 requests to this address"})
+	}{"ordo", version.Number, s.ChainID, "post json-rpc 2.0 requests to this address"})
 }
 
 // envelope is one answer. Exactly one of Result and Error is set.

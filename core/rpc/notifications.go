@@ -6,6 +6,7 @@ import (
 
 // notification writes what subscribers are told. A form is a version with the tags of a subscription.
 func notification(form subscriptions.Form, item subscriptions.Item) []byte {
+	version := versionNumbered(form.Version)
 	var v any
 	switch i := item.(type) {
 	case subscriptions.Head:
@@ -23,7 +24,7 @@ func notification(form subscriptions.Form, item subscriptions.Item) []byte {
 	case subscriptions.Receipt:
 		v = receiptInBlock{newReceipt(i.Tx, i.Result, i.Finality.String()), i.Hash, i.Number}
 	case subscriptions.Transaction:
-		return withFinality(transactionAnswer(i.Tx, true, form.ProofFacts), i.Finality.String())
+		return withFinality(version, transactionAnswer(i.Tx, true, form.ProofFacts), i.Finality.String())
 	case subscriptions.Status:
 		v = struct {
 			Hash   hexFelt           `json:"transaction_hash"`
@@ -37,12 +38,12 @@ func notification(form subscriptions.Form, item subscriptions.Item) []byte {
 			Last      uint64  `json:"ending_block_number"`
 		}{i.FirstHash, i.First, i.LastHash, i.Last}
 	}
-	text, _ := encode(v) // felts and numbers always can be
+	text, _ := version.write(v) // felts and numbers always can be
 	return text
 }
 
 // withFinality adds a field to the object of a transaction, which has one of four types.
-func withFinality(tx any, finality string) []byte {
-	text, _ := encode(tx)
+func withFinality(version *Version, tx any, finality string) []byte {
+	text, _ := version.write(tx)
 	return append(text[:len(text)-1], `,"finality_status":"`+finality+`"}`...)
 }

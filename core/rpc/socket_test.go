@@ -31,9 +31,8 @@ import (
 //
 // Ids of subscriptions are written as #1, #2 and so on.
 func TestSocketTranscripts(t *testing.T) {
-	spec := loadSpec(t)
 	datadriven.Walk(t, "testdata/sockets", func(t *testing.T, path string) {
-		p := newSocketPlay(t, spec)
+		p := newSocketPlay(t)
 		datadriven.RunTest(t, path, p.run)
 	})
 }
@@ -41,17 +40,17 @@ func TestSocketTranscripts(t *testing.T) {
 // socketPlay is a world with sockets.
 type socketPlay struct {
 	*world
-	spec    *openrpc.Table
 	address string
 	names   []string
 	sockets map[string]*websocket.Conn
+	checks  map[string]*openrpc.Checker // by socket: of the version of its path
 	ids     []string
 	build   uint64
 }
 
-func newSocketPlay(t *testing.T, spec *openrpc.Table) *socketPlay {
+func newSocketPlay(t *testing.T) *socketPlay {
 	w := newWorld(t)
-	return &socketPlay{world: w, spec: spec, address: serve(t, w.server), sockets: map[string]*websocket.Conn{}, build: 1}
+	return &socketPlay{world: w, address: serve(t, w.server), sockets: map[string]*websocket.Conn{}, checks: map[string]*openrpc.Checker{}, build: 1}
 }
 
 func (p *socketPlay) run(t *testing.T, d *datadriven.TestData) string {
@@ -61,7 +60,7 @@ func (p *socketPlay) run(t *testing.T, d *datadriven.TestData) string {
 		if d.HasArg("path") {
 			d.ScanArgs(t, "path", &path)
 		}
-		p.sockets[name] = dialSocket(t, p.address, path)
+		p.sockets[name], p.checks[name] = dialSocket(t, p.address, path), checker(t, versionAt(path))
 		p.names = append(p.names, name)
 		return ""
 	case "call":
@@ -78,7 +77,9 @@ func (p *socketPlay) run(t *testing.T, d *datadriven.TestData) string {
 		if err := json.Unmarshal(text, &answer); err != nil {
 			t.Fatal(err)
 		}
-		checkAnswer(t, p.spec, method, answer.Result, answer.Error)
+		if err := p.checks[name].Answer(method, answer.Result, answer.Error); err != nil {
+			t.Error(err)
+		}
 		var id string
 		if strings.HasPrefix(method, "starknet_subscribe") && json.Unmarshal(answer.Result, &id) == nil && id != "" {
 			p.ids = append(p.ids, id)
@@ -147,7 +148,7 @@ func (p *socketPlay) change(t *testing.T, words []string) {
 		n := number(1)
 		b := p.chain.Unaccepted(n)
 		stored := accepted(n, b.Transactions, b.Results, &ordov1.StateDiff{})
-		p.storage.blocks = append(p.storage.blocks, stored)
+		p.storage.Stored = append(p.storage.Stored, stored)
 		p.storage.trueRoots()
 		p.chain.Accept(stored.Header)
 	default:
@@ -189,7 +190,7 @@ func (p *socketPlay) told(t *testing.T) string {
 			if err := json.Unmarshal(text, &n); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.spec.CheckParam(n.Method, "result", n.Params.Result); err != nil {
+			if err := p.checks[name].CheckParam(n.Method, "result", n.Params.Result); err != nil {
 				t.Errorf("%s: %v\n%s", n.Method, err, text)
 			}
 			fmt.Fprintf(&out, "%s <- %s", name, p.shown(text))

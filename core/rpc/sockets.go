@@ -55,9 +55,6 @@ func isUpgrade(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// socketOnly are paths that serve WebSocket and nothing else.
-var socketOnly = []string{"/ws", "/ws/rpc", "/ws/rpc/v0_10"}
-
 // serveSocket makes the connection of a request a WebSocket and serves it to its end. Pages of every origin may open one, as they may
 // post requests; guarded methods are refused there by the rules of checkAccess.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {

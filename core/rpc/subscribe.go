@@ -41,7 +41,7 @@ func (s *Server) subscribeNewHeads(ctx context.Context, p *jsonin.Object) (any, 
 func (s *Server) subscribeEvents(ctx context.Context, p *jsonin.Object) (any, error) {
 	q := subscriptions.Request{Kind: subscriptions.Events, Finalities: subscriptions.Of(chainview.Accepted)}
 	if p.Has("from_address") {
-		q.Events.Addresses = addressSet(p, "from_address")
+		q.Events.Addresses = addressSet(p, "from_address", versionOf(ctx))
 	}
 	if p.Has("keys") {
 		q.Events.Keys = readKeys(p)
@@ -157,7 +157,7 @@ func (s *Server) subscribeReceipts(ctx context.Context, p *jsonin.Object) (any, 
 	q := subscriptions.Request{Kind: subscriptions.Receipts}
 	q.Finalities = finalities(p, chainview.PreConfirmed, chainview.Accepted)
 	if p.Has("sender_address") {
-		q.Senders = addressSet(p, "sender_address")
+		q.Senders = addressSet(p, "sender_address", newest)
 	}
 	return s.subscribeNew(ctx, p, q)
 }
@@ -166,7 +166,7 @@ func (s *Server) subscribeTransactions(ctx context.Context, p *jsonin.Object) (a
 	q := subscriptions.Request{Kind: subscriptions.Transactions}
 	q.Finalities = finalities(p, chainview.Received, chainview.Candidate, chainview.PreConfirmed, chainview.Accepted)
 	if p.Has("sender_address") {
-		q.Senders = addressSet(p, "sender_address")
+		q.Senders = addressSet(p, "sender_address", newest)
 	}
 	if p.Has("tags") {
 		q.Form.ProofFacts = p.Flags("tags", true, "INCLUDE_PROOF_FACTS")[0]
@@ -209,7 +209,7 @@ func (s *Server) subscribe(ctx context.Context, q subscriptions.Request) (*subsc
 	if c == nil {
 		return nil, errNoSocket
 	}
-	q.Form.Version = SpecVersion
+	q.Form.Version = versionOf(ctx).Number
 	id := newSubscriptionID()
 	size := len(q.Events.Addresses)*addressSize + len(q.Senders)*addressSize
 	for _, position := range q.Events.Keys {

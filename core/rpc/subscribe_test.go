@@ -54,7 +54,7 @@ func TestSubscriptionsHaveLimits(t *testing.T) {
 	w := newWorld(t)
 	s := limited(t, w, func(l *Limits) { l.Subscriptions, l.SocketQueue = 3, 600<<10 })
 	far := accepted(5000, nil, nil, nil)
-	w.storage.blocks = append(w.storage.blocks, accepted(3975, nil, nil, nil), accepted(3976, nil, nil, nil), far)
+	w.storage.Stored = append(w.storage.Stored, accepted(3975, nil, nil, nil), accepted(3976, nil, nil, nil), far)
 	w.chain.Start(far.Header, nil, nil)
 	ws := dialSocket(t, serve(t, s), "/ws")
 	const heads, events, receipts, transactions = "starknet_subscribeNewHeads", "starknet_subscribeEvents", "starknet_subscribeNewTransactionReceipts", "starknet_subscribeNewTransactions"
@@ -172,7 +172,7 @@ func TestALargeAnswerComesWhole(t *testing.T) {
 		events = append(events, emitted(0x99, fes(0xe1, 0xe2), fes(1, 2, 3, 4)))
 	}
 	b := accepted(3, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x301, 3)}, []*ordov1.TransactionResult{result(0x301, events...)}, nil)
-	w.storage.blocks = append(w.storage.blocks, b)
+	w.storage.Stored = append(w.storage.Stored, b)
 	w.chain.Accept(b.Header)
 	ws := dialSocket(t, serve(t, w.server), "/ws")
 	askOver(t, ws, "starknet_subscribeNewTransactions", `[["RECEIVED"]]`)
@@ -236,9 +236,9 @@ func TestABackfillGoesOnWhenStorageIsBack(t *testing.T) {
 		return accepted(n, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, hash, n)}, []*ordov1.TransactionResult{result(hash, emitted(0x99, fes(n), fes(n)))}, nil)
 	}
 	for n := range uint64(all) { // storage has a block before the chain has heard of its root
-		storage.blocks = append(storage.blocks, block(n))
+		storage.Stored = append(storage.Stored, block(n))
 	}
-	w.chain.Start(storage.blocks[old-1].Header, nil, nil)
+	w.chain.Start(storage.Stored[old-1].Header, nil, nil)
 	o := w.server.Options
 	o.Storage = ordov1.NewStorageReadClient(dial(t, func(s *grpc.Server) { ordov1.RegisterStorageReadServer(s, storage) }))
 	o.Limits.Grace, o.Limits.SocketQueue = 20*time.Millisecond, 4<<10
@@ -250,7 +250,7 @@ func TestABackfillGoesOnWhenStorageIsBack(t *testing.T) {
 	go func() {
 		defer close(accepting)
 		for n := uint64(old); n < all; n++ {
-			b := storage.blocks[n]
+			b := storage.Stored[n]
 			w.chain.Decide(chainview.NewBlock(&ordov1.BlockHeader{Context: b.Header.Context}, b.Transactions, b.Results, nil, nil))
 			w.chain.Accept(b.Header)
 			time.Sleep(time.Millisecond)

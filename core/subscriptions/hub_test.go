@@ -299,7 +299,7 @@ func (p *play) check(seed uint64, s *Subscription) {
 	}
 }
 
-// TestTextsAreMadeOnce for each form, however many are told, and not at all when nobody is.
+// TestTextsAreMadeOnce for each form, however many are told, and not at all when there is none.
 func TestTextsAreMadeOnce(t *testing.T) {
 	p := newPlay(t, 1)
 	for range 300 {

@@ -231,7 +231,7 @@ func TestASilentClientIsPinged(t *testing.T) {
 	})
 }
 
-// TestShutdown: the answers that are being made and what is queued come first, then 1001; who does not read is left behind.
+// TestShutdown: the answers that are being made and what is queued come first, then 1001; a client that does not read is left behind.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t, nil)
