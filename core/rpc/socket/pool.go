@@ -54,11 +54,30 @@ type Pool struct {
 	granted  atomic.Int64  // what the share holds, and waiting may use
 	waiting  atomic.Int64
 	sendings sync.WaitGroup
+	turns    chan struct{} // of the writers
+}
+
+// A block wakes the writers of all subscribers at the same moment. So few of them work at a time that the goroutines of the block path never
+// wait behind a thousand; one that waits for its client gives its turn back soon.
+const (
+	writersAtATime = 2
+	longestTurn    = time.Millisecond
+)
+
+// turn waits for a writer's turn.
+func (p *Pool) turn() (over func()) {
+	p.turns <- struct{}{}
+	give := sync.OnceFunc(func() { <-p.turns })
+	late := time.AfterFunc(longestTurn, give)
+	return func() {
+		late.Stop()
+		give()
+	}
 }
 
 // New makes a pool. What waits for its connections is taken from a budget, which answers share.
 func New(l Limits, budget *limiter.Budget) *Pool {
-	return &Pool{limits: l, conns: map[*Conn]struct{}{}, from: map[netip.Prefix]int{}, cut: map[Why]uint64{}, share: budget.Share(&limiter.Holder{})}
+	return &Pool{limits: l, conns: map[*Conn]struct{}{}, from: map[netip.Prefix]int{}, cut: map[Why]uint64{}, turns: make(chan struct{}, writersAtATime), share: budget.Share(&limiter.Holder{})}
 }
 
 // ErrFull is the error of a client for which there is no place.

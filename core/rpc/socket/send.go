@@ -138,6 +138,7 @@ func (c *Conn) sendAll(list []entry, text []byte) []byte {
 		size += int(e.size())
 	}
 	_ = c.exclusively(size, func(ctx context.Context) (err error) {
+		defer c.pool.turn()()
 		c.wire.Cork()
 		for i := 0; i < len(list) && err == nil && c.base.Err() == nil; i++ {
 			text = append(append(append(text[:0], list[i].head...), list[i].text.Text...), tail...)
