@@ -34,6 +34,7 @@ func All() []Attacker {
 		recurseView{}, recurseValidate{}, recurseTransaction{}, bombView{}, bombTransaction{}, infoEstimate{}, heavyTrace{},
 		deafClasses{}, slowReader{}, bodyFlood{}, slowBody{}, mintNumbers{}, foreignPage{}, declareFlood{}, pipelined{},
 		batchFlood{}, callFlood{}, connectionFlood{}, damagedJSON{}, damagedHTTP{}, nonceSpam{}, simulateFlood{}, leaver{},
+		deafSubscriber{}, damagedSocket{},
 	}
 }
 

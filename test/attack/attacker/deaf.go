@@ -15,8 +15,8 @@ type deafClasses struct{}
 func (deafClasses) Name() string { return "class readers that do not read" }
 
 func (deafClasses) Run(ctx context.Context, c *Client) {
-	c.deaf(ctx, 60, func(i int) []byte {
-		return batch(110, request(1, "starknet_getClass", []any{"latest", c.Classes[i%len(c.Classes)].Hex()}))
+	c.deaf(ctx, 60, func(s *socket, i int) error {
+		return s.write(batch(110, request(1, "starknet_getClass", []any{"latest", c.Classes[i%len(c.Classes)].Hex()})))
 	})
 }
 
@@ -30,7 +30,7 @@ const holdFor = 100 * time.Second
 
 // deaf opens up to n sockets, sends a request on each, reads nothing, and looks a good while later what is there. The client goes
 // on with other attacks meanwhile.
-func (c *Client) deaf(ctx context.Context, n int, body func(i int) []byte) {
+func (c *Client) deaf(ctx context.Context, n int, ask func(s *socket, i int) error) {
 	holding, enough := context.WithTimeout(c.whole, holdFor)
 	var open []*socket
 	for i := 0; i < n && ctx.Err() == nil; i++ {
@@ -42,7 +42,7 @@ func (c *Client) deaf(ctx context.Context, n int, body func(i int) []byte) {
 		}
 		c.sent(1)
 		_ = s.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		if err := s.write(body(i)); err != nil {
+		if err := ask(s, i); err != nil {
 			c.got(noAnswer(ctx, err))
 		}
 		open = append(open, s)
