@@ -41,7 +41,10 @@ type Options struct {
 	Block   Block    // what new blocks carry
 	Genesis *Genesis // committed when storage is empty, compared when it is not; nil: storage must hold a chain
 
-	ConsensusConfig []byte // JSON object, sent with Start
+	Network         pipeline.Network   // the validators; zero: a chain of one sequencer
+	Proposals       pipeline.Tolerance // what a proposer may choose
+	Peers           Peers              // nil: none
+	ConsensusConfig []byte             // JSON object, sent with Start
 	Pool            mempool.Options
 	Chunk, Window   int // of a build; see pipeline.Options
 	MaxCommits      int
@@ -208,7 +211,7 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
 	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, journal: d.journal,
 		callLimit: o.CallLimit, rootStall: o.RootStall}
-	d.consensus = &consensus{port: d, log: d.log}
+	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers}
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
 	}
@@ -267,7 +270,7 @@ func (d *Driver) Start(ctx context.Context) error {
 	machine, commands := pipeline.New(pipeline.Options{
 		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: o.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: o.Stages.ConsensusCapabilities},
 		Chunk:        o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
-		Journaled: o.Journal != nil,
+		Journaled: o.Journal != nil, Network: o.Network, Proposals: o.Proposals,
 	}, d.pool.Pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
 	d.pool.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -80,6 +82,11 @@ func (r *replayer) Run(ctx context.Context, _ ...grpc.CallOption) (ordov1.Consen
 	r.ctx = ctx
 	go r.run()
 	return r, nil
+}
+
+// Verify is of no use here: a stored block is executed, whatever its certificate says.
+func (r *replayer) Verify(context.Context, *ordov1.VerifyRequest, ...grpc.CallOption) (*ordov1.VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "consensus of stored blocks")
 }
 
 func (r *replayer) Send(event *ordov1.ConsensusEvent) error {

@@ -145,6 +145,13 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 		head.Hashes[height], latest = b.Header.Hash, b.Header
 	}
 	head.Timestamp = latest.Context.Timestamp
+	if at.Height > 0 {
+		tip, err := d.read.block(ctx, at.Height, false)
+		if err != nil {
+			return nil, err
+		}
+		head.Parent = &ordov1.ConsensusEvent_Parent{Value: tip.Header.PartialHash, Certificate: tip.Certificate}
+	}
 	var decided []*chainview.Block
 	for height := at.AcceptedHeight + 1; height <= at.Height; height++ {
 		b, err := d.read.block(ctx, height, true)

@@ -130,12 +130,39 @@ type (
 		AfterMs uint32
 	}
 	CancelTimer struct{ ID TimerID }
-	// Send and Persist are what consensus wants sent to a peer and made durable; Persisted answers the second.
+	// Send and Persist are what consensus wants sent to a peer and made durable; Persisted answers the second, of which one is under way at a time.
 	Send struct {
-		To   string
+		To   []byte // key; empty: all other validators
 		Data []byte
 	}
-	Persist struct{ Data []byte }
+	Persist struct {
+		Height  uint64
+		Data    []byte
+		Lasting bool // replaces the last lasting one, and outlives heights; else kept for the height, after what is there
+	}
+	// Publish sends the body of a proposal to the peers. They know it by its value.
+	Publish struct {
+		Height uint64
+		Value  []byte
+		Body   []byte
+	}
+	// Fetch wants the body of a value, from the proposer or any peer; Fetched answers.
+	Fetch struct {
+		Build uint64
+		Value []byte
+		From  []byte
+	}
+	// Report is what consensus found a validator to have done; RefuseSignature tells that consensus wanted a second thing signed in the
+	// place of a first.
+	Report struct {
+		Kind  string
+		About []byte
+		Data  []byte
+	}
+	RefuseSignature struct {
+		Height      uint64
+		Kind, Round uint32
+	}
 )
 
 func (Tell) command()              {}
@@ -161,3 +188,7 @@ func (FollowRoots) command()       {}
 func (Stored) command()            {}
 func (SuspectStage) command()      {}
 func (CulpritFound) command()      {}
+func (Publish) command()           {}
+func (Fetch) command()             {}
+func (Report) command()            {}
+func (RefuseSignature) command()   {}

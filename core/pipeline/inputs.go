@@ -42,6 +42,16 @@ type (
 		Build uint64
 		N     int
 	}
+	// Fetched answers Fetch; an empty body: no peer has it.
+	Fetched struct {
+		Build uint64
+		Body  []byte
+	}
+	// Learned is a block that the other validators decided: its certificate was found valid, its hashes and classes checked.
+	Learned struct {
+		Height uint64
+		Decided
+	}
 	// Checked answers Check: the proposal's classes, compiled here, or why it is invalid.
 	Checked struct {
 		Build   uint64
@@ -60,7 +70,7 @@ type (
 	RootComputed struct{ Root *ordov1.Root }
 	// Delivered is a message of another node for consensus.
 	Delivered struct {
-		From string
+		From []byte // key
 		Data []byte
 	}
 	// Persisted answers Persist: the bytes are durable.
@@ -107,3 +117,5 @@ func (NoRoom) input()         {}
 func (StageDown) input()      {}
 func (StageUp) input()        {}
 func (Drain) input()          {}
+func (Fetched) input()        {}
+func (Learned) input()        {}

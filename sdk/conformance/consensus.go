@@ -143,7 +143,7 @@ func consensusUnknown(t *testing.T, s Subject) {
 	for _, e := range []*ordov1.ConsensusEvent{
 		{}, // of a later minor
 		{Event: &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: 987654}}},
-		{Event: &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: "x", Data: []byte{1, 2}}}},
+		{Event: &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: []byte("x"), Data: []byte{1, 2}}}},
 		{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: 987654, Valid: true}}},
 		{Event: &ordov1.ConsensusEvent_Built_{Built: &ordov1.ConsensusEvent_Built{Attempt: 987654, Value: []byte("x")}}},
 		{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: 987654}}},
