@@ -21,10 +21,12 @@ type consensus struct {
 	log    hclog.Logger
 	client ordov1.ConsensusClient
 	peers  Peers // nil: none
-	at     *consensusStream
-	talk   talk
-	unsent atomic.Bool // a message for peers was dropped
-	found  evidence
+	// follows says that the plugin only verifies certificates: blocks are learned, and no event reaches it.
+	follows bool
+	at      *consensusStream
+	talk    talk
+	unsent  atomic.Bool // a message for peers was dropped
+	found   evidence
 }
 
 // Peers are the other nodes, as consensus needs them; *network.Mesh implements it. Its methods do not block.
@@ -46,11 +48,16 @@ type consensusStream struct {
 
 // connect implements stage.
 func (c *consensus) connect(i *instance, _ *pipeline.StageUp) (takeUp func(), err error) {
-	stream, err := c.client.Run(i.ctx)
-	if err != nil {
+	s := &consensusStream{instance: i}
+	if c.follows {
+		return func() {
+			c.at = s
+			s.run(func() { s.answerNothing() })
+		}, nil
+	}
+	if s.stream, err = c.client.Run(i.ctx); err != nil {
 		return nil, err
 	}
-	s := &consensusStream{instance: i, stream: stream}
 	return func() {
 		c.at = s
 		s.run(s.sendEvents)
@@ -147,6 +154,15 @@ func (s *consensusStream) sendEvents() {
 			if err := s.stream.Send(event); err != nil {
 				return // recvActions gets the reason
 			}
+		}
+	}
+}
+
+// answerNothing answers each event of a node that takes no part in consensus.
+func (s *consensusStream) answerNothing() {
+	for s.ctx.Err() == nil {
+		for _, event := range s.events.take(s.ctx) {
+			s.port.post(pipeline.Answered{Actions: &ordov1.Actions{Seq: event.Seq}})
 		}
 	}
 }

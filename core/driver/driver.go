@@ -44,6 +44,8 @@ type Options struct {
 	Network         pipeline.Network   // the validators; zero: a chain of one sequencer
 	Proposals       pipeline.Tolerance // what a proposer may choose
 	Peers           Peers              // nil: none
+	Certificates    bool               // the consensus plugin serves Verify
+	Follow          bool               // this node takes no part in consensus: blocks come by Learn
 	ConsensusConfig []byte             // JSON object, sent with Start
 	Pool            mempool.Options
 	Chunk, Window   int // of a build; see pipeline.Options
@@ -124,6 +126,7 @@ type Driver struct {
 
 	machine      *pipeline.Machine
 	inbox        queue[inboxMsg]
+	learning     learning
 	poolNotified atomic.Bool   // PoolChanged is in the inbox
 	offset       atomic.Int64  // seconds that block time is ahead of the clock
 	creating     chan struct{} // holds one while a caller of CreateBlock waits for its block
@@ -215,6 +218,7 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
 	}
+	d.consensus.follows = o.Follow
 }
 
 // Chain is what readers look at.

@@ -110,6 +110,8 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 			d.consensus.publish(c)
 		case pipeline.Fetch:
 			d.consensus.fetch(c)
+		case pipeline.Unlearned:
+			d.learning.failed(c)
 		case pipeline.Report:
 			d.consensus.report(c)
 		case pipeline.RefuseSignature:

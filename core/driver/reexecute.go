@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -160,17 +159,7 @@ func (r *replayer) propose(height uint64) ([]*ordov1.Action, error) {
 		return nil, nil
 	}
 	r.current = b
-	proposal := &ordov1.Proposal{Context: b.Header.Context, Transactions: b.Transactions, N: uint64(len(b.Transactions))}
-	var declared []byte
-	for _, tx := range b.Transactions {
-		if tx.Type == ordov1.TransactionType_DECLARE {
-			declared = append(declared, tx.ClassHash...)
-		}
-	}
-	if proposal.Classes, err = readClasses(r.ctx, r.source, declared); err != nil {
-		return nil, fmt.Errorf("source: block %d: %w", height, err)
-	}
-	packed, err := proto.Marshal(proposal)
+	packed, err := proposalOf(r.ctx, r.source, b)
 	if err != nil {
 		return nil, fmt.Errorf("source: block %d: %w", height, err)
 	}

@@ -143,6 +143,7 @@ type (
 	// Publish sends the body of a proposal to the peers. They know it by its value.
 	Publish struct {
 		Height uint64
+		Round  uint32
 		Value  []byte
 		Body   []byte
 	}
@@ -151,6 +152,11 @@ type (
 		Build uint64
 		Value []byte
 		From  []byte
+	}
+	// Unlearned says that a learned block that no certificate proves came to another value here: the node that it came from is wrong.
+	Unlearned struct {
+		Height uint64
+		Why    string
 	}
 	// Report is what consensus found a validator to have done; RefuseSignature tells that consensus wanted a second thing signed in the
 	// place of a first.
@@ -191,4 +197,5 @@ func (CulpritFound) command()      {}
 func (Publish) command()           {}
 func (Fetch) command()             {}
 func (Report) command()            {}
+func (Unlearned) command()         {}
 func (RefuseSignature) command()   {}

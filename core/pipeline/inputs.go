@@ -47,9 +47,10 @@ type (
 		Build uint64
 		Body  []byte
 	}
-	// Learned is a block that the other validators decided: its certificate was found valid, its hashes and classes checked.
+	// Learned is a block that other nodes decided: its hashes and classes are checked. Proven: and its certificate was found valid.
 	Learned struct {
 		Height uint64
+		Proven bool
 		Decided
 	}
 	// Checked answers Check: the proposal's classes, compiled here, or why it is invalid.

@@ -23,7 +23,7 @@ func (m *Machine) tellBuilt(a *attempt) {
 		}
 		body, _ := proto.Marshal(proposal) // fails only on invalid UTF-8 in a string field, and those are ours
 		if a.publish {
-			m.emit(Publish{m.height, told.Value, body})
+			m.emit(Publish{m.height, a.round, told.Value, body})
 		} else {
 			told.Proposal = body
 		}

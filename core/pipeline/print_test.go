@@ -111,6 +111,8 @@ func (e *env) carryOut(out []Command) {
 			line = fmt.Sprintf("publish height=%d value=%s", c.Height, c.Value)
 		case Fetch:
 			line = fmt.Sprintf("fetch build=%d value=%s from=%s", c.Build, c.Value, c.From)
+		case Unlearned:
+			line = fmt.Sprintf("unlearned height=%d: %s", c.Height, c.Why)
 		case Report:
 			line = fmt.Sprintf("report %s about=%s %s", c.Kind, c.About, c.Data)
 		case RefuseSignature:

@@ -162,9 +162,12 @@ func (c *chaos) peersDecide() Learned {
 		d.Items = append(d.Items, Item{Tx: transaction(c.t, fmt.Sprintf("q/%d", c.chained["q"]+uint64(i)), "")})
 	}
 	d.Value = value(d.Context, d.Items)
-	in := Learned{c.m.Height(), d}
+	in := Learned{c.m.Height(), c.r.Intn(2) == 0, d}
 	if c.r.Intn(8) == 0 {
 		in.Height-- // late
+	}
+	if !in.Proven && c.r.Intn(3) == 0 {
+		in.Value = []byte("a lie")
 	}
 	return in
 }

@@ -37,7 +37,7 @@ func (m *Machine) redone(a *attempt) error {
 	same := bytes.Equal(a.block.header.PartialHash, d.Value)
 	if a.source.(*redoSource).learned {
 		if !same {
-			return fmt.Errorf("pipeline: the validators decided block %d as 0x%x, here it is 0x%x: this node has another execution, configuration or state: compare them with the validators', and replay the chain", m.height, d.Value, a.block.header.PartialHash)
+			return m.unlearn(a, fmt.Sprintf("0x%x there, 0x%x here", d.Value, a.block.header.PartialHash))
 		}
 		if err := m.conclude(a, d.Certificate); err != nil {
 			return err

@@ -47,6 +47,7 @@ type proposalSource struct {
 type redoSource struct {
 	block   *Decided
 	learned bool // by the others
+	proven  bool // by a certificate
 }
 
 func (*poolSource) own() bool     { return true }

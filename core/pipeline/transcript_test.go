@@ -114,7 +114,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	case "learned": // time=1 value=1@1[q/0] q/0
 		head := Head{Height: e.m.Height() - 1}
 		e.before(&head, append([]string{"theirs"}, strings.Fields(d.Input)...))
-		e.step(Learned{number("height", e.m.Height()), head.Decided[0]})
+		e.step(Learned{number("height", e.m.Height()), !d.HasArg("unproven"), head.Decided[0]})
 	case "delivered":
 		e.step(Delivered{[]byte(text("from")), []byte(text("data"))})
 	case "checked":
