@@ -82,6 +82,9 @@ type Receiver interface {
 	Transactions(from ID, batch [][]byte) (invalid int)
 	// Head says that a peer has a new head. It may be a lie.
 	Head(from ID, head Head)
+	// Linked says that a link to a peer was made, or has ended. What was sent to the peer before is perhaps lost: waiting transactions may be given to
+	// Gossip again, which sends them to this peer alone. With twins a peer may have several links.
+	Linked(id ID, up bool)
 }
 
 // Source is what the questions of peers are answered from.
