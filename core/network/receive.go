@@ -37,7 +37,7 @@ func (l *link) receive(s stream, in *inbox) (ok bool) {
 
 // brokenStream is why nothing can be read from a stream any more.
 func brokenStream(err error) *endError {
-	if grpcerr.ReceivedTooLarge(err) {
+	if _, _, large := grpcerr.ReceivedTooLarge(err); large {
 		return misbehaved("a frame of more than %d bytes", maxFrame)
 	}
 	if errors.Is(err, io.EOF) {
