@@ -119,6 +119,9 @@ func (l *link) fail(format string, args ...any) { l.end(misbehaved(format, args.
 
 // run does the work of the link until it ends, and says why.
 func (l *link) run(control, bulk stream) *endError {
+	// A frame that the peer does not read keeps the last one from being sent: the connection is closed all the same.
+	late := context.AfterFunc(l.ctx, func() { time.AfterFunc(goodbyeTime, l.hangup) })
+	defer late()
 	var all sync.WaitGroup
 	all.Go(func() { l.write(control, 0, l.control, l.popControl); l.farewell(control) })
 	all.Go(func() { l.write(bulk, 1, l.bulkWaits, l.popBulk) })
@@ -177,8 +180,6 @@ func (l *link) farewell(control stream) {
 	if e.theirs {
 		return
 	}
-	late := time.AfterFunc(goodbyeTime, l.hangup)
-	defer late.Stop()
 	frame := &wire.ControlFrame{Frame: &wire.ControlFrame_Goodbye{Goodbye: &wire.Goodbye{Reason: e.reason, Text: e.text}}}
 	if control.SendMsg(encode(frame)) != nil {
 		return

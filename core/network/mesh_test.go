@@ -99,10 +99,40 @@ func newMesh(t testing.TB, size int, change func(i int, o *Options)) []*testNode
 		nodes[i].start()
 	}
 	join(nodes...)
-	for _, n := range nodes {
-		n.wait("all links", func() bool { return len(n.up) == size-1 })
-	}
+	settle(t, nodes...)
 	return nodes
+}
+
+// settle waits until each node has one link with each other one, and none is being made: two that dial each other at the same time make a link too
+// many, and what was sent on it is lost.
+func settle(t testing.TB, nodes ...*testNode) {
+	t.Helper()
+	until(t, "settled", func() bool {
+		for _, n := range nodes {
+			if n.dialing.Load() > 0 {
+				return false
+			}
+		}
+		for _, n := range nodes {
+			n.mu.Lock()
+			links := len(n.up)
+			for _, up := range n.up {
+				if up != 1 {
+					links = 0
+				}
+			}
+			n.mu.Unlock()
+			if links != len(nodes)-1 {
+				return false
+			}
+		}
+		for _, n := range nodes {
+			if n.dialing.Load() > 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func join(nodes ...*testNode) {
@@ -131,7 +161,7 @@ func (n *testNode) wait(what string, is func() bool) {
 		select {
 		case <-changed:
 		case <-late:
-			n.t.Fatalf("no %s: %+v", what, n.Peers())
+			n.t.Fatalf("no %s: messages %d, transactions %d, heads %d, links %v", what, len(n.messages), len(n.transactions), len(n.heads), n.up)
 		}
 	}
 }

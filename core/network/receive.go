@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/internal/grpcerr"
@@ -40,7 +41,7 @@ func brokenStream(err error) *endError {
 	if grpcerr.ReceivedTooLarge(err) {
 		return misbehaved("a frame of more than %d bytes", maxFrame)
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 		return &endError{text: "the connection was closed", theirs: true}
 	}
 	return &endError{text: "the connection broke: " + clean(status.Convert(err).Message())}
