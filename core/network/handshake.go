@@ -224,7 +224,13 @@ func (n *Network) refused(p *known, auth linkAuth, e *endError) {
 		n.ban(p, e.text)
 		return
 	}
-	if e.reason != wire.Goodbye_BANNED {
+	n.mu.Lock()
+	again := p != nil && p.refusal == e.text
+	if p != nil {
+		p.refusal = e.text
+	}
+	n.mu.Unlock()
+	if e.reason != wire.Goodbye_BANNED && !again {
 		n.o.Log.Warn("peer is refused", "peer", auth.id.Short(), "address", auth.conn.RemoteAddr().String(), "reason", e.Error())
 	}
 }

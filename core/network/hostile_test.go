@@ -286,7 +286,7 @@ func memory() uint64 {
 // TestSlowReader: a peer that does not read costs the bytes of its queue, and then its link; other peers get everything meanwhile.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	nodes := newMesh(t, 2, nil)
+	nodes := newMesh(t, 2, func(_ int, o *Options) { o.Limits.Silence = time.Minute })
 	slow := identity.Of(testKey(firstHostile))
 	nodes[0].Announce(Head{Height: 10})
 	nodes[0].SetPeers([]peer.Address{{ID: slow}, {ID: nodes[1].ID(), Dial: nodes[1].Addr()}})

@@ -66,6 +66,7 @@ type known struct {
 	gone    chan struct{} // it is removed
 	offers  *peer.Budget  // handshakes
 	conns   int           // open connections that have shown its key
+	refusal string        // why its newest handshake was refused; the log has each once
 }
 
 // New makes a network, which has no links before Start.
@@ -95,6 +96,7 @@ func (n *Network) Addr() string {
 
 // Start listens and dials. It returns when the address is taken and the peer file is read.
 func (n *Network) Start() error {
+	read := stampOf(n.o.PeerFile)
 	list, err := n.readPeerFile()
 	if err != nil {
 		return err
@@ -107,7 +109,7 @@ func (n *Network) Start() error {
 	n.setPeers(n.o.Peers, true)
 	n.setPeers(list, false)
 	if n.o.PeerFile != "" {
-		n.tasks.Go(n.watchPeerFile)
+		n.tasks.Go(func() { n.watchPeerFile(read) })
 	}
 	return nil
 }

@@ -262,7 +262,7 @@ func (l *link) admit() {
 
 // clean makes text of a peer fit for a log: one line, printable, short.
 func clean(text string) string {
-	const most = 200
+	const most = 400
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
 			return ' '
