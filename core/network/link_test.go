@@ -56,7 +56,9 @@ func TestAnotherKeyAtAnAddress(t *testing.T) {
 	third := newTestNode(t, 2, nil)
 	third.start()
 	third.SetPeers([]peer.Address{{ID: nodes[0].ID(), Dial: nodes[1].Addr()}, {ID: nodes[1].ID()}})
-	until(t, "refused", func() bool { return strings.Contains(stateOf(third, nodes[0].ID()).Reason, "another key is there: "+nodes[1].ID().String()) })
+	until(t, "refused", func() bool {
+		return strings.Contains(stateOf(third, nodes[0].ID()).Reason, "another key is there: "+nodes[1].ID().String())
+	})
 }
 
 // restart ends a node and starts it again with the same key and address.
@@ -163,7 +165,9 @@ func TestFollowers(t *testing.T) {
 	}
 	p.Finish(Value{5})
 	nodes[0].Gossip([][]byte{[]byte("transaction")})
-	nodes[1].wait("all", func() bool { return len(nodes[1].messages) == 1 && nodes[1].parts == 2 && len(nodes[1].transactions) == 1 })
+	nodes[1].wait("all", func() bool {
+		return len(nodes[1].messages) == 1 && nodes[1].parts == 2 && len(nodes[1].transactions) == 1
+	})
 	follower.wait("a transaction and a head", func() bool { return len(follower.transactions) == 1 && len(follower.heads) == 1 })
 	if err := follower.follow(t.Context()); err != nil || len(follower.chain) != 5 {
 		t.Errorf("%d blocks, %v", len(follower.chain), err)
@@ -175,7 +179,9 @@ func TestFollowers(t *testing.T) {
 	nodes[0].SetPeers([]peer.Address{{ID: identity.Of(testKey(firstHostile)), Follower: true}})
 	h := newHostile(t, firstHostile, nodes[0])
 	h.message(5, nil)
-	until(t, "banned", func() bool { return strings.Contains(stateOf(nodes[0], h.id).Reason, "a consensus message of a follower") })
+	until(t, "banned", func() bool {
+		return strings.Contains(stateOf(nodes[0], h.id).Reason, "a consensus message of a follower")
+	})
 }
 
 // TestPeerFile: peers come and go with the file; a file with a fault changes nothing; options win over it.
