@@ -16,14 +16,14 @@
 //	Gossip                                transactions that this node admitted
 //	CatchUp                               decided blocks of peers, in order, until there are no more
 //	Blame                                 the core found that what a peer sent is wrong
-//	SetPeers, Reload, Peers, Stats        who is there
+//	SetPeers, Reload, Peers, Stats        the peers and their links
 //
 // Nothing that arrives is trusted: the network checks what it can without the chain (sizes, order, whether something was asked
 // for), and the core the rest. What a peer may cost is bounded by Limits; a peer that goes beyond them, or sends what is wrong, loses its link and is
 // refused for a while, with a reason in the log and in Peers.
 //
 // Parts: identity (keys and TLS), wire (messages), and without I/O peer (the states of a peer, its queue, what it may cost)
-// and catchup (who is asked for which blocks).
+// and catchup (which peer is asked for which blocks).
 package network
 
 import (

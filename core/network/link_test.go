@@ -39,11 +39,11 @@ func TestOtherChains(t *testing.T) {
 	n := newTestNode(t, 0, nil)
 	n.start()
 	n.SetPeers([]peer.Address{{ID: identity.Of(testKey(1))}})
-	h := hostileHello(t, 1, n, func(h *wire.Hello) { h.Version = 99 })
+	h := byzantineHello(t, 1, n, func(h *wire.Hello) { h.Version = 99 })
 	if _, e := readHello(h.control); e == nil || e.reason != wire.Goodbye_MISMATCH || !strings.Contains(e.text, "version of the protocol between nodes: 1 at") || !strings.Contains(e.text, "99 at the other side") {
 		t.Errorf("%v", e)
 	}
-	h = hostileHello(t, 1, n, func(h *wire.Hello) { h.Session = nil })
+	h = byzantineHello(t, 1, n, func(h *wire.Hello) { h.Session = nil })
 	if _, e := readHello(h.control); e == nil || e.reason != wire.Goodbye_MISBEHAVED {
 		t.Errorf("%v", e)
 	}
@@ -129,7 +129,7 @@ func TestSameKeyTwice(t *testing.T) {
 	}
 }
 
-// TestBothHalvesOfTwins: two nodes with one key know each other and everybody, and all of them are linked.
+// TestBothHalvesOfTwins: two nodes with one key know each other and all others, and all of them are linked.
 func TestBothHalvesOfTwins(t *testing.T) {
 	t.Parallel()
 	twins := func(o *Options) { o.Twins = true }
@@ -176,8 +176,8 @@ func TestFollowers(t *testing.T) {
 		t.Errorf("%v, %d parts", follower.messages, follower.parts)
 	}
 	// One that sends them all the same.
-	nodes[0].SetPeers([]peer.Address{{ID: identity.Of(testKey(firstHostile)), Follower: true}})
-	h := newHostile(t, firstHostile, nodes[0])
+	nodes[0].SetPeers([]peer.Address{{ID: identity.Of(testKey(firstByzantine)), Follower: true}})
+	h := newByzantine(t, firstByzantine, nodes[0])
 	h.message(5, nil)
 	until(t, "banned", func() bool {
 		return strings.Contains(stateOf(nodes[0], h.id).Reason, "a consensus message of a follower")
@@ -202,7 +202,7 @@ func TestPeerFile(t *testing.T) {
 	if err := n.Start(); err == nil || !strings.Contains(err.Error(), "network.peer_file "+path+": line 1") {
 		t.Fatalf("%v", err)
 	}
-	write("# nobody\n")
+	write("# no peers\n")
 	n.start()
 	write(fmt.Sprintf("%s@%s # the other\n", other.ID(), other.Addr()))
 	n.wait("a link", func() bool { return len(n.up) == 1 }) // the file is watched

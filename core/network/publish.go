@@ -14,7 +14,7 @@ func consensusItem(height uint64, data []byte) peer.Item {
 	return peer.Item{Class: peer.Control, Height: height, Bytes: len(frame), Frame: frame}
 }
 
-// Broadcast sends a consensus message to all validators that are linked now. Who is not gets it when the protocol sends it again.
+// Broadcast sends a consensus message to all validators that are linked now. One that is not gets it when the protocol sends it again.
 // A message that is larger than the limit is an error of the plugin.
 func (n *Network) Broadcast(height uint64, data []byte) error {
 	if err := n.mayMessage(data); err != nil {

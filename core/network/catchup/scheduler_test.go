@@ -180,7 +180,7 @@ func TestCatchUpSpreads(t *testing.T) {
 	})
 }
 
-// TestCatchUpAmongBadPeers: with one honest peer among others that are silent, slow for ever, liars about their head, wrong or out of order, all
+// TestCatchUpAmongBadPeers: with one honest peer among others that are silent, slow for ever, with a head that they do not have, wrong or out of order, all
 // blocks come, and the honest one is never blamed.
 func TestCatchUpAmongBadPeers(t *testing.T) {
 	for seed := range uint64(40) {
@@ -222,7 +222,7 @@ func TestCatchUpAmongBadPeers(t *testing.T) {
 	}
 }
 
-// TestCatchUpEnds: with nobody ahead, with liars alone, and when the last peer leaves.
+// TestCatchUpEnds: with no peer ahead, with false heads alone, and when the last peer leaves.
 func TestCatchUpEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := simulate(t, testRules(), 10, behaviour{head: 9, has: 10})

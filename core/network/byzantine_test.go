@@ -20,16 +20,16 @@ import (
 	"github.com/ordo-sequencer/ordo/core/network/wire"
 )
 
-// hostilePeer is a peer that holds a valid key and follows no rule: the test sends its frames.
-type hostilePeer struct {
+// byzantinePeer is a peer that holds a valid key and follows no rule: the test sends its frames.
+type byzantinePeer struct {
 	t             testing.TB
 	id            ID
 	conn          *grpc.ClientConn
 	control, bulk grpc.ClientStream
 }
 
-// hostileHello dials a node and sends a Hello, and nothing more.
-func hostileHello(t testing.TB, key int, to *testNode, change func(*wire.Hello)) *hostilePeer {
+// byzantineHello dials a node and sends a Hello, and nothing more.
+func byzantineHello(t testing.TB, key int, to *testNode, change func(*wire.Hello)) *byzantinePeer {
 	t.Helper()
 	private := testKey(key)
 	config, err := identity.Config(private, func(ID) error { return nil })
@@ -42,7 +42,7 @@ func hostileHello(t testing.TB, key int, to *testNode, change func(*wire.Hello))
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	h := &hostilePeer{t: t, id: identity.Of(private), conn: conn}
+	h := &byzantinePeer{t: t, id: identity.Of(private), conn: conn}
 	if h.control, err = conn.NewStream(context.Background(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, streamPath("Control")); err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +60,11 @@ func hostileHello(t testing.TB, key int, to *testNode, change func(*wire.Hello))
 	return h
 }
 
-// newHostile has a whole link.
-func newHostile(t testing.TB, key int, to *testNode) *hostilePeer {
+// newByzantine has a whole link.
+func newByzantine(t testing.TB, key int, to *testNode) *byzantinePeer {
 	t.Helper()
 	var session []byte
-	h := hostileHello(t, key, to, func(hello *wire.Hello) { session = hello.Session })
+	h := byzantineHello(t, key, to, func(hello *wire.Hello) { session = hello.Session })
 	if _, e := readHello(h.control); e != nil {
 		t.Fatal(e)
 	}
@@ -76,34 +76,34 @@ func newHostile(t testing.TB, key int, to *testNode) *hostilePeer {
 	return h
 }
 
-func (h *hostilePeer) sendBulk(f *wire.BulkFrame) bool { return h.bulk.SendMsg(encode(f)) == nil }
+func (h *byzantinePeer) sendBulk(f *wire.BulkFrame) bool { return h.bulk.SendMsg(encode(f)) == nil }
 
-func (h *hostilePeer) message(height uint64, data []byte) bool {
+func (h *byzantinePeer) message(height uint64, data []byte) bool {
 	return h.control.SendMsg(encode(&wire.ControlFrame{Frame: &wire.ControlFrame_Consensus{Consensus: &wire.Consensus{Height: height, Data: data}}})) == nil
 }
 
-func (h *hostilePeer) head(height uint64) bool {
+func (h *byzantinePeer) head(height uint64) bool {
 	return h.control.SendMsg(encode(&wire.ControlFrame{Frame: &wire.ControlFrame_Head{Head: &wire.Head{Height: height, Value: make([]byte, 32)}}})) == nil
 }
 
-func (h *hostilePeer) part(p *wire.BodyPart) bool {
+func (h *byzantinePeer) part(p *wire.BodyPart) bool {
 	return h.sendBulk(&wire.BulkFrame{Frame: &wire.BulkFrame_BodyPart{BodyPart: p}})
 }
 
-func (h *hostilePeer) transactions(list ...[]byte) bool {
+func (h *byzantinePeer) transactions(list ...[]byte) bool {
 	return h.sendBulk(&wire.BulkFrame{Frame: &wire.BulkFrame_Transactions{Transactions: &wire.Transactions{Transactions: list}}})
 }
 
-func (h *hostilePeer) request(r *wire.Request) bool {
+func (h *byzantinePeer) request(r *wire.Request) bool {
 	return h.sendBulk(&wire.BulkFrame{Frame: &wire.BulkFrame_Request{Request: r}})
 }
 
-func (h *hostilePeer) answer(a *wire.Answer) bool {
+func (h *byzantinePeer) answer(a *wire.Answer) bool {
 	return h.sendBulk(&wire.BulkFrame{Frame: &wire.BulkFrame_Answer{Answer: a}})
 }
 
 // goodbye reads until the node says why it ends the link; "" when it only closes.
-func (h *hostilePeer) goodbye() string {
+func (h *byzantinePeer) goodbye() string {
 	for {
 		frame := &wire.ControlFrame{}
 		if err := h.control.RecvMsg(&inbox{frame: frame}); err != nil {
@@ -124,84 +124,84 @@ func persist(do func(i int) bool) {
 	}
 }
 
-// deeds are what hostile peers do, and the reason that the node gives.
-func deeds() []deed {
+// peerFaults are what byzantine peers do, and the reason that the node gives.
+func peerFaults() []peerFault {
 	big := bytes.Repeat([]byte{1}, 200<<10)
-	return []deed{
-		{"a flood of consensus messages", "too many control messages (network.peer_messages", func(h *hostilePeer) {
+	return []peerFault{
+		{"a flood of consensus messages", "too many control messages (network.peer_messages", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.message(11, fmt.Append(nil, i)) })
 		}},
-		{"a flood of heads", "too many control messages (network.peer_messages", func(h *hostilePeer) {
+		{"a flood of heads", "too many control messages (network.peer_messages", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.head(uint64(i)) })
 		}},
-		{"a flood of bytes", "too many bytes (network.peer_bytes", func(h *hostilePeer) {
+		{"a flood of bytes", "too many bytes (network.peer_bytes", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Round: uint32(i), Data: big, Last: true}) })
 		}},
-		{"a frame too large", "a frame of more than", func(h *hostilePeer) { h.message(11, make([]byte, 3<<20)) }},
-		{"a message too large", "network.message_bytes", func(h *hostilePeer) { h.message(11, make([]byte, 1<<20+1)) }},
-		{"a huge body", "network.body_bytes", func(h *hostilePeer) {
+		{"a frame too large", "a frame of more than", func(h *byzantinePeer) { h.message(11, make([]byte, 3<<20)) }},
+		{"a message too large", "network.message_bytes", func(h *byzantinePeer) { h.message(11, make([]byte, 1<<20+1)) }},
+		{"a huge body", "network.body_bytes", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Index: uint32(i), Data: big}) })
 		}},
-		{"many open bodies", "proposals at a time", func(h *hostilePeer) {
+		{"many open bodies", "proposals at a time", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Round: uint32(i), Data: []byte{1}}) })
 		}},
-		{"a part too large", "network.part_bytes", func(h *hostilePeer) { h.part(&wire.BodyPart{Height: 11, Data: make([]byte, 300<<10)}) }},
-		{"a value in the middle", "before the last", func(h *hostilePeer) { h.part(&wire.BodyPart{Height: 11, Value: make([]byte, 32)}) }},
-		{"parts of nothing", "network.peer_useless", func(h *hostilePeer) {
+		{"a part too large", "network.part_bytes", func(h *byzantinePeer) { h.part(&wire.BodyPart{Height: 11, Data: make([]byte, 300<<10)}) }},
+		{"a value in the middle", "before the last", func(h *byzantinePeer) { h.part(&wire.BodyPart{Height: 11, Value: make([]byte, 32)}) }},
+		{"parts of nothing", "network.peer_useless", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Index: uint32(i) + 5, Data: []byte{1}}) })
 		}},
-		{"garbage on control", "no message of this protocol", func(h *hostilePeer) { _ = h.control.SendMsg(rawFrame(bytes.Repeat([]byte{0xff}, 99))) }},
-		{"garbage on bulk", "no message of this protocol", func(h *hostilePeer) { _ = h.bulk.SendMsg(rawFrame(bytes.Repeat([]byte{0xff}, 99))) }},
-		{"an empty frame", "an empty bulk frame", func(h *hostilePeer) { h.sendBulk(&wire.BulkFrame{}) }},
-		{"a second Hello", "a second Hello", func(h *hostilePeer) { _ = h.control.SendMsg(helloFrame(&wire.Hello{})) }},
-		{"a height beyond its own head", "a consensus message of height 900, the head of its sender is 10", func(h *hostilePeer) { h.head(10); h.message(900, nil) }},
-		{"replays", "network.peer_useless", func(h *hostilePeer) { persist(func(int) bool { return h.message(11, []byte("the same vote")) }) }},
-		{"late messages", "network.peer_useless", func(h *hostilePeer) { persist(func(i int) bool { return h.message(3, fmt.Append(nil, i)) }) }},
-		{"heads that go back", "network.peer_useless", func(h *hostilePeer) { persist(func(i int) bool { return h.head(1<<40 - uint64(i)) }) }},
-		{"replayed transactions", "network.peer_useless", func(h *hostilePeer) { persist(func(int) bool { return h.transactions([]byte("the same")) }) }},
-		{"invalid transactions", "too many invalid transactions (network.peer_invalid", func(h *hostilePeer) {
+		{"garbage on control", "no message of this protocol", func(h *byzantinePeer) { _ = h.control.SendMsg(rawFrame(bytes.Repeat([]byte{0xff}, 99))) }},
+		{"garbage on bulk", "no message of this protocol", func(h *byzantinePeer) { _ = h.bulk.SendMsg(rawFrame(bytes.Repeat([]byte{0xff}, 99))) }},
+		{"an empty frame", "an empty bulk frame", func(h *byzantinePeer) { h.sendBulk(&wire.BulkFrame{}) }},
+		{"a second Hello", "a second Hello", func(h *byzantinePeer) { _ = h.control.SendMsg(helloFrame(&wire.Hello{})) }},
+		{"a height beyond its own head", "a consensus message of height 900, the head of its sender is 10", func(h *byzantinePeer) { h.head(10); h.message(900, nil) }},
+		{"replays", "network.peer_useless", func(h *byzantinePeer) { persist(func(int) bool { return h.message(11, []byte("the same vote")) }) }},
+		{"late messages", "network.peer_useless", func(h *byzantinePeer) { persist(func(i int) bool { return h.message(3, fmt.Append(nil, i)) }) }},
+		{"heads that go back", "network.peer_useless", func(h *byzantinePeer) { persist(func(i int) bool { return h.head(1<<40 - uint64(i)) }) }},
+		{"replayed transactions", "network.peer_useless", func(h *byzantinePeer) { persist(func(int) bool { return h.transactions([]byte("the same")) }) }},
+		{"invalid transactions", "too many invalid transactions (network.peer_invalid", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.transactions(fmt.Appendf(nil, "invalid %d", i)) })
 		}},
-		{"an empty batch", "a batch of 0 transactions", func(h *hostilePeer) { h.transactions() }},
-		{"a batch too large", "network.batch_bytes", func(h *hostilePeer) { h.transactions(big, big, big) }},
-		{"an answer to nothing", "which was never put", func(h *hostilePeer) { h.answer(&wire.Answer{Id: 77}) }},
-		{"many requests", "requests", func(h *hostilePeer) {
+		{"an empty batch", "a batch of 0 transactions", func(h *byzantinePeer) { h.transactions() }},
+		{"a batch too large", "network.batch_bytes", func(h *byzantinePeer) { h.transactions(big, big, big) }},
+		{"an answer to nothing", "which was never put", func(h *byzantinePeer) { h.answer(&wire.Answer{Id: 77}) }},
+		{"many requests", "requests", func(h *byzantinePeer) {
 			persist(func(i int) bool {
 				return h.request(&wire.Request{Id: uint64(i), What: &wire.Request_Blocks_{Blocks: &wire.Request_Blocks{Count: 32}}})
 			})
 		}},
-		{"a request for too much", "network.blocks_per_request", func(h *hostilePeer) {
+		{"a request for too much", "network.blocks_per_request", func(h *byzantinePeer) {
 			h.request(&wire.Request{What: &wire.Request_Blocks_{Blocks: &wire.Request_Blocks{Count: 1 << 30}}})
 		}},
-		{"a request for nothing", "a request for nothing", func(h *hostilePeer) { h.request(&wire.Request{}) }},
-		{"a request for half a value", "a value of 5 bytes", func(h *hostilePeer) { h.request(&wire.Request{What: &wire.Request_Body{Body: make([]byte, 5)}}) }},
-		{"silence", "nothing came in", func(*hostilePeer) {}},
+		{"a request for nothing", "a request for nothing", func(h *byzantinePeer) { h.request(&wire.Request{}) }},
+		{"a request for half a value", "a value of 5 bytes", func(h *byzantinePeer) { h.request(&wire.Request{What: &wire.Request_Body{Body: make([]byte, 5)}}) }},
+		{"silence", "nothing came in", func(*byzantinePeer) {}},
 	}
 }
 
-type deed struct {
+type peerFault struct {
 	name, says string
-	do         func(*hostilePeer)
+	do         func(*byzantinePeer)
 }
 
-// hostileLimits are small, so that a test reaches them.
-func hostileLimits() Limits {
+// smallLimits are small, so that a test reaches them.
+func smallLimits() Limits {
 	l := testLimits()
 	l.Messages, l.Bytes, l.Useless, l.Requests, l.Invalid, l.Burst, l.Ban = 400, 4<<20, 50, 20, 5, 2*time.Second, time.Hour
 	return l
 }
 
-const firstHostile = 40 // its key
+const firstByzantine = 40 // its key
 
-// TestHostilePeers: peers with valid keys do what is not allowed, all at the same time. Each loses its link with a reason that names what it did, none
+// TestByzantinePeers: peers with valid keys do what is not allowed, all at the same time. Each loses its link with a reason that names what it did, none
 // gets a new one, the honest peers keep theirs and get everything, and memory and goroutines are those of before.
-func TestHostilePeers(t *testing.T) {
-	all := deeds()
+func TestByzantinePeers(t *testing.T) {
+	all := peerFaults()
 	var extra []peer.Address
 	for i := range all {
-		extra = append(extra, peer.Address{ID: identity.Of(testKey(firstHostile + i))})
+		extra = append(extra, peer.Address{ID: identity.Of(testKey(firstByzantine + i))})
 	}
-	nodes := newMesh(t, 3, func(_ int, o *Options) { o.Limits = hostileLimits() })
+	nodes := newMesh(t, 3, func(_ int, o *Options) { o.Limits = smallLimits() })
 	victim := nodes[0]
 	victim.invalid = func(tx []byte) bool { return strings.HasPrefix(string(tx), "invalid") }
 	victim.grow(11, 100<<10)
@@ -215,11 +215,11 @@ func TestHostilePeers(t *testing.T) {
 	victim.mu.Unlock()
 	victim.SetPeers(append(extra, peer.Address{ID: nodes[1].ID(), Dial: nodes[1].Addr()}, peer.Address{ID: nodes[2].ID(), Dial: nodes[2].Addr()}))
 
-	t.Run("deeds", func(t *testing.T) {
+	t.Run("faults", func(t *testing.T) {
 		for i, d := range all {
 			t.Run(strings.ReplaceAll(d.name, " ", "_"), func(t *testing.T) {
 				t.Parallel()
-				h := newHostile(t, firstHostile+i, victim)
+				h := newByzantine(t, firstByzantine+i, victim)
 				told := make(chan string, 1)
 				go func() { told <- h.goodbye() }()
 				d.do(h)
@@ -243,7 +243,7 @@ func TestHostilePeers(t *testing.T) {
 				if s.State != "banned" || s.Bans != 1 {
 					t.Errorf("%+v", s)
 				}
-				again := hostileHello(t, firstHostile+i, victim, nil)
+				again := byzantineHello(t, firstByzantine+i, victim, nil)
 				if _, e := readHello(again.control); e == nil || e.reason != wire.Goodbye_BANNED {
 					t.Errorf("a new link while it is banned: %v", e)
 				}
@@ -253,7 +253,7 @@ func TestHostilePeers(t *testing.T) {
 	})
 
 	if !t.Failed() && victim.Stats().Bans != uint64(len(all)-1) {
-		t.Errorf("%d bans for %d deeds", victim.Stats().Bans, len(all))
+		t.Errorf("%d bans for %d faults", victim.Stats().Bans, len(all))
 	}
 	victim.mu.Lock()
 	if len(victim.up) != links {
@@ -287,10 +287,10 @@ func memory() uint64 {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	nodes := newMesh(t, 2, func(_ int, o *Options) { o.Limits.Silence = time.Minute })
-	slow := identity.Of(testKey(firstHostile))
+	slow := identity.Of(testKey(firstByzantine))
 	nodes[0].Announce(Head{Height: 10})
 	nodes[0].SetPeers([]peer.Address{{ID: slow}, {ID: nodes[1].ID(), Dial: nodes[1].Addr()}})
-	_ = newHostile(t, firstHostile, nodes[0])
+	_ = newByzantine(t, firstByzantine, nodes[0])
 	nodes[0].wait("the slow link", func() bool { return nodes[0].up[slow] == 1 })
 	data := make([]byte, 512<<10)
 	sent := 0
@@ -315,9 +315,9 @@ func TestWrongAnswers(t *testing.T) {
 	nodes := newMesh(t, 2, func(_ int, o *Options) { o.Limits.Serve = 4 })
 	nodes[1].grow(30, 100)
 	follower := nodes[0]
-	wrong := identity.Of(testKey(firstHostile))
+	wrong := identity.Of(testKey(firstByzantine))
 	follower.SetPeers([]peer.Address{{ID: wrong}, {ID: nodes[1].ID(), Dial: nodes[1].Addr()}})
-	h := newHostile(t, firstHostile, follower)
+	h := newByzantine(t, firstByzantine, follower)
 	h.head(29)
 	follower.wait("both heads", func() bool { return len(follower.heads) == 2 })
 	go func() {
