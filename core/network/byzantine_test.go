@@ -142,8 +142,8 @@ func peerFaults() []peerFault {
 		{"a huge body", "network.body_bytes", func(h *byzantinePeer) {
 			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Index: uint32(i), Data: big}) })
 		}},
-		{"many open bodies", "proposals at a time", func(h *byzantinePeer) {
-			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Round: uint32(i), Data: []byte{1}}) })
+		{"many open bodies", "too many bytes (network.peer_bytes", func(h *byzantinePeer) {
+			persist(func(i int) bool { return h.part(&wire.BodyPart{Height: 11, Round: uint32(i), Data: big}) })
 		}},
 		{"a part too large", "network.part_bytes", func(h *byzantinePeer) { h.part(&wire.BodyPart{Height: 11, Data: make([]byte, 300<<10)}) }},
 		{"a value in the middle", "before the last", func(h *byzantinePeer) { h.part(&wire.BodyPart{Height: 11, Value: make([]byte, 32)}) }},

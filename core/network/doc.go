@@ -13,7 +13,7 @@
 //	Announce                              the newest decided block; it is also the heartbeat
 //	PublishBody                           a proposal, part by part while it is built
 //	KeepBody, FetchBody, RejectBody       proposals by their value
-//	Gossip                                transactions that this node admitted
+//	Gossip, GossipTo                      transactions that this node admitted
 //	CatchUp                               decided blocks of peers, in order, until there are no more
 //	Blame                                 the core found that what a peer sent is wrong
 //	SetPeers, Reload, Peers, Stats        the peers and their links
@@ -82,8 +82,8 @@ type Receiver interface {
 	Transactions(from ID, batch [][]byte) (invalid int)
 	// Head says that a peer has a new head. It may be a lie.
 	Head(from ID, head Head)
-	// Linked says that a link to a peer was made, or has ended. What was sent to the peer before is perhaps lost: waiting transactions may be given to
-	// Gossip again, which sends them to this peer alone. With twins a peer may have several links.
+	// Linked says that a link to a peer was made, or has ended. What was sent to the peer before is perhaps lost: transactions that wait are to be given to
+	// GossipTo. With twins a peer may have several links.
 	Linked(id ID, up bool)
 }
 

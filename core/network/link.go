@@ -17,6 +17,12 @@ const goodbyeTime = 500 * time.Millisecond
 // maxRequests is how many requests of a peer wait to be answered.
 const maxRequests = 8
 
+// A node remembers more of what it has sent than of what it got, so that a peer that follows the rules never sends what counts as repeated.
+const (
+	sentTransactions = 1 << 13
+	gotTransactions  = sentTransactions / 4
+)
+
 // link is one connection to a peer whose handshake is done. Six goroutines belong to it: two read, two write, one hands transactions to the core,
 // one answers requests; a seventh watches them.
 type link struct {
@@ -39,7 +45,8 @@ type link struct {
 
 	mu           sync.Mutex
 	queue        *peer.Queue
-	known        *peer.Known // transactions that the peer has
+	sent         *peer.Known // transactions that the peer was sent
+	got          *peer.Known // and those that came from it
 	head         Head
 	hasHead      bool
 	pending      map[uint64]*fetch
@@ -102,7 +109,7 @@ func misbehaved(format string, args ...any) *endError {
 func (n *Network) newLink(p *known, hello *wire.Hello, dialed bool, hangup func()) *link {
 	l := &link{n: n, peer: p, id: p.address.ID, serial: n.serial.Add(1), dialed: dialed, follower: hello.Follower || p.address.Follower, hello: hello, hangup: hangup,
 		since: time.Now(), ended: make(chan struct{}), closed: make(chan struct{}), bulk: make(chan stream, 1),
-		queue: peer.NewQueue(n.o.Limits.Queue), known: peer.NewKnown(n.seed, 1<<13), repeats: peer.NewKnown(n.seed, 1<<11), pending: make(map[uint64]*fetch),
+		queue: peer.NewQueue(n.o.Limits.Queue), sent: peer.NewKnown(n.seed, sentTransactions), got: peer.NewKnown(n.seed, gotTransactions), repeats: peer.NewKnown(n.seed, 1<<11), pending: make(map[uint64]*fetch),
 		budget:  peer.NewBudget(n.rates(), n.o.Limits.Burst, time.Now()),
 		control: make(chan struct{}, 1), bulkWaits: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		inbound: make(chan [][]byte, 1024), requests: make(chan *wire.Request, maxRequests)}
@@ -134,6 +141,7 @@ func (l *link) run(control, bulk stream) *endError {
 	for _, f := range l.takePending() {
 		f.done(false)
 	}
+	l.forgetInbound()
 	close(l.ended)
 	return l.cause()
 }

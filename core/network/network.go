@@ -51,7 +51,8 @@ type Network struct {
 	seenMu sync.Mutex
 	seen   *peer.Known
 
-	dialing atomic.Int32 // attempts that have not come to a link or an error yet
+	arriving atomic.Int64 // bytes of answers that are not whole yet
+	dialing  atomic.Int32 // attempts that have not come to a link or an error yet
 
 	dialsFailed, handshakes, bans, linksLost, strangers, fetchTimeouts, wrongBlocks atomic.Uint64
 }

@@ -210,9 +210,9 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 	}
 	bytes = 0
 	for _, tx := range f.Transactions {
-		digest := l.known.Digest(tx)
+		digest := l.got.Digest(tx)
 		l.mu.Lock()
-		repeated := !l.known.Add(digest)
+		repeated := !l.got.Add(digest)
 		l.mu.Unlock()
 		switch {
 		case repeated:
@@ -236,7 +236,21 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 	}
 	l.counts.inboundDropped.Add(uint64(len(fresh)))
 	for _, tx := range fresh {
-		l.n.forget(l.known.Digest(tx))
+		l.n.forget(l.got.Digest(tx))
+	}
+}
+
+// forgetInbound makes what was not admitted before the link ended new again, so that it is taken from another peer.
+func (l *link) forgetInbound() {
+	for {
+		select {
+		case batch := <-l.inbound:
+			for _, tx := range batch {
+				l.n.forget(l.got.Digest(tx))
+			}
+		default:
+			return
+		}
 	}
 }
 
