@@ -96,7 +96,7 @@ func TestViewsThatCrash(t *testing.T) {
 	for range 10 {
 		refused(balance(crashing))
 	}
-	if err := insist(t.Context(), func() error { return balance(felt.FromUint64(1)) }); err != nil {
+	if err := n.insist(t.Context(), func() error { return balance(felt.FromUint64(1)) }); err != nil {
 		t.Fatal(err)
 	}
 	if restarts := strings.Count(n.Out.String(), "started again"); restarts != 1 {
@@ -143,7 +143,7 @@ func TestViewsArePaused(t *testing.T) {
 	stop := n.transfers(t, 0)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := insist(ctx, func() error {
+	if err := n.insist(ctx, func() error {
 		_, err := n.Balance(ctx, "latest", genesis.STRKAddress(), felt.FromUint64(1))
 		return err
 	}); err != nil {
@@ -301,7 +301,7 @@ func TestAllThatCrash(t *testing.T) {
 	for i := range 4 { // honest calls
 		all.Go(func() {
 			for range 10 {
-				if err := insist(t.Context(), func() error {
+				if err := n.insist(t.Context(), func() error {
 					_, err := n.Balance(t.Context(), "latest", strk, felt.FromUint64(uint64(i)))
 					if c, text := code(err); c == -32008 {
 						t.Errorf("an honest call is refused: %s", text)
@@ -316,7 +316,7 @@ func TestAllThatCrash(t *testing.T) {
 	}
 	for i := range 4 {
 		all.Go(func() {
-			if err := insist(t.Context(), func() error {
+			if err := n.insist(t.Context(), func() error {
 				_, err := n.View(t.Context(), "latest", strk, "balanceOf", crashing, felt.FromUint64(uint64(i)))
 				if c, _ := code(err); c == -32008 {
 					return nil
@@ -330,7 +330,7 @@ func TestAllThatCrash(t *testing.T) {
 	for i := 4; i < 8; i++ {
 		all.Go(func() {
 			a := client.NewAccount(accounts[i], "SN_SEPOLIA")
-			if err := insist(t.Context(), func() error {
+			if err := n.insist(t.Context(), func() error {
 				_, err := n.Submit(t.Context(), a.Invoke(0, client.Transfer(strk, third, 1)))
 				if _, text := code(err); strings.Contains(text, "ended the execution plugin: refused until") {
 					return nil
@@ -345,14 +345,14 @@ func TestAllThatCrash(t *testing.T) {
 		all.Go(func() {
 			a := client.NewAccount(accounts[i], "SN_SEPOLIA")
 			var hash string
-			if err := insist(t.Context(), func() (err error) {
+			if err := n.insist(t.Context(), func() (err error) {
 				hash, err = n.Submit(t.Context(), a.Invoke(0, client.Transfer(strk, deadly, 1)))
 				return err
 			}); err != nil {
 				t.Error(err)
 				return
 			}
-			if err := insist(t.Context(), func() error {
+			if err := n.insist(t.Context(), func() error {
 				s, err := n.Status(t.Context(), hash)
 				if _, text := code(err); strings.Contains(text, "while running this transaction") {
 					return nil

@@ -53,8 +53,9 @@ type fault struct {
 // node is a running `ordo dev` with one faulty plugin.
 type node struct {
 	*nodetest.Process
-	dir  string
-	data string // the folder of its chain
+	dir     string
+	data    string // the folder of its chain
+	refusal string // what its answers must say; "": it must not refuse
 
 	mu       sync.Mutex
 	accepted client.Block // the newest that a client was told to be accepted
@@ -108,13 +109,23 @@ const (
 )
 
 // outcome waits for one of the two ends that are allowed: "" when the node serves all that is asked, else what it said when
-// it stopped.
-func (n *node) outcome(t *testing.T, limit time.Duration) string {
+// it stopped. A node that must stop is asked more and more: how many blocks hold the same transactions, and so how often a fault is
+// injected, depends on the speed of the machine.
+func (n *node) outcome(t *testing.T, want, says string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	if want == refuses {
+		n.refusal = says
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- n.work(ctx) }()
+	go func() {
+		err := n.work(ctx, 0)
+		for nonce := uint64(rounds); want == stops && err == nil && nonce < 10*rounds; nonce += rounds {
+			err = n.work(ctx, nonce)
+		}
+		served <- err
+	}()
 	select {
 	case <-n.Done():
 	case err := <-served:
@@ -135,7 +146,7 @@ func (n *node) outcome(t *testing.T, limit time.Duration) string {
 
 // head is the newest block whose root is known.
 func (n *node) head(ctx context.Context) (head client.Block, err error) {
-	err = insist(ctx, func() (err error) { head, err = n.Block(ctx, "latest"); return err })
+	err = n.insist(ctx, func() (err error) { head, err = n.Block(ctx, "latest"); return err })
 	return head, err
 }
 
@@ -158,20 +169,23 @@ func (n *node) replay(t *testing.T) (number uint64, hash string, err error) {
 
 var replayed = regexp.MustCompile(`(?m)^head +(\d+) (0x[0-9a-f]+)$`)
 
-// work asks everything that makes each stage speak, until the transfers of three accounts are in blocks.
-func (n *node) work(ctx context.Context) error {
+// rounds is how many transfers of each account one call of work sends.
+const rounds = 3
+
+// work asks everything that makes each stage speak, until the transfers of three accounts, with nonces from first on, are in blocks.
+func (n *node) work(ctx context.Context, first uint64) error {
 	if err := n.Serving(ctx); err != nil {
 		return err
 	}
 	strk := genesis.STRKAddress()
 	var hashes []string
-	for nonce := range uint64(3) {
+	for nonce := first; nonce < first+rounds; nonce++ {
 		var sent errgroup.Group
 		round := make([]string, 3)
 		for i, a := range genesis.Accounts(0, len(round)) {
 			sent.Go(func() error {
 				tx := client.NewAccount(a, "SN_SEPOLIA").Invoke(nonce, client.Transfer(strk, felt.FromUint64(77), 1))
-				return insist(ctx, func() (err error) { round[i], err = n.Submit(ctx, tx); return err })
+				return n.insist(ctx, func() (err error) { round[i], err = n.Submit(ctx, tx); return err })
 			})
 		}
 		if err := sent.Wait(); err != nil {
@@ -199,7 +213,7 @@ func (n *node) work(ctx context.Context) error {
 		}
 	}
 	for _, hash := range hashes {
-		if err := insist(ctx, func() error { _, err := n.Wait(ctx, hash, "ACCEPTED_ON_L2"); return err }); err != nil {
+		if err := n.insist(ctx, func() error { _, err := n.Wait(ctx, hash, "ACCEPTED_ON_L2"); return err }); err != nil {
 			return err
 		}
 		head, err := n.head(ctx)
@@ -233,16 +247,21 @@ func (n *node) proof(ctx context.Context) error {
 
 func selector(name string) string { return keccak.Selector(name).Hex() }
 
-// insist repeats what fails while a stage is away.
-func insist(ctx context.Context, do func() error) error {
+// insist repeats what fails while a stage is away. A node that must refuse has done so when its answer said why, twice.
+func (n *node) insist(ctx context.Context, do func() error) error {
 	var answer error // the node's own
-	for {
+	for told := 0; ; {
 		err := do()
 		if err == nil {
 			return nil
 		}
 		if _, ok := errors.AsType[*client.Error](err); ok || answer == nil {
 			answer = err
+		}
+		if n.refusal != "" && strings.Contains(err.Error(), n.refusal) {
+			if told++; told == 2 {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():
