@@ -351,7 +351,7 @@ func TestProposals(t *testing.T) {
 	}
 	nodes[1].RejectBody(Value{5}, nodes[0].ID(), "it hashes to another value")
 	until(t, "banned", func() bool { return stateOf(nodes[1], nodes[0].ID()).State == "banned" })
-	if b, err = nodes[1].FetchBody(t.Context(), 5, Value{6}, nodes[0].ID()); err != nil {
+	if _, err = nodes[1].FetchBody(t.Context(), 5, Value{6}, nodes[0].ID()); err != nil {
 		t.Error(err)
 	}
 	for _, n := range nodes {

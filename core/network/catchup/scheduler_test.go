@@ -27,13 +27,12 @@ type behaviour struct {
 
 // simulation runs a scheduler against peers in virtual time.
 type simulation struct {
-	t       *testing.T
-	s       *Scheduler
-	peers   map[identity.ID]*behaviour
-	pending []Request
-	blamed  map[identity.ID]bool
-	asked   map[identity.ID]int
-	held    int // the most bytes that were held
+	t      *testing.T
+	s      *Scheduler
+	peers  map[identity.ID]*behaviour
+	blamed map[identity.ID]bool
+	asked  map[identity.ID]int
+	held   int // the most bytes that were held
 }
 
 const blockBytes = 100

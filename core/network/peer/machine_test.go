@@ -118,11 +118,8 @@ func TestMachineNeverSticks(t *testing.T) {
 				m.DialFailed("no", now)
 			case 3, 4:
 				l := Link{Serial: serial, Dialer: Dialer{ID: identity.ID{byte(r.IntN(10))}}, Instance: [16]byte{byte(r.IntN(3))}, LastIn: func() time.Time { return now.Add(-time.Duration(r.IntN(6)) * time.Second) }}
-				if v, closed := m.Offer(l, now); v == Accept {
+				if v, _ := m.Offer(l, now); v == Accept { // the end of one that is closed may come as Lost, late or never
 					links = append(links, serial)
-					for range closed {
-						links = links[:len(links)] // their ends come as Lost, if at all
-					}
 				}
 			case 5:
 				if len(links) > 0 {
