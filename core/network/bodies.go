@@ -299,6 +299,9 @@ func (l *link) partFrame(p *wire.BodyPart) {
 		return
 	}
 	own, announced := l.n.Head()
+	if announced && p.Height == own.Height {
+		return // it was decided while this was on its way
+	}
 	if announced && (p.Height <= own.Height || p.Height > own.Height+uint64(limits.Ahead)) {
 		l.useless(outOfWindow)
 		return

@@ -147,7 +147,7 @@ func (l *link) consensusFrame(m *wire.Consensus) {
 	}
 	own, announced := l.n.Head()
 	switch {
-	case announced && m.Height <= own.Height:
+	case announced && m.Height < own.Height: // one of the height just decided was perhaps on its way
 		l.useless(late)
 		return
 	case announced && m.Height > own.Height+ahead:
