@@ -56,11 +56,15 @@ func TestRelayRejectsWhatNoNodeAdmits(t *testing.T) {
 			p.Transactions[0].Nonce = make([]byte, 32)
 			p.Transactions[0].Nonce[31] = 99
 		},
-		"a message from L1":      func(p *ordov1.Proposal, _ *fakestage.Questions) { p.Transactions[0].Type = ordov1.TransactionType_L1_HANDLER },
+		"a message from L1": func(p *ordov1.Proposal, _ *fakestage.Questions) {
+			p.Transactions[0].Type = ordov1.TransactionType_L1_HANDLER
+		},
 		"no transaction":         func(p *ordov1.Proposal, _ *fakestage.Questions) { p.Transactions = nil },
 		"a class without a need": func(p *ordov1.Proposal, _ *fakestage.Questions) { p.Classes = []*ordov1.Class{{}} },
-		"a declaration without":  func(p *ordov1.Proposal, _ *fakestage.Questions) { p.Transactions[0].Type = ordov1.TransactionType_DECLARE },
-		"a wrong signature":      func(_ *ordov1.Proposal, e *fakestage.Questions) { e.OnValidate = refuse },
+		"a declaration without": func(p *ordov1.Proposal, _ *fakestage.Questions) {
+			p.Transactions[0].Type = ordov1.TransactionType_DECLARE
+		},
+		"a wrong signature": func(_ *ordov1.Proposal, e *fakestage.Questions) { e.OnValidate = refuse },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, e, b := &ordov1.Proposal{}, &fakestage.Questions{}, &basket{}
