@@ -32,15 +32,6 @@ func checker(t testing.TB, v *Version) *openrpc.Checker {
 // senseless are errors that a method gives only when execution answers nonsense, as the tests make it.
 var senseless = map[string][]int{"starknet_addInvokeTransaction": {28, 51, 56, 57, 60, 62}}
 
-// TestCodes: the table of the errors that a method may give is the specification's.
-func TestCodes(t *testing.T) {
-	for name, m := range loadSpec(t).Methods {
-		if served(m) && !slices.Equal(m.Codes, mutate.Codes[name]) {
-			t.Errorf("%s: the table says %v, the specification %v", name, mutate.Codes[name], m.Codes)
-		}
-	}
-}
-
 // TestEveryMethodOfTheSpecificationIsKnown: each is served, with its parameters, in every version; and no other has such a name.
 func TestEveryMethodOfTheSpecificationIsKnown(t *testing.T) {
 	server := newWorld(t).server
@@ -66,5 +57,5 @@ func TestEveryMethodOfTheSpecificationIsKnown(t *testing.T) {
 	}
 }
 
-// served tells whether the method belongs to the part of the specification that is served over HTTP: WebSocket is not served yet.
-func served(m *openrpc.Method) bool { return !m.WebSocket() }
+// served tells whether a client calls the method; the others are notifications.
+func served(m *openrpc.Method) bool { return m.Result != nil }

@@ -15,6 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
+	"github.com/ordo-sequencer/ordo/core/rpc/socket"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -54,6 +55,8 @@ type Server struct {
 	makes     *limiter.Gate // of answers that may be large, until they have their share of the memory
 	reads     *limiter.Gate // of what may be large: a class, the body of a block
 	cutOff    sparse
+	sockets   *socket.Pool
+	broker    broker
 	storage   retry.Asker
 	execution retry.Asker
 }
@@ -87,9 +90,12 @@ func New(o Options) *Server {
 		storage:   retry.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
 		execution: retry.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace, Crashes: o.Crashes},
 	}
-	for name, m := range s.writeMethods() {
-		m.Class = Open
-		s.methods[name] = m
+	s.sockets, s.broker.s = s.newPool(), s
+	for _, group := range []map[string]Method{s.writeMethods(), s.socketMethods()} {
+		for name, m := range group {
+			m.Class = Open
+			s.methods[name] = m
+		}
 	}
 	for _, group := range []map[string]Method{
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(), s.viewMethods(), s.traceMethods(),

@@ -51,6 +51,7 @@ var versions = []*Version{newest, {
 		"starknet_getTransactionByHash":            {"transaction_hash"},
 		"starknet_getTransactionByBlockIdAndIndex": {"block_id", "index"},
 		"starknet_traceBlockTransactions":          {"block_id"},
+		"starknet_subscribeNewTransactions":        {"finality_status", "sender_address"},
 	},
 	without: map[reflect.Type][]string{
 		reflect.TypeFor[header](): {
@@ -100,6 +101,23 @@ func versionOf(ctx context.Context) *Version {
 		return v
 	}
 	return newest
+}
+
+// versionNumbered is the version with a number.
+func versionNumbered(number string) *Version {
+	for _, v := range versions {
+		if v.Number == number {
+			return v
+		}
+	}
+	return newest
+}
+
+// write encodes a value as the version has it.
+func (v *Version) write(value any) ([]byte, error) {
+	j := jsonWriter{version: v}
+	err := j.value(value, false)
+	return j.buf, err
 }
 
 // has tells whether the version has a feature.

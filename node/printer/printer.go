@@ -30,6 +30,8 @@ const (
 	rejectedMost = 8192
 	// batch is about how many bytes are written together.
 	batch = 16 << 10
+	// pace is the least time between two writes: what comes within it is written together.
+	pace = 20 * time.Millisecond
 )
 
 // Options are where the lines go.
@@ -53,8 +55,9 @@ type Printer struct {
 	dropped  int // lines that did not fit into waiting
 	closed   bool
 
-	wake chan struct{}
-	done chan struct{}
+	wake    chan struct{}
+	closing chan struct{}
+	done    chan struct{}
 }
 
 var _ driver.Observer = (*Printer)(nil)
@@ -64,7 +67,7 @@ func New(o Options) *Printer {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	p := &Printer{options: o, tokens: Burst, refilled: o.Clock(), rejected: map[chainview.Key]bool{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &Printer{options: o, tokens: Burst, refilled: o.Clock(), rejected: map[chainview.Key]bool{}, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go p.run()
 	return p
 }
@@ -166,6 +169,7 @@ func (p *Printer) Close() {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
+		close(p.closing)
 		close(p.wake)
 	}
 	p.mu.Unlock()
@@ -229,6 +233,12 @@ func (p *Printer) run() {
 		clear(lines)
 		if spare = lines; cap(spare) > Burst {
 			spare = nil
+		}
+		rest := time.NewTimer(pace)
+		select {
+		case <-rest.C:
+		case <-p.closing:
+			rest.Stop()
 		}
 	}
 }

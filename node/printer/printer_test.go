@@ -53,6 +53,7 @@ func TestTranscript(t *testing.T) {
 			l := New(Options{To: out, Colour: strings.HasSuffix(file, "colours"), Clock: utc})
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 				tell(t, l, d)
+				time.Sleep(pace)
 				synctest.Wait()
 				return visible(out.take())
 			})
@@ -244,6 +245,15 @@ func BenchmarkBlock(b *testing.B) {
 		l.Decided(block)
 	}
 	l.Close()
+}
+
+// BenchmarkLine is what a line costs beside that path.
+func BenchmarkLine(b *testing.B) {
+	s := same(1, ordov1.TransactionResult_SUCCEEDED)
+	one, text := line{height: 1, tx: factsOf(s.txs[0], s.results[0])}, []byte(nil)
+	for b.Loop() {
+		text = one.append(text[:0], false)
+	}
 }
 
 type discard struct{}

@@ -47,9 +47,10 @@ var floors = map[string][]string{
 	"cmd/ordo":      {"client", "node", "devnet", "core", "sdk", "starknet", "contracts"},
 }
 
-// helpers are the folders below test that tests of any folder may import, with what they may import themselves beside each other.
+// helpers are the folders below test that tests of any folder may import, with what they may import themselves.
 var helpers = map[string][]string{
-	"test/facts": {}, "test/grammar": {}, "test/mutate": {}, "test/need": {}, "test/openrpc": {},
+	"test/facts": {}, "test/grammar": {}, "test/need": {}, "test/openrpc": {},
+	"test/mutate":    {"test/openrpc"},
 	"test/fakestage": {"sdk", "starknet"}, // stages speak the plugin protocol
 }
 
