@@ -247,14 +247,16 @@ func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*o
 	c.touch()
 }
 
-// Preconfirm: the first of the candidates have results.
-func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) {
+// Preconfirm: the first of the candidates have results. It returns them with the number of their block; none when the build is not
+// that of the open block.
+func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) (height uint64, ran []*ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.open
 	if o == nil || o.build != build || len(results) > len(o.candidates()) {
-		return
+		return 0, nil
 	}
+	ran = slices.Clip(o.candidates()[:len(results)])
 	changes := newLayer(delta)
 	rejected := len(o.rejected)
 	for i, tx := range o.candidates()[:len(results)] {
@@ -279,16 +281,20 @@ func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, de
 	}
 	o.layers = push(o.layers, changes)
 	c.touch()
+	return o.context.Number, ran
 }
 
-// ResetPreconfirmed: the build was dropped; its transactions wait again.
-func (c *Chain) ResetPreconfirmed(build uint64) {
+// ResetPreconfirmed: the build was dropped; its transactions wait again. It returns the number of its block, if that was the open one.
+func (c *Chain) ResetPreconfirmed(build uint64) (height uint64, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open != nil && c.open.build == build {
-		c.reset()
-		c.touch()
+	if c.open == nil || c.open.build != build {
+		return 0, false
 	}
+	height = c.open.context.Number
+	c.reset()
+	c.touch()
+	return height, true
 }
 
 // Closed: the build takes no more; what has no result goes back.

@@ -54,7 +54,7 @@ func parseToken(text string) (t eventToken, err error) {
 	return t, nil
 }
 
-func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
+func decodeEventQuery(p *jsonin.Object, l Limits, v *Version) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
@@ -67,7 +67,7 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 		}
 	}
 	if o.Has("address") {
-		q.addresses = readAddresses(o)
+		q.addresses = readAddresses(o, v)
 	}
 	if o.Has("keys") {
 		q.keys = readKeys(o)
@@ -106,10 +106,10 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 	return q, nil
 }
 
-func readAddresses(o *jsonin.Object) map[Key]bool {
+func readAddresses(o *jsonin.Object, v *Version) map[Key]bool {
 	set := map[Key]bool{}
 	raw := o.Raw("address")
-	if len(raw) > 0 && raw[0] == '[' {
+	if len(raw) > 0 && raw[0] == '[' && v.has(addressLists) {
 		for address := range felt.Rows(o.Felts("address")) {
 			set[Key(address)] = true
 		}
@@ -159,7 +159,7 @@ func (q *eventQuery) matches(e *ordov1.Event) bool {
 }
 
 func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
-	q, err := decodeEventQuery(p, s.Limits)
+	q, err := decodeEventQuery(p, s.Limits, versionOf(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 // smallBody is what any request may hold in memory, without a share of Limits.Bodies.
 const smallBody = 64 << 10
 
-// ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
+// ServeHTTP answers the paths of the versions, and `/is_alive`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
 		cors(w.Header(), r)
@@ -30,18 +30,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	switch path := r.URL.Path; {
+	path := r.URL.Path
+	version := versionAt(path)
+	switch {
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
 	case path == "/is_alive":
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "Alive!!!") // older clients compare the text
-	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
-		http.Error(w, "not found: post json-rpc to / or /rpc"+s.formerly(path), http.StatusNotFound)
+	case version == nil || strings.HasPrefix(path, "/ws"):
+		http.Error(w, "not found: post json-rpc to one of "+servedPaths()+s.formerly(path), http.StatusNotFound)
 	case r.Method == http.MethodPost:
+		if version != newest { // nearly all are, and pay nothing for it
+			r = r.WithContext(withVersion(r.Context(), version))
+		}
 		s.post(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		s.hello(w)
+		s.hello(w, version)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		http.Error(w, "method not allowed: post json-rpc", http.StatusMethodNotAllowed)
@@ -88,13 +93,13 @@ func (s *Server) formerly(path string) string {
 	return ""
 }
 
-func (s *Server) hello(w http.ResponseWriter) {
+func (s *Server) hello(w http.ResponseWriter, version *Version) {
 	s.reply(w, http.StatusOK, struct {
 		Name    string `json:"name"`
 		Spec    string `json:"starknet_json_rpc"`
 		ChainID any    `json:"chain_id"`
 		Usage   string `json:"usage"`
-	}{"ordo", SpecVersion, s.ChainID, "post json-rpc 2.0 requests to this address"})
+	}{"ordo", version.Number, s.ChainID, "post json-rpc 2.0 requests to this address"})
 }
 
 // envelope is one answer. Exactly one of Result and Error is set.

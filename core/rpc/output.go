@@ -27,7 +27,7 @@ type output struct {
 
 func (s *Server) output(ctx context.Context, w http.ResponseWriter, c *client) *output {
 	o := &output{s: s, w: w, client: c, ctx: ctx, share: s.answers.Share(&c.holder)}
-	o.json.buf, o.json.spill = make([]byte, 0, 256), o.spill
+	o.json.buf, o.json.spill, o.json.version = make([]byte, 0, 256), o.spill, versionOf(ctx)
 	return o
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// SpecVersion is the version of the Starknet JSON-RPC served.
+// SpecVersion is the newest version of the Starknet JSON-RPC served, which is the default.
 const SpecVersion = "0.10.2"
 
 // Options are the parts that the server answers from.
@@ -135,7 +135,7 @@ func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) 
 		return nil, Errorf(MethodNotFound, "method %q is not served", clip(name))
 	}
 	return s.guarded(ctx, name, func() (any, error) {
-		p, err := m.bind(params)
+		p, err := versionOf(ctx).of(name, m).bind(params)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func (s *Server) told(ctx context.Context, name string, err error) *Error {
 		return nil
 	}
 	if e, ok := clientError(err); ok {
-		return e
+		return versionOf(ctx).fails(e)
 	}
 	if ctx.Err() == nil { // else the client left
 		s.Log.Warn("rpc: a method failed", "method", name, "error", err)
@@ -238,7 +238,7 @@ func clip(s string) string {
 
 func (s *Server) chainMethods() map[string]Method {
 	return map[string]Method{
-		"starknet_specVersion": {Call: func(context.Context, *jsonin.Object) (any, error) { return SpecVersion, nil }},
+		"starknet_specVersion": {Call: func(ctx context.Context, _ *jsonin.Object) (any, error) { return versionOf(ctx).Number, nil }},
 		"starknet_chainId":     {Call: func(context.Context, *jsonin.Object) (any, error) { return s.ChainID, nil }},
 		// The node makes the blocks itself, so it never has to catch up.
 		"starknet_syncing": {Call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},

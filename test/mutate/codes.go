@@ -35,8 +35,8 @@ var Codes = map[string][]int{
 	"starknet_traceTransaction":                {10, 29},
 }
 
-// Beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
-var Beyond = map[string][]int{
+// beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
+var beyond = map[string][]int{
 	"starknet_traceBlockTransactions": {10}, // when the state before the block is not kept
 	"devnet_getAccountBalance":        {24, 40},
 	"devnet_mint":                     {63}, // the token refuses: no such address, a sum over 2^256
@@ -48,5 +48,8 @@ var general = []int{-32700, -32600, -32601, -32602, -32005, -32006, -32008}
 
 // MayFail tells whether an answer of the method may have the error.
 func MayFail(method string, code int) bool {
-	return slices.Contains(general, code) || slices.Contains(Codes[method], code) || slices.Contains(Beyond[method], code)
+	return slices.Contains(general, code) || slices.Contains(Codes[method], code) || Beside(method, code)
 }
+
+// Beside tells whether a method may give an error that the specification does not list for it.
+func Beside(method string, code int) bool { return slices.Contains(beyond[method], code) }
