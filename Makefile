@@ -14,8 +14,8 @@ test: ## set up, then all tests
 lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shellcheck, rustfmt, clippy; make test runs it first
 	@scripts/lint.sh
 
-proto: ## regenerate the Go code of sdk/proto (needs no protoc), and the copies in examples
-	@cd sdk/proto/gen && go run . ..
+proto: ## regenerate the Go code of sdk/proto and core/network/wire (needs no protoc), and the copies in examples
+	@cd sdk/proto/gen && go run . .. && go run . ../../../core/network wire/network.proto
 	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/ordering.proto examples/ordering-python/proto/ordo/v1/
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"

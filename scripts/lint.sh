@@ -41,11 +41,13 @@ tidied() {
 generated() {
   local copy wrong
   copy="$(mktemp -d)"
-  mkdir -p "$copy/sdk"
+  mkdir -p "$copy/sdk" "$copy/network"
   cp -r sdk/proto "$copy/sdk/proto"
+  cp -r core/network/wire "$copy/network/wire"
   wrong=0
-  (cd sdk/proto/gen && go run . "$copy/sdk/proto") || wrong=1
+  (cd sdk/proto/gen && go run . "$copy/sdk/proto" && go run . "$copy/network" wire/network.proto) || wrong=1
   [ $wrong = 1 ] || diff -r -q sdk/proto "$copy/sdk/proto" >&2 || { echo "sdk/proto: the Go code is not what make proto writes" >&2; wrong=1; }
+  [ $wrong = 1 ] || diff -r -q core/network/wire "$copy/network/wire" >&2 || { echo "core/network/wire: the Go code is not what make proto writes" >&2; wrong=1; }
   rm -rf "$copy"
   return $wrong
 }

@@ -26,8 +26,12 @@ const (
 	// CapProofs of storage: Proofs proves values of the newest states.
 	CapProofs = "proofs"
 
-	// CapNetwork of consensus: it sends messages and gets proposals with what is built.
+	// CapNetwork of consensus: proposals go from node to node, so they come with what is built.
 	CapNetwork = "network"
+	// CapCertificates of consensus: Verify is served.
+	CapCertificates = "certificates"
+	// CapEngine of consensus: it has a network of its own and acts unasked.
+	CapEngine = "engine"
 )
 
 // Capabilities are the names that mean something for a stage.
@@ -40,7 +44,7 @@ func Capabilities(stage ordov1.Stage) []string {
 	case ordov1.Stage_STAGE_STORAGE:
 		return []string{CapRoots, CapHistory, CapRevert, CapProofs}
 	case ordov1.Stage_STAGE_CONSENSUS:
-		return []string{CapNetwork}
+		return []string{CapNetwork, CapCertificates, CapEngine}
 	}
 	return nil
 }

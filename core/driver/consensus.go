@@ -1,7 +1,11 @@
 package driver
 
 import (
+	"context"
+	"encoding/hex"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +20,23 @@ type consensus struct {
 	port   port
 	log    hclog.Logger
 	client ordov1.ConsensusClient
-	at     *consensusStream
-	talk   talk
-	unsent atomic.Bool // a message for peers was dropped
+	peers  Peers // nil: none
+	// follows says that the plugin only verifies certificates: blocks are learned, and no event reaches it.
+	follows bool
+	at      *consensusStream
+	talk    talk
+	unsent  atomic.Bool // a message for peers was dropped
+	found   evidence
+}
+
+// Peers are the other nodes, as consensus needs them; *network.Mesh implements it. Its methods do not block.
+type Peers interface {
+	// Send gives a message of consensus to a validator, or to all others when to is empty. It may be lost.
+	Send(to, message []byte)
+	// Publish gives the body of a proposal to all peers. They may also ask for it by its value.
+	Publish(height uint64, round uint32, value, body []byte)
+	// Fetch finds the body of a value: here, or at a peer, first at the one named. answer is called once, with nil when none has it.
+	Fetch(ctx context.Context, value, from []byte, answer func(body []byte))
 }
 
 // consensusStream is the Run stream of one instance.
@@ -30,11 +48,16 @@ type consensusStream struct {
 
 // connect implements stage.
 func (c *consensus) connect(i *instance, _ *pipeline.StageUp) (takeUp func(), err error) {
-	stream, err := c.client.Run(i.ctx)
-	if err != nil {
+	s := &consensusStream{instance: i}
+	if c.follows {
+		return func() {
+			c.at = s
+			s.run(func() { s.answerNothing() })
+		}, nil
+	}
+	if s.stream, err = c.client.Run(i.ctx); err != nil {
 		return nil, err
 	}
-	s := &consensusStream{instance: i, stream: stream}
 	return func() {
 		c.at = s
 		s.run(s.sendEvents)
@@ -49,13 +72,78 @@ func (c *consensus) down() {}
 // tell queues an event.
 func (c *consensus) tell(event *ordov1.ConsensusEvent) { c.at.events.push(event) }
 
-// send drops a message: this node has no peers. It is logged as a warning once.
+// send gives a message to the peers. Without any it is dropped, and logged as a warning once.
 func (c *consensus) send(message pipeline.Send) {
+	if c.peers != nil {
+		c.peers.Send(message.To, message.Data)
+		return
+	}
 	if c.unsent.CompareAndSwap(false, true) {
 		c.log.Warn("consensus sends messages, and this node has no peers: they are dropped", "to", message.To, "bytes", len(message.Data))
 		return
 	}
 	c.log.Debug("no peers: message of consensus dropped", "to", message.To, "bytes", len(message.Data))
+}
+
+// publish gives the body of a proposal to the peers.
+func (c *consensus) publish(p pipeline.Publish) {
+	if c.peers != nil {
+		c.peers.Publish(p.Height, p.Round, p.Value, p.Body)
+	}
+}
+
+// fetch finds the body of a proposal.
+func (c *consensus) fetch(f pipeline.Fetch) {
+	answer := func(body []byte) { c.port.post(pipeline.Fetched{Build: f.Build, Body: body}) }
+	if c.peers == nil {
+		answer(nil)
+		return
+	}
+	c.peers.Fetch(c.at.ctx, f.Value, f.From, answer)
+}
+
+// report keeps evidence and tells the operator.
+func (c *consensus) report(r pipeline.Report) {
+	c.log.Error("consensus reports a validator", "kind", r.Kind, "validator", hex.EncodeToString(r.About), "bytes", len(r.Data))
+	c.found.add(Evidence{Kind: r.Kind, About: r.About, Data: r.Data, Time: time.Now()})
+}
+
+// Evidence is what consensus found a validator to have done.
+type Evidence struct {
+	Kind        string
+	About, Data []byte
+	Time        time.Time
+}
+
+// evidence keeps the newest reports. Safe for concurrent use.
+type evidence struct {
+	mu     sync.Mutex
+	newest []Evidence
+	count  uint64
+}
+
+// maxEvidence and maxProof bound what is kept of reports: a plugin writes them for as long as a validator misbehaves.
+const (
+	maxEvidence = 100
+	maxProof    = 64 << 10
+)
+
+func (e *evidence) add(one Evidence) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.count++
+	one.Data = one.Data[:min(len(one.Data), maxProof)]
+	if e.newest = append(e.newest, one); len(e.newest) > maxEvidence {
+		e.newest = slices.Delete(e.newest, 0, 1)
+	}
+}
+
+// Evidence is the newest that consensus has reported, and how many reports there were.
+func (d *Driver) Evidence() (newest []Evidence, count uint64) {
+	e := &d.consensus.found
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.newest), e.count
 }
 
 func (s *consensusStream) sendEvents() {
@@ -70,6 +158,15 @@ func (s *consensusStream) sendEvents() {
 	}
 }
 
+// answerNothing answers each event of a node that takes no part in consensus.
+func (s *consensusStream) answerNothing() {
+	for s.ctx.Err() == nil {
+		for _, event := range s.events.take(s.ctx) {
+			s.port.post(pipeline.Answered{Actions: &ordov1.Actions{Seq: event.Seq}})
+		}
+	}
+}
+
 func (s *consensusStream) recvActions(t *talk) {
 	for {
 		actions, err := s.stream.Recv()
@@ -77,7 +174,9 @@ func (s *consensusStream) recvActions(t *talk) {
 			s.suspect(fmt.Errorf("its stream ended: %w", err))
 			return
 		}
-		s.pending.received(1)
+		if actions.GetSeq() != 0 { // else of an engine that acts by itself
+			s.pending.received(1)
+		}
 		t.hear(time.Now(), actions.GetActions())
 		s.port.post(pipeline.Answered{Actions: actions})
 	}

@@ -41,7 +41,12 @@ type Options struct {
 	Block   Block    // what new blocks carry
 	Genesis *Genesis // committed when storage is empty, compared when it is not; nil: storage must hold a chain
 
-	ConsensusConfig []byte // JSON object, sent with Start
+	Network         pipeline.Network   // the validators; zero: a chain of one sequencer
+	Proposals       pipeline.Tolerance // what a proposer may choose
+	Peers           Peers              // nil: none
+	Certificates    bool               // the consensus plugin serves Verify
+	Follow          bool               // this node takes no part in consensus: blocks come by Learn
+	ConsensusConfig []byte             // JSON object, sent with Start
 	Pool            mempool.Options
 	Chunk, Window   int // of a build; see pipeline.Options
 	MaxCommits      int
@@ -122,6 +127,7 @@ type Driver struct {
 
 	machine      *pipeline.Machine
 	inbox        queue[inboxMsg]
+	learning     learning
 	poolNotified atomic.Bool   // PoolChanged is in the inbox
 	offset       atomic.Int64  // seconds that block time is ahead of the clock
 	creating     chan struct{} // holds one while a caller of CreateBlock waits for its block
@@ -211,11 +217,12 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 		limit: o.CallLimit, memoryMiB: uint64(o.TransactionMiB), blocks: map[uint64]*openBlock{},
 		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
 	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, observer: o.Observer, journal: d.journal,
-		callLimit: o.CallLimit, rootStall: o.RootStall}
-	d.consensus = &consensus{port: d, log: d.log}
+		callLimit: o.CallLimit, rootStall: o.RootStall, head: storedHead{changed: make(chan struct{}, 1)}}
+	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers}
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
 	}
+	d.consensus.follows = o.Follow
 }
 
 // Chain is what readers look at.
@@ -271,7 +278,7 @@ func (d *Driver) Start(ctx context.Context) error {
 	machine, commands := pipeline.New(pipeline.Options{
 		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: o.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: o.Stages.ConsensusCapabilities},
 		Chunk:        o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
-		Journaled: o.Journal != nil,
+		Journaled: o.Journal != nil, Network: o.Network, Proposals: o.Proposals,
 	}, d.pool.Pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
 	d.pool.mu.Unlock()

@@ -375,6 +375,7 @@ func (nothing) Drop(...journal.Key) error                      { return nil }
 func (nothing) Release(...journal.Key) error                   { return nil }
 func (nothing) Mark(journal.Step) error                        { return nil }
 func (nothing) Persist(uint64, []byte) error                   { return nil }
+func (nothing) PersistLasting([]byte) error                    { return nil }
 
 func TestJournal(t *testing.T) {
 	w := newWorld(t)

@@ -119,13 +119,18 @@ func (j *journaling) retryUntilSpace(first, again func() error) (ok bool) {
 }
 
 // persist keeps data of consensus, beside the loop.
-func (j *journaling) persist(height uint64, data []byte) {
+func (j *journaling) persist(c pipeline.Persist) {
 	if j.journal == nil {
 		j.port.post(pipeline.Persisted{})
 		return
 	}
+	first, again := func() error { return j.journal.Persist(c.Height, c.Data) }, func() error { return j.journal.Persist(c.Height, nil) }
+	if c.Lasting {
+		first = func() error { return j.journal.PersistLasting(c.Data) }
+		again = first
+	}
 	j.port.spawn(func() {
-		if j.retryUntilSpace(func() error { return j.journal.Persist(height, data) }, func() error { return j.journal.Persist(height, nil) }) {
+		if j.retryUntilSpace(first, again) {
 			j.port.post(pipeline.Persisted{})
 		}
 	})

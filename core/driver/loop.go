@@ -106,8 +106,18 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 			d.consensus.tell(c.Event)
 		case pipeline.Send:
 			d.consensus.send(c)
+		case pipeline.Publish:
+			d.consensus.publish(c)
+		case pipeline.Fetch:
+			d.consensus.fetch(c)
+		case pipeline.Unlearned:
+			d.learning.failed(c)
+		case pipeline.Report:
+			d.consensus.report(c)
+		case pipeline.RefuseSignature:
+			d.log.Error("consensus wants a second text signed in the place of a first: refused", "height", c.Height, "kind", c.Kind, "round", c.Round)
 		case pipeline.Persist:
-			d.journal.persist(d.machine.Height(), c.Data)
+			d.journal.persist(c)
 
 		case pipeline.Open:
 			d.execution.open(c)

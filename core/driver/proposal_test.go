@@ -107,7 +107,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		}},
 		{"a nonce is used twice", "rejected: INVALID_NONCE", func(p *ordov1.Proposal) { add(p, w.tx(1, 0, plain, 5)) }},
 		{"another sequencer", "pays its fees to", func(p *ordov1.Proposal) { p.Context.Sequencer = num(0xbad) }},
-		{"cheaper gas", "other gas prices", func(p *ordov1.Proposal) { p.Context.L2Gas.Fri = u128(1) }},
+		{"cheaper gas", "another price of L2 gas", func(p *ordov1.Proposal) { p.Context.L2Gas.Fri = u128(1) }},
 		{"a hash", "its hash is", func(p *ordov1.Proposal) { p.Transactions[1].Tip++ }},
 		{"an estimate", "its hash is", func(p *ordov1.Proposal) { p.Transactions[1].QueryOnly = true }},
 		{"a field of another type", "fields that a transaction of its type does not have", func(p *ordov1.Proposal) { p.Transactions[1].ClassHash = num(5) }},

@@ -182,6 +182,7 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 
 // redecide reads what was decided, and in which order the open block was built.
 func (d *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.Waiting, head *pipeline.Head) error {
+	head.State = r.Lasting
 	open := make(map[uint64]*journal.Height, len(r.Heights))
 	for i := range r.Heights {
 		open[r.Heights[i].Number] = &r.Heights[i]

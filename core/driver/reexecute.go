@@ -8,7 +8,8 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
@@ -82,6 +83,11 @@ func (r *replayer) Run(ctx context.Context, _ ...grpc.CallOption) (ordov1.Consen
 	return r, nil
 }
 
+// Verify is of no use here: a stored block is executed, whatever its certificate says.
+func (r *replayer) Verify(context.Context, *ordov1.VerifyRequest, ...grpc.CallOption) (*ordov1.VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "consensus of stored blocks")
+}
+
 func (r *replayer) Send(event *ordov1.ConsensusEvent) error {
 	select {
 	case r.events <- event:
@@ -153,17 +159,7 @@ func (r *replayer) propose(height uint64) ([]*ordov1.Action, error) {
 		return nil, nil
 	}
 	r.current = b
-	proposal := &ordov1.Proposal{Context: b.Header.Context, Transactions: b.Transactions, N: uint64(len(b.Transactions))}
-	var declared []byte
-	for _, tx := range b.Transactions {
-		if tx.Type == ordov1.TransactionType_DECLARE {
-			declared = append(declared, tx.ClassHash...)
-		}
-	}
-	if proposal.Classes, err = readClasses(r.ctx, r.source, declared); err != nil {
-		return nil, fmt.Errorf("source: block %d: %w", height, err)
-	}
-	packed, err := proto.Marshal(proposal)
+	packed, err := proposalOf(r.ctx, r.source, b)
 	if err != nil {
 		return nil, fmt.Errorf("source: block %d: %w", height, err)
 	}

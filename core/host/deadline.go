@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // clock limits how long each call of a stage may wait for an answer. A plugin whose answer is overdue is wedged, although
@@ -168,12 +170,19 @@ func (s *timedStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	s.mu.Lock()
 	s.reading = false
-	if err == nil && s.owed > 0 {
+	unasked := err == nil && isUnasked(m)
+	if err == nil && s.owed > 0 && !unasked {
 		s.owed--
 	}
-	s.look(true)
+	s.look(!unasked)
 	s.mu.Unlock()
 	return s.explain(err)
+}
+
+// isUnasked says whether a message answers none of ours: an engine of consensus acts by itself.
+func isUnasked(m any) bool {
+	actions, ok := m.(*ordov1.Actions)
+	return ok && actions.Seq == 0
 }
 
 // explain tells a caller that the time is over, instead of that the stream was cancelled.

@@ -44,7 +44,8 @@ var policies = map[string]policy{
 	ordov1.StorageRead_Blocks_FullMethodName:          {reply: sdk.MaxMessage, times: 1},
 	ordov1.StorageRead_FindTransaction_FullMethodName: {reply: 1 << 20, times: 1},
 
-	ordov1.Consensus_Run_FullMethodName: {reply: 64 << 20, times: 1, answersEach: true},
+	ordov1.Consensus_Run_FullMethodName:    {reply: 64 << 20, times: 1, answersEach: true},
+	ordov1.Consensus_Verify_FullMethodName: {reply: 1 << 20, times: 1, lenient: true}, // of a certificate from a peer
 }
 
 // policyOf returns a method's policy. What is not of the plugin protocol (the health check) is as a plain call of it.

@@ -206,11 +206,19 @@ func (j *Journal) begin(index uint64) error {
 	if len(j.segments) > 0 {
 		h.before = uint64(j.active().size)
 	}
-	of := j.heights.origin()
+	of, kept := j.heights.origin(), j.heights.lasting
 	j.mu.Unlock()
 	contents := h.append(nil)
-	if len(of.genesis)+len(of.block) > 0 { // the segments that said it first may be forgotten
-		frame := appendBytes(make([]byte, frameHead), encodeOrigin(of))
+	// What the segments before said first may be forgotten with them.
+	var first []byte
+	if len(of.genesis)+len(of.block) > 0 {
+		first = appendBytes(first, encodeOrigin(of))
+	}
+	if kept != nil {
+		first = appendBytes(first, encodeLasting(kept))
+	}
+	if len(first) > 0 {
+		frame := append(make([]byte, frameHead), first...)
 		sealFrame(frame, s.salt, headerSize)
 		contents = append(contents, frame...)
 	}

@@ -20,7 +20,7 @@ func seeds(f *testing.F) [][]byte {
 		encodeRelease(nil), encodeRelease([]uint64{0, 300, 1 << 63}),
 		encodeStep(Step{Kind: Decided, Height: 7, Block: []byte("id"), Note: []byte("note")}), encodeStep(Step{Kind: Accepted, Height: 1 << 40}),
 		encodePersist(9, []byte("vote")), encodeHeight(&Height{Number: 3, Proposed: []byte("a"), Decided: []byte("b"), Log: []byte("log")}),
-		encodeOrigin(origin{genesis: []byte("genesis"), height: 5}), encodeForget(12), []byte{kindAdmit, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0}, nil)
+		encodeOrigin(origin{genesis: []byte("genesis"), height: 5}), encodeForget(12), encodeLasting([]byte("term 3")), []byte{kindAdmit, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0}, nil)
 }
 
 // FuzzRecord: what decodes says the same after encoding it again.
@@ -53,6 +53,8 @@ func FuzzRecord(f *testing.F) {
 			again = encodeForget(b.below)
 		case origin:
 			again = encodeOrigin(b)
+		case lasting:
+			again = encodeLasting(b.data)
 		default:
 			t.Fatalf("%T", b)
 		}

@@ -60,6 +60,7 @@ type heights struct {
 	heads   Heads
 	open    map[uint64]*height
 	genesis []byte            // hash of block 0; nil: not known
+	lasting []byte            // of consensus, over heights; nil: none
 	decided map[uint64][]byte // of what is not committed, and of the newest that is: storage must hold that block
 }
 

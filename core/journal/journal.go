@@ -55,6 +55,8 @@ type Heights interface {
 	// Persist returns nil when bytes that consensus wants kept for a height would survive a crash. They are kept until
 	// the height is committed. After an error they may be kept all the same: do not repeat them.
 	Persist(height uint64, data []byte) error
+	// PersistLasting returns nil when bytes that consensus wants kept over heights would survive a crash. They replace those before.
+	PersistLasting(data []byte) error
 }
 
 var _ interface {
@@ -279,6 +281,28 @@ func (j *Journal) Persist(number uint64, data []byte) error {
 	}
 	return nil
 }
+
+// PersistLasting implements Heights. A caller has one call under way at a time.
+func (j *Journal) PersistLasting(data []byte) error {
+	if len(data) > maxLasting {
+		return fmt.Errorf("journal: persist: %d lasting bytes, at most %d can be kept", len(data), maxLasting)
+	}
+	j.mu.Lock()
+	if err := j.unusable(); err != nil {
+		j.mu.Unlock()
+		return fmt.Errorf("journal: persist: %w", err)
+	}
+	j.heights.lasting = append([]byte{}, data...)
+	b := j.append(record{bytes: encodeLasting(data)})
+	j.mu.Unlock()
+	if err := b.wait(); err != nil {
+		return fmt.Errorf("journal: persist lasting: %w", err)
+	}
+	return nil
+}
+
+// maxLasting is small because each segment begins with what lasts.
+const maxLasting = 1 << 20
 
 // Stats counts.
 func (j *Journal) Stats() Stats {

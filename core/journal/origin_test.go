@@ -54,3 +54,38 @@ func TestOrigin(t *testing.T) {
 	}
 	must(t, j.Close())
 }
+
+// TestLasting: what lasts is the newest of its kind, over heights, segments that are forgotten and starts.
+func TestLasting(t *testing.T) {
+	d := newDisk(1)
+	j, r := open(t, d, tiny)
+	if r.Lasting != nil {
+		t.Fatalf("a new journal has %q", r.Lasting)
+	}
+	const last = 60
+	for n := uint64(1); n <= last; n++ {
+		must(t, j.Admit(transaction(int(n))))
+		if n < 10 {
+			must(t, j.PersistLasting(fmt.Appendf(nil, "term %d", n)))
+		}
+		must(t, j.Persist(n, []byte("vote")))
+		must(t, j.Release(key(int(n))))
+		must(t, j.Mark(Step{Kind: Committed, Height: n}))
+	}
+	if first := j.segments[0].index; first < 4 {
+		t.Fatalf("nothing was forgotten: the first segment is %d", first)
+	}
+	for range 3 {
+		if j, r = reopen(t, j, d, tiny); string(r.Lasting) != "term 9" {
+			t.Fatalf("%q after a start", r.Lasting)
+		}
+	}
+	must(t, j.PersistLasting(nil))
+	if j, r = reopen(t, j, d, tiny); len(r.Lasting) != 0 {
+		t.Fatalf("%q after it was emptied", r.Lasting)
+	}
+	if err := j.PersistLasting(make([]byte, maxLasting+1)); err == nil || !strings.Contains(err.Error(), "at most 1048576") {
+		t.Fatal(err)
+	}
+	must(t, j.Close())
+}

@@ -19,9 +19,10 @@ const (
 	kindHeight  = 5 // height, all that is known of it: replaces every record before
 	kindForget  = 6 // index: segments below are forgotten
 	kindOrigin  = 7 // genesis, height, block: what the segments before said of which chain this is
+	kindLasting = 8 // bytes of consensus that replace those before
 )
 
-// body is a decoded record: one of admission, release, Step, persisted, Height, forget, origin. Its bytes alias the input.
+// body is a decoded record: one of admission, release, Step, persisted, Height, forget, origin, lasting. Its bytes alias the input.
 type body interface{}
 
 type (
@@ -34,8 +35,9 @@ type (
 		height uint64
 		data   []byte
 	}
-	forget struct{ below uint64 }
-	origin struct {
+	forget  struct{ below uint64 }
+	lasting struct{ data []byte }
+	origin  struct {
 		genesis []byte // empty: not known
 		height  uint64
 		block   []byte // decided there and committed; empty: not known
@@ -92,6 +94,8 @@ func encodeHeight(h *Height) []byte {
 	}
 	return append(b, h.Log...)
 }
+
+func encodeLasting(data []byte) []byte { return append([]byte{kindLasting}, data...) }
 
 func encodeForget(below uint64) []byte {
 	return binary.AppendUvarint([]byte{kindForget}, below)
@@ -165,6 +169,8 @@ func decodeRecord(record []byte) (body, error) {
 		o := origin{genesis: c.bytes(), height: c.number()}
 		o.block = c.rest
 		decoded = o
+	case kindLasting:
+		decoded = lasting{c.rest}
 	default:
 		return nil, fmt.Errorf("a record has the unknown kind %d", kind)
 	}

@@ -18,6 +18,7 @@ type Recovery struct {
 	Transactions []Waiting // admitted and not released, in order of admission
 	Heads        Heads
 	Heights      []Height // not committed, lowest first
+	Lasting      []byte   // what PersistLasting was given last; nil: nothing
 	Torn         *Torn    // nil: the journal ended cleanly
 
 	// What tells the chain of this journal from others with the same id. A journal of an earlier version has no Genesis.
@@ -257,6 +258,8 @@ func (r *replay) record(s *segment, record []byte) error {
 			j.heights.decided[b.height] = slices.Clone(b.block)
 			j.heights.prune()
 		}
+	case lasting:
+		j.heights.lasting = slices.Clone(b.data)
 	case forget:
 		if b.below > s.index {
 			return errRecord
@@ -318,6 +321,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 	}
 	j.told = j.heights.heads
 	recovery.Heads, recovery.Heights = j.heights.heads, j.heights.sorted()
+	recovery.Lasting = slices.Clone(j.heights.lasting)
 	recovery.Genesis, recovery.Decided = slices.Clone(j.heights.genesis), j.heights.decisions()
 
 	for len(j.segments) > 0 && j.segments[0].index < j.first {

@@ -10,13 +10,13 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// consensus answers all open events: the last with the actions in the input, the others with none. When none is open, a
-// timer of its own makes one.
-func (e *env) consensus(input string) {
+// consensus answers all open events: the last with the actions in the input, the others with none; or the oldest only. When none is
+// open, a timer of its own makes one.
+func (e *env) consensus(input string, oldest bool) {
 	if e.unheard == 0 {
 		e.step(TimerFired{TimerID{ConsensusTimer, 0}})
 	}
-	for ; e.unheard > 1; e.unheard-- {
+	for ; e.unheard > 1 && !oldest; e.unheard-- {
 		e.seq++
 		e.step(Answered{&ordov1.Actions{Seq: e.seq}})
 	}
@@ -58,7 +58,7 @@ func (e *env) action(line string) *ordov1.Action {
 	switch fields[0] {
 	case "build":
 		return &ordov1.Action{Action: &ordov1.Action_Build_{Build: &ordov1.Action_Build{Attempt: args["attempt"], Round: uint32(args["round"]),
-			DeadlineMs: uint32(args["deadline"]), IdleMs: uint32(args["idle"]), MaxTransactions: uint32(args["max"]), AllowEmpty: args["empty"] > 0, ReuseAttempt: args["reuse"]}}}
+			DeadlineMs: uint32(args["deadline"]), IdleMs: uint32(args["idle"]), MaxTransactions: uint32(args["max"]), AllowEmpty: args["empty"] > 0, ReuseAttempt: args["reuse"], Publish: args["publish"] > 0}}}
 	case "seal":
 		return &ordov1.Action{Action: &ordov1.Action_Seal_{Seal: &ordov1.Action_Seal{Attempt: args["attempt"]}}}
 	case "abandon":
@@ -68,7 +68,7 @@ func (e *env) action(line string) *ordov1.Action {
 			value = e.last.Value
 		}
 		return &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: args["attempt"], Value: value}}}
-	case "validate":
+	case "validate", "body":
 		// txs=a/0,b/0 are the transactions, n how many count; a/0! comes without its signature, message/1 is from L1; mutate=price and so on
 		p := &ordov1.Proposal{Context: template(e.now), N: args["n"]}
 		p.Context.Number = e.m.Height()
@@ -93,6 +93,8 @@ func (e *env) action(line string) *ordov1.Action {
 			p.Context.Sequencer = key("me")
 		case "price":
 			p.Context.L2Gas = &ordov1.GasPrice{Fri: []byte{9}}
+		case "l1-price": // this node's is 100
+			p.Context.L1Gas = &ordov1.GasPrice{Wei: []byte{byte(args["wei"])}}
 		case "da":
 			p.Context.BlobDa = !p.Context.BlobDa
 		case "version":
@@ -107,15 +109,23 @@ func (e *env) action(line string) *ordov1.Action {
 		if args["garbage"] > 0 {
 			b = []byte("\xff\xff")
 		}
-		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Proposal: b, Value: value}}}
+		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Proposal: b, Value: value, From: []byte(texts["from"])}}}
 	case "timer":
 		return &ordov1.Action{Action: &ordov1.Action_SetTimer_{SetTimer: &ordov1.Action_SetTimer{Id: args["id"], AfterMs: uint32(args["after"])}}}
 	case "cancel":
 		return &ordov1.Action{Action: &ordov1.Action_CancelTimer_{CancelTimer: &ordov1.Action_CancelTimer{Id: args["id"]}}}
 	case "persist":
-		return &ordov1.Action{Action: &ordov1.Action_Persist_{Persist: &ordov1.Action_Persist{Data: []byte(texts["data"])}}}
+		return &ordov1.Action{Action: &ordov1.Action_Persist_{Persist: &ordov1.Action_Persist{Data: []byte(texts["data"]), Lasting: args["lasting"] > 0}}}
+	case "sign":
+		return &ordov1.Action{Action: &ordov1.Action_Sign_{Sign: &ordov1.Action_Sign{Id: args["id"], Kind: uint32(args["kind"]), Round: uint32(args["round"]), Data: []byte(texts["data"])}}}
+	case "report":
+		return &ordov1.Action{Action: &ordov1.Action_Report_{Report: &ordov1.Action_Report{Kind: texts["kind"], About: []byte(texts["about"]), Data: []byte(texts["data"])}}}
+	case "halt":
+		return &ordov1.Action{Action: &ordov1.Action_Halt_{Halt: &ordov1.Action_Halt{Reason: texts["reason"]}}}
+	case "by-value":
+		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Value: value, From: []byte(texts["from"])}}}
 	case "send":
-		return &ordov1.Action{Action: &ordov1.Action_Send_{Send: &ordov1.Action_Send{To: texts["to"], Data: []byte(texts["data"])}}}
+		return &ordov1.Action{Action: &ordov1.Action_Send_{Send: &ordov1.Action_Send{To: []byte(texts["to"]), Data: []byte(texts["data"])}}}
 	}
 	e.t.Fatalf("unknown action %q", line)
 	return nil

@@ -8,17 +8,31 @@ import (
 
 // handleActions carries out what consensus wants. It answers each event once, in order.
 func (m *Machine) handleActions(actions *ordov1.Actions) error {
-	if actions.Seq != m.consensus.answered+1 || actions.Seq > m.consensus.seq {
-		return fmt.Errorf("pipeline: consensus: answer to event %d, but event %d is next of %d sent: the consensus plugin is broken", actions.Seq, m.consensus.answered+1, m.consensus.seq)
+	c := &m.consensus
+	if unasked := actions.Seq == 0 && m.capabilities.engine; !unasked {
+		if actions.Seq != c.answered+1 || actions.Seq > c.seq {
+			return fmt.Errorf("pipeline: consensus: answer to event %d, but event %d is next of %d sent: the consensus plugin is broken", actions.Seq, c.answered+1, c.seq)
+		}
+		c.answered++
 	}
-	m.consensus.answered++
-	m.consensus.todo = append(m.consensus.todo, actions.Actions...)
+	if m.learning() || c.answered < c.learned {
+		for _, action := range actions.Actions {
+			m.runTimer(action)
+		}
+		return nil
+	}
+	for _, action := range actions.Actions {
+		if action.GetSign() != nil {
+			c.signing++
+		}
+	}
+	c.todo = append(c.todo, actions.Actions...)
 	return m.runActions()
 }
 
 // runActions carries out actions up to the next barrier.
 func (m *Machine) runActions() error {
-	for len(m.consensus.todo) > 0 && m.consensus.persisting == nil {
+	for len(m.consensus.todo) > 0 && !m.consensus.barrier() {
 		action := m.consensus.todo[0]
 		m.consensus.todo = m.consensus.todo[1:]
 		if err := m.runAction(action); err != nil {
@@ -28,19 +42,10 @@ func (m *Machine) runActions() error {
 	return nil
 }
 
-// persisted lifts the barrier. An instance of consensus that came up meanwhile is told of the bytes like any that came before.
-func (m *Machine) persisted() error {
-	if m.consensus.persisting == nil {
+func (m *Machine) runAction(action *ordov1.Action) error {
+	if m.runTimer(action) {
 		return nil
 	}
-	m.consensus.log, m.consensus.persisting = append(m.consensus.log, m.consensus.persisting...), nil
-	if m.consensus.startDeferred {
-		m.beginConsensus()
-	}
-	return m.runActions()
-}
-
-func (m *Machine) runAction(action *ordov1.Action) error {
 	switch a := action.Action.(type) {
 	case *ordov1.Action_Build_:
 		return m.onBuild(a.Build)
@@ -52,22 +57,31 @@ func (m *Machine) runAction(action *ordov1.Action) error {
 		return m.validate(a.Validate)
 	case *ordov1.Action_Decide_:
 		return m.decide(a.Decide)
-	case *ordov1.Action_SetTimer_:
-		m.consensus.timers[a.SetTimer.Id] = true
-		m.emit(SetTimer{TimerID{ConsensusTimer, a.SetTimer.Id}, a.SetTimer.AfterMs})
-	case *ordov1.Action_CancelTimer_:
-		delete(m.consensus.timers, a.CancelTimer.Id)
-		m.emit(CancelTimer{TimerID{ConsensusTimer, a.CancelTimer.Id}})
 	case *ordov1.Action_Send_:
+		if len(a.Send.Data) > MaxSend {
+			return fmt.Errorf("pipeline: consensus: send: a message of %d bytes, at most %d can be sent: the consensus plugin is broken", len(a.Send.Data), MaxSend)
+		}
 		m.emit(Send{a.Send.To, a.Send.Data})
 	case *ordov1.Action_Persist_:
-		m.consensus.persisting = append([]byte{}, a.Persist.Data...)
-		m.emit(Persist{a.Persist.Data})
+		kind := recordWrite
+		if a.Persist.Lasting {
+			kind = lastingWrite
+		}
+		m.write(write{kind: kind, data: a.Persist.Data})
+	case *ordov1.Action_Sign_:
+		m.sign(a.Sign)
+	case *ordov1.Action_Report_:
+		m.emit(Report{a.Report.Kind, a.Report.About, a.Report.Data})
+	case *ordov1.Action_Halt_:
+		return fmt.Errorf("pipeline: consensus: halt: %s", a.Halt.Reason)
 	default:
 		return fmt.Errorf("pipeline: consensus: an action without content: the consensus plugin is broken or newer than this node")
 	}
 	return nil
 }
+
+// MaxSend is the most bytes of a message of consensus.
+const MaxSend = 1 << 20
 
 // register registers an attempt as the open one and abandons the one that was open.
 func (m *Machine) register(id uint64, s source, round uint32) (*attempt, error) {
@@ -111,7 +125,7 @@ func (m *Machine) onBuild(b *ordov1.Action_Build) error {
 	if err != nil {
 		return err
 	}
-	a.timers.deadlineMs, a.timers.idleMs = b.DeadlineMs, b.IdleMs
+	a.timers.deadlineMs, a.timers.idleMs, a.publish = b.DeadlineMs, b.IdleMs, b.Publish
 	return nil
 }
 
@@ -134,7 +148,7 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 			m.becomeAbandoned(m.open)
 		}
 		next := *old
-		next.id, next.round = b.Attempt, b.Round
+		next.id, next.round, next.publish = b.Attempt, b.Round, b.Publish
 		m.attempts[b.Attempt] = &next
 		m.tellBuilt(&next)
 		return nil
@@ -142,7 +156,7 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 		// Its stream is open: take it over, and close it at n, which may be below what has run.
 		m.cancelTimers(old)
 		next := m.becomeTakenOver(old, n)
-		next.id, next.round = b.Attempt, b.Round
+		next.id, next.round, next.publish = b.Attempt, b.Round, b.Publish
 		m.attempts[b.Attempt], m.open = next, next
 		return nil
 	}
@@ -151,7 +165,7 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 		return err
 	}
 	a.context, a.degraded, a.order = old.context, old.degraded, old.all()[:n]
-	a.timers.deadlineMs = b.DeadlineMs
+	a.timers.deadlineMs, a.publish = b.DeadlineMs, b.Publish
 	if !old.source.borrowed() {
 		m.pool.Lease(a.lease, keys(a.order))
 	}

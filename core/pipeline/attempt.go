@@ -14,6 +14,8 @@ type attempt struct {
 	build uint64 // execution's, unique in one run of the machine: another one each time that a stream is opened for it
 	lease uint64 // its first build: its name in the pool and at the timers
 	round uint32
+	// publish says that the body goes to the peers when the attempt is built; independent of the state.
+	publish bool
 
 	state  state // changed in states.go
 	source source

@@ -15,11 +15,13 @@ func (m *Machine) beginConsensus() {
 	if len(m.recovery.redo) > 0 || m.isDown(ordov1.Stage_STAGE_CONSENSUS) {
 		return
 	}
-	if c.startDeferred = c.persisting != nil; c.startDeferred {
+	if c.startDeferred = len(c.writes) > 0 || m.learning(); c.startDeferred {
 		return
 	}
+	n := &m.options.Network
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{
-		Height: m.height, Log: c.log, Config: c.config, Pending: uint64(m.ready())}}})
+		Height: m.height, Records: c.records, State: c.state, Parent: c.parent, Config: c.config, Pending: uint64(m.ready()),
+		Validators: n.Validators, Self: n.Self, Scheme: n.Scheme, ChainId: n.ChainID}}})
 	if c.blockRequested && !m.draining {
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
 	}
@@ -33,7 +35,11 @@ func (m *Machine) detachConsensus() {
 	for _, id := range slices.Sorted(maps.Keys(c.timers)) {
 		m.emit(CancelTimer{TimerID{ConsensusTimer, id}})
 	}
-	c.timers, c.todo, c.startDeferred, c.seq, c.answered = map[uint64]bool{}, nil, false, 0, 0
+	for i := range c.writes {
+		c.writes[i].sign = nil
+	}
+	c.timers, c.todo, c.startDeferred, c.seq, c.answered, c.learned = map[uint64]bool{}, nil, false, 0, 0, 0
+	c.held, c.signing = nil, 0
 	carried := m.lastOwn()
 	for _, id := range slices.Sorted(maps.Keys(m.attempts)) {
 		if a := m.attempts[id]; a != carried && a.lease != 0 && (carried == nil || a.lease != carried.lease) && !a.state.ended() {
@@ -91,7 +97,7 @@ func (m *Machine) resumeCarried(b *ordov1.Action_Build) (taken bool, err error) 
 		m.becomeAbandoned(m.open)
 	}
 	p := a.fromPool()
-	a.id, a.round, p.allowEmpty = b.Attempt, b.Round, b.AllowEmpty
+	a.id, a.round, a.publish, p.allowEmpty = b.Attempt, b.Round, b.Publish, b.AllowEmpty
 	m.attempts[b.Attempt] = a
 	if a.state == built {
 		m.tellBuilt(a)

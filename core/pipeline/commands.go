@@ -110,6 +110,7 @@ type (
 	// Stored says that storage has the block durably.
 	Stored struct {
 		Height uint64
+		Value  []byte
 		Items  []Item
 	}
 	// SuspectStage asks for a restart of a stage that answers but makes no progress.
@@ -130,12 +131,45 @@ type (
 		AfterMs uint32
 	}
 	CancelTimer struct{ ID TimerID }
-	// Send and Persist are what consensus wants sent to a peer and made durable; Persisted answers the second.
+	// Send and Persist are what consensus wants sent to a peer and made durable; Persisted answers the second, of which one is under way at a time.
 	Send struct {
-		To   string
+		To   []byte // key; empty: all other validators
 		Data []byte
 	}
-	Persist struct{ Data []byte }
+	Persist struct {
+		Height  uint64
+		Data    []byte
+		Lasting bool // replaces the last lasting one, and outlives heights; else kept for the height, after what is there
+	}
+	// Publish sends the body of a proposal to the peers. They know it by its value.
+	Publish struct {
+		Height uint64
+		Round  uint32
+		Value  []byte
+		Body   []byte
+	}
+	// Fetch wants the body of a value, from the proposer or any peer; Fetched answers.
+	Fetch struct {
+		Build uint64
+		Value []byte
+		From  []byte
+	}
+	// Unlearned says that a learned block that no certificate proves came to another value here: the node that it came from is wrong.
+	Unlearned struct {
+		Height uint64
+		Why    string
+	}
+	// Report is what consensus found a validator to have done; RefuseSignature tells that consensus wanted a second thing signed in the
+	// place of a first.
+	Report struct {
+		Kind  string
+		About []byte
+		Data  []byte
+	}
+	RefuseSignature struct {
+		Height      uint64
+		Kind, Round uint32
+	}
 )
 
 func (Tell) command()              {}
@@ -161,3 +195,8 @@ func (FollowRoots) command()       {}
 func (Stored) command()            {}
 func (SuspectStage) command()      {}
 func (CulpritFound) command()      {}
+func (Publish) command()           {}
+func (Fetch) command()             {}
+func (Report) command()            {}
+func (Unlearned) command()         {}
+func (RefuseSignature) command()   {}

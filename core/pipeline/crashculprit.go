@@ -69,7 +69,10 @@ func (m *Machine) interrupt(a *attempt, c cause, blamed bool) error {
 // dropCulprit drops the transaction at a place of an attempt, and goes on without it.
 func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
 	if a.redo() != nil {
-		return fmt.Errorf("pipeline: block %d was decided before the restart and cannot be built again: transaction %d: %s", m.height, at, reason)
+		if a.source.(*redoSource).learned {
+			return m.unlearn(a, fmt.Sprintf("and it cannot be built here: transaction %d: %s", at, reason))
+		}
+		return fmt.Errorf("pipeline: block %d is decided and cannot be built here: transaction %d: %s", m.height, at, reason)
 	}
 	if a.source.borrowed() {
 		m.fail(a, fmt.Sprintf("transaction %d: %s", at, reason), false)

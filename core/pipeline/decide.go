@@ -50,7 +50,9 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	m.timestamp = a.context.Timestamp
 	m.height++
 	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
-	m.consensus.log, m.consensus.blockRequested = nil, false
+	c := &m.consensus
+	c.records, c.signed, c.blockRequested = nil, map[ballot][]byte{}, false
+	c.parent = &ordov1.ConsensusEvent_Parent{Value: b.header.PartialHash, Certificate: certificate}
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
 	m.emit(commit)
@@ -99,5 +101,5 @@ func (m *Machine) stored() {
 	c := s.pending[0]
 	s.pending = s.pending[1:]
 	s.committed, s.block, s.noRoom = c.Height, c.Header.PartialHash, ""
-	m.emit(Stored{c.Height, c.Items})
+	m.emit(Stored{c.Height, c.Header.PartialHash, c.Items})
 }

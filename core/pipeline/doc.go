@@ -15,7 +15,9 @@
 //     corrupt the chain.
 //  4. When a process has ended, see to it that none of its answers is still on its way, then give StageDown; when another process serves
 //     the stage, StageUp. What the machine had asked of the old one it asks again.
-//  5. With Options.Journaled, make the order of what Open and Add hand over durable and say so with OrderPersisted, for results of
+//  5. Carry out one Persist at a time, in order. A command Persist with Lasting replaces what the last one of that kind kept.
+//  6. Give Learned only for a block whose certificate is valid, whose hashes were recomputed and whose classes were compiled here.
+//  7. With Options.Journaled, make the order of what Open and Add hand over durable and say so with OrderPersisted, for results of
 //     anything else are not shown.
 //
 // # What the machine keeps for sure
@@ -29,7 +31,7 @@
 //
 // An attempt is in one of these states; states.go has the transitions, and the only code that makes them.
 //
-//	checking     a peer's proposal, whose hashes and classes the driver checks
+//	checking     a peer's proposal, whose body the driver fetches, and whose hashes and classes it checks
 //	held         waits for its first stream
 //	interrupted  its stream is gone: waits for another one
 //	paused       its stream broke: waits for the retry timer
@@ -44,7 +46,8 @@
 // The first table says what an input does to the open attempt. A cell is the state that it comes to, "=" when the input leaves
 // it where it is, "-" when the input cannot come. After each input the machine goes on by itself: it opens a held or
 // interrupted attempt when nothing is in the way, and closes one that has run. An answer that belongs to another build than the open one is the input "late".
-// The rows "build" and "validate" are the actions of consensus that begin an attempt: the open one is abandoned.
+// The rows "build" and "validate" are the actions of consensus that begin an attempt, "learned" is a block that the other validators
+// decided: the open attempt is abandoned. While a learned block is executed, and in answers to events before its Decided, actions have no effect.
 //
 //	input           none     checking held        interrupted paused      running     sealed      expired     full        closing     hashing
 //	build           held     held     held        held        held        held        held        held        held        held        held
@@ -54,9 +57,11 @@
 //	full            -        -        -           -           -           full        full        full        -           =           -
 //	closed          -        -        -           -           -           -           -           -           -           hashing     -
 //	failed          -        -        -           -           -           paused      paused      paused      paused      paused      -
+//	fetched         -        =        -           -           -           -           -           -           -           -           -
 //	checked         -        held     -           -           -           -           -           -           -           -           -
 //	hashed          -        -        -           -           -           -           -           -           -           -           none
 //	persisted-order -        -        -           =           =           =           =           =           =           =           =
+//	learned         held     held     held        held        running     running     running     running     running     running     running
 //	late            =        =        =           =           =           =           =           =           =           =           =
 //	timer-consensus =        =        =           =           =           =           =           =           =           =           =
 //	timer-deadline  =        =        =           =           =           expired     expired     =           =           =           =

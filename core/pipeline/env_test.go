@@ -61,8 +61,20 @@ func abilities(arrival, network bool) Capabilities {
 	return c
 }
 
+// network is one of validators with short keys, whose signatures can be read. The address of validator k is "k".
+func network(keys []string, self string) (n Network) {
+	for _, k := range keys {
+		n.Validators = append(n.Validators, &ordov1.Validator{Key: []byte(k), Power: 1, Address: key(k)})
+	}
+	if n.ChainID = "C"; self != "" {
+		n.Self = []byte(self)
+		n.Sign = func(message []byte) []byte { return fmt.Appendf(nil, "%s signs %q", self, message) }
+	}
+	return n
+}
+
 func template(nowMs uint64) *ordov1.BlockContext {
-	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4", Sequencer: key("us")}
+	return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4", Sequencer: key("us"), L1Gas: &ordov1.GasPrice{Wei: []byte{100}}}
 }
 
 func (e *env) submit(tx, tip string, bare bool) {

@@ -51,7 +51,7 @@ func (m *Machine) stageUp(in StageUp) error {
 	m.capabilities.set(in.Stage, in.Capabilities)
 	switch in.Stage {
 	case ordov1.Stage_STAGE_EXECUTION:
-		if a := m.open; a != nil && a.state == checking {
+		if a := m.open; a != nil && a.state == checking && a.fromPeer().proposal != nil { // else its body is awaited
 			m.emit(Check{a.build, a.fromPeer().proposal})
 		}
 	case ordov1.Stage_STAGE_CONSENSUS:

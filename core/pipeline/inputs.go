@@ -42,6 +42,17 @@ type (
 		Build uint64
 		N     int
 	}
+	// Fetched answers Fetch; an empty body: no peer has it.
+	Fetched struct {
+		Build uint64
+		Body  []byte
+	}
+	// Learned is a block that other nodes decided: its hashes and classes are checked. Proven: and its certificate was found valid.
+	Learned struct {
+		Height uint64
+		Proven bool
+		Decided
+	}
 	// Checked answers Check: the proposal's classes, compiled here, or why it is invalid.
 	Checked struct {
 		Build   uint64
@@ -60,7 +71,7 @@ type (
 	RootComputed struct{ Root *ordov1.Root }
 	// Delivered is a message of another node for consensus.
 	Delivered struct {
-		From string
+		From []byte // key
 		Data []byte
 	}
 	// Persisted answers Persist: the bytes are durable.
@@ -107,3 +118,5 @@ func (NoRoom) input()         {}
 func (StageDown) input()      {}
 func (StageUp) input()        {}
 func (Drain) input()          {}
+func (Fetched) input()        {}
+func (Learned) input()        {}

@@ -47,10 +47,16 @@ type consensus struct {
 	announced      bool             // it knows that the pool holds something
 	todo           []*ordov1.Action // answered, and behind a barrier
 	timers         map[uint64]bool
-	log            []byte // persisted for this height
-	persisting     []byte // on its way to the disk: a barrier for the actions behind it; nil: nothing is
-	startDeferred  bool   // a new instance waits for the log to be durable before it is started
-	blockRequested bool   // the operator waits for the block of this height
+	records        [][]byte                      // persisted for this height
+	state          []byte                        // the last lasting record
+	parent         *ordov1.ConsensusEvent_Parent // nil: the block below is genesis
+	signed         map[ballot][]byte             // what this node has signed at this height
+	writes         []write                       // on their way to the disk, the first one given to the driver
+	signing        int                           // Signs that are not answered
+	held           []*ordov1.ConsensusEvent      // behind the answers to those
+	learned        uint64                        // the event of the last unasked Decided: actions in answers to those before it are void
+	startDeferred  bool                          // a new instance waits for the log to be durable, or for a learned block, before it is started
+	blockRequested bool                          // the operator waits for the block of this height
 }
 
 // execution is what the machine keeps of the tip of execution.
@@ -92,12 +98,17 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 	}
 	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, timestamp: head.Timestamp,
 		attempts: map[uint64]*attempt{}, down: map[ordov1.Stage]string{},
-		consensus: consensus{timers: map[uint64]bool{}, log: head.Log, config: head.Config},
+		consensus: consensus{timers: map[uint64]bool{}, state: head.State, parent: head.Parent, config: head.Config, signed: map[ballot][]byte{}},
 		execution: execution{applied: head.Height},
 		storage:   storage{committed: head.Height, block: head.Block, accepted: head.Accepted, hashes: maps.Clone(head.Hashes)},
 		recovery:  recovery{head.Decided, head.Order}}
 	if m.storage.hashes == nil {
 		m.storage.hashes = map[uint64][]byte{}
+	}
+	records, guards := readRecords(head.Log)
+	m.consensus.records = records
+	for _, g := range guards {
+		m.consensus.signed[ballot{g.Kind, g.Round}] = g.Data
 	}
 	for stage, names := range options.Capabilities {
 		m.capabilities.set(stage, names)
@@ -165,6 +176,10 @@ func (m *Machine) step(input Input) error {
 		return m.buildFailed(in)
 	case OrderPersisted:
 		m.orderPersisted(in)
+	case Fetched:
+		m.fetched(in)
+	case Learned:
+		m.learn(in)
 	case Checked:
 		return m.checked(in)
 	case HeaderHashed:
@@ -247,6 +262,10 @@ func (m *Machine) isDown(stage ordov1.Stage) bool {
 
 func (m *Machine) tell(event *ordov1.ConsensusEvent) {
 	if m.consensusDown() && event.GetStart() == nil {
+		return
+	}
+	if m.consensus.signing > 0 && event.GetSigned() == nil {
+		m.consensus.held = append(m.consensus.held, event)
 		return
 	}
 	m.consensus.seq++

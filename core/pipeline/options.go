@@ -28,6 +28,8 @@ type Options struct {
 	Window       int          // chunks that execution may have unanswered; 4
 	MaxCommits   int          // decided blocks that storage may have unanswered; 8
 	Journaled    bool         // results are shown only when OrderPersisted says that their order would survive a restart
+	Network      Network      // the validators; zero: a chain of one sequencer
+	Proposals    Tolerance    // what a proposer may choose
 
 	// Template is the context of a block opened now, but for number and old_block_hash. The timestamp is raised to the
 	// parent's when it is below.
@@ -39,7 +41,8 @@ type Capabilities map[ordov1.Stage][]string
 
 // capabilities are those that the machine goes by: with arrival it streams transactions into the open block as they come, for
 // waiting gains nothing; with proposals, Built carries what Validate takes, for consensus has peers. StageUp sets those of one stage anew.
-type capabilities struct{ arrival, proposals bool }
+// An engine acts unasked.
+type capabilities struct{ arrival, proposals, engine bool }
 
 func (c *capabilities) set(stage ordov1.Stage, names []string) {
 	switch stage {
@@ -47,18 +50,27 @@ func (c *capabilities) set(stage ordov1.Stage, names []string) {
 		c.arrival = slices.Contains(names, sdk.CapArrival)
 	case ordov1.Stage_STAGE_CONSENSUS:
 		c.proposals = slices.Contains(names, sdk.CapNetwork)
+		c.engine = slices.Contains(names, sdk.CapEngine)
 	}
+}
+
+// Tolerance is how far a proposal may be from what this node would put in its block.
+type Tolerance struct {
+	AheadMs      uint64 // the time of the block after this node's clock; 1000 when 0
+	PricePercent uint64 // L1 gas and data gas prices, of this node's, or one unit; L2 gas has one price
 }
 
 // Head is where the chain stands when the machine starts.
 type Head struct {
 	Height    uint64 // last block, committed and applied
 	Timestamp uint64
-	Block     []byte            // partial hash of that block; nil: not known
-	Accepted  uint64            // last block whose hash is known
-	Hashes    map[uint64][]byte // hashes of at least the last ten accepted blocks
-	Log       []byte            // what consensus persisted for Height+1
-	Config    []byte            // JSON object for consensus
+	Block     []byte                        // partial hash of that block; nil: not known
+	Accepted  uint64                        // last block whose hash is known
+	Hashes    map[uint64][]byte             // hashes of at least the last ten accepted blocks
+	Log       []byte                        // the data of each Persist for Height+1, in order
+	State     []byte                        // the last lasting record of consensus
+	Parent    *ordov1.ConsensusEvent_Parent // the block at Height; nil: it is genesis
+	Config    []byte                        // JSON object for consensus
 
 	Decided []Decided // heights after Height that were decided before a restart, in order
 	Order   *Order    // what was handed to execution after those; nil: nothing

@@ -12,7 +12,7 @@ func (m *Machine) tellBuilt(a *attempt) {
 		return
 	}
 	told := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.block.header.PartialHash, N: uint64(len(a.items))}
-	if m.capabilities.proposals {
+	if m.capabilities.proposals || a.publish {
 		// What was rejected here makes a proposal invalid there.
 		proposal := &ordov1.Proposal{Context: a.context, N: uint64(len(a.block.items))}
 		for _, item := range a.block.items {
@@ -21,7 +21,12 @@ func (m *Machine) tellBuilt(a *attempt) {
 				proposal.Classes = append(proposal.Classes, item.Class)
 			}
 		}
-		told.Proposal, _ = proto.Marshal(proposal) // fails only on invalid UTF-8 in a string field, and those are ours
+		body, _ := proto.Marshal(proposal) // fails only on invalid UTF-8 in a string field, and those are ours
+		if a.publish {
+			m.emit(Publish{m.height, a.round, told.Value, body})
+		} else {
+			told.Proposal = body
+		}
 	}
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Built_{Built: told}})
 }
@@ -40,6 +45,14 @@ func (m *Machine) rejectProposal(a *attempt, reason string) {
 	m.becomeAbandoned(a)
 	m.becomeFailed(a)
 	m.verdict(a, false, reason)
+}
+
+// missProposal ends the attempt of a proposal whose body no peer has.
+func (m *Machine) missProposal(a *attempt) {
+	m.becomeAbandoned(a)
+	m.becomeFailed(a)
+	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: a.id, Missing: true,
+		Reason: "no peer has the body of the proposal"}}})
 }
 
 // fail ends an attempt without a value, and without a word on whether the proposal was good.

@@ -106,7 +106,17 @@ func (e *env) carryOut(out []Command) {
 		case Send:
 			line = fmt.Sprintf("send to=%s %s", c.To, c.Data)
 		case Persist:
-			line = fmt.Sprintf("persist %s", c.Data)
+			line = "persist " + persisted(c)
+		case Publish:
+			line = fmt.Sprintf("publish height=%d value=%s", c.Height, c.Value)
+		case Fetch:
+			line = fmt.Sprintf("fetch build=%d value=%s from=%s", c.Build, c.Value, c.From)
+		case Unlearned:
+			line = fmt.Sprintf("unlearned height=%d: %s", c.Height, c.Why)
+		case Report:
+			line = fmt.Sprintf("report %s about=%s %s", c.Kind, c.About, c.Data)
+		case RefuseSignature:
+			line = fmt.Sprintf("refuse signature height=%d kind=%d round=%d", c.Height, c.Kind, c.Round)
 		}
 		if e.auto[stage] {
 			e.work = append(e.work, c)
@@ -120,7 +130,23 @@ func (e *env) carryOut(out []Command) {
 func event(e *ordov1.ConsensusEvent) string {
 	switch v := e.Event.(type) {
 	case *ordov1.ConsensusEvent_Start_:
-		return fmt.Sprintf("start height=%d pending=%d", v.Start.Height, v.Start.Pending)
+		s := fmt.Sprintf("start height=%d pending=%d", v.Start.Height, v.Start.Pending)
+		for _, record := range v.Start.Records {
+			s += fmt.Sprintf(" record=%s", record)
+		}
+		if v.Start.State != nil {
+			s += fmt.Sprintf(" state=%s", v.Start.State)
+		}
+		if p := v.Start.Parent; p != nil && len(p.Certificate) > 0 {
+			s += fmt.Sprintf(" parent=%s certificate=%s", p.Value, p.Certificate)
+		}
+		for _, validator := range v.Start.Validators {
+			s += fmt.Sprintf(" validator=%s", validator.Key)
+		}
+		if v.Start.Self != nil {
+			s += fmt.Sprintf(" self=%s", v.Start.Self)
+		}
+		return s
 	case *ordov1.ConsensusEvent_Ready_:
 		return fmt.Sprintf("ready pending=%d", v.Ready.Pending)
 	case *ordov1.ConsensusEvent_CreateBlock_:
@@ -138,11 +164,32 @@ func event(e *ordov1.ConsensusEvent) string {
 		}
 		return s
 	case *ordov1.ConsensusEvent_Verdict_:
+		if v.Verdict.Missing {
+			return fmt.Sprintf("verdict attempt=%d missing: %s", v.Verdict.Attempt, v.Verdict.Reason)
+		}
 		return fmt.Sprintf("verdict attempt=%d valid=%v value=%s %s", v.Verdict.Attempt, v.Verdict.Valid, v.Verdict.Value, v.Verdict.Reason)
 	case *ordov1.ConsensusEvent_Decided_:
 		return fmt.Sprintf("decided height=%d pending=%d", v.Decided.Height, v.Decided.Pending)
 	case *ordov1.ConsensusEvent_Failed_:
 		return fmt.Sprintf("failed attempt=%d empty=%v: %s", v.Failed.Attempt, v.Failed.Empty, v.Failed.Reason)
 	}
+	if s := e.GetSigned(); s != nil {
+		return fmt.Sprintf("signed id=%d signature=%q", s.Id, s.Signature)
+	}
 	return fmt.Sprintf("%T", e.Event)
+}
+
+// persisted is what a Persist holds, in words.
+func persisted(c Persist) (s string) {
+	if c.Lasting {
+		return fmt.Sprintf("lasting %s", c.Data)
+	}
+	records, guards := readRecords(c.Data)
+	for _, r := range records {
+		s += string(r)
+	}
+	for _, g := range guards {
+		s += fmt.Sprintf("guard height=%d kind=%d round=%d: %s", c.Height, g.Kind, g.Round, g.Data)
+	}
+	return s
 }

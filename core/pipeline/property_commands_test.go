@@ -13,6 +13,7 @@ func (c *chaos) perform(out []Command) {
 	for _, command := range out {
 		switch command := command.(type) {
 		case Tell:
+			c.inOrder(command.Event)
 			c.events = append(c.events, command.Event.Seq)
 			if b := command.Event.GetBuilt(); b != nil && c.tried[b.Attempt] {
 				if c.built == nil {
@@ -80,7 +81,7 @@ func (c *chaos) perform(out []Command) {
 			if !c.down[ordov1.Stage_STAGE_EXECUTION] { // else there is no process to answer
 				c.work = append(c.work, command)
 			}
-		case Apply, Adopt:
+		case Apply, Adopt, Fetch:
 			c.work = append(c.work, command)
 		case Close:
 			c.work = append(c.work, command)

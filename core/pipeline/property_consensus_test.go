@@ -22,7 +22,7 @@ func (c *chaos) consensus() {
 	}
 	answer := &ordov1.Actions{Seq: c.events[0]}
 	c.events = c.events[1:]
-	if len(c.events) == 0 && !c.barrier && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
+	if len(c.events) == 0 && !c.m.learning() && !c.barrier && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
 		answer.Actions = c.actions()
 	}
 	c.give(Answered{answer})
@@ -44,7 +44,13 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 			ready = append(ready, a)
 		}
 	}
-	switch c.r.Intn(25) {
+	switch c.r.Intn(27) {
+	case 7:
+		do("sign id=%d kind=1 round=%d data=vote%d", c.r.Intn(5), c.r.Intn(2), c.r.Intn(2))
+		return actions
+	case 8:
+		do("persist data=term lasting")
+		return actions
 	case 0:
 		do("persist data=vote")
 		return actions
@@ -112,7 +118,7 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 				proposal = c.strip(proposal)
 				c.stripped[foreign] = true
 			}
-			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: c.built[a]}}})
+			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: c.built[a], From: []byte("us")}}})
 		}
 	default:
 		c.running = begin()
@@ -139,7 +145,31 @@ func (c *chaos) peerProposes(attempt uint64) *ordov1.Action {
 		c.fatal("proposal of a peer: %v", err)
 	}
 	c.ns[attempt], c.foreign[attempt] = p.N, true
-	return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: attempt, Proposal: proposal, Value: value(own, items)}}}
+	v := &ordov1.Action_Validate{Attempt: attempt, Proposal: proposal, Value: value(own, items), From: []byte("us")}
+	if c.r.Intn(3) == 0 { // the body comes on another way
+		c.bodies[string(v.Value)], v.Proposal = proposal, nil
+	}
+	return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: v}}
+}
+
+// peersDecide is a block that the other validators decided, of transactions that only they have.
+func (c *chaos) peersDecide() Learned {
+	d := Decided{Context: c.m.context(c.now), FromPeer: true, Certificate: []byte("signed by them")}
+	if d.Context.Number >= hashLag {
+		d.Context.OldBlockHash = fmt.Appendf(nil, "hash-%d", d.Context.Number-hashLag)
+	}
+	for i := range c.r.Intn(4) {
+		d.Items = append(d.Items, Item{Tx: transaction(c.t, fmt.Sprintf("q/%d", c.chained["q"]+uint64(i)), "")})
+	}
+	d.Value = value(d.Context, d.Items)
+	in := Learned{c.m.Height(), c.r.Intn(2) == 0, d}
+	if c.r.Intn(8) == 0 {
+		in.Height-- // late
+	}
+	if !in.Proven && c.r.Intn(3) == 0 {
+		in.Value = []byte("a lie")
+	}
+	return in
 }
 
 // stripped is in place of the signature of a transaction that the pool has with its own, and why that is rejected.

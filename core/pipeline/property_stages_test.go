@@ -15,7 +15,7 @@ func (c *chaos) stage() {
 	}
 	at := 0
 	switch c.work[0].(type) {
-	case Apply, Adopt, Commit, Check, HashHeader: // each of them works on its own
+	case Apply, Adopt, Commit, Check, HashHeader, Fetch: // each of them works on its own
 		at = c.r.Intn(len(c.work))
 	}
 	for i, command := range c.work[:at] {
@@ -57,7 +57,7 @@ func (c *chaos) answer(at int) {
 		switch roll := c.r.Intn(30); {
 		case roll == 4 && !c.calm:
 			c.breaks(command.Build)
-		case roll < 4 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && c.height >= c.decidedBefore:
+		case roll < 4 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && !c.m.learning() && c.height >= c.decidedBefore:
 			c.full[command.Build] = true
 			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
 		default:
@@ -76,6 +76,12 @@ func (c *chaos) answer(at int) {
 		c.sealed(command.Build)
 	case Check:
 		c.give(Checked{Build: command.Build})
+	case Fetch:
+		body := c.bodies[string(command.Value)]
+		if c.r.Intn(4) == 0 {
+			body = nil // no peer has it
+		}
+		c.give(Fetched{command.Build, body})
 	case Apply:
 		c.applied = command.Height
 		c.give(Applied{command.Height})

@@ -26,7 +26,7 @@ func TestProperties(t *testing.T) {
 		c.inputs, c.acts = inputs, actions
 		c.run()
 	}
-	if first == 0 && n >= 1000 { // the default run, or a longer one
+	if first == 0 && n >= 2500 { // the default run, or a longer one
 		inputs.complete(t)
 		actions.complete(t)
 	}
@@ -34,7 +34,7 @@ func TestProperties(t *testing.T) {
 
 var (
 	firstSeed = flag.Int("seed", 0, "first seed of the property test")
-	seeds     = flag.Int("seeds", 1000, "number of seeds of the property test")
+	seeds     = flag.Int("seeds", 2500, "number of seeds of the property test")
 )
 
 // chaos is one run of the property test: the driver, the stages and the readers of one machine, and what they know.
@@ -62,9 +62,12 @@ type chaos struct {
 	calm    bool
 	processes
 	journal
-	foreign, stripped map[uint64]bool // attempts that are another node's proposals, and those of them that a rejected transaction is in
-	barrier           bool            // consensus waits for what it persists
-	drainIn           string          // state of the open attempt in which the node begins to drain; "": it does not
+	foreign, stripped map[uint64]bool   // attempts that are another node's proposals, and those of them that a rejected transaction is in
+	bodies            map[string][]byte // of proposals that consensus knows by their values
+	signed            map[string]string // what was signed at a height, of a kind, in a round
+	barrier           bool              // consensus waits for what it persists
+	unsigned          int               // answers to Sign that must come before any other event
+	drainIn           string            // state of the open attempt in which the node begins to drain; "": it does not
 	drained           bool
 	inputs, acts      *table
 	decidedBefore     uint64 // blocks that were decided before a restart: they come out as they were
@@ -75,7 +78,7 @@ type chaos struct {
 func newChaos(t *testing.T, seed int64) *chaos {
 	c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
 		full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
-		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}}
+		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}, bodies: map[string][]byte{}, signed: map[string]string{}}
 	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
 	c.journaled, c.deadly = seed%3 > 0, c.mortal && seed%7 == 3 && seed%4 != 2
 	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
@@ -94,7 +97,7 @@ func (c *chaos) run() {
 		c.restarted(&head)
 	}
 	var out []Command
-	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template}, c.pool, c.now, head)
+	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template, Network: c.network()}, c.pool, c.now, head)
 	c.perform(out)
 	for range 400 {
 		c.now += uint64(c.r.Intn(50))
@@ -153,6 +156,7 @@ func (c *chaos) fatal(format string, args ...any) {
 func (c *chaos) give(in Input) {
 	fmt.Fprintf(&c.out, "< %T\n", in)
 	taken := c.visitor(in)
+	c.askToSign(in)
 	out, err := c.m.Step(c.now, in)
 	taken()
 	c.perform(out)
@@ -207,7 +211,7 @@ func (c *chaos) stray() {
 	if c.m.open != nil {
 		lease = c.m.open.lease
 	}
-	switch c.r.Intn(17) {
+	switch c.r.Intn(18) {
 	case 0:
 		c.give(Executed{late, &ordov1.BuildResponse_Results{First: 0, Results: []*ordov1.TransactionResult{{Hash: key("a/0")}}}})
 	case 1:
@@ -223,7 +227,7 @@ func (c *chaos) stray() {
 	case 6:
 		c.give(BlockRequested{})
 	case 7:
-		c.give(Delivered{"a peer", []byte("vote")})
+		c.give(Delivered{[]byte("a peer"), []byte("vote")})
 	case 8:
 		c.give(PoolChanged{})
 	case 9:
@@ -240,6 +244,10 @@ func (c *chaos) stray() {
 		c.note()
 	case 14:
 		c.persisted()
+	case 17:
+		if !c.faithful && !c.deadly && len(c.m.recovery.redo) == 0 {
+			c.give(c.peersDecide())
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"fmt"
+	"math/big"
 
 	"google.golang.org/protobuf/proto"
 
@@ -10,12 +11,23 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// futureMs is how far a proposer's clock may be ahead of ours.
-const futureMs = 10_000
+// defaultAheadMs is how far the time of a proposal may be ahead of this node's clock, as on Starknet.
+const defaultAheadMs = 1000
 
 // checkProposal says what is wrong with a proposal at first sight, "" when nothing is.
-func (m *Machine) checkProposal(p *ordov1.Proposal) string {
+func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte) string {
 	own := m.context(m.now)
+	if n := &m.options.Network; len(n.Validators) > 0 {
+		proposer := n.validator(from)
+		if proposer == nil {
+			return fmt.Sprintf("its proposer 0x%x is not a validator", from)
+		}
+		own.Sequencer = proposer.Address
+	}
+	ahead := m.options.Proposals.AheadMs
+	if ahead == 0 {
+		ahead = defaultAheadMs
+	}
 	c := p.Context
 	switch {
 	case c == nil:
@@ -26,10 +38,10 @@ func (m *Machine) checkProposal(p *ordov1.Proposal) string {
 		return fmt.Sprintf("the proposal counts %d transactions and brings %d", p.N, len(p.Transactions))
 	case c.Timestamp < m.timestamp:
 		return "the proposal is older than its parent"
-	case !m.options.Replay && c.Timestamp > own.Timestamp+futureMs/1000:
-		return "the proposal is from the future"
+	case !m.options.Replay && c.Timestamp > own.Timestamp+(ahead+999)/1000:
+		return fmt.Sprintf("the proposal is from the future: its time is %d, here it is %d (proposal.ahead)", c.Timestamp, own.Timestamp)
 	}
-	if reason := differs(c, own); reason != "" && !m.options.Replay {
+	if reason := m.differs(c, own); reason != "" && !m.options.Replay {
 		return reason
 	}
 	seen := map[string]bool{}
@@ -45,25 +57,49 @@ func (m *Machine) checkProposal(p *ordov1.Proposal) string {
 	return ""
 }
 
-// differs says what a context has that a block of this node would not have. The proposer chooses the time, and the hash of
-// the block ten below is compared when the block is opened; all else is the configuration of the chain.
-func differs(c, own *ordov1.BlockContext) string {
+// differs says what a context has that a block of its proposer could not have. The proposer chooses the time, and L1 prices within a
+// margin; the hash of the block ten below is compared when the block is opened; all else is the configuration of the chain.
+func (m *Machine) differs(c, own *ordov1.BlockContext) string {
+	percent := m.options.Proposals.PricePercent
 	switch {
 	case c.StarknetVersion != own.StarknetVersion:
 		return fmt.Sprintf("the proposal is of version %q, not %q", c.StarknetVersion, own.StarknetVersion)
 	case !bytes.Equal(c.Sequencer, own.Sequencer):
-		return fmt.Sprintf("the proposal pays its fees to 0x%x, not to the sequencer of this chain, 0x%x", c.Sequencer, own.Sequencer)
+		return fmt.Sprintf("the proposal pays its fees to 0x%x, not to its proposer's address, 0x%x", c.Sequencer, own.Sequencer)
 	case c.BlobDa != own.BlobDa:
 		return "the proposal has another L1 data availability"
-	case !proto.Equal(c.L1Gas, own.L1Gas) || !proto.Equal(c.L1DataGas, own.L1DataGas) || !proto.Equal(c.L2Gas, own.L2Gas):
-		return "the proposal has other gas prices"
+	case !proto.Equal(c.L2Gas, own.L2Gas):
+		return "the proposal has another price of L2 gas"
+	case !near(c.L1Gas, own.L1Gas, percent) || !near(c.L1DataGas, own.L1DataGas, percent):
+		return fmt.Sprintf("the proposal has prices of L1 gas that are not within %d %% of this node's (proposal.price_percent)", percent)
 	}
 	expected := proto.Clone(own).(*ordov1.BlockContext)
-	expected.Timestamp, expected.OldBlockHash = c.Timestamp, c.OldBlockHash
+	expected.Timestamp, expected.OldBlockHash, expected.L1Gas, expected.L1DataGas = c.Timestamp, c.OldBlockHash, c.L1Gas, c.L1DataGas
 	if !proto.Equal(c, expected) {
 		return "the context of the proposal has fields that this node does not know"
 	}
 	return ""
+}
+
+// near says whether prices are within a part of this node's, or one unit. The messages must be well formed: blocks store them.
+func near(theirs, own *ordov1.GasPrice, percent uint64) bool {
+	if proto.Equal(theirs, own) {
+		return true
+	}
+	if theirs == nil || own == nil || len(theirs.ProtoReflect().GetUnknown()) > 0 {
+		return false
+	}
+	for _, pair := range [][2][]byte{{theirs.Wei, own.Wei}, {theirs.Fri, own.Fri}} {
+		if len(pair[0]) != len(pair[1]) {
+			return false
+		}
+		a, b := new(big.Int).SetBytes(pair[0]), new(big.Int).SetBytes(pair[1])
+		gap := a.Sub(a, b).Abs(a)
+		if gap.Cmp(big.NewInt(1)) > 0 && gap.Mul(gap, big.NewInt(100)).Cmp(b.Mul(b, new(big.Int).SetUint64(percent))) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // holds says whether the pool has this very transaction. A message from L1 has no signature that could be checked: only what
@@ -75,26 +111,48 @@ func (m *Machine) holds(tx *ordov1.Transaction) bool {
 
 // validate begins the attempt of a peer's proposal.
 func (m *Machine) validate(v *ordov1.Action_Validate) error {
-	s := &proposalSource{value: v.Value, proposal: &ordov1.Proposal{}}
-	a, err := m.register(v.Attempt, s, v.Round)
+	a, err := m.register(v.Attempt, &proposalSource{value: v.Value, from: v.From}, v.Round)
 	if err != nil {
 		return err
 	}
-	if err := proto.Unmarshal(v.Proposal, s.proposal); err != nil {
+	m.becomeChecking(a)
+	if len(v.Proposal) == 0 {
+		m.emit(Fetch{a.build, v.Value, v.From})
+		return nil
+	}
+	m.examine(a, v.Proposal)
+	return nil
+}
+
+// fetched takes the body of a proposal that was asked for by its value.
+func (m *Machine) fetched(in Fetched) {
+	a := m.open
+	switch {
+	case a == nil || a.build != in.Build || a.state != checking || a.fromPeer().proposal != nil: // abandoned meanwhile
+	case len(in.Body) == 0:
+		m.missProposal(a)
+	default:
+		m.examine(a, in.Body)
+	}
+}
+
+// examine reads a proposal and has it checked.
+func (m *Machine) examine(a *attempt, body []byte) {
+	s, p := a.fromPeer(), &ordov1.Proposal{}
+	if err := proto.Unmarshal(body, p); err != nil {
 		m.rejectProposal(a, "the proposal cannot be decoded")
-		return nil
+		return
 	}
-	if reason := m.checkProposal(s.proposal); reason != "" {
+	if reason := m.checkProposal(p, s.from); reason != "" {
 		m.rejectProposal(a, reason)
-		return nil
+		return
 	}
-	a.context, s.n = s.proposal.Context, int(s.proposal.N)
+	a.context, s.proposal, s.n = p.Context, p, int(p.N)
 	// All that it lists runs, as it would if it came while the proposer still builds; n says where the block ends.
-	for _, tx := range s.proposal.Transactions {
+	for _, tx := range p.Transactions {
 		a.order = append(a.order, Item{Tx: tx})
 	}
-	m.becomeChecking(a, s.proposal)
-	return nil
+	m.emit(Check{a.build, p})
 }
 
 // checked takes the compiled classes of a peer's proposal, or why it is invalid.

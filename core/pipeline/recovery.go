@@ -23,7 +23,7 @@ func (m *Machine) nextRedo() {
 		return
 	}
 	d := &m.recovery.redo[0]
-	a := m.newAttempt(&redoSource{d}, d.Round)
+	a := m.newAttempt(&redoSource{block: d}, d.Round)
 	a.context, a.degraded, a.order = d.Context, d.Degraded, d.Items
 	if !d.FromPeer {
 		m.pool.Lease(a.lease, keys(d.Items))
@@ -31,10 +31,24 @@ func (m *Machine) nextRedo() {
 	m.open = a
 }
 
-// redone takes a block that was decided before a restart and is built again.
+// redone takes a block that was decided and is built.
 func (m *Machine) redone(a *attempt) error {
 	d := a.redo()
-	if !bytes.Equal(a.block.header.PartialHash, d.Value) {
+	same := bytes.Equal(a.block.header.PartialHash, d.Value)
+	if a.source.(*redoSource).learned {
+		if !same {
+			return m.unlearn(a, fmt.Sprintf("0x%x there, 0x%x here", d.Value, a.block.header.PartialHash))
+		}
+		if err := m.conclude(a, d.Certificate); err != nil {
+			return err
+		}
+		m.consensus.learned = m.consensus.seq
+		if m.consensus.startDeferred {
+			m.beginConsensus()
+		}
+		return nil
+	}
+	if !same {
 		return fmt.Errorf("pipeline: block %d was decided as 0x%x before the restart, built again it is 0x%x: start with the execution plugin and the configuration that built it", m.height, d.Value, a.block.header.PartialHash)
 	}
 	if err := m.conclude(a, d.Certificate); err != nil {

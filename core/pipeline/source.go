@@ -37,13 +37,18 @@ type fixedSource struct {
 
 // proposalSource has the transactions that a peer proposes.
 type proposalSource struct {
-	n        int    // how many of the order are in the block, as the proposer says
-	value    []byte // the value of that block, as the proposer says
-	proposal *ordov1.Proposal
+	n        int              // how many of the order are in the block, as the proposer says
+	value    []byte           // the value of that block, as the proposer says
+	from     []byte           // key of the proposer
+	proposal *ordov1.Proposal // nil: its body is awaited
 }
 
-// redoSource builds a block again that was decided before a restart.
-type redoSource struct{ block *Decided }
+// redoSource builds a block that is decided: before a restart, or by the other validators.
+type redoSource struct {
+	block   *Decided
+	learned bool // by the others
+	proven  bool // by a certificate
+}
 
 func (*poolSource) own() bool     { return true }
 func (s *fixedSource) own() bool  { return !s.peer }
@@ -71,7 +76,7 @@ func (a *attempt) fromPool() *poolSource { s, _ := a.source.(*poolSource); retur
 // fromPeer returns the peer's proposal that the attempt validates; nil when it has another source.
 func (a *attempt) fromPeer() *proposalSource { s, _ := a.source.(*proposalSource); return s }
 
-// redo returns the block that the attempt builds again; nil when it has another source.
+// redo returns the decided block that the attempt builds; nil when it has another source.
 func (a *attempt) redo() *Decided {
 	if s, ok := a.source.(*redoSource); ok {
 		return s.block

@@ -12,7 +12,7 @@ import (
 type state string
 
 const (
-	checking    state = "being checked"            // a peer's proposal: the driver recomputes its hashes and compiles its classes
+	checking    state = "being checked"            // a peer's proposal: the driver fetches its body if need be, recomputes its hashes and compiles its classes
 	held        state = "waiting to be opened"     // no stream was opened for it yet
 	interrupted state = "waiting to be built anew" // its stream is gone: another one is opened as soon as nothing is in the way
 	paused      state = "paused"                   // its stream broke, and the retry timer runs
@@ -42,11 +42,8 @@ func (m *Machine) become(a *attempt, to state, from ...state) {
 	a.state = to
 }
 
-// becomeChecking has the hashes and classes of a peer's proposal checked.
-func (m *Machine) becomeChecking(a *attempt, proposal *ordov1.Proposal) {
-	m.become(a, checking, held)
-	m.emit(Check{a.build, proposal})
-}
+// becomeChecking lets a peer's proposal wait for its body and for the check of it.
+func (m *Machine) becomeChecking(a *attempt) { m.become(a, checking, held) }
 
 // becomeHeld lets an attempt wait for its first stream.
 func (m *Machine) becomeHeld(a *attempt) { m.become(a, held, checking) }

@@ -18,7 +18,7 @@ func TestTransitionsAreChecked(t *testing.T) {
 		from   []state
 		become func(*Machine, *attempt)
 	}{
-		{"checking", []state{held}, func(m *Machine, a *attempt) { m.becomeChecking(a, &ordov1.Proposal{}) }},
+		{"checking", []state{held}, (*Machine).becomeChecking},
 		{"held", []state{checking}, (*Machine).becomeHeld},
 		{"running", []state{held, interrupted}, (*Machine).becomeRunning},
 		{"full", []state{running, full}, (*Machine).becomeFull},

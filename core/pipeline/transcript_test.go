@@ -57,7 +57,11 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		var out []Command
 		e.m, out = New(Options{Capabilities: abilities(d.HasArg("arrival"), d.HasArg("proposals")), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
-			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template}, e.pool, e.now, head)
+			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template,
+			Network: network(list("validators"), text("self")), Proposals: Tolerance{PricePercent: number("price-percent", 0)}}, e.pool, e.now, head)
+		if d.HasArg("engine") {
+			e.m.capabilities.engine = true
+		}
 		e.carryOut(out)
 	case "submit":
 		for _, line := range strings.Fields(d.Input) {
@@ -68,7 +72,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		e.step(PoolChanged{})
 	case "consensus":
-		e.consensus(d.Input)
+		e.consensus(d.Input, d.HasArg("oldest"))
 	case "timer":
 		kind, id := ConsensusTimer, number("id", 0)
 		for _, k := range []TimerKind{DeadlineTimer, IdleTimer, RetryTimer} {
@@ -95,6 +99,24 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		e.headerHashed(number("build", 1))
 	case "build-failed":
 		e.step(BuildFailed{number("build", 1), text("why"), d.HasArg("away")})
+	case "fetched": // the body as `validate` writes it; nothing: no peer has it
+		body := []byte{}
+		if d.Input != "" {
+			body = e.action("body " + d.Input).GetValidate().Proposal
+		}
+		e.step(Fetched{number("build", 1), body})
+	case "unasked": // an engine acts by itself
+		actions := &ordov1.Actions{}
+		for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
+			actions.Actions = append(actions.Actions, e.action(line))
+		}
+		e.step(Answered{actions})
+	case "learned": // time=1 value=1@1[q/0] q/0
+		head := Head{Height: e.m.Height() - 1}
+		e.before(&head, append([]string{"theirs"}, strings.Fields(d.Input)...))
+		e.step(Learned{number("height", e.m.Height()), !d.HasArg("unproven"), head.Decided[0]})
+	case "delivered":
+		e.step(Delivered{[]byte(text("from")), []byte(text("data"))})
 	case "checked":
 		e.step(Checked{Build: number("build", 1), Invalid: text("invalid")})
 	case "stage-down":
@@ -143,7 +165,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	return e.out.String()
 }
 
-// before sets what a restart found: `pool a/0 b/0`, `decided time=1 value=.. a/0`, `order time=2 b/0`, `log vote`.
+// before sets what a restart found: `pool a/0 b/0`, `decided time=1 value=.. a/0`, `order time=2 b/0`, `log vote`, `guard vote`, `state term-3`.
 func (e *env) before(head *Head, fields []string) {
 	if len(fields) == 0 {
 		return
@@ -163,7 +185,11 @@ func (e *env) before(head *Head, fields []string) {
 		case fields[0] == "pool":
 			e.submit(f, "", false)
 		case fields[0] == "log":
-			head.Log = []byte(f)
+			head.Log = appendRecord(head.Log, recordWrite, []byte(f))
+		case fields[0] == "guard": // of kind 1, round 0
+			head.Log = appendRecord(head.Log, guardWrite, appendGuard(&ordov1.Action_Sign{Kind: 1, Data: []byte(f)}))
+		case fields[0] == "state":
+			head.State = []byte(f)
 		case fields[0] == "theirs":
 			items = append(items, Item{Tx: transaction(e.t, f, "")})
 		case e.pool.Get(mempool.Key(key(f))) != nil:

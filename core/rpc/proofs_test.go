@@ -254,13 +254,33 @@ func TestWrongProofsAreNotPassedOn(t *testing.T) {
 		"half a node":      func(r *ordov1.ProofsResponse) { r.Contracts.Binary = append(r.Contracts.Binary, 1) },
 		"a length too few": func(r *ordov1.ProofsResponse) { r.Contracts.Lengths = r.Contracts.Lengths[1:] },
 		"storage too much": func(r *ordov1.ProofsResponse) { r.Storage = append(r.Storage, &ordov1.ProofNodes{}) },
+		"a bit flipped":    func(r *ordov1.ProofsResponse) { r.Contracts.Binary[40] ^= 1 },
+		"a node missing":   func(r *ordov1.ProofsResponse) { r.Contracts.Binary = r.Contracts.Binary[96:] },
+		"a node twice": func(r *ordov1.ProofsResponse) {
+			r.Contracts.Binary = append(r.Contracts.Binary, r.Contracts.Binary[:96]...)
+		},
+		"a node too much":  func(r *ordov1.ProofsResponse) { r.Contracts.Binary = append(r.Contracts.Binary, pairNode(7, 8)...) },
+		"many nodes":       func(r *ordov1.ProofsResponse) { r.Contracts.Binary = make([]byte, 96<<12) },
+		"an edge of none":  func(r *ordov1.ProofsResponse) { r.Contracts.Lengths[0] = 0 },
+		"another leaf":     func(r *ordov1.ProofsResponse) { r.ContractLeaves[63] ^= 1 },
+		"no felt":          func(r *ordov1.ProofsResponse) { r.Contracts.Binary[0] = 0xff },
+		"another value":    func(r *ordov1.ProofsResponse) { r.Storage[0].Binary[95] ^= 1 },
+		"an unasked slot":  func(r *ordov1.ProofsResponse) { r.Storage[1].Binary = append(r.Storage[1].Binary, pairNode(7, 8)...) },
+		"an unasked class": func(r *ordov1.ProofsResponse) { r.Classes = &ordov1.ProofNodes{Binary: pairNode(7, 8)} },
 	} {
 		w := newWorld(t)
 		w.storage.badProofs = spoil
-		if _, failed := ask(t, w.server, "starknet_getStorageProof", `["latest",[],["0x99","0x77"]]`); failed == nil || failed.Code != InternalError {
+		if _, failed := ask(t, w.server, "starknet_getStorageProof",
+			`["latest",[],["0x99","0x77"],[{"contract_address":"0x99","storage_keys":["0x1","0x2"]},{"contract_address":"0x77","storage_keys":["0x1"]}]]`); failed == nil || failed.Code != InternalError {
 			t.Errorf("%s: %v", name, failed)
 		}
 	}
+}
+
+// pairNode is a binary node that has its hash.
+func pairNode(left, right uint64) []byte {
+	l, r := felt.FromUint64(left), felt.FromUint64(right)
+	return r.Append(l.Append(pedersen.Hash(l, r).Append(nil)))
 }
 
 // FuzzProofParams: any parameters are a request within the bounds, or an error of the client's.

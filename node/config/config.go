@@ -53,6 +53,8 @@ type Config struct {
 
 	MetricsAddr string // empty: no metrics
 
+	Network Network
+
 	Supervision Supervision
 
 	StateArchive string // devnet's setting, accepted; history is always kept

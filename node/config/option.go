@@ -36,7 +36,7 @@ func (o Option) Env() string {
 
 // Options is the table of all settings, in the order of the sample file.
 func Options() []Option {
-	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), sharePool(), limitOptions(), nodeOptions(), supervisionOptions(), stageOptions())
+	return slices.Concat(rpcOptions(), chainOptions(), gasOptions(), genesisOptions(), poolOptions(), sharePool(), limitOptions(), nodeOptions(), networkOptions(), supervisionOptions(), stageOptions())
 }
 
 func rpcOptions() []Option {
@@ -310,8 +310,8 @@ func nodeOptions() []Option {
 			Help: "serve Prometheus metrics at this address under /metrics; empty: do not",
 			Set: func(c *Config, s string) error {
 				if s != "" {
-					if _, _, err := net.SplitHostPort(s); err != nil {
-						return fmt.Errorf("%q: choose an address with a port, such as 127.0.0.1:9090", s)
+					if err := checkAddress(s); err != nil {
+						return err
 					}
 				}
 				c.MetricsAddr = s
@@ -319,6 +319,13 @@ func nodeOptions() []Option {
 			},
 			Get: func(c *Config) string { return c.MetricsAddr }},
 	}
+}
+
+func checkAddress(s string) error {
+	if _, _, err := net.SplitHostPort(s); err != nil {
+		return fmt.Errorf("%q: choose an address with a port, such as 127.0.0.1:9090", s)
+	}
+	return nil
 }
 
 // leastMemory is what a node cannot do without, in MiB.

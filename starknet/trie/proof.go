@@ -98,6 +98,11 @@ func NewProof(hash HashPairs, nodes []Node) (Proof, error) {
 
 // Value follows the proof from a root and returns the leaf that it proves for the key, 0 for a key that is not there.
 func (p Proof) Value(root, key felt.Felt) (felt.Felt, error) {
+	return p.Follow(root, key, func(felt.Felt) {})
+}
+
+// Follow is Value, and tells visit the hash of each node on the path.
+func (p Proof) Follow(root, key felt.Felt, visit func(hash felt.Felt)) (felt.Felt, error) {
 	want, err := pathOf(key)
 	if err != nil {
 		return felt.Felt{}, fmt.Errorf("%w: %s", err, key)
@@ -108,9 +113,11 @@ func (p Proof) Value(root, key felt.Felt) (felt.Felt, error) {
 	at, hash := uint8(0), root
 	for at < Height {
 		n, ok := p[hash]
-		switch {
-		case !ok:
+		if !ok {
 			return felt.Felt{}, fmt.Errorf("%w: key %s: node %s at depth %d is missing", ErrProof, key, hash, at)
+		}
+		visit(hash)
+		switch {
 		case n.Length == 0 && want.bit(at) == 0:
 			hash, at = n.Left, at+1
 		case n.Length == 0:

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/check"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/keccak"
@@ -191,6 +192,9 @@ func (n *node) work(ctx context.Context, first uint64) error {
 			return err
 		}
 		hashes = append(hashes, round...)
+		if err := n.proof(ctx); err != nil {
+			return err
+		}
 		// Reads: a call, past and present state, a class, a block and a transaction by their hashes. Their answers may be
 		// errors; the node has to go on.
 		for _, q := range [][2]any{
@@ -219,6 +223,24 @@ func (n *node) work(ctx context.Context, first uint64) error {
 		n.mu.Lock()
 		n.accepted = head
 		n.mu.Unlock()
+	}
+	return nil
+}
+
+// proof asks for a proof until there is one, which must verify as `ordo verify --proof` does it.
+func (n *node) proof(ctx context.Context) error {
+	params := map[string]any{"block_id": "latest", "contract_addresses": []string{genesis.STRKAddress().Hex(), "0x5"},
+		"contracts_storage_keys": []any{map[string]any{"contract_address": genesis.STRKAddress().Hex(), "storage_keys": []string{"0x1", "0x2"}}}}
+	var result json.RawMessage
+	if err := n.insist(ctx, func() error { return n.Call(ctx, "starknet_getStorageProof", params, &result) }); err != nil {
+		return err
+	}
+	file, err := json.Marshal(map[string]any{"params": params, "result": result})
+	if err != nil {
+		return err
+	}
+	if s := check.Summarize([]*check.File{check.Proof("the node", file, nil)}); s.ExitCode() != 0 {
+		return fmt.Errorf("the node serves a wrong proof: %s", file)
 	}
 	return nil
 }

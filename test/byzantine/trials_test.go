@@ -53,7 +53,7 @@ func hangs() (all []trial) {
 		{"ordering", "Score", 0},
 		{"execution", "Build", 0}, {"execution", "Validate", 0}, {"execution", "View", 0},
 		{"execution", "Apply", 2}, // not the first of the start
-		{"storage", "State", 0}, {"storage", "Classes", 0}, {"storage", "FindTransaction", 0},
+		{"storage", "State", 0}, {"storage", "Classes", 0}, {"storage", "FindTransaction", 0}, {"storage", "Proofs", 0},
 		{"storage", "Commit", 2}, {"storage", "Roots", 2},
 		{"consensus", "Run", 0}, {"consensus", "Run", 3},
 	} {
@@ -127,6 +127,8 @@ func mutations() (all []trial) {
 		{"storage", "Blocks", "another block, block without header, garbage"},
 		{"storage", "FindTransaction", "found beyond, garbage"},
 		{"storage", "Classes", "garbage, empty"},
+		{"storage", "Proofs", "proof bit flipped, proof node missing, proof node repeated, proof node cut, proof without end, proof of another root, proof of another leaf, " +
+			"proof of another block, garbage, empty, large"},
 		{"consensus", "Run", "another seq, decide nothing, abandon nothing, seal nothing, build for ever, an action of no kind, timers without end, decide another value, garbage, empty, twice"},
 	} {
 		for _, do := range strings.Split(c.mutations, ", ") {
@@ -138,6 +140,8 @@ func mutations() (all []trial) {
 				tr.want, tr.after = serves, 0
 			case "Validate":
 				tr.want, tr.after, tr.says = refuses, 0, "validation: execution"
+			case "Proofs": // the core checks all of a proof before a client gets it
+				tr.want, tr.after, tr.says = refuses, 0, "proofs"
 			case "Classes", "State": // execution cannot read, and is the one that is seen to hang
 				tr.want, tr.after, tr.says = refuses, 0, "xecution"
 			}

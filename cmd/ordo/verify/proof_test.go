@@ -2,8 +2,11 @@ package verify
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,6 +57,29 @@ func TestProofIsVerified(t *testing.T) {
 	}
 	if out, code := run("--proof", "testdata/verify.txt"); code != 2 || !strings.Contains(out, "unreadable") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+// TestCommandFindsAFlippedBit: the command, on a file in which one bit of a node is another, names the node and ends with 1.
+func TestCommandFindsAFlippedBit(t *testing.T) {
+	text := readProof(t)
+	r := rand.New(rand.NewPCG(11, 3))
+	digits := regexp.MustCompile(`"(?:left|right|child)": "0x([0-9a-f]{20,})"`).FindAllStringSubmatchIndex(text, -1)
+	for range 20 {
+		at := digits[r.IntN(len(digits))]
+		i := at[2] + 1 + r.IntN(at[3]-at[2]-1) // not the highest digit: the number stays a felt
+		digit, err := strconv.ParseUint(text[i:i+1], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "proof.json")
+		bad := text[:i] + strconv.FormatUint(digit^(1<<r.IntN(4)), 16) + text[i+1:]
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := run("--proof", "--state-root", rootOfProof, file); code != 1 || !strings.Contains(out, "hashes to") {
+			t.Errorf("exit %d for %q changed to %q:\n%s", code, text[at[0]:at[1]], bad[at[0]:at[1]], out)
+		}
 	}
 }
 

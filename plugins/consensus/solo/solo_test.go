@@ -104,7 +104,7 @@ func event(t *testing.T, line string) *ordov1.ConsensusEvent {
 		e.Event = &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{
 			Attempt: number("attempt"), Empty: args["empty"] == "true"}}
 	case "message":
-		e.Event = &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: "stranger"}}
+		e.Event = &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: []byte("stranger")}}
 	case "verdict":
 		e.Event = &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: number("attempt")}}
 	case "unknown": // of a later minor

@@ -1,5 +1,6 @@
 // Command gen writes the Go code of the plugin protocol from the .proto files, with a compiler in pure Go.
-// It is a module of its own so that nothing of it reaches the graph of ordo. Run it with `make proto`.
+// It is a module of its own so that nothing of it reaches the graph of ordo. Run it with `make proto`. With arguments it does the
+// same for other .proto files: a folder, and their paths below it.
 package main
 
 import (
@@ -17,24 +18,26 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-var files = []string{"base", "ordering", "execution", "storage", "consensus"}
+// files are those of the plugin protocol.
+func files() []string {
+	return []string{"ordo/v1/base.proto", "ordo/v1/ordering.proto", "ordo/v1/execution.proto", "ordo/v1/storage.proto", "ordo/v1/consensus.proto"}
+}
 
 func main() {
-	root := ".." // sdk/proto
+	root, names := "..", files() // sdk/proto
 	if len(os.Args) > 1 {
 		root = os.Args[1]
 	}
-	if err := run(root); err != nil {
+	if len(os.Args) > 2 {
+		names = os.Args[2:]
+	}
+	if err := run(root, names); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string) error {
-	var names []string
-	for _, f := range files {
-		names = append(names, "ordo/v1/"+f+".proto")
-	}
+func run(root string, names []string) error {
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{root}}),
 		SourceInfoMode: protocompile.SourceInfoStandard, // the comments go into the Go code

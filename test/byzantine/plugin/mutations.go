@@ -135,6 +135,25 @@ var mutations = map[string]func(frame) (frame, bool){
 		return true
 	}),
 
+	// storage: proofs
+	"proof bit flipped":   proofs(func(n *ordov1.ProofNodes) { n.Binary[len(n.Binary)/2] ^= 1 }),
+	"proof node missing":  proofs(func(n *ordov1.ProofNodes) { n.Binary = n.Binary[96:] }),
+	"proof node repeated": proofs(func(n *ordov1.ProofNodes) { n.Binary = append(n.Binary, n.Binary[:96]...) }),
+	"proof node cut":      proofs(func(n *ordov1.ProofNodes) { n.Binary = n.Binary[1:] }),
+	"proof without end":   proofs(func(n *ordov1.ProofNodes) { n.Binary = append(n.Binary, bytes.Repeat([]byte{1}, 96<<18)...) }),
+	"proof of another root": mutation(func(m *ordov1.ProofsResponse) bool {
+		m.ContractsRoot = bytes.Repeat([]byte{1}, 32)
+		return !m.OutOfReach
+	}),
+	"proof of another leaf": mutation(func(m *ordov1.ProofsResponse) bool {
+		if len(m.ContractLeaves) < 96 {
+			return false
+		}
+		m.ContractLeaves[63] ^= 1 // the nonce
+		return true
+	}),
+	"proof of another block": mutation(func(m *ordov1.ProofsResponse) bool { m.Height++; return !m.OutOfReach }),
+
 	// consensus
 	"another seq":     mutation(func(m *ordov1.Actions) bool { m.Seq += 1000; return true }),
 	"decide nothing":  actions(&ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: 999, Value: make([]byte, 32)}}}),
@@ -185,6 +204,17 @@ func closed(change func(*ordov1.BuildResponse_Closed) bool) func(frame) (frame, 
 	return mutation(func(m *ordov1.BuildResponse) bool {
 		c := m.GetClosed()
 		return c.GetStateDiff() != nil && change(c)
+	})
+}
+
+// proofs changes the nodes of the contracts trie.
+func proofs(change func(*ordov1.ProofNodes)) func(frame) (frame, bool) {
+	return mutation(func(m *ordov1.ProofsResponse) bool {
+		if len(m.GetContracts().GetBinary()) < 96 {
+			return false
+		}
+		change(m.Contracts)
+		return true
 	})
 }
 

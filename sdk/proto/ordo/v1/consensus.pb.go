@@ -23,6 +23,203 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Validator is a member of the set that decides.
+type Validator struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`         // public key in the scheme of Start: 32 bytes
+	Power         uint64                 `protobuf:"varint,2,opt,name=power,proto3" json:"power,omitempty"`    // weight of its vote, more than 0
+	Address       []byte                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // felt: the sequencer address of the blocks that it proposes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Validator) Reset() {
+	*x = Validator{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Validator) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Validator) ProtoMessage() {}
+
+func (x *Validator) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Validator.ProtoReflect.Descriptor instead.
+func (*Validator) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Validator) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Validator) GetPower() uint64 {
+	if x != nil {
+		return x.Power
+	}
+	return 0
+}
+
+func (x *Validator) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+type VerifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChainId       string                 `protobuf:"bytes,1,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"`
+	Height        uint64                 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Certificate   []byte                 `protobuf:"bytes,4,opt,name=certificate,proto3" json:"certificate,omitempty"` // as it came with Decide
+	Validators    []*Validator           `protobuf:"bytes,5,rep,name=validators,proto3" json:"validators,omitempty"`   // of that height
+	Scheme        string                 `protobuf:"bytes,6,opt,name=scheme,proto3" json:"scheme,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *VerifyRequest) GetChainId() string {
+	if x != nil {
+		return x.ChainId
+	}
+	return ""
+}
+
+func (x *VerifyRequest) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *VerifyRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *VerifyRequest) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *VerifyRequest) GetValidators() []*Validator {
+	if x != nil {
+		return x.Validators
+	}
+	return nil
+}
+
+func (x *VerifyRequest) GetScheme() string {
+	if x != nil {
+		return x.Scheme
+	}
+	return ""
+}
+
+type VerifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Valid         bool                   `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // why not, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyResponse) Reset() {
+	*x = VerifyResponse{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyResponse) ProtoMessage() {}
+
+func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
+func (*VerifyResponse) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *VerifyResponse) GetValid() bool {
+	if x != nil {
+		return x.Valid
+	}
+	return false
+}
+
+func (x *VerifyResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // A value under agreement is named by the partial hash of its block.
 type ConsensusEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -39,6 +236,7 @@ type ConsensusEvent struct {
 	//	*ConsensusEvent_Message_
 	//	*ConsensusEvent_Decided_
 	//	*ConsensusEvent_Failed_
+	//	*ConsensusEvent_Signed_
 	Event         isConsensusEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -46,7 +244,7 @@ type ConsensusEvent struct {
 
 func (x *ConsensusEvent) Reset() {
 	*x = ConsensusEvent{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[0]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -58,7 +256,7 @@ func (x *ConsensusEvent) String() string {
 func (*ConsensusEvent) ProtoMessage() {}
 
 func (x *ConsensusEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[0]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -71,7 +269,7 @@ func (x *ConsensusEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ConsensusEvent) GetSeq() uint64 {
@@ -176,6 +374,15 @@ func (x *ConsensusEvent) GetFailed() *ConsensusEvent_Failed {
 	return nil
 }
 
+func (x *ConsensusEvent) GetSigned() *ConsensusEvent_Signed {
+	if x != nil {
+		if x, ok := x.Event.(*ConsensusEvent_Signed_); ok {
+			return x.Signed
+		}
+	}
+	return nil
+}
+
 type isConsensusEvent_Event interface {
 	isConsensusEvent_Event()
 }
@@ -216,6 +423,10 @@ type ConsensusEvent_Failed_ struct {
 	Failed *ConsensusEvent_Failed `protobuf:"bytes,11,opt,name=failed,proto3,oneof"`
 }
 
+type ConsensusEvent_Signed_ struct {
+	Signed *ConsensusEvent_Signed `protobuf:"bytes,12,opt,name=signed,proto3,oneof"`
+}
+
 func (*ConsensusEvent_Start_) isConsensusEvent_Event() {}
 
 func (*ConsensusEvent_Ready_) isConsensusEvent_Event() {}
@@ -234,9 +445,11 @@ func (*ConsensusEvent_Decided_) isConsensusEvent_Event() {}
 
 func (*ConsensusEvent_Failed_) isConsensusEvent_Event() {}
 
+func (*ConsensusEvent_Signed_) isConsensusEvent_Event() {}
+
 type Actions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // of the event that this answers
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // of the event that this answers; 0: of none, from a plugin with the capability "engine"
 	Actions       []*Action              `protobuf:"bytes,2,rep,name=actions,proto3" json:"actions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -244,7 +457,7 @@ type Actions struct {
 
 func (x *Actions) Reset() {
 	*x = Actions{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[1]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +469,7 @@ func (x *Actions) String() string {
 func (*Actions) ProtoMessage() {}
 
 func (x *Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[1]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +482,7 @@ func (x *Actions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actions.ProtoReflect.Descriptor instead.
 func (*Actions) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{1}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Actions) GetSeq() uint64 {
@@ -299,6 +512,9 @@ type Action struct {
 	//	*Action_CancelTimer_
 	//	*Action_Send_
 	//	*Action_Persist_
+	//	*Action_Sign_
+	//	*Action_Report_
+	//	*Action_Halt_
 	Action        isAction_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -306,7 +522,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[2]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +534,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[2]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +547,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Action) GetAction() isAction_Action {
@@ -422,6 +638,33 @@ func (x *Action) GetPersist() *Action_Persist {
 	return nil
 }
 
+func (x *Action) GetSign() *Action_Sign {
+	if x != nil {
+		if x, ok := x.Action.(*Action_Sign_); ok {
+			return x.Sign
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetReport() *Action_Report {
+	if x != nil {
+		if x, ok := x.Action.(*Action_Report_); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetHalt() *Action_Halt {
+	if x != nil {
+		if x, ok := x.Action.(*Action_Halt_); ok {
+			return x.Halt
+		}
+	}
+	return nil
+}
+
 type isAction_Action interface {
 	isAction_Action()
 }
@@ -462,6 +705,18 @@ type Action_Persist_ struct {
 	Persist *Action_Persist `protobuf:"bytes,9,opt,name=persist,proto3,oneof"`
 }
 
+type Action_Sign_ struct {
+	Sign *Action_Sign `protobuf:"bytes,10,opt,name=sign,proto3,oneof"`
+}
+
+type Action_Report_ struct {
+	Report *Action_Report `protobuf:"bytes,11,opt,name=report,proto3,oneof"`
+}
+
+type Action_Halt_ struct {
+	Halt *Action_Halt `protobuf:"bytes,12,opt,name=halt,proto3,oneof"`
+}
+
 func (*Action_Build_) isAction_Action() {}
 
 func (*Action_Seal_) isAction_Action() {}
@@ -480,6 +735,12 @@ func (*Action_Send_) isAction_Action() {}
 
 func (*Action_Persist_) isAction_Action() {}
 
+func (*Action_Sign_) isAction_Action() {}
+
+func (*Action_Report_) isAction_Action() {}
+
+func (*Action_Halt_) isAction_Action() {}
+
 // Proposal is what Built carries and Validate takes: enough to re-execute.
 type Proposal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -493,7 +754,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[3]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +766,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[3]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +779,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Proposal) GetContext() *BlockContext {
@@ -553,16 +814,22 @@ func (x *Proposal) GetN() uint64 {
 type ConsensusEvent_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Log           []byte                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`          // what was persisted for this height before a restart, concatenated in order
-	Config        []byte                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`    // JSON object
-	Pending       uint64                 `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"` // ready transactions in the pool
+	Records       [][]byte               `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`                 // what was persisted for this height before a restart, in order
+	Config        []byte                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`                   // JSON object
+	Pending       uint64                 `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`                // ready transactions in the pool
+	Validators    []*Validator           `protobuf:"bytes,5,rep,name=validators,proto3" json:"validators,omitempty"`           // sorted by key; empty: a chain of one sequencer
+	Self          []byte                 `protobuf:"bytes,6,opt,name=self,proto3" json:"self,omitempty"`                       // this node's key; one that is not in validators watches only
+	Scheme        string                 `protobuf:"bytes,7,opt,name=scheme,proto3" json:"scheme,omitempty"`                   // of keys and signatures: "ed25519", or "test" (see the page) in virtual time
+	State         []byte                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`                     // the last lasting record
+	Parent        *ConsensusEvent_Parent `protobuf:"bytes,9,opt,name=parent,proto3" json:"parent,omitempty"`                   // the block below; absent at height 1
+	ChainId       string                 `protobuf:"bytes,10,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"` // part of what is signed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConsensusEvent_Start) Reset() {
 	*x = ConsensusEvent_Start{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[4]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +841,7 @@ func (x *ConsensusEvent_Start) String() string {
 func (*ConsensusEvent_Start) ProtoMessage() {}
 
 func (x *ConsensusEvent_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[4]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +854,7 @@ func (x *ConsensusEvent_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Start.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Start) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 0}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 0}
 }
 
 func (x *ConsensusEvent_Start) GetHeight() uint64 {
@@ -597,9 +864,9 @@ func (x *ConsensusEvent_Start) GetHeight() uint64 {
 	return 0
 }
 
-func (x *ConsensusEvent_Start) GetLog() []byte {
+func (x *ConsensusEvent_Start) GetRecords() [][]byte {
 	if x != nil {
-		return x.Log
+		return x.Records
 	}
 	return nil
 }
@@ -618,6 +885,101 @@ func (x *ConsensusEvent_Start) GetPending() uint64 {
 	return 0
 }
 
+func (x *ConsensusEvent_Start) GetValidators() []*Validator {
+	if x != nil {
+		return x.Validators
+	}
+	return nil
+}
+
+func (x *ConsensusEvent_Start) GetSelf() []byte {
+	if x != nil {
+		return x.Self
+	}
+	return nil
+}
+
+func (x *ConsensusEvent_Start) GetScheme() string {
+	if x != nil {
+		return x.Scheme
+	}
+	return ""
+}
+
+func (x *ConsensusEvent_Start) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *ConsensusEvent_Start) GetParent() *ConsensusEvent_Parent {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *ConsensusEvent_Start) GetChainId() string {
+	if x != nil {
+		return x.ChainId
+	}
+	return ""
+}
+
+// Parent is the newest decided block.
+type ConsensusEvent_Parent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Certificate   []byte                 `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsensusEvent_Parent) Reset() {
+	*x = ConsensusEvent_Parent{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsensusEvent_Parent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsensusEvent_Parent) ProtoMessage() {}
+
+func (x *ConsensusEvent_Parent) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsensusEvent_Parent.ProtoReflect.Descriptor instead.
+func (*ConsensusEvent_Parent) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 1}
+}
+
+func (x *ConsensusEvent_Parent) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *ConsensusEvent_Parent) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
 // Ready: the pool went from no ready transaction to some. Sent again after each Decided while it holds any.
 type ConsensusEvent_Ready struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -628,7 +990,7 @@ type ConsensusEvent_Ready struct {
 
 func (x *ConsensusEvent_Ready) Reset() {
 	*x = ConsensusEvent_Ready{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[5]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +1002,7 @@ func (x *ConsensusEvent_Ready) String() string {
 func (*ConsensusEvent_Ready) ProtoMessage() {}
 
 func (x *ConsensusEvent_Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[5]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1015,7 @@ func (x *ConsensusEvent_Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Ready.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Ready) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 1}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 2}
 }
 
 func (x *ConsensusEvent_Ready) GetPending() uint64 {
@@ -672,7 +1034,7 @@ type ConsensusEvent_CreateBlock struct {
 
 func (x *ConsensusEvent_CreateBlock) Reset() {
 	*x = ConsensusEvent_CreateBlock{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1046,7 @@ func (x *ConsensusEvent_CreateBlock) String() string {
 func (*ConsensusEvent_CreateBlock) ProtoMessage() {}
 
 func (x *ConsensusEvent_CreateBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[6]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1059,7 @@ func (x *ConsensusEvent_CreateBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_CreateBlock.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_CreateBlock) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 2}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 3}
 }
 
 type ConsensusEvent_Timer struct {
@@ -709,7 +1071,7 @@ type ConsensusEvent_Timer struct {
 
 func (x *ConsensusEvent_Timer) Reset() {
 	*x = ConsensusEvent_Timer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +1083,7 @@ func (x *ConsensusEvent_Timer) String() string {
 func (*ConsensusEvent_Timer) ProtoMessage() {}
 
 func (x *ConsensusEvent_Timer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +1096,7 @@ func (x *ConsensusEvent_Timer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Timer.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Timer) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 3}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 4}
 }
 
 func (x *ConsensusEvent_Timer) GetId() uint64 {
@@ -744,7 +1106,7 @@ func (x *ConsensusEvent_Timer) GetId() uint64 {
 	return 0
 }
 
-// Built answers Build once the attempt is closed.
+// Built answers Build once the attempt is closed. Its proposal travels with the engine's own messages, or by Build.publish.
 type ConsensusEvent_Built struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -757,7 +1119,7 @@ type ConsensusEvent_Built struct {
 
 func (x *ConsensusEvent_Built) Reset() {
 	*x = ConsensusEvent_Built{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +1131,7 @@ func (x *ConsensusEvent_Built) String() string {
 func (*ConsensusEvent_Built) ProtoMessage() {}
 
 func (x *ConsensusEvent_Built) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +1144,7 @@ func (x *ConsensusEvent_Built) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Built.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Built) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 4}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 5}
 }
 
 func (x *ConsensusEvent_Built) GetAttempt() uint64 {
@@ -819,13 +1181,14 @@ type ConsensusEvent_Verdict struct {
 	Valid         bool                   `protobuf:"varint,2,opt,name=valid,proto3" json:"valid,omitempty"`
 	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Missing       bool                   `protobuf:"varint,5,opt,name=missing,proto3" json:"missing,omitempty"` // no peer has the body of the value: valid is false, and that says nothing about the value
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConsensusEvent_Verdict) Reset() {
 	*x = ConsensusEvent_Verdict{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1200,7 @@ func (x *ConsensusEvent_Verdict) String() string {
 func (*ConsensusEvent_Verdict) ProtoMessage() {}
 
 func (x *ConsensusEvent_Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1213,7 @@ func (x *ConsensusEvent_Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Verdict.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Verdict) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 5}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 6}
 }
 
 func (x *ConsensusEvent_Verdict) GetAttempt() uint64 {
@@ -881,9 +1244,16 @@ func (x *ConsensusEvent_Verdict) GetReason() string {
 	return ""
 }
 
+func (x *ConsensusEvent_Verdict) GetMissing() bool {
+	if x != nil {
+		return x.Missing
+	}
+	return false
+}
+
 type ConsensusEvent_Message struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // key of the sender, which the core has authenticated
 	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -891,7 +1261,7 @@ type ConsensusEvent_Message struct {
 
 func (x *ConsensusEvent_Message) Reset() {
 	*x = ConsensusEvent_Message{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1273,7 @@ func (x *ConsensusEvent_Message) String() string {
 func (*ConsensusEvent_Message) ProtoMessage() {}
 
 func (x *ConsensusEvent_Message) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,14 +1286,14 @@ func (x *ConsensusEvent_Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Message.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Message) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 6}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 7}
 }
 
-func (x *ConsensusEvent_Message) GetFrom() string {
+func (x *ConsensusEvent_Message) GetFrom() []byte {
 	if x != nil {
 		return x.From
 	}
-	return ""
+	return nil
 }
 
 func (x *ConsensusEvent_Message) GetData() []byte {
@@ -933,19 +1303,21 @@ func (x *ConsensusEvent_Message) GetData() []byte {
 	return nil
 }
 
-// Decided acknowledges Decide: the block is handed to storage; the next height is open.
+// Decided: the block is handed to storage; the next height is open. It acknowledges Decide, or comes unasked: the core learned the
+// decision from a peer, with a certificate that Verify found valid, and executed the block.
 type ConsensusEvent_Decided struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	Pending       uint64                 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
+	Validators    []*Validator           `protobuf:"bytes,4,rep,name=validators,proto3" json:"validators,omitempty"` // of the next height, when they changed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConsensusEvent_Decided) Reset() {
 	*x = ConsensusEvent_Decided{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1329,7 @@ func (x *ConsensusEvent_Decided) String() string {
 func (*ConsensusEvent_Decided) ProtoMessage() {}
 
 func (x *ConsensusEvent_Decided) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1342,7 @@ func (x *ConsensusEvent_Decided) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Decided.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Decided) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 7}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 8}
 }
 
 func (x *ConsensusEvent_Decided) GetHeight() uint64 {
@@ -994,6 +1366,66 @@ func (x *ConsensusEvent_Decided) GetPending() uint64 {
 	return 0
 }
 
+func (x *ConsensusEvent_Decided) GetValidators() []*Validator {
+	if x != nil {
+		return x.Validators
+	}
+	return nil
+}
+
+// Signed answers Sign, as the very next event.
+type ConsensusEvent_Signed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"` // empty: refused, this node signed something else of this kind and round
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsensusEvent_Signed) Reset() {
+	*x = ConsensusEvent_Signed{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsensusEvent_Signed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsensusEvent_Signed) ProtoMessage() {}
+
+func (x *ConsensusEvent_Signed) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsensusEvent_Signed.ProtoReflect.Descriptor instead.
+func (*ConsensusEvent_Signed) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 9}
+}
+
+func (x *ConsensusEvent_Signed) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ConsensusEvent_Signed) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Failed: an attempt ended without a value, by its deadline or because what it was to hold is gone; nothing is lost.
 type ConsensusEvent_Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1006,7 +1438,7 @@ type ConsensusEvent_Failed struct {
 
 func (x *ConsensusEvent_Failed) Reset() {
 	*x = ConsensusEvent_Failed{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1450,7 @@ func (x *ConsensusEvent_Failed) String() string {
 func (*ConsensusEvent_Failed) ProtoMessage() {}
 
 func (x *ConsensusEvent_Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1463,7 @@ func (x *ConsensusEvent_Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsensusEvent_Failed.ProtoReflect.Descriptor instead.
 func (*ConsensusEvent_Failed) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{0, 8}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{3, 10}
 }
 
 func (x *ConsensusEvent_Failed) GetAttempt() uint64 {
@@ -1065,13 +1497,14 @@ type Action_Build struct {
 	MaxTransactions uint32                 `protobuf:"varint,5,opt,name=max_transactions,json=maxTransactions,proto3" json:"max_transactions,omitempty"` // 0: no limit of the protocol
 	AllowEmpty      bool                   `protobuf:"varint,6,opt,name=allow_empty,json=allowEmpty,proto3" json:"allow_empty,omitempty"`
 	ReuseAttempt    uint64                 `protobuf:"varint,7,opt,name=reuse_attempt,json=reuseAttempt,proto3" json:"reuse_attempt,omitempty"` // re-propose: the transactions of that attempt of this height, no others; 0: from the pool
+	Publish         bool                   `protobuf:"varint,8,opt,name=publish,proto3" json:"publish,omitempty"`                               // the core sends the body to the peers, for their Validate by its value
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Action_Build) Reset() {
 	*x = Action_Build{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1516,7 @@ func (x *Action_Build) String() string {
 func (*Action_Build) ProtoMessage() {}
 
 func (x *Action_Build) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1529,7 @@ func (x *Action_Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Build.ProtoReflect.Descriptor instead.
 func (*Action_Build) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 0}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *Action_Build) GetAttempt() uint64 {
@@ -1148,6 +1581,13 @@ func (x *Action_Build) GetReuseAttempt() uint64 {
 	return 0
 }
 
+func (x *Action_Build) GetPublish() bool {
+	if x != nil {
+		return x.Publish
+	}
+	return false
+}
+
 // Seal: take what is ready, then close the attempt. Its Built follows.
 type Action_Seal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1158,7 +1598,7 @@ type Action_Seal struct {
 
 func (x *Action_Seal) Reset() {
 	*x = Action_Seal{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1610,7 @@ func (x *Action_Seal) String() string {
 func (*Action_Seal) ProtoMessage() {}
 
 func (x *Action_Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1623,7 @@ func (x *Action_Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Seal.ProtoReflect.Descriptor instead.
 func (*Action_Seal) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 1}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 1}
 }
 
 func (x *Action_Seal) GetAttempt() uint64 {
@@ -1203,7 +1643,7 @@ type Action_Abandon struct {
 
 func (x *Action_Abandon) Reset() {
 	*x = Action_Abandon{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1655,7 @@ func (x *Action_Abandon) String() string {
 func (*Action_Abandon) ProtoMessage() {}
 
 func (x *Action_Abandon) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1668,7 @@ func (x *Action_Abandon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Abandon.ProtoReflect.Descriptor instead.
 func (*Action_Abandon) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 2}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 2}
 }
 
 func (x *Action_Abandon) GetAttempt() uint64 {
@@ -1243,15 +1683,16 @@ type Action_Validate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Round         uint32                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
-	Proposal      []byte                 `protobuf:"bytes,3,opt,name=proposal,proto3" json:"proposal,omitempty"`
-	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"` // what the proposer claims
+	Proposal      []byte                 `protobuf:"bytes,3,opt,name=proposal,proto3" json:"proposal,omitempty"` // empty: the core has the body by its value, or fetches it
+	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`       // what the proposer claims
+	From          []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`         // key of the proposer: the block must pay its address
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Action_Validate) Reset() {
 	*x = Action_Validate{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1704,7 @@ func (x *Action_Validate) String() string {
 func (*Action_Validate) ProtoMessage() {}
 
 func (x *Action_Validate) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1717,7 @@ func (x *Action_Validate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Validate.ProtoReflect.Descriptor instead.
 func (*Action_Validate) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 3}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 3}
 }
 
 func (x *Action_Validate) GetAttempt() uint64 {
@@ -1307,6 +1748,13 @@ func (x *Action_Validate) GetValue() []byte {
 	return nil
 }
 
+func (x *Action_Validate) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 // Decide: final. The attempt MUST be built or found valid at this height, and value MUST be its value.
 type Action_Decide struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1319,7 +1767,7 @@ type Action_Decide struct {
 
 func (x *Action_Decide) Reset() {
 	*x = Action_Decide{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1779,7 @@ func (x *Action_Decide) String() string {
 func (*Action_Decide) ProtoMessage() {}
 
 func (x *Action_Decide) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1792,7 @@ func (x *Action_Decide) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Decide.ProtoReflect.Descriptor instead.
 func (*Action_Decide) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 4}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 4}
 }
 
 func (x *Action_Decide) GetAttempt() uint64 {
@@ -1378,7 +1826,7 @@ type Action_SetTimer struct {
 
 func (x *Action_SetTimer) Reset() {
 	*x = Action_SetTimer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1838,7 @@ func (x *Action_SetTimer) String() string {
 func (*Action_SetTimer) ProtoMessage() {}
 
 func (x *Action_SetTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1851,7 @@ func (x *Action_SetTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_SetTimer.ProtoReflect.Descriptor instead.
 func (*Action_SetTimer) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 5}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 5}
 }
 
 func (x *Action_SetTimer) GetId() uint64 {
@@ -1429,7 +1877,7 @@ type Action_CancelTimer struct {
 
 func (x *Action_CancelTimer) Reset() {
 	*x = Action_CancelTimer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1889,7 @@ func (x *Action_CancelTimer) String() string {
 func (*Action_CancelTimer) ProtoMessage() {}
 
 func (x *Action_CancelTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1902,7 @@ func (x *Action_CancelTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_CancelTimer.ProtoReflect.Descriptor instead.
 func (*Action_CancelTimer) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 6}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 6}
 }
 
 func (x *Action_CancelTimer) GetId() uint64 {
@@ -1466,15 +1914,15 @@ func (x *Action_CancelTimer) GetId() uint64 {
 
 type Action_Send struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	To            string                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"` // empty: everyone else
-	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	To            []byte                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`     // key; empty: all other validators
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"` // at most 1 MiB
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Action_Send) Reset() {
 	*x = Action_Send{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1934,7 @@ func (x *Action_Send) String() string {
 func (*Action_Send) ProtoMessage() {}
 
 func (x *Action_Send) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,14 +1947,14 @@ func (x *Action_Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Send.ProtoReflect.Descriptor instead.
 func (*Action_Send) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 7}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 7}
 }
 
-func (x *Action_Send) GetTo() string {
+func (x *Action_Send) GetTo() []byte {
 	if x != nil {
 		return x.To
 	}
-	return ""
+	return nil
 }
 
 func (x *Action_Send) GetData() []byte {
@@ -1520,13 +1968,14 @@ func (x *Action_Send) GetData() []byte {
 type Action_Persist struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Lasting       bool                   `protobuf:"varint,2,opt,name=lasting,proto3" json:"lasting,omitempty"` // replaces the last lasting record, outlives heights, and comes back as Start.state; else kept for this height
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Action_Persist) Reset() {
 	*x = Action_Persist{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1987,7 @@ func (x *Action_Persist) String() string {
 func (*Action_Persist) ProtoMessage() {}
 
 func (x *Action_Persist) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +2000,7 @@ func (x *Action_Persist) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action_Persist.ProtoReflect.Descriptor instead.
 func (*Action_Persist) Descriptor() ([]byte, []int) {
-	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{2, 8}
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 8}
 }
 
 func (x *Action_Persist) GetData() []byte {
@@ -1561,11 +2010,210 @@ func (x *Action_Persist) GetData() []byte {
 	return nil
 }
 
+func (x *Action_Persist) GetLasting() bool {
+	if x != nil {
+		return x.Lasting
+	}
+	return false
+}
+
+// Sign asks for this node's signature; Signed is the very next event. The core signs the chain, the height, kind and round with the
+// data, only at the current height, and one data for each kind and round: it makes that durable first.
+type Action_Sign struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`     // chosen by the protocol, comes back in Signed
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"` // chosen by the protocol: proposal, prevote, ...
+	Round         uint32                 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"` // what the message says, without chain, height, kind and round
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action_Sign) Reset() {
+	*x = Action_Sign{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action_Sign) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action_Sign) ProtoMessage() {}
+
+func (x *Action_Sign) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action_Sign.ProtoReflect.Descriptor instead.
+func (*Action_Sign) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 9}
+}
+
+func (x *Action_Sign) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Action_Sign) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Action_Sign) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Action_Sign) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Report tells the operator what a validator did: evidence.
+type Action_Report struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`   // such as "double-vote"
+	About         []byte                 `protobuf:"bytes,2,opt,name=about,proto3" json:"about,omitempty"` // key of the validator
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`   // the proof
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action_Report) Reset() {
+	*x = Action_Report{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action_Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action_Report) ProtoMessage() {}
+
+func (x *Action_Report) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action_Report.ProtoReflect.Descriptor instead.
+func (*Action_Report) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 10}
+}
+
+func (x *Action_Report) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Action_Report) GetAbout() []byte {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *Action_Report) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Halt stops the node: going on would break the chain, and a restart does not help.
+type Action_Halt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action_Halt) Reset() {
+	*x = Action_Halt{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action_Halt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action_Halt) ProtoMessage() {}
+
+func (x *Action_Halt) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action_Halt.ProtoReflect.Descriptor instead.
+func (*Action_Halt) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{5, 11}
+}
+
+func (x *Action_Halt) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_ordo_v1_consensus_proto protoreflect.FileDescriptor
 
 const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\n" +
-	"\x17ordo/v1/consensus.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"\xad\t\n" +
+	"\x17ordo/v1/consensus.proto\x12\aordo.v1\x1a\x12ordo/v1/base.proto\"M\n" +
+	"\tValidator\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05power\x18\x02 \x01(\x04R\x05power\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\"\xc6\x01\n" +
+	"\rVerifyRequest\x12\x19\n" +
+	"\bchain_id\x18\x01 \x01(\tR\achainId\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12 \n" +
+	"\vcertificate\x18\x04 \x01(\fR\vcertificate\x122\n" +
+	"\n" +
+	"validators\x18\x05 \x03(\v2\x12.ordo.v1.ValidatorR\n" +
+	"validators\x12\x16\n" +
+	"\x06scheme\x18\x06 \x01(\tR\x06scheme\">\n" +
+	"\x0eVerifyResponse\x12\x14\n" +
+	"\x05valid\x18\x01 \x01(\bR\x05valid\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x83\r\n" +
 	"\x0eConsensusEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x04R\x05nowMs\x125\n" +
@@ -1578,12 +2226,25 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\amessage\x18\t \x01(\v2\x1f.ordo.v1.ConsensusEvent.MessageH\x00R\amessage\x12;\n" +
 	"\adecided\x18\n" +
 	" \x01(\v2\x1f.ordo.v1.ConsensusEvent.DecidedH\x00R\adecided\x128\n" +
-	"\x06failed\x18\v \x01(\v2\x1e.ordo.v1.ConsensusEvent.FailedH\x00R\x06failed\x1ac\n" +
+	"\x06failed\x18\v \x01(\v2\x1e.ordo.v1.ConsensusEvent.FailedH\x00R\x06failed\x128\n" +
+	"\x06signed\x18\f \x01(\v2\x1e.ordo.v1.ConsensusEvent.SignedH\x00R\x06signed\x1a\xb4\x02\n" +
 	"\x05Start\x12\x16\n" +
-	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x10\n" +
-	"\x03log\x18\x02 \x01(\fR\x03log\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x18\n" +
+	"\arecords\x18\x02 \x03(\fR\arecords\x12\x16\n" +
 	"\x06config\x18\x03 \x01(\fR\x06config\x12\x18\n" +
-	"\apending\x18\x04 \x01(\x04R\apending\x1a!\n" +
+	"\apending\x18\x04 \x01(\x04R\apending\x122\n" +
+	"\n" +
+	"validators\x18\x05 \x03(\v2\x12.ordo.v1.ValidatorR\n" +
+	"validators\x12\x12\n" +
+	"\x04self\x18\x06 \x01(\fR\x04self\x12\x16\n" +
+	"\x06scheme\x18\a \x01(\tR\x06scheme\x12\x14\n" +
+	"\x05state\x18\b \x01(\fR\x05state\x126\n" +
+	"\x06parent\x18\t \x01(\v2\x1e.ordo.v1.ConsensusEvent.ParentR\x06parent\x12\x19\n" +
+	"\bchain_id\x18\n" +
+	" \x01(\tR\achainId\x1a@\n" +
+	"\x06Parent\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12 \n" +
+	"\vcertificate\x18\x02 \x01(\fR\vcertificate\x1a!\n" +
 	"\x05Ready\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x04R\apending\x1a\r\n" +
 	"\vCreateBlock\x1a\x17\n" +
@@ -1593,19 +2254,26 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\f\n" +
 	"\x01n\x18\x03 \x01(\x04R\x01n\x12\x1a\n" +
-	"\bproposal\x18\x04 \x01(\fR\bproposal\x1ag\n" +
+	"\bproposal\x18\x04 \x01(\fR\bproposal\x1a\x81\x01\n" +
 	"\aVerdict\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05valid\x18\x02 \x01(\bR\x05valid\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\x1a1\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\amissing\x18\x05 \x01(\bR\amissing\x1a1\n" +
 	"\aMessage\x12\x12\n" +
-	"\x04from\x18\x01 \x01(\tR\x04from\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x1aQ\n" +
+	"\x04from\x18\x01 \x01(\fR\x04from\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x1a\x85\x01\n" +
 	"\aDecided\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
-	"\apending\x18\x03 \x01(\x04R\apending\x1aP\n" +
+	"\apending\x18\x03 \x01(\x04R\apending\x122\n" +
+	"\n" +
+	"validators\x18\x04 \x03(\v2\x12.ordo.v1.ValidatorR\n" +
+	"validators\x1a6\n" +
+	"\x06Signed\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x1aP\n" +
 	"\x06Failed\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
@@ -1613,7 +2281,7 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x05event\"F\n" +
 	"\aActions\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12)\n" +
-	"\aactions\x18\x02 \x03(\v2\x0f.ordo.v1.ActionR\aactions\"\xff\b\n" +
+	"\aactions\x18\x02 \x03(\v2\x0f.ordo.v1.ActionR\aactions\"\x90\f\n" +
 	"\x06Action\x12-\n" +
 	"\x05build\x18\x01 \x01(\v2\x15.ordo.v1.Action.BuildH\x00R\x05build\x12*\n" +
 	"\x04seal\x18\x02 \x01(\v2\x14.ordo.v1.Action.SealH\x00R\x04seal\x123\n" +
@@ -1623,7 +2291,11 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\tset_timer\x18\x06 \x01(\v2\x18.ordo.v1.Action.SetTimerH\x00R\bsetTimer\x12@\n" +
 	"\fcancel_timer\x18\a \x01(\v2\x1b.ordo.v1.Action.CancelTimerH\x00R\vcancelTimer\x12*\n" +
 	"\x04send\x18\b \x01(\v2\x14.ordo.v1.Action.SendH\x00R\x04send\x123\n" +
-	"\apersist\x18\t \x01(\v2\x17.ordo.v1.Action.PersistH\x00R\apersist\x1a\xe2\x01\n" +
+	"\apersist\x18\t \x01(\v2\x17.ordo.v1.Action.PersistH\x00R\apersist\x12*\n" +
+	"\x04sign\x18\n" +
+	" \x01(\v2\x14.ordo.v1.Action.SignH\x00R\x04sign\x120\n" +
+	"\x06report\x18\v \x01(\v2\x16.ordo.v1.Action.ReportH\x00R\x06report\x12*\n" +
+	"\x04halt\x18\f \x01(\v2\x14.ordo.v1.Action.HaltH\x00R\x04halt\x1a\xfc\x01\n" +
 	"\x05Build\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1f\n" +
@@ -1633,16 +2305,18 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x10max_transactions\x18\x05 \x01(\rR\x0fmaxTransactions\x12\x1f\n" +
 	"\vallow_empty\x18\x06 \x01(\bR\n" +
 	"allowEmpty\x12#\n" +
-	"\rreuse_attempt\x18\a \x01(\x04R\freuseAttempt\x1a \n" +
+	"\rreuse_attempt\x18\a \x01(\x04R\freuseAttempt\x12\x18\n" +
+	"\apublish\x18\b \x01(\bR\apublish\x1a \n" +
 	"\x04Seal\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1a#\n" +
 	"\aAbandon\x12\x18\n" +
-	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1al\n" +
+	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1a\x80\x01\n" +
 	"\bValidate\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
 	"\bproposal\x18\x03 \x01(\fR\bproposal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\x1aZ\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\fR\x04from\x1aZ\n" +
 	"\x06Decide\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12 \n" +
@@ -1653,18 +2327,31 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\vCancelTimer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x1a*\n" +
 	"\x04Send\x12\x0e\n" +
-	"\x02to\x18\x01 \x01(\tR\x02to\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x1a\x1d\n" +
+	"\x02to\x18\x01 \x01(\fR\x02to\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x1a7\n" +
 	"\aPersist\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04dataB\b\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x18\n" +
+	"\alasting\x18\x02 \x01(\bR\alasting\x1aT\n" +
+	"\x04Sign\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05round\x18\x03 \x01(\rR\x05round\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x1aF\n" +
+	"\x06Report\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05about\x18\x02 \x01(\fR\x05about\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x1a\x1e\n" +
+	"\x04Halt\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reasonB\b\n" +
 	"\x06action\"\xad\x01\n" +
 	"\bProposal\x12/\n" +
 	"\acontext\x18\x01 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x128\n" +
 	"\ftransactions\x18\x02 \x03(\v2\x14.ordo.v1.TransactionR\ftransactions\x12(\n" +
 	"\aclasses\x18\x03 \x03(\v2\x0e.ordo.v1.ClassR\aclasses\x12\f\n" +
-	"\x01n\x18\x04 \x01(\x04R\x01n2A\n" +
+	"\x01n\x18\x04 \x01(\x04R\x01n2|\n" +
 	"\tConsensus\x124\n" +
-	"\x03Run\x12\x17.ordo.v1.ConsensusEvent\x1a\x10.ordo.v1.Actions(\x010\x01B9Z7github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1;ordov1b\x06proto3"
+	"\x03Run\x12\x17.ordo.v1.ConsensusEvent\x1a\x10.ordo.v1.Actions(\x010\x01\x129\n" +
+	"\x06Verify\x12\x16.ordo.v1.VerifyRequest\x1a\x17.ordo.v1.VerifyResponseB9Z7github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1;ordov1b\x06proto3"
 
 var (
 	file_ordo_v1_consensus_proto_rawDescOnce sync.Once
@@ -1678,64 +2365,82 @@ func file_ordo_v1_consensus_proto_rawDescGZIP() []byte {
 	return file_ordo_v1_consensus_proto_rawDescData
 }
 
-var file_ordo_v1_consensus_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_ordo_v1_consensus_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_ordo_v1_consensus_proto_goTypes = []any{
-	(*ConsensusEvent)(nil),             // 0: ordo.v1.ConsensusEvent
-	(*Actions)(nil),                    // 1: ordo.v1.Actions
-	(*Action)(nil),                     // 2: ordo.v1.Action
-	(*Proposal)(nil),                   // 3: ordo.v1.Proposal
-	(*ConsensusEvent_Start)(nil),       // 4: ordo.v1.ConsensusEvent.Start
-	(*ConsensusEvent_Ready)(nil),       // 5: ordo.v1.ConsensusEvent.Ready
-	(*ConsensusEvent_CreateBlock)(nil), // 6: ordo.v1.ConsensusEvent.CreateBlock
-	(*ConsensusEvent_Timer)(nil),       // 7: ordo.v1.ConsensusEvent.Timer
-	(*ConsensusEvent_Built)(nil),       // 8: ordo.v1.ConsensusEvent.Built
-	(*ConsensusEvent_Verdict)(nil),     // 9: ordo.v1.ConsensusEvent.Verdict
-	(*ConsensusEvent_Message)(nil),     // 10: ordo.v1.ConsensusEvent.Message
-	(*ConsensusEvent_Decided)(nil),     // 11: ordo.v1.ConsensusEvent.Decided
-	(*ConsensusEvent_Failed)(nil),      // 12: ordo.v1.ConsensusEvent.Failed
-	(*Action_Build)(nil),               // 13: ordo.v1.Action.Build
-	(*Action_Seal)(nil),                // 14: ordo.v1.Action.Seal
-	(*Action_Abandon)(nil),             // 15: ordo.v1.Action.Abandon
-	(*Action_Validate)(nil),            // 16: ordo.v1.Action.Validate
-	(*Action_Decide)(nil),              // 17: ordo.v1.Action.Decide
-	(*Action_SetTimer)(nil),            // 18: ordo.v1.Action.SetTimer
-	(*Action_CancelTimer)(nil),         // 19: ordo.v1.Action.CancelTimer
-	(*Action_Send)(nil),                // 20: ordo.v1.Action.Send
-	(*Action_Persist)(nil),             // 21: ordo.v1.Action.Persist
-	(*BlockContext)(nil),               // 22: ordo.v1.BlockContext
-	(*Transaction)(nil),                // 23: ordo.v1.Transaction
-	(*Class)(nil),                      // 24: ordo.v1.Class
+	(*Validator)(nil),                  // 0: ordo.v1.Validator
+	(*VerifyRequest)(nil),              // 1: ordo.v1.VerifyRequest
+	(*VerifyResponse)(nil),             // 2: ordo.v1.VerifyResponse
+	(*ConsensusEvent)(nil),             // 3: ordo.v1.ConsensusEvent
+	(*Actions)(nil),                    // 4: ordo.v1.Actions
+	(*Action)(nil),                     // 5: ordo.v1.Action
+	(*Proposal)(nil),                   // 6: ordo.v1.Proposal
+	(*ConsensusEvent_Start)(nil),       // 7: ordo.v1.ConsensusEvent.Start
+	(*ConsensusEvent_Parent)(nil),      // 8: ordo.v1.ConsensusEvent.Parent
+	(*ConsensusEvent_Ready)(nil),       // 9: ordo.v1.ConsensusEvent.Ready
+	(*ConsensusEvent_CreateBlock)(nil), // 10: ordo.v1.ConsensusEvent.CreateBlock
+	(*ConsensusEvent_Timer)(nil),       // 11: ordo.v1.ConsensusEvent.Timer
+	(*ConsensusEvent_Built)(nil),       // 12: ordo.v1.ConsensusEvent.Built
+	(*ConsensusEvent_Verdict)(nil),     // 13: ordo.v1.ConsensusEvent.Verdict
+	(*ConsensusEvent_Message)(nil),     // 14: ordo.v1.ConsensusEvent.Message
+	(*ConsensusEvent_Decided)(nil),     // 15: ordo.v1.ConsensusEvent.Decided
+	(*ConsensusEvent_Signed)(nil),      // 16: ordo.v1.ConsensusEvent.Signed
+	(*ConsensusEvent_Failed)(nil),      // 17: ordo.v1.ConsensusEvent.Failed
+	(*Action_Build)(nil),               // 18: ordo.v1.Action.Build
+	(*Action_Seal)(nil),                // 19: ordo.v1.Action.Seal
+	(*Action_Abandon)(nil),             // 20: ordo.v1.Action.Abandon
+	(*Action_Validate)(nil),            // 21: ordo.v1.Action.Validate
+	(*Action_Decide)(nil),              // 22: ordo.v1.Action.Decide
+	(*Action_SetTimer)(nil),            // 23: ordo.v1.Action.SetTimer
+	(*Action_CancelTimer)(nil),         // 24: ordo.v1.Action.CancelTimer
+	(*Action_Send)(nil),                // 25: ordo.v1.Action.Send
+	(*Action_Persist)(nil),             // 26: ordo.v1.Action.Persist
+	(*Action_Sign)(nil),                // 27: ordo.v1.Action.Sign
+	(*Action_Report)(nil),              // 28: ordo.v1.Action.Report
+	(*Action_Halt)(nil),                // 29: ordo.v1.Action.Halt
+	(*BlockContext)(nil),               // 30: ordo.v1.BlockContext
+	(*Transaction)(nil),                // 31: ordo.v1.Transaction
+	(*Class)(nil),                      // 32: ordo.v1.Class
 }
 var file_ordo_v1_consensus_proto_depIdxs = []int32{
-	4,  // 0: ordo.v1.ConsensusEvent.start:type_name -> ordo.v1.ConsensusEvent.Start
-	5,  // 1: ordo.v1.ConsensusEvent.ready:type_name -> ordo.v1.ConsensusEvent.Ready
-	6,  // 2: ordo.v1.ConsensusEvent.create_block:type_name -> ordo.v1.ConsensusEvent.CreateBlock
-	7,  // 3: ordo.v1.ConsensusEvent.timer:type_name -> ordo.v1.ConsensusEvent.Timer
-	8,  // 4: ordo.v1.ConsensusEvent.built:type_name -> ordo.v1.ConsensusEvent.Built
-	9,  // 5: ordo.v1.ConsensusEvent.verdict:type_name -> ordo.v1.ConsensusEvent.Verdict
-	10, // 6: ordo.v1.ConsensusEvent.message:type_name -> ordo.v1.ConsensusEvent.Message
-	11, // 7: ordo.v1.ConsensusEvent.decided:type_name -> ordo.v1.ConsensusEvent.Decided
-	12, // 8: ordo.v1.ConsensusEvent.failed:type_name -> ordo.v1.ConsensusEvent.Failed
-	2,  // 9: ordo.v1.Actions.actions:type_name -> ordo.v1.Action
-	13, // 10: ordo.v1.Action.build:type_name -> ordo.v1.Action.Build
-	14, // 11: ordo.v1.Action.seal:type_name -> ordo.v1.Action.Seal
-	15, // 12: ordo.v1.Action.abandon:type_name -> ordo.v1.Action.Abandon
-	16, // 13: ordo.v1.Action.validate:type_name -> ordo.v1.Action.Validate
-	17, // 14: ordo.v1.Action.decide:type_name -> ordo.v1.Action.Decide
-	18, // 15: ordo.v1.Action.set_timer:type_name -> ordo.v1.Action.SetTimer
-	19, // 16: ordo.v1.Action.cancel_timer:type_name -> ordo.v1.Action.CancelTimer
-	20, // 17: ordo.v1.Action.send:type_name -> ordo.v1.Action.Send
-	21, // 18: ordo.v1.Action.persist:type_name -> ordo.v1.Action.Persist
-	22, // 19: ordo.v1.Proposal.context:type_name -> ordo.v1.BlockContext
-	23, // 20: ordo.v1.Proposal.transactions:type_name -> ordo.v1.Transaction
-	24, // 21: ordo.v1.Proposal.classes:type_name -> ordo.v1.Class
-	0,  // 22: ordo.v1.Consensus.Run:input_type -> ordo.v1.ConsensusEvent
-	1,  // 23: ordo.v1.Consensus.Run:output_type -> ordo.v1.Actions
-	23, // [23:24] is the sub-list for method output_type
-	22, // [22:23] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	0,  // 0: ordo.v1.VerifyRequest.validators:type_name -> ordo.v1.Validator
+	7,  // 1: ordo.v1.ConsensusEvent.start:type_name -> ordo.v1.ConsensusEvent.Start
+	9,  // 2: ordo.v1.ConsensusEvent.ready:type_name -> ordo.v1.ConsensusEvent.Ready
+	10, // 3: ordo.v1.ConsensusEvent.create_block:type_name -> ordo.v1.ConsensusEvent.CreateBlock
+	11, // 4: ordo.v1.ConsensusEvent.timer:type_name -> ordo.v1.ConsensusEvent.Timer
+	12, // 5: ordo.v1.ConsensusEvent.built:type_name -> ordo.v1.ConsensusEvent.Built
+	13, // 6: ordo.v1.ConsensusEvent.verdict:type_name -> ordo.v1.ConsensusEvent.Verdict
+	14, // 7: ordo.v1.ConsensusEvent.message:type_name -> ordo.v1.ConsensusEvent.Message
+	15, // 8: ordo.v1.ConsensusEvent.decided:type_name -> ordo.v1.ConsensusEvent.Decided
+	17, // 9: ordo.v1.ConsensusEvent.failed:type_name -> ordo.v1.ConsensusEvent.Failed
+	16, // 10: ordo.v1.ConsensusEvent.signed:type_name -> ordo.v1.ConsensusEvent.Signed
+	5,  // 11: ordo.v1.Actions.actions:type_name -> ordo.v1.Action
+	18, // 12: ordo.v1.Action.build:type_name -> ordo.v1.Action.Build
+	19, // 13: ordo.v1.Action.seal:type_name -> ordo.v1.Action.Seal
+	20, // 14: ordo.v1.Action.abandon:type_name -> ordo.v1.Action.Abandon
+	21, // 15: ordo.v1.Action.validate:type_name -> ordo.v1.Action.Validate
+	22, // 16: ordo.v1.Action.decide:type_name -> ordo.v1.Action.Decide
+	23, // 17: ordo.v1.Action.set_timer:type_name -> ordo.v1.Action.SetTimer
+	24, // 18: ordo.v1.Action.cancel_timer:type_name -> ordo.v1.Action.CancelTimer
+	25, // 19: ordo.v1.Action.send:type_name -> ordo.v1.Action.Send
+	26, // 20: ordo.v1.Action.persist:type_name -> ordo.v1.Action.Persist
+	27, // 21: ordo.v1.Action.sign:type_name -> ordo.v1.Action.Sign
+	28, // 22: ordo.v1.Action.report:type_name -> ordo.v1.Action.Report
+	29, // 23: ordo.v1.Action.halt:type_name -> ordo.v1.Action.Halt
+	30, // 24: ordo.v1.Proposal.context:type_name -> ordo.v1.BlockContext
+	31, // 25: ordo.v1.Proposal.transactions:type_name -> ordo.v1.Transaction
+	32, // 26: ordo.v1.Proposal.classes:type_name -> ordo.v1.Class
+	0,  // 27: ordo.v1.ConsensusEvent.Start.validators:type_name -> ordo.v1.Validator
+	8,  // 28: ordo.v1.ConsensusEvent.Start.parent:type_name -> ordo.v1.ConsensusEvent.Parent
+	0,  // 29: ordo.v1.ConsensusEvent.Decided.validators:type_name -> ordo.v1.Validator
+	3,  // 30: ordo.v1.Consensus.Run:input_type -> ordo.v1.ConsensusEvent
+	1,  // 31: ordo.v1.Consensus.Verify:input_type -> ordo.v1.VerifyRequest
+	4,  // 32: ordo.v1.Consensus.Run:output_type -> ordo.v1.Actions
+	2,  // 33: ordo.v1.Consensus.Verify:output_type -> ordo.v1.VerifyResponse
+	32, // [32:34] is the sub-list for method output_type
+	30, // [30:32] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_ordo_v1_consensus_proto_init() }
@@ -1744,7 +2449,7 @@ func file_ordo_v1_consensus_proto_init() {
 		return
 	}
 	file_ordo_v1_base_proto_init()
-	file_ordo_v1_consensus_proto_msgTypes[0].OneofWrappers = []any{
+	file_ordo_v1_consensus_proto_msgTypes[3].OneofWrappers = []any{
 		(*ConsensusEvent_Start_)(nil),
 		(*ConsensusEvent_Ready_)(nil),
 		(*ConsensusEvent_CreateBlock_)(nil),
@@ -1754,8 +2459,9 @@ func file_ordo_v1_consensus_proto_init() {
 		(*ConsensusEvent_Message_)(nil),
 		(*ConsensusEvent_Decided_)(nil),
 		(*ConsensusEvent_Failed_)(nil),
+		(*ConsensusEvent_Signed_)(nil),
 	}
-	file_ordo_v1_consensus_proto_msgTypes[2].OneofWrappers = []any{
+	file_ordo_v1_consensus_proto_msgTypes[5].OneofWrappers = []any{
 		(*Action_Build_)(nil),
 		(*Action_Seal_)(nil),
 		(*Action_Abandon_)(nil),
@@ -1765,6 +2471,9 @@ func file_ordo_v1_consensus_proto_init() {
 		(*Action_CancelTimer_)(nil),
 		(*Action_Send_)(nil),
 		(*Action_Persist_)(nil),
+		(*Action_Sign_)(nil),
+		(*Action_Report_)(nil),
+		(*Action_Halt_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1772,7 +2481,7 @@ func file_ordo_v1_consensus_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ordo_v1_consensus_proto_rawDesc), len(file_ordo_v1_consensus_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Consensus_Run_FullMethodName = "/ordo.v1.Consensus/Run"
+	Consensus_Run_FullMethodName    = "/ordo.v1.Consensus/Run"
+	Consensus_Verify_FullMethodName = "/ordo.v1.Consensus/Verify"
 )
 
 // ConsensusClient is the client API for Consensus service.
@@ -31,9 +32,14 @@ const (
 // A hosted protocol is a pure state machine: one Actions for each Event, in order; no clock, socket, key or file of its
 // own. The core owns the clock, the network and the log, so faults, virtual time and exact replay work in any language.
 //
-// Capabilities: "rotating" - the proposer changes; "network" - Send is used (the core must have peers).
+// A complete engine has a network, a clock and a log of its own, and speaks unasked (Actions.seq 0).
+//
+// Capabilities: "network" - proposals travel between nodes: Built carries the proposal; "certificates" - Verify is served;
+// "engine" - it acts unasked.
 type ConsensusClient interface {
 	Run(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsensusEvent, Actions], error)
+	// Verify says whether a certificate proves that a value was decided at a height. Pure: no state, no stream. Capability "certificates".
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
 }
 
 type consensusClient struct {
@@ -57,6 +63,16 @@ func (c *consensusClient) Run(ctx context.Context, opts ...grpc.CallOption) (grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Consensus_RunClient = grpc.BidiStreamingClient[ConsensusEvent, Actions]
 
+func (c *consensusClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyResponse)
+	err := c.cc.Invoke(ctx, Consensus_Verify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConsensusServer is the server API for Consensus service.
 // All implementations should embed UnimplementedConsensusServer
 // for forward compatibility.
@@ -64,9 +80,14 @@ type Consensus_RunClient = grpc.BidiStreamingClient[ConsensusEvent, Actions]
 // A hosted protocol is a pure state machine: one Actions for each Event, in order; no clock, socket, key or file of its
 // own. The core owns the clock, the network and the log, so faults, virtual time and exact replay work in any language.
 //
-// Capabilities: "rotating" - the proposer changes; "network" - Send is used (the core must have peers).
+// A complete engine has a network, a clock and a log of its own, and speaks unasked (Actions.seq 0).
+//
+// Capabilities: "network" - proposals travel between nodes: Built carries the proposal; "certificates" - Verify is served;
+// "engine" - it acts unasked.
 type ConsensusServer interface {
 	Run(grpc.BidiStreamingServer[ConsensusEvent, Actions]) error
+	// Verify says whether a certificate proves that a value was decided at a height. Pure: no state, no stream. Capability "certificates".
+	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
 }
 
 // UnimplementedConsensusServer should be embedded to have
@@ -78,6 +99,9 @@ type UnimplementedConsensusServer struct{}
 
 func (UnimplementedConsensusServer) Run(grpc.BidiStreamingServer[ConsensusEvent, Actions]) error {
 	return status.Error(codes.Unimplemented, "method Run not implemented")
+}
+func (UnimplementedConsensusServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
 }
 func (UnimplementedConsensusServer) testEmbeddedByValue() {}
 
@@ -106,13 +130,36 @@ func _Consensus_Run_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Consensus_RunServer = grpc.BidiStreamingServer[ConsensusEvent, Actions]
 
+func _Consensus_Verify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConsensusServer).Verify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Consensus_Verify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConsensusServer).Verify(ctx, req.(*VerifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Consensus_ServiceDesc is the grpc.ServiceDesc for Consensus service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Consensus_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "ordo.v1.Consensus",
 	HandlerType: (*ConsensusServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Verify",
+			Handler:    _Consensus_Verify_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Run",

@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// CheckLearned says why a proposal cannot be the next block, "" when it can: what does not depend on its transactions.
+func (m *Machine) CheckLearned(p *ordov1.Proposal) string {
+	c := p.Context
+	old, _ := m.oldHash()
+	switch {
+	case c.GetNumber() != m.height:
+		return fmt.Sprintf("it is block %d, block %d is next", c.GetNumber(), m.height)
+	case c.Timestamp < m.timestamp:
+		return "it is older than its parent"
+	case len(old) > 0 && !bytes.Equal(c.OldBlockHash, old):
+		return fmt.Sprintf("it names another hash for block %d", m.height-hashLag)
+	}
+	return ""
+}
+
+// learn begins to execute a block that other nodes have decided. Consensus is told when this node has come to the same value.
+func (m *Machine) learn(in Learned) {
+	if in.Height != m.height || m.draining || m.learning() || len(m.recovery.redo) > 0 {
+		return
+	}
+	if m.open != nil {
+		m.becomeAbandoned(m.open)
+	}
+	if m.carried != nil {
+		m.becomeAbandoned(m.carried)
+	}
+	m.voidActions()
+	d := in.Decided
+	a := m.newAttempt(&redoSource{block: &d, learned: true, proven: in.Proven}, d.Round)
+	a.context, a.degraded, a.order = d.Context, d.Degraded, d.Items
+	m.open = a
+}
+
+// unlearn lets go of a learned block that came to something else here. One that a certificate proves must not: then this node is wrong.
+func (m *Machine) unlearn(a *attempt, why string) error {
+	if a.source.(*redoSource).proven {
+		return fmt.Errorf("pipeline: the validators decided block %d, %s: this node has another execution, configuration or state: compare them with the validators', and replay the chain", m.height, why)
+	}
+	m.becomeAbandoned(a)
+	m.emit(Unlearned{m.height, why})
+	if m.consensus.startDeferred {
+		m.beginConsensus()
+	}
+	return nil
+}
+
+// learning says whether a learned block is being executed. What consensus wants at this height has no effect meanwhile.
+func (m *Machine) learning() bool {
+	if m.open == nil {
+		return false
+	}
+	s, ok := m.open.source.(*redoSource)
+	return ok && s.learned
+}
+
+// voidActions drops what consensus wants and what is not done yet.
+func (m *Machine) voidActions() {
+	c := &m.consensus
+	for i := range c.writes {
+		c.writes[i].sign = nil
+	}
+	todo, held := c.todo, c.held
+	c.todo, c.held, c.signing = nil, nil, 0
+	for _, action := range todo {
+		m.runTimer(action)
+	}
+	for _, event := range held {
+		m.tell(event)
+	}
+}
+
+// runTimer carries out an action if it is about a timer: timers outlast a height.
+func (m *Machine) runTimer(action *ordov1.Action) (done bool) {
+	switch a := action.Action.(type) {
+	case *ordov1.Action_SetTimer_:
+		m.consensus.timers[a.SetTimer.Id] = true
+		m.emit(SetTimer{TimerID{ConsensusTimer, a.SetTimer.Id}, a.SetTimer.AfterMs})
+	case *ordov1.Action_CancelTimer_:
+		delete(m.consensus.timers, a.CancelTimer.Id)
+		m.emit(CancelTimer{TimerID{ConsensusTimer, a.CancelTimer.Id}})
+	default:
+		return false
+	}
+	return true
+}
