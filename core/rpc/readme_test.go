@@ -8,7 +8,7 @@ import (
 )
 
 // TestReadmeNamesEveryMethod: what this package serves is in the README, or for WebSocket in the one of this folder, and nothing else is. The
-// package devnet has the same test for its methods.
+// packages devnet and node have the same test for their methods.
 func TestReadmeNamesEveryMethod(t *testing.T) {
 	raw, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -28,7 +28,7 @@ func TestReadmeNamesEveryMethod(t *testing.T) {
 	named := map[string]bool{}
 	for _, m := range regexp.MustCompile("`((?:starknet|ordo)_[A-Za-z]+)`").FindAllStringSubmatch(string(raw), -1) {
 		named[m[1]] = true
-		if _, served := server.methods[m[1]]; !served {
+		if _, served := server.methods[m[1]]; !served && !strings.HasPrefix(m[1], "ordo_") { // the node has more of these, and a test of them
 			t.Errorf("%s is not served", m[1])
 		}
 	}
