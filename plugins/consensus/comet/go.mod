@@ -3,6 +3,7 @@ module github.com/ordo-sequencer/ordo/plugins/consensus/comet
 go 1.26.8
 
 require (
+	github.com/cockroachdb/datadriven v1.0.3
 	github.com/cometbft/cometbft v0.38.26
 	github.com/ordo-sequencer/ordo v0.0.0
 	google.golang.org/protobuf v1.36.12
