@@ -3,14 +3,15 @@ package comet_test
 import (
 	"bytes"
 	"context"
+	"sync"
 	"testing"
 	"time"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// traffic keeps the pools of cores filled until the test ends: every transaction reaches all of them, as through the mesh.
-func traffic(t *testing.T, nodes []*node) {
+// traffic keeps the pools of cores filled until it is stopped: every transaction reaches all of them, as through the mesh.
+func traffic(nodes []*node) (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -25,7 +26,7 @@ func traffic(t *testing.T, nodes []*node) {
 			}
 		}
 	}()
-	t.Cleanup(func() { close(stop); <-done })
+	return sync.OnceFunc(func() { close(stop); <-done })
 }
 
 // agree holds chains against each other, up to the shortest, and their certificates against Verify.
@@ -60,7 +61,8 @@ func TestFourValidators(t *testing.T) {
 	for _, n := range nodes {
 		n.start()
 	}
-	traffic(t, nodes)
+	quiet := traffic(nodes)
+	t.Cleanup(func() { quiet() })
 	for _, n := range nodes {
 		n.blocks(50)
 	}
@@ -83,7 +85,10 @@ func TestFourValidators(t *testing.T) {
 	nodes[3].start()
 	nodes[3].blocks(at + 15)
 
-	twin.start()
+	quiet()
+	twin.start() // and fetches the chain, which it does faster than a busy one grows, but not much
+	twin.blocks(at + 15)
+	quiet = traffic(nodes)
 	for _, n := range nodes {
 		n.until("a report of the twin", time.Minute, func() bool { return len(n.reports) > 0 })
 		n.mu.Lock()

@@ -109,6 +109,14 @@ func (n *node) launch() {
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // a connection that is refused is tried again after a second only
+		if probe, err := net.Dial("unix", socket); err == nil {
+			probe.Close()
+			break
+		} else if time.Now().After(end) {
+			n.t.Fatal(err)
+		}
+	}
 	conn, err := sdk.Dial(socket)
 	if err != nil {
 		n.t.Fatal(err)

@@ -33,13 +33,16 @@ type Engine struct {
 	counters counters
 	fatal    func(why string)
 
+	draining chan struct{} // closed by Drain
+
 	mu      sync.Mutex
 	running *session
+	stopped chan struct{} // closed when CometBFT has stopped for running
 }
 
 // New is an engine at rest.
 func New(s Settings) *Engine {
-	e := &Engine{settings: s}
+	e := &Engine{settings: s, draining: make(chan struct{})}
 	e.fatal = func(why string) {
 		s.Log.Error("the process ends, the node starts it again", "reason", why)
 		os.Exit(1)
@@ -61,24 +64,31 @@ func (e *Engine) Run(stream ordov1.Consensus_RunServer) error {
 	worked := make(chan error, 1)
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	go func() { worked <- e.work(ctx, session) }()
+	go func() {
+		defer close(e.stopped)
+		worked <- e.work(ctx, session)
+	}()
 
 	select {
 	case err = <-received:
 	case err = <-worked:
 		worked <- nil
-		if reason, ok := errors.AsType[*haltError](err); ok {
+		reason, halts := errors.AsType[*haltError](err)
+		switch {
+		case halts:
 			session.halt(reason.reason)
 			err = <-received // the core ends the stream
-		} else {
+		case err != nil:
 			err = status.Error(codes.Unavailable, err.Error())
+		default: // drained
+			err = <-received
 		}
 	}
 	session.end()
 	cancel()
 	<-worked
 	e.mu.Lock()
-	e.running = nil
+	e.running, e.stopped = nil, nil
 	e.mu.Unlock()
 	return err
 }
@@ -92,25 +102,25 @@ func (e *Engine) begin(stream ordov1.Consensus_RunServer) (*session, error) {
 	}
 	session, err := newSession(e.settings.Log, e.settings.Bridge, stream)
 	if err == nil {
-		e.running = session
+		e.running, e.stopped = session, make(chan struct{})
 	}
 	return session, err
 }
 
-// Drain ends the open stream's work on CometBFT.
+// Drain stops CometBFT. The stream stays open, and its events are answered, until the core ends it. It is called once.
 func (e *Engine) Drain(ctx context.Context) error {
-	for {
-		e.mu.Lock()
-		idle := e.running == nil
-		e.mu.Unlock()
-		if idle {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil // the end of the process does it too: what CometBFT has promised is on disk
-		case <-time.After(10 * time.Millisecond):
-		}
+	close(e.draining)
+	e.mu.Lock()
+	stopped := e.stopped
+	e.mu.Unlock()
+	if stopped == nil {
+		return nil
+	}
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("CometBFT waits for the core: %w", ctx.Err())
 	}
 }
 
@@ -126,11 +136,21 @@ func (e *Engine) work(ctx context.Context, s *session) error {
 			e.fatal("CometBFT does not stop: " + why)
 			return errEnded
 		}
-		if s.over() || ctx.Err() != nil {
+		if s.over() || ctx.Err() != nil || e.drained() {
 			return nil
 		}
 		e.counters.rejoins.Add(1)
 		e.settings.Log.Warn("CometBFT starts again", "reason", why)
+	}
+}
+
+// drained says whether Drain was called.
+func (e *Engine) drained() bool {
+	select {
+	case <-e.draining:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -107,7 +107,7 @@ func (s *Settings) Config(moniker string) (*config.Config, error) {
 	c.P2P.MaxNumInboundPeers = s.MaxPeers
 	c.P2P.MaxNumOutboundPeers = s.MaxPeers
 	c.P2P.PexReactor = false
-	c.P2P.AddrBookStrict = false
+	c.P2P.AddrBookStrict, c.P2P.AddrBook = false, "data/addrbook.json"
 	c.P2P.AllowDuplicateIP = true
 	c.P2P.HandshakeTimeout = 5 * time.Second
 	c.P2P.FlushThrottleTimeout = time.Millisecond

@@ -38,6 +38,8 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 			return "the core's stream has ended"
 		case <-ctx.Done():
 			return "the core's stream has ended"
+		case <-e.draining:
+			return "the node stops"
 		case <-s.bells:
 			e.ring(r)
 		case now := <-tick.C:
@@ -49,12 +51,12 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 				told = now
 				e.settings.Log.Info("CometBFT's write-ahead log", "bytes", e.counters.walBytes.Load(), "folder", e.settings.wal(), "at_most", "about 1 GB")
 			}
-			heights := e.look(r, others)
-			if late++; !e.isBehind(r, heights, len(s.start.GetValidators())) || now.Sub(r.booted) < rejoinAfter {
+			heights, own := e.look(r, others), r.BlockStore().Height()
+			if late++; !isBehind(own, heights, len(s.start.GetValidators())) || r.ConsensusReactor().WaitSync() || now.Sub(r.booted) < rejoinAfter {
 				late = 0
 			}
 			if late >= behindFor {
-				return fmt.Sprintf("this node is at CometBFT's height %d, more than %d behind its peers (%v)", r.BlockStore().Height(), behind, heights)
+				return fmt.Sprintf("this node is at CometBFT's height %d, more than %d behind its peers (%v)", own, behind, heights)
 			}
 			s.step(bridge.Woken{}, 0)
 		}
@@ -75,7 +77,9 @@ func (e *Engine) ring(r *running) {
 // look returns the heights that peers say they are at, highest first, and names peers of another network.
 func (e *Engine) look(r *running, others map[p2p.ID]bool) (heights []int64) {
 	peers := r.Switch().Peers().List()
-	e.counters.peers.Store(uint64(len(peers)))
+	if now, was := uint64(len(peers)), e.counters.peers.Swap(uint64(len(peers))); now != was {
+		e.settings.Log.Info("CometBFT's connections", "peers", now, "of", len(e.settings.others()))
+	}
 	for _, p := range peers {
 		if state, ok := p.Get(types.PeerStateKey).(*cs.PeerState); ok {
 			heights = append(heights, state.GetHeight())
@@ -89,10 +93,10 @@ func (e *Engine) look(r *running, others map[p2p.ID]bool) (heights []int64) {
 	return heights
 }
 
-// isBehind says whether more peers are far ahead than the protocol lets lie.
-func (e *Engine) isBehind(r *running, heights []int64, validators int) bool {
+// isBehind says whether more peers are far ahead of a node than the protocol lets lie. Their heights come highest first.
+func isBehind(own int64, heights []int64, validators int) bool {
 	liars := (validators - 1) / 3
-	return len(heights) > liars && heights[liars] > r.BlockStore().Height()+behind && !r.ConsensusReactor().WaitSync()
+	return len(heights) > liars && heights[liars] > own+behind
 }
 
 // folderSize is the bytes of the files of a folder.
