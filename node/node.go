@@ -1,21 +1,18 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ordo-sequencer/ordo/core/crash"
 	"github.com/ordo-sequencer/ordo/core/driver"
@@ -23,6 +20,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/node/config"
@@ -48,19 +46,23 @@ type Node struct {
 	folder   *journal.Folder
 	driver   *driver.Driver
 	gateway  *gateway.Gateway
+	member   *membership // nil: a chain of one sequencer
+	mesh     *mesh       // nil: no peers
+	follower *follower   // nil: blocks do not come from a node's JSON-RPC
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
 
-	errs   io.Writer // stderr, where nothing that writes has to wait
-	ending progress
+	output Output
+	ending shutdown
 }
 
 // Start brings a node up to where it can serve. What it needs from the system (the port, the data folder) is taken first,
 // so that a second node on the same ends at once.
-// The log goes to errs, which must not block.
-func Start(ctx context.Context, c config.Config, installed Installation, errs io.Writer) (*Node, error) {
-	m := &Node{config: c, errs: errs, log: newLog("ordo", c.LogLevel, errs)}
-	if err := m.start(ctx, installed); err != nil {
+func Start(ctx context.Context, c config.Config, installed Installation, out Output) (*Node, error) {
+	m := &Node{config: c, output: out, log: newLog("ordo", c.LogLevel, out)}
+	err := m.start(ctx, installed)
+	out.Progress.Done()
+	if err != nil {
 		over := make(chan error, 1)
 		go func() { over <- m.close(planned(time.Now(), c.Supervision.Shutdown)) }()
 		return nil, errors.Join(err, within(c.Supervision.Shutdown, over, &m.ending, m.set, m.log))
@@ -81,6 +83,9 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 			return err
 		}
 	}
+	if n.member, err = join(&n.config); err != nil {
+		return err
+	}
 	n.Genesis, err = genesis.New(genesis.Options{
 		Seed: n.config.Seed, Accounts: n.config.Accounts, InitialBalance: n.config.InitialBalance,
 		AccountClass: n.config.AccountClass, Contracts: installed.Contracts,
@@ -97,13 +102,14 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	if n.metrics, err = listenMetrics(ctx, n.config.MetricsAddr); err != nil {
 		return err
 	}
+	n.output.Progress.Step("reading the journal")
 	recovery, err := n.openJournal()
 	if err != nil {
 		return err
 	}
 	v := n.config.Supervision
 	n.crashes = crash.New(crash.Options{Crashes: v.QuestionCrashes, Window: v.Window, Pause: v.QuestionPause, Memory: v.QuestionMemory, Log: n.log})
-	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout}, stages...); err != nil {
+	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout, Starting: n.starting}, stages...); err != nil {
 		return err
 	}
 	var plugins []described
@@ -125,6 +131,12 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	}
 	n.sup.Watch(supervisorEvents{n.driver})
 	return n.startServer()
+}
+
+// starting tells which plugin the start waits for.
+func (n *Node) starting(s host.Spec) {
+	where := cmp.Or(s.Attach, strings.TrimPrefix(filepath.Base(s.Path), "ordo-"+sdk.StageName(s.Stage)+"-"))
+	n.output.Progress.Step("starting the plugin " + sdk.StageName(s.Stage) + "/" + where)
 }
 
 // openJournal reads what a node that used the data folder before had promised.
@@ -171,8 +183,20 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		CallLimit:      stall(n.config.Supervision.CallTimeout),
 		RootStall:      4 * stall(n.config.Supervision.CallTimeout),
 		StallAfter:     stallAfter(n.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
+		Proposals:      pipeline.Tolerance{AheadMs: uint64(n.config.Network.Ahead / time.Millisecond), PricePercent: n.config.Network.PricePercent},
+		Certificates:   describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS)).has(sdk.CapCertificates),
+		Follow:         n.config.Network.Follow != "",
 		Recovery:       recovery,
 		Log:            n.log,
+		Observer:       n.output.Observer,
+	}
+	if m := n.member; m != nil {
+		n.mesh = n.newMesh()
+		options.Network, options.Peers = m.machine(), peers{n.mesh}
+		options.Genesis.Timestamp, options.Genesis.Sequencer = m.validators.GenesisTime, make([]byte, felt.Size)
+		if m.self != nil {
+			options.Block.Sequencer = m.self.Address
+		}
 	}
 	if n.journal != nil { // a nil pointer in the interface would not be nil
 		options.Journal = n.journal
@@ -183,6 +207,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 	if start := n.config.StartTime; start != 0 {
 		n.driver.SetTimeOffset(int64(start) - time.Now().Unix())
 	}
+	n.output.Progress.Step("bringing storage, execution and the journal to the same block")
 	if err := n.driver.Start(ctx); err != nil {
 		return err
 	}
@@ -241,15 +266,28 @@ func (n *Node) startServer() error {
 	read := ordov1.NewStorageReadClient(n.sup.ReadLink())
 	serving, admission := limits(n.config)
 	chainID := felt.MustShortString(n.config.ChainID)
-	n.gateway = gateway.New(gateway.Options{
+	o := gateway.Options{
 		ChainID: chainID, Execution: execution, Storage: read, Pool: n.driver, Chain: n.driver.Chain(), Validators: 2, Limits: admission,
 		Crashes: n.crashes,
-	})
+	}
+	if n.mesh != nil {
+		o.Admitted = n.mesh.admitted
+	}
+	if n.follower = n.newFollower(); n.follower != nil {
+		o.Pool = n.follower
+	}
+	n.gateway = gateway.New(o)
 	n.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: n.driver.Chain(), Storage: read, Execution: execution, Gateway: n.gateway, Limits: serving,
-		Log:       newSlog(n.config.LogLevel, n.errs),
-		Extension: n.extension(), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
+		Log:       newSlog(n.config.LogLevel, n.output.Log),
+		Extension: n.networkMethods(n.extension()), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 	})
+	if n.follower != nil {
+		n.follower.start()
+	}
+	if n.mesh != nil {
+		return n.mesh.start(n)
+	}
 	return nil
 }
 
@@ -337,6 +375,12 @@ func (n *Node) close(schedule plan) error {
 	if n.listener != nil {
 		n.listener.Close()
 	}
+	if n.follower != nil {
+		wait("the node that is followed", n.follower.close)
+	}
+	if n.mesh != nil {
+		wait("peers", n.mesh.close)
+	}
 	if n.gateway != nil {
 		wait("admission", n.gateway.Close)
 	}
@@ -384,46 +428,6 @@ func ended(err error) error {
 		return nil
 	}
 	return err
-}
-
-// dialRead connects to the socket that storage serves for reads.
-func dialRead(socket string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(sdk.MaxMessage)))
-	if err != nil {
-		return nil, fmt.Errorf("storage: read socket: %w", err)
-	}
-	return conn, nil
-}
-
-// listen takes the port.
-func listen(ctx context.Context, c config.Config) (net.Listener, error) {
-	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
-	var l net.ListenConfig
-	listener, err := l.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %d is in use on %s: choose another with --port, or 0 for any free one", c.Port, c.Host)
-	case err != nil:
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return listener, nil
-}
-
-// lock keeps a second node away from a data folder; the kernel gives it back when the process ends, however it ends.
-func lock(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("data folder %s is in use by another node: stop it, or choose another with --data-dir", dir)
-	}
-	return f, nil
 }
 
 func (n *Node) port() int { return n.listener.Addr().(*net.TCPAddr).Port }

@@ -34,7 +34,7 @@ type Peers interface {
 	// Send gives a message of consensus to a validator, or to all others when to is empty. It may be lost.
 	Send(to, message []byte)
 	// Publish gives the body of a proposal to all peers. They may also ask for it by its value.
-	Publish(height uint64, value, body []byte)
+	Publish(height uint64, round uint32, value, body []byte)
 	// Fetch finds the body of a value: here, or at a peer, first at the one named. answer is called once, with nil when none has it.
 	Fetch(ctx context.Context, value, from []byte, answer func(body []byte))
 }
@@ -88,7 +88,7 @@ func (c *consensus) send(message pipeline.Send) {
 // publish gives the body of a proposal to the peers.
 func (c *consensus) publish(p pipeline.Publish) {
 	if c.peers != nil {
-		c.peers.Publish(p.Height, p.Value, p.Body)
+		c.peers.Publish(p.Height, p.Round, p.Value, p.Body)
 	}
 }
 

@@ -11,12 +11,14 @@ import (
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Genesis is block 0: a state without transactions.
 type Genesis struct {
 	Context   *ordov1.BlockContext // nil: what a new block carries
 	Timestamp uint64               // seconds, without Context; 0: the time of Bootstrap
+	Sequencer []byte               // without Context; nil: this node's
 	Diff      *ordov1.StateDiff
 	Classes   []*ordov1.Class
 }
@@ -30,6 +32,9 @@ func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
 	if g.Timestamp != 0 {
 		first.Timestamp = g.Timestamp
 	}
+	if g.Sequencer != nil {
+		first.Sequencer = g.Sequencer
+	}
 	if g.Context != nil {
 		first = g.Context
 	}
@@ -41,6 +46,18 @@ func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
 		return fmt.Errorf("genesis: storage: commit: %w", err)
 	}
 	return d.firstRoot(ctx, header)
+}
+
+// GenesisHash is the hash of block 0, which tells this chain from others.
+func (d *Driver) GenesisHash(ctx context.Context) (hash [felt.Size]byte, err error) {
+	zero, err := d.read.block(ctx, 0, false)
+	if err == nil && len(zero.Header.Hash) != felt.Size {
+		err = errors.New("block 0 has no hash yet")
+	}
+	if err != nil {
+		return hash, err
+	}
+	return [felt.Size]byte(zero.Header.Hash), nil
 }
 
 // firstRoot waits for the root of block 0 and checks its hash.

@@ -21,6 +21,7 @@ type storage struct {
 	log       hclog.Logger
 	client    ordov1.StorageClient
 	chain     *chainview.Chain
+	observer  Observer
 	journal   *journaling
 	callLimit time.Duration
 	rootStall time.Duration
@@ -80,8 +81,9 @@ func (s *storage) down() {}
 func (s *storage) commit(c pipeline.Commit) {
 	if !c.Again {
 		txs, _ := split(c.Items)
-		s.chain.Decide(chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
-		s.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
+		block := chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes)
+		s.chain.Decide(block)
+		s.observer.Decided(block)
 		s.journal.decide(c)
 	}
 	s.at.commits.push(decision{c, s.journal.decided[c.Height]})
@@ -180,6 +182,7 @@ func (s *storage) accept(root *ordov1.Root) {
 	s.at.pending.set(int(s.stored) - int(s.accepted))
 	s.journal.accept(min(s.stored, s.accepted))
 	s.chain.Accept(header)
+	s.observer.Accepted(header)
 	s.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))
 }
 

@@ -34,7 +34,7 @@ func (d *Driver) SubmitAt(_ context.Context, tx *ordov1.Transaction, class *ordo
 		d.chain.Received(tx)
 	}
 	d.pool.mu.Unlock()
-	d.logDropped(dropped)
+	d.observeDropped(dropped)
 	if err != nil {
 		d.journal.drop(mempool.Key(tx.Hash))
 		return fmt.Errorf("submit: %w", err)
@@ -57,7 +57,8 @@ func (d *Driver) Deploying(account []byte) bool {
 type Waiting struct {
 	Hash  mempool.Key
 	Tx    *ordov1.Transaction
-	State string // for people
+	Class *ordov1.Class // of a DECLARE
+	State string        // for people
 }
 
 // Pending is how many transactions wait, in constant time.
@@ -73,7 +74,7 @@ func (d *Driver) Waiting() []Waiting {
 	defer d.pool.mu.Unlock()
 	var all []Waiting
 	for _, e := range d.pool.Snapshot() {
-		all = append(all, Waiting{e.Hash, e.Tx, d.pool.State(e)})
+		all = append(all, Waiting{e.Hash, e.Tx, e.Class, d.pool.State(e)})
 	}
 	return all
 }

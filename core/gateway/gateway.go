@@ -46,8 +46,9 @@ type Options struct {
 	Storage   ordov1.StorageReadClient // to reject declared classes before compiling them; may be nil
 	Pool      Pool
 	Chain     Chain
-	Limits    Limits        // zero numbers: DefaultLimits
-	Crashes   *crash.Ledger // of the questions that may end execution; may be nil
+	Limits    Limits           // zero numbers: DefaultLimits
+	Crashes   *crash.Ledger    // of the questions that may end execution; may be nil
+	Admitted  func(*Broadcast) // told of each transaction that a client sent and that was admitted; must not block; may be nil
 
 	Validators int // Validate calls at a time; default 2
 	Batch      int // transactions a call; default 128
@@ -64,6 +65,7 @@ type Gateway struct {
 	validate *validator
 	trials   *trials
 	compile  *compiler
+	admitted func(*Broadcast)
 }
 
 // New starts the validation workers; Close stops them.
@@ -75,6 +77,7 @@ func New(o Options) *Gateway {
 		reading:  retry.Asker{Stage: "storage", Deadline: o.Limits.Validate, Grace: o.Limits.Grace},
 		pool:     o.Pool,
 		chain:    o.Chain,
+		admitted: o.Admitted,
 		limits:   o.Limits,
 		validate: newValidator(o.Execution, o.Chain, newHasher(o.ChainID), o.Limits, o.Crashes, or(o.Validators, 2), or(o.Batch, 128)),
 		trials:   newTrials(o),
@@ -105,6 +108,14 @@ func (g *Gateway) Submit(ctx context.Context, raw json.RawMessage) (*ordov1.Tran
 // Admit is Submit for a transaction that is read already. It computes the hash where that is missing: invokes are hashed
 // together with those that wait for validation beside them.
 func (g *Gateway) Admit(ctx context.Context, b *Broadcast) error {
+	err := g.admit(ctx, b)
+	if err == nil && g.admitted != nil {
+		g.admitted(b)
+	}
+	return err
+}
+
+func (g *Gateway) admit(ctx context.Context, b *Broadcast) error {
 	if err := g.limits.check(b); err != nil {
 		return err
 	}

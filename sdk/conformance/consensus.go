@@ -1,9 +1,11 @@
 package conformance
 
 import (
-	"fmt"
+	"bytes"
+	"slices"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,6 +26,9 @@ var Consensus = map[string]func(*testing.T, Subject){
 	"replays exactly":             consensusReplay,
 	"ignores what it cannot know": consensusUnknown,
 	"start comes first, and once": consensusStart,
+	"goes on when others decide":  consensusLearned,
+	"streams share nothing":       consensusStreams,
+	"verify takes no garbage":     consensusVerify,
 }
 
 // RunConsensus runs Consensus over a subject.
@@ -147,6 +152,7 @@ func consensusUnknown(t *testing.T, s Subject) {
 		{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: 987654, Valid: true}}},
 		{Event: &ordov1.ConsensusEvent_Built_{Built: &ordov1.ConsensusEvent_Built{Attempt: 987654, Value: []byte("x")}}},
 		{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: 987654}}},
+		{Event: &ordov1.ConsensusEvent_Signed_{Signed: &ordov1.ConsensusEvent_Signed{Id: 987654, Signature: []byte("x")}}},
 	} {
 		c.send(e)
 	}
@@ -166,204 +172,62 @@ func consensusStart(t *testing.T, s Subject) {
 	c.until(func() bool { return c.height == 2 }, "decide after a stream that was refused")
 }
 
-func open(t *testing.T, i *Instance) ordov1.Consensus_RunClient {
-	t.Helper()
-	stream, err := ordov1.NewConsensusClient(i.Conn).Run(within(t))
+func consensusLearned(t *testing.T, s Subject) {
+	for name, prepare := range map[string]func(*core){
+		"idle":    func(*core) {},
+		"pending": func(c *core) { c.arrive(2) },
+		"demand":  func(c *core) { c.demand() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := begin(t, s, s.Configured(t), 1, 0)
+			prepare(c)
+			c.learn()
+			if c.height != 2 {
+				t.Fatalf("height %d after height 1 was decided elsewhere", c.height)
+			}
+			c.demand()
+			c.until(func() bool { return c.height > 2 }, "decide the height after one that others decided")
+		})
+	}
+}
+
+func consensusStreams(t *testing.T, s Subject) {
+	i := s.Configured(t)
+	one, other := begin(t, s, i, 1, 0), begin(t, s, i, 40, 0)
+	for k := range uint64(3) {
+		one.demand()
+		other.demand()
+		one.until(func() bool { return one.height == k+2 }, "decide on one of two streams")
+		other.until(func() bool { return other.height == k+41 }, "decide on the other of two streams")
+	}
+}
+
+func consensusVerify(t *testing.T, s Subject) {
+	i := s.Configured(t)
+	d, err := i.plugin().Describe(within(t), &ordov1.DescribeRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream
-}
-
-// attempt is an open attempt in the books of the model core.
-type attempt struct {
-	build  *ordov1.Action_Build
-	sealed bool
-	opened uint64
-}
-
-// closes tells whether the attempt ends without a Seal.
-func (a *attempt) closes() bool {
-	return a.sealed || a.build.GetDeadlineMs() > 0 || a.build.GetIdleMs() > 0
-}
-
-// core is the other end of a Run stream: what a node does, without transactions, in virtual time.
-type core struct {
-	t       *testing.T
-	stream  ordov1.Consensus_RunClient
-	seq     uint64
-	now     uint64
-	height  uint64
-	ready   uint64 // transactions in the pool
-	open    *attempt
-	built   map[uint64]string // attempt -> value, of this height
-	used    map[uint64]bool   // attempts of this height
-	timers  map[uint64]uint64 // id -> due
-	events  []*ordov1.ConsensusEvent
-	answers []*ordov1.Actions
-}
-
-func begin(t *testing.T, s Subject, i *Instance, height, pending uint64) *core {
-	c := &core{t: t, stream: open(t, i), height: height, ready: pending, now: 1_000_000,
-		built: map[uint64]string{}, used: map[uint64]bool{}, timers: map[uint64]uint64{}}
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{
-		Start: &ordov1.ConsensusEvent_Start{Height: height, Pending: pending, Config: s.Config}}})
-	return c
-}
-
-// send gives an event to the plugin and takes its actions into the books.
-func (c *core) send(e *ordov1.ConsensusEvent) {
-	c.t.Helper()
-	c.seq++
-	e.Seq, e.NowMs = c.seq, c.now
-	c.events = append(c.events, e)
-	if err := c.stream.Send(e); err != nil {
-		c.t.Fatal(err)
-	}
-	actions, err := c.stream.Recv()
-	if err != nil {
-		c.t.Fatalf("event %v: %v", e, err)
-	}
-	if actions.GetSeq() != c.seq {
-		c.t.Fatalf("event %d was answered as %d", c.seq, actions.GetSeq())
-	}
-	c.answers = append(c.answers, actions)
-	for _, a := range actions.GetActions() {
-		c.act(a)
-	}
-}
-
-func (c *core) act(action *ordov1.Action) {
-	c.t.Helper()
-	switch a := action.GetAction().(type) {
-	case *ordov1.Action_Build_:
-		if c.used[a.Build.GetAttempt()] {
-			c.t.Fatalf("attempt %d is used twice at height %d", a.Build.GetAttempt(), c.height)
+	client := ordov1.NewConsensusClient(i.Conn)
+	if !slices.Contains(d.GetCapabilities(), sdk.CapCertificates) {
+		if _, err := client.Verify(within(t), &ordov1.VerifyRequest{}); status.Code(err) != codes.Unimplemented {
+			t.Fatalf("verify without the capability %s: %v, want Unimplemented", sdk.CapCertificates, err)
 		}
-		c.used[a.Build.GetAttempt()] = true
-		c.open = &attempt{build: a.Build, opened: c.now}
-	case *ordov1.Action_Seal_:
-		if !c.used[a.Seal.GetAttempt()] {
-			c.t.Fatalf("seal of attempt %d, which height %d does not have", a.Seal.GetAttempt(), c.height)
-		}
-		if c.open != nil && c.open.build.GetAttempt() == a.Seal.GetAttempt() {
-			c.open.sealed = true
-		}
-	case *ordov1.Action_Abandon_:
-		if c.open != nil && c.open.build.GetAttempt() == a.Abandon.GetAttempt() {
-			c.open = nil
-		}
-	case *ordov1.Action_Decide_:
-		value, ok := c.built[a.Decide.GetAttempt()]
-		if !ok || value != string(a.Decide.GetValue()) {
-			c.t.Fatalf("decides attempt %d as %q at height %d, where it was built as %q", a.Decide.GetAttempt(), a.Decide.GetValue(), c.height, value)
-		}
-		decided := &ordov1.ConsensusEvent_Decided{Height: c.height, Value: a.Decide.GetValue(), Pending: c.ready}
-		c.height++
-		c.open, c.built, c.used = nil, map[uint64]string{}, map[uint64]bool{}
-		c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
-		if c.ready > 0 {
-			c.send(readyEvent(c.ready))
-		}
-	case *ordov1.Action_SetTimer_:
-		c.timers[a.SetTimer.GetId()] = c.now + uint64(a.SetTimer.GetAfterMs())
-	case *ordov1.Action_CancelTimer_:
-		delete(c.timers, a.CancelTimer.GetId())
-	case *ordov1.Action_Send_, *ordov1.Action_Persist_:
-	case *ordov1.Action_Validate_:
-		c.t.Fatal("validates a proposal although no peer sent one")
-	default:
-		c.t.Fatalf("an action without content: %v", action)
-	}
-}
-
-func readyEvent(n uint64) *ordov1.ConsensusEvent {
-	return &ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: n}}}
-}
-
-// arrive puts transactions into the pool.
-func (c *core) arrive(n uint64) {
-	c.t.Helper()
-	was := c.ready
-	c.ready += n
-	if was == 0 && c.ready > 0 {
-		c.send(readyEvent(c.ready))
-	}
-}
-
-func (c *core) demand() {
-	c.t.Helper()
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}})
-}
-
-// fail ends the open attempt without a value.
-func (c *core) fail(empty bool) {
-	c.t.Helper()
-	failed := &ordov1.ConsensusEvent_Failed{Attempt: c.open.build.GetAttempt(), Reason: "test", Empty: empty}
-	c.open = nil
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Failed_{Failed: failed}})
-}
-
-// until lets time pass until the wish comes true: an attempt that has to close closes, the next timer fires.
-func (c *core) until(wish func() bool, what string) {
-	c.t.Helper()
-	for range 200 {
-		if wish() {
-			return
-		}
-		if !c.advance() {
-			break
-		}
-	}
-	if !wish() {
-		c.t.Fatalf("does not %s: height %d, %d ready, open %v, timers %v", what, c.height, c.ready, c.open, c.timers)
-	}
-}
-
-// advance does the next thing that would happen by itself.
-func (c *core) advance() bool {
-	c.t.Helper()
-	if a := c.open; a != nil && (a.sealed || a.build.GetIdleMs() > 0 && c.ready > 0 || a.build.GetDeadlineMs() > 0) {
-		c.close(a)
-		return true
-	}
-	var id, due uint64
-	for k, at := range c.timers {
-		if due == 0 || at < due || at == due && k < id {
-			id, due = k, at
-		}
-	}
-	if due == 0 {
-		return false
-	}
-	c.now = max(c.now, due)
-	delete(c.timers, id)
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: id}}})
-	return true
-}
-
-// close ends an attempt as a core does: with what is ready, or as empty.
-func (c *core) close(a *attempt) {
-	c.t.Helper()
-	switch {
-	case a.sealed:
-	case a.build.GetIdleMs() > 0 && c.ready > 0:
-		c.now += uint64(a.build.GetIdleMs())
-	default:
-		c.now = max(c.now, a.opened+uint64(a.build.GetDeadlineMs()))
-	}
-	if c.ready == 0 && !a.build.GetAllowEmpty() {
-		c.fail(true)
 		return
 	}
-	n := c.ready
-	if limit := uint64(a.build.GetMaxTransactions()); limit > 0 {
-		n = min(n, limit)
+	member := &ordov1.Validator{Key: bytes.Repeat([]byte{7}, 32), Power: 1, Address: make([]byte, 32)}
+	for name, q := range map[string]*ordov1.VerifyRequest{
+		"nothing":           {},
+		"no certificate":    {ChainId: "C", Height: 1, Value: make([]byte, 32), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"garbage":           {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: bytes.Repeat([]byte{0xff}, 500), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"zeros":             {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: make([]byte, 64), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"no validators":     {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: []byte("x"), Scheme: "ed25519"},
+		"malformed members": {ChainId: "C", Height: 1, Value: []byte("short"), Certificate: []byte("x"), Validators: []*ordov1.Validator{{Key: []byte("k")}, nil}, Scheme: "ed25519"},
+		"another scheme":    {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: []byte("x"), Validators: []*ordov1.Validator{member}, Scheme: "none"},
+	} {
+		v, err := client.Verify(within(t), q)
+		if err != nil || v.GetValid() || v.GetReason() == "" {
+			t.Errorf("%s: valid %v, reason %q, %v: want invalid, with a reason", name, v.GetValid(), v.GetReason(), err)
+		}
 	}
-	c.ready -= n
-	number := a.build.GetAttempt()
-	value := fmt.Sprintf("block %d of attempt %d", c.height, number)
-	c.built[number] = value
-	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Built_{
-		Built: &ordov1.ConsensusEvent_Built{Attempt: number, Value: []byte(value), N: n}}})
 }

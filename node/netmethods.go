@@ -1,0 +1,198 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
+	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/devnet"
+)
+
+// networkExtension adds the methods by which nodes and operators see a node's part in a network.
+type networkExtension struct {
+	rpc.Extension
+	node *Node
+}
+
+func (n *Node) networkMethods(inner rpc.Extension) rpc.Extension {
+	if inner == nil {
+		inner = devnet.AtOnce(n.driver.Chain())
+	}
+	return &networkExtension{inner, n}
+}
+
+// Methods implements rpc.Extension.
+func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
+	all := map[string]rpc.Method{
+		"ordo_decidedBlocks": {Params: []string{"from", "wait_ms"}, Call: e.decidedBlocks},
+		"ordo_relay":         {Params: []string{"transaction"}, Call: e.relay},
+		"ordo_network":       {Call: e.network},
+		"ordo_peers":         {Call: e.peers},
+		"ordo_evidence":      {Call: e.evidence},
+	}
+	maps.Copy(all, e.Extension.Methods(s))
+	return all
+}
+
+// decidedBlocks are consecutive blocks for a node that follows. Bytes are in base64.
+type decidedBlocks struct {
+	Head   uint64         `json:"head"` // newest block with a root
+	Blocks []decidedBlock `json:"blocks"`
+}
+
+type decidedBlock struct {
+	Height      uint64 `json:"height"`
+	Value       string `json:"value"`
+	Body        string `json:"body"` // an ordo.v1.Proposal
+	Certificate string `json:"certificate"`
+}
+
+// Bounds of one answer of ordo_decidedBlocks.
+const (
+	decidedCount = 64
+	decidedBytes = 8 << 20
+	decidedWait  = 30 * time.Second
+)
+
+// decidedBlocks answers with the blocks from a height on, when there is one, or with none when the time is over.
+func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (any, error) {
+	from, wait := p.Number("from"), uint64(0)
+	if p.Has("wait_ms") {
+		wait = p.Number("wait_ms")
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if from == 0 {
+		return nil, rpc.InvalidParam("from", "block 0 is made from the network's genesis: ask for block 1 and later ones")
+	}
+	chain := e.node.driver.Chain()
+	waiting, cancel := context.WithTimeout(ctx, min(time.Duration(wait)*time.Millisecond, decidedWait))
+	defer cancel()
+	_ = chain.Await(waiting, func() bool { return chain.Latest().GetContext().GetNumber() >= from })
+	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Blocks: []decidedBlock{}}
+	size := 0
+	for height := from; height <= answer.Head && len(answer.Blocks) < decidedCount && size < decidedBytes; height++ {
+		b, err := e.node.driver.Decided(ctx, height)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			break
+		}
+		size += len(b.Body)
+		encode := base64.StdEncoding.EncodeToString
+		answer.Blocks = append(answer.Blocks, decidedBlock{Height: height, Value: encode(b.Value), Body: encode(b.Body), Certificate: encode(b.Certificate)})
+	}
+	return answer, nil
+}
+
+// Codes of ordo_relay.
+const (
+	relayInvalid  = -32009 // no node admits it
+	relayRejected = -32010 // this one does not, now
+)
+
+// relay admits a transaction that another node has admitted.
+func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error) {
+	encoded, err := base64.StdEncoding.DecodeString(p.String("transaction"))
+	if err != nil {
+		return nil, rpc.InvalidParam("transaction", "it is not in base64")
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	err = e.node.gateway.Relay(ctx, encoded)
+	var rejected *gateway.Rejection
+	var invalid *gateway.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return nil, rpc.Errorf(relayInvalid, "%v", err)
+	case errors.As(err, &rejected) || errors.Is(err, mempool.ErrNonceTooOld) || errors.Is(err, mempool.ErrFull):
+		return nil, rpc.Errorf(relayRejected, "%v", err)
+	case err != nil:
+		return nil, err
+	}
+	return map[string]bool{"admitted": true}, nil
+}
+
+// networkInfo is what ordo_network tells.
+type networkInfo struct {
+	Key       string `json:"key,omitempty"`       // of this node
+	Validator bool   `json:"validator"`           // its key is in the network file, and it does not follow
+	Sequencer string `json:"sequencer,omitempty"` // address that blocks of this node pay
+	Follows   string `json:"follows,omitempty"`
+	Lag       int64  `json:"lag"`      // blocks behind the node that is followed
+	Decided   uint64 `json:"decided"`  // newest decided block
+	Accepted  uint64 `json:"accepted"` // newest block with a root
+	Pending   int    `json:"pending"`  // transactions that wait
+	Peers     int    `json:"peers"`    // with a link
+	Reports   uint64 `json:"reports"`  // of consensus about validators
+	Dropped   uint64 `json:"dropped"`  // admitted transactions that were not passed on
+}
+
+func (e *networkExtension) network(context.Context, *rpc.Params) (any, error) {
+	n := e.node
+	chain := n.driver.Chain()
+	info := networkInfo{Follows: n.config.Network.Follow, Pending: n.driver.Pending(), Accepted: chain.Latest().GetContext().GetNumber()}
+	if next := chain.Next().GetNumber(); next > 0 {
+		info.Decided = next - 1
+	}
+	_, info.Reports = n.driver.Evidence()
+	if m := n.member; m != nil {
+		info.Key, info.Validator = m.id.String(), m.self != nil && info.Follows == ""
+		if m.self != nil {
+			info.Sequencer = fmt.Sprintf("0x%x", m.self.Address)
+		}
+	}
+	if n.follower != nil {
+		info.Lag = n.follower.lag.Load()
+	}
+	if n.mesh != nil {
+		info.Dropped = n.mesh.dropped.Load()
+		for _, p := range n.mesh.list() {
+			info.Peers += min(1, len(p.Links))
+		}
+	}
+	return info, nil
+}
+
+func (e *networkExtension) peers(context.Context, *rpc.Params) (any, error) {
+	if e.node.mesh == nil {
+		return []network.PeerInfo{}, nil
+	}
+	return e.node.mesh.list(), nil
+}
+
+// evidence is one report of consensus about a validator.
+type evidence struct {
+	Kind      string    `json:"kind"`
+	Validator string    `json:"validator"`
+	Data      string    `json:"data"` // base64
+	Time      time.Time `json:"time"`
+}
+
+func (e *networkExtension) evidence(context.Context, *rpc.Params) (any, error) {
+	all := []evidence{}
+	newest, _ := e.node.driver.Evidence()
+	for _, one := range newest {
+		all = append(all, evidence{one.Kind, hex.EncodeToString(one.About), base64.StdEncoding.EncodeToString(one.Data), one.Time.UTC()})
+	}
+	return all, nil
+}
+
+// list is what the mesh knows of its peers; empty before it is linked.
+func (m *mesh) list() []network.PeerInfo {
+	if !m.started.Load() {
+		return []network.PeerInfo{}
+	}
+	return m.network.Peers()
+}

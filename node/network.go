@@ -1,0 +1,384 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ordo-sequencer/ordo/core/driver"
+	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/network/identity"
+	"github.com/ordo-sequencer/ordo/core/network/peer"
+	"github.com/ordo-sequencer/ordo/core/pipeline"
+	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
+)
+
+// membership is a node's part in a network: its key and the validators.
+type membership struct {
+	key        ed25519.PrivateKey
+	id         identity.ID
+	validators *config.Validators
+	self       *ordov1.Validator // nil: this node is not a validator
+}
+
+// join reads the network file and the key; nil when the node has no network.
+func join(c *config.Config) (*membership, error) {
+	n := &c.Network
+	if n.File == "" {
+		if n.Listen != "" || len(n.Peers) > 0 || n.PeerFile != "" || n.Follow == "peers" {
+			return nil, errors.New("config: network.file is missing: peers need a network file with the chain id and the validators")
+		}
+		return nil, nil
+	}
+	m := &membership{}
+	var err error
+	if m.validators, err = config.ReadNetwork(n.File); err != nil {
+		return nil, err
+	}
+	path := n.KeyFile
+	if path == "" {
+		if c.DataDir == "" {
+			return nil, errors.New("config: network.key_file is missing, and there is no data folder that could keep a key")
+		}
+		path = filepath.Join(c.DataDir, "node.key")
+	}
+	if m.key, _, err = identity.LoadOrCreate(path); err != nil {
+		return nil, err
+	}
+	m.id = identity.Of(m.key)
+	for _, v := range m.validators.Members {
+		if bytes.Equal(v.Key, m.id[:]) {
+			m.self = v
+		}
+	}
+	c.ChainID = m.validators.ChainID
+	return m, nil
+}
+
+// machine is what the pipeline knows of the network.
+func (m *membership) machine() pipeline.Network {
+	n := pipeline.Network{Validators: m.validators.Members, Self: m.id[:], Scheme: sdk.SchemeEd25519, ChainID: m.validators.ChainID}
+	if m.self != nil {
+		n.Sign = func(message []byte) []byte { return ed25519.Sign(m.key, message) }
+	}
+	return n
+}
+
+// mesh links the node to its peers: it is what consensus sends by, what transactions are passed on by, and what answers peers.
+type mesh struct {
+	log     hclog.Logger
+	driver  *driver.Driver
+	gateway *gateway.Gateway
+	network *network.Network
+	learns  bool // blocks of peers are executed when they are ahead: this node follows, or its protocol does not fetch them itself
+
+	started atomic.Bool
+	outbox  chan []byte // admitted transactions that are to be passed on
+	dropped atomic.Uint64
+	ahead   chan struct{} // a peer is ahead
+	work    sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+// gossipQueue is how many admitted transactions may wait to be passed on, and relays how many of peers are validated at a time.
+const (
+	gossipQueue = 16384
+	relays      = 256
+)
+
+func (n *Node) newMesh() *mesh {
+	m := &mesh{log: n.log, outbox: make(chan []byte, gossipQueue), ahead: make(chan struct{}, 1)}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// start links the node, which serves already.
+func (m *mesh) start(n *Node) error {
+	zero, err := n.driver.GenesisHash(m.ctx)
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	c := n.config.Network
+	consensus := n.set.Plugin(ordov1.Stage_STAGE_CONSENSUS)
+	m.driver, m.gateway = n.driver, n.gateway
+	m.learns = c.Follow != "" || !describedBy(consensus).has(sdk.CapEngine)
+	o := network.Options{
+		Key: n.member.key, ChainID: n.config.ChainID, Genesis: zero, Software: "ordo " + describedBy(consensus).Name, Follower: n.member.self == nil || c.Follow != "",
+		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Receiver: m, Source: m, Log: n.log.Named("network"),
+	}
+	for _, text := range c.Peers {
+		a, err := peer.ParseAddress(text)
+		if err != nil {
+			return fmt.Errorf("network.peers: %w", err)
+		}
+		o.Peers = append(o.Peers, a)
+	}
+	if m.network, err = network.New(o); err != nil {
+		return err
+	}
+	if err := m.network.Start(); err != nil {
+		return err
+	}
+	m.started.Store(true)
+	m.work.Go(m.announce)
+	m.work.Go(m.gossip)
+	if m.learns {
+		m.work.Go(m.catchUp)
+	}
+	return nil
+}
+
+func (m *mesh) close() {
+	m.cancel()
+	if m.started.Load() {
+		if err := m.network.Close(); err != nil {
+			m.log.Warn("the network does not close", "error", err)
+		}
+	}
+	m.work.Wait()
+}
+
+// announce tells the peers the newest accepted block, as it changes.
+func (m *mesh) announce() {
+	chain := m.driver.Chain()
+	for last := uint64(0); ; {
+		changed := chain.Changed()
+		if h := chain.Latest(); h != nil && (h.Context.Number > last || last == 0) && len(h.PartialHash) == felt.Size {
+			last = h.Context.Number
+			m.network.Announce(network.Head{Height: last, Value: network.Value(h.PartialHash)})
+		}
+		select {
+		case <-changed:
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+// admitted queues a transaction that a client sent for the peers. Its method does not block: one that finds no room is not passed on, and
+// waits here until this node proposes.
+func (m *mesh) admitted(b *gateway.Broadcast) {
+	if !m.started.Load() {
+		return
+	}
+	encoded, err := b.Encode()
+	if err != nil {
+		m.log.Error("an admitted transaction cannot be passed on", "error", err)
+		return
+	}
+	select {
+	case m.outbox <- encoded:
+	default:
+		if m.dropped.Add(1)%1000 == 1 {
+			m.log.Warn("transactions are not passed on: the queue is full", "not passed on", m.dropped.Load())
+		}
+	}
+}
+
+// gossip passes admitted transactions on, as many at a time as are there.
+func (m *mesh) gossip() {
+	for {
+		var batch [][]byte
+		select {
+		case tx := <-m.outbox:
+			batch = append(batch, tx)
+		case <-m.ctx.Done():
+			return
+		}
+		for more := true; more && len(batch) < 512; {
+			select {
+			case tx := <-m.outbox:
+				batch = append(batch, tx)
+			default:
+				more = false
+			}
+		}
+		m.network.Gossip(batch)
+	}
+}
+
+// Message implements network.Receiver.
+func (m *mesh) Message(from network.ID, _ uint64, data []byte) {
+	_ = m.driver.Deliver(m.ctx, from[:], data) // it fails when the node stops
+}
+
+// BodyPart implements network.Receiver: a body is used when it is whole.
+func (m *mesh) BodyPart(network.ID, network.BodyPart) {}
+
+// Transactions implements network.Receiver.
+func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
+	var count atomic.Int64
+	var work errgroup.Group
+	work.SetLimit(relays)
+	for _, encoded := range batch {
+		work.Go(func() error {
+			err := m.gateway.Relay(m.ctx, encoded)
+			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) {
+				count.Add(1)
+				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
+			}
+			return nil
+		})
+	}
+	_ = work.Wait()
+	return int(count.Load())
+}
+
+// Head implements network.Receiver.
+func (m *mesh) Head(_ network.ID, head network.Head) {
+	if m.learns && head.Height >= m.driver.Chain().Next().GetNumber() {
+		select {
+		case m.ahead <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Linked implements network.Receiver: a peer that is linked gets what waits here.
+func (m *mesh) Linked(_ network.ID, up bool) {
+	if !up {
+		return
+	}
+	m.work.Go(func() {
+		var batch [][]byte
+		for _, w := range m.driver.Waiting() {
+			if w.Tx.Type == ordov1.TransactionType_L1_HANDLER {
+				continue // each node has those from L1
+			}
+			b := &gateway.Broadcast{Transaction: w.Tx}
+			if w.Class != nil {
+				b.Class = &gateway.SierraClass{Hash: w.Class.Hash, Definition: w.Class.Definition}
+			}
+			if encoded, err := b.Encode(); err == nil {
+				batch = append(batch, encoded)
+			}
+			if len(batch) == 512 {
+				m.network.Gossip(batch)
+				batch = nil
+			}
+		}
+		if len(batch) > 0 && m.ctx.Err() == nil {
+			m.network.Gossip(batch)
+		}
+	})
+}
+
+// Block implements network.Source.
+func (m *mesh) Block(ctx context.Context, height uint64) (*network.Block, error) {
+	b, err := m.driver.Decided(ctx, height)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	return &network.Block{Height: b.Height, Value: network.Value(b.Value), Body: b.Body, Certificate: b.Certificate}, nil
+}
+
+// patience is how long a peer may be ahead before its blocks are fetched: what consensus decides here by itself costs nothing.
+const patience = 300 * time.Millisecond
+
+// catchUp executes the blocks of peers that are ahead.
+func (m *mesh) catchUp() {
+	chain := m.driver.Chain()
+	for {
+		select {
+		case <-m.ahead:
+		case <-m.ctx.Done():
+			return
+		}
+		next := chain.Next().GetNumber()
+		wait, cancel := context.WithTimeout(m.ctx, patience)
+		_ = chain.Await(wait, func() bool { return chain.Next().GetNumber() > next })
+		cancel()
+		if m.ctx.Err() != nil {
+			return
+		}
+		err := m.network.CatchUp(m.ctx, chain.Next().GetNumber(), func(ctx context.Context, _ network.ID, b *network.Block) error {
+			err := m.driver.Learn(ctx, &driver.DecidedBlock{Height: b.Height, Value: b.Value[:], Body: b.Body, Certificate: b.Certificate})
+			if wrong := (*driver.WrongBlock)(nil); errors.As(err, &wrong) {
+				return network.Wrong(err)
+			}
+			return err
+		})
+		if err != nil && m.ctx.Err() == nil {
+			m.log.Warn("catch-up stopped, and is tried again when a peer is ahead", "error", err)
+		}
+	}
+}
+
+// peers is the mesh as consensus sees it. It is there before the mesh is linked: until then nothing is sent.
+type peers struct{ mesh *mesh }
+
+// Send implements driver.Peers.
+func (p peers) Send(to, message []byte) {
+	m := p.mesh
+	if !m.started.Load() {
+		return
+	}
+	height := m.driver.Chain().Next().GetNumber()
+	var err error
+	if len(to) == 0 {
+		err = m.network.Broadcast(height, message)
+	} else if id := (network.ID{}); len(to) == len(id) {
+		err = m.network.Send(network.ID(to), height, message)
+	} else {
+		err = fmt.Errorf("a key of %d bytes", len(to))
+	}
+	if err != nil && !errors.Is(err, network.ErrNoLink) {
+		m.log.Error("a message of consensus is not sent", "error", err)
+	}
+}
+
+// bodyPart is how large the parts are in which a body is published.
+const bodyPart = 128 << 10
+
+// Publish implements driver.Peers.
+func (p peers) Publish(height uint64, round uint32, value, body []byte) {
+	if !p.mesh.started.Load() || len(value) != felt.Size {
+		return
+	}
+	publication := p.mesh.network.PublishBody(height, round)
+	for rest := body; len(rest) > 0; {
+		n := min(len(rest), bodyPart)
+		publication.Part(rest[:n])
+		rest = rest[n:]
+	}
+	publication.Finish(network.Value(value))
+}
+
+// fetchLimit is how long the body of a proposal may take to come.
+const fetchLimit = 5 * time.Second
+
+// Fetch implements driver.Peers.
+func (p peers) Fetch(ctx context.Context, value, from []byte, answer func(body []byte)) {
+	m := p.mesh
+	if !m.started.Load() || len(value) != felt.Size {
+		answer(nil)
+		return
+	}
+	m.work.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+		defer cancel()
+		var id network.ID
+		copy(id[:], from)
+		body, err := m.network.FetchBody(ctx, m.driver.Chain().Next().GetNumber(), network.Value(value), id)
+		if err != nil {
+			m.log.Debug("the body of a proposal is missing", "value", fmt.Sprintf("%x", value), "error", err)
+			answer(nil)
+			return
+		}
+		answer(body.Data)
+	})
+}
