@@ -38,8 +38,8 @@ func (l *link) receive(s stream, in *inbox) (ok bool) {
 
 // brokenStream is why nothing can be read from a stream any more.
 func brokenStream(err error) *endError {
-	if _, _, large := grpcerr.ReceivedTooLarge(err); large {
-		return misbehaved("a frame of more than %d bytes", maxFrame)
+	if size, limit, ok := grpcerr.ReceivedTooLarge(err); ok {
+		return misbehaved("a frame of %d bytes, at most %d are allowed", size, limit)
 	}
 	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 		return &endError{text: "the connection was closed", theirs: true}
