@@ -215,9 +215,11 @@ build_go() {
   say "building the core and the Go plugins"
   local version; version="$(git describe --always --dirty 2>/dev/null || echo unknown)"
   go build -trimpath -ldflags "-X main.commit=$version" -o bin/ ./cmd/ordo ./cmd/ordo-bench
-  local main
+  local main module
   for main in plugins/*/*/cmd/*/; do
-    [ -d "$main" ] && go build -trimpath -o bin/plugins/ "./$main"
+    module="${main%cmd/*}" # a plugin may be a module of its own
+    [ -f "$module/go.mod" ] || module=./
+    [ -d "$main" ] && (cd "$module" && go build -trimpath -o "$clone/bin/plugins/" "$clone/$main")
   done
   stamp go "$key"
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
-modules=(. docs/benchmarks/page sdk/proto/gen test/e2e/go)
+modules=(. docs/benchmarks/page plugins/consensus/comet sdk/proto/gen test/e2e/go)
 
 # step NAME COMMAND...: runs the command and says how long it took; one that fails ends the script.
 step() {
@@ -29,7 +29,10 @@ vetted() {
   local module
   for module in "${modules[@]}"; do (cd "$module" && go vet ./...) || return 1; done
 }
-checked() { go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...; }
+checked() {
+  local module
+  for module in . plugins/consensus/comet; do (cd "$module" && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || return 1; done
+}
 tidied() {
   local module
   for module in "${modules[@]}"; do

@@ -24,6 +24,7 @@ go test "${packages[@]}"
 go test -tags purego ./starknet/felt ./starknet/pedersen ./starknet/poseidon ./starknet/internal/...
 
 (cd docs/benchmarks/page && go test ./...)
+(cd plugins/consensus/comet && go test ./...)
 
 say "fuzz, briefly: each fuzz test has its part of a minute"
 go run ./test/attack/fuzz -total 60s

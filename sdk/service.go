@@ -46,6 +46,12 @@ type Capable interface {
 	Capabilities() []string
 }
 
+// Counting is implemented by a part that counts what it does. Counters are told with Describe, at any time; a name that has been
+// told stays.
+type Counting interface {
+	Counters() map[string]uint64
+}
+
 // Service is one stage, ready to be served: by Serve in a process of its own, or by a test over any listener.
 type Service struct {
 	description Description
@@ -100,6 +106,10 @@ func (s *Service) Describe() *ordov1.DescribeResponse {
 	if c, ok := s.impl.(Capable); ok {
 		capabilities = c.Capabilities()
 	}
+	var counters map[string]uint64
+	if c, ok := s.impl.(Counting); ok {
+		counters = c.Counters()
+	}
 	return &ordov1.DescribeResponse{
 		Name:         s.description.Name,
 		Version:      version,
@@ -107,5 +117,6 @@ func (s *Service) Describe() *ordov1.DescribeResponse {
 		ApiMinor:     APIMinor,
 		Capabilities: capabilities,
 		ConfigSchema: s.description.ConfigSchema,
+		Counters:     counters,
 	}
 }

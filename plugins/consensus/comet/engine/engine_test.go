@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ordo-sequencer/ordo/plugins/consensus/comet/bridge"
+)
+
+func TestABellRingsForItsHeightOnly(t *testing.T) {
+	bell := newBell(8)
+	if len(bell) != bellSize || string(bell) == string(newBell(8)) {
+		t.Fatalf("%x", bell)
+	}
+	for committed, want := range map[int64]bool{5: false, 6: true, 7: true, 8: false, 9: false} {
+		if rings(bell, committed) != want {
+			t.Errorf("after height %d: %v", committed, !want)
+		}
+	}
+	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(nil, 0) {
+		t.Error("what is no bell rings")
+	}
+}
+
+// TestLiarsDoNotMakeANodeStartAgain: heights that peers claim count when one of them at least must be honest.
+func TestLiarsDoNotMakeANodeStartAgain(t *testing.T) {
+	for _, c := range []struct {
+		heights    []int64
+		validators int
+		want       bool
+	}{
+		{nil, 4, false},
+		{[]int64{1 << 60}, 4, false},
+		{[]int64{1 << 60, 100, 100}, 4, false},
+		{[]int64{151, 151, 100}, 4, true},
+		{[]int64{150, 150, 150}, 4, false},
+		{[]int64{1 << 60, 1 << 60, 100, 100, 100, 100}, 7, false},
+		{[]int64{1 << 60, 1 << 60, 151, 100, 100, 100}, 7, true},
+	} {
+		if got := isBehind(100, c.heights, c.validators); got != c.want {
+			t.Errorf("%v of %d: %v", c.heights, c.validators, got)
+		}
+	}
+}
+
+// TestConfigurationIsTheMeasuredOne: what CometBFT is given, and that it takes it.
+func TestConfigurationIsTheMeasuredOne(t *testing.T) {
+	key := func(b byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(b), 32))) }
+	name := func(b byte) string { return hex.EncodeToString(key(b).Public().(ed25519.PublicKey)) }
+	s := Settings{ChainID: "SN_TEST", Dir: t.TempDir(), Key: key('a'), NodeKey: key('a'), Listen: "127.0.0.1:1", MaxPeers: 7, TimeoutPropose: 500 * time.Millisecond,
+		TimeoutPrevote: 200 * time.Millisecond, TimeoutPrecommit: 100 * time.Millisecond, Bridge: bridge.Options{BuildMs: 250}, Log: hclog.NewNullLogger()}
+	for _, text := range []string{name('a') + "@127.0.0.1:1", name('b') + "@127.0.0.1:2", name('c') + "@localhost:3"} {
+		p, err := ParsePeer(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Peers = append(s.Peers, p)
+	}
+	c, err := s.Config("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if peers := strings.Split(c.P2P.PersistentPeers, ","); len(peers) != 2 || !strings.HasSuffix(peers[0], "@127.0.0.1:2") || !strings.HasSuffix(peers[1], "@localhost:3") {
+		t.Errorf("peers %q", peers)
+	}
+	if !c.Consensus.WaitForTxs() || c.Consensus.TimeoutProposeDelta != 250*time.Millisecond || c.P2P.PexReactor || c.RPC.ListenAddress != "" || !c.FilterPeers {
+		t.Errorf("%+v", c)
+	}
+	if got := s.prepareLimit(); got != 375*time.Millisecond {
+		t.Errorf("PrepareProposal waits %s", got)
+	}
+}
+
+func TestAConsensusFailureIsTold(t *testing.T) {
+	var out strings.Builder
+	var failed []string
+	l := &logger{to: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Trace}), level: hclog.Error, failed: func(why string) { failed = append(failed, why) }}
+	l.With("module", "x").Info("quiet")
+	l.With("module", "consensus").Error("loud", "height", 5)
+	l.Error(consensusFailure, "err", "the application said no", "stack", "...")
+	if strings.Contains(out.String(), "quiet") || !strings.Contains(out.String(), "loud: module=consensus height=5") || len(failed) != 1 || failed[0] != "the application said no" {
+		t.Errorf("%q %q", out.String(), failed)
+	}
+}
