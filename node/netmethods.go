@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/network"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // networkExtension adds the methods by which nodes and operators see a node's part in a network.
@@ -150,7 +151,7 @@ func (e *networkExtension) network(context.Context, *rpc.Params) (any, error) {
 	if m := n.member; m != nil {
 		info.Key, info.Validator = m.id.String(), m.self != nil && info.Follows == ""
 		if m.self != nil {
-			info.Sequencer = fmt.Sprintf("0x%x", m.self.Address)
+			info.Sequencer = felt.Reduce(m.self.Address).Hex()
 		}
 	}
 	if n.follower != nil {

@@ -66,8 +66,8 @@ func notes(c config.Config, plugins []described) []string {
 	if !storage.has(sdk.CapProofs) {
 		say("%s: it does not have the capability %s: starknet_getStorageProof answers with error 42", storage.Name, sdk.CapProofs)
 	}
-	if consensus.has(sdk.CapNetwork) {
-		say("%s: it claims the capability %s, and this node has no peers: what it sends is dropped, so with more than one validator no block is decided", consensus.Name, sdk.CapNetwork)
+	if consensus.has(sdk.CapNetwork) && c.Network.File == "" {
+		say("%s: it claims the capability %s, and this node has no peers (network.file): with more than one validator no block is decided", consensus.Name, sdk.CapNetwork)
 	}
 	if consensus.Own != solo && c.BlockGeneration.Mode != "transaction" {
 		say("--block-generation-on %s (chain.block_generation_on) has no effect: it is a setting of the consensus plugin %s; %s decides itself when blocks are made, see [consensus.config]",

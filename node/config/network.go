@@ -231,7 +231,7 @@ func parseNetwork(raw []byte) (*Validators, error) {
 		if one.Power == 0 || one.Power > maxPower {
 			return nil, fmt.Errorf("validator %d: power %d: choose a number from 1 to %d", n+1, one.Power, uint64(maxPower))
 		}
-		address, err := felt.FromHex(one.Address)
+		address, err := felt.ParseHex(one.Address)
 		if err != nil {
 			return nil, fmt.Errorf("validator %d: address %q: %w", n+1, one.Address, err)
 		}
@@ -253,7 +253,7 @@ func (v *Validators) Format() []byte {
 	members := slices.Clone(v.Members)
 	slices.SortStableFunc(members, func(a, b *ordov1.Validator) int { return cmp.Compare(b.Power, a.Power) })
 	for _, m := range members {
-		fmt.Fprintf(&b, "\n[[validators]]\nkey = \"%x\"\npower = %d\naddress = \"0x%x\"\n", m.Key, m.Power, m.Address)
+		fmt.Fprintf(&b, "\n[[validators]]\nkey = \"%x\"\npower = %d\naddress = %q\n", m.Key, m.Power, felt.Reduce(m.Address).Hex())
 	}
 	return b.Bytes()
 }
