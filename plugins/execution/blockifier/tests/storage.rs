@@ -103,6 +103,10 @@ impl StorageRead for Served {
         }))
     }
 
+    async fn proofs(&self, _: Request<v1::ProofsRequest>) -> Result<Response<v1::ProofsResponse>, Status> {
+        Err(Status::unimplemented("execution asks for no proofs"))
+    }
+
     type ClassesStream = Answers<v1::Class>;
 
     async fn classes(&self, request: Request<v1::ClassesRequest>) -> Result<Response<Self::ClassesStream>, Status> {
