@@ -139,6 +139,7 @@ func (n *node) halts(want string) {
 // TestOneValidator: it decides alone, on demand too; after each kind of restart it goes on; and what does not fit together stops the
 // node with what to do.
 func TestOneValidator(t *testing.T) {
+	t.Parallel()
 	n := alone(t)
 	n.start()
 	n.createBlock()
