@@ -47,6 +47,9 @@ func listenMetrics(ctx context.Context, address string) (*metrics, error) {
 func (s *metrics) serve(m *Node) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newGauges(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if m.mesh != nil {
+		registry.MustRegister(m.mesh.network.Collector())
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	s.server.Handler = named(mux, m.access(), m.config.MetricsAddr)

@@ -217,7 +217,7 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 		limit: o.CallLimit, memoryMiB: uint64(o.TransactionMiB), blocks: map[uint64]*openBlock{},
 		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
 	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, observer: o.Observer, journal: d.journal,
-		callLimit: o.CallLimit, rootStall: o.RootStall}
+		callLimit: o.CallLimit, rootStall: o.RootStall, head: storedHead{changed: make(chan struct{}, 1)}}
 	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers}
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
