@@ -34,6 +34,9 @@ func TestConformance(t *testing.T) {
 				subject.Config = config
 			}
 			conformance.RunBase(t, subject)
+			for _, rule := range []string{"stage is consensus", "verify takes no garbage"} { // the others are for hosted protocols
+				t.Run(rule, func(t *testing.T) { conformance.Consensus[rule](t, subject) })
+			}
 		})
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 func TestABellRingsForItsHeightOnly(t *testing.T) {
-	bell := newBell(8)
-	if len(bell) != bellSize || string(bell) == string(newBell(8)) {
+	bell := newBell(bridge.Pending, 8)
+	if len(bell) != bellSize || string(bell) == string(newBell(bridge.Pending, 8)) || wishes(bell) || !wishes(newBell(bridge.BlockWish, 8)) {
 		t.Fatalf("%x", bell)
 	}
 	for committed, want := range map[int64]bool{5: false, 6: true, 7: true, 8: false, 9: false} {
@@ -25,7 +25,7 @@ func TestABellRingsForItsHeightOnly(t *testing.T) {
 			t.Errorf("after height %d: %v", committed, !want)
 		}
 	}
-	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(nil, 0) {
+	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(newBell(bridge.NoBell, 8), 7) || rings(nil, 0) {
 		t.Error("what is no bell rings")
 	}
 }
