@@ -220,6 +220,21 @@ func BenchmarkScore(b *testing.B) {
 	}
 }
 
+// counting counts.
+type counting struct{ settings }
+
+func (c *counting) Counters() map[string]uint64 { return map[string]uint64{"calls": 3} }
+
+// TestCountersAreTold: an operator sees in Describe what a part counts.
+func TestCountersAreTold(t *testing.T) {
+	if got := sdk.Ordering(sdk.Description{Name: "test"}, &counting{}).Describe().GetCounters(); len(got) != 1 || got["calls"] != 3 {
+		t.Errorf("%v", got)
+	}
+	if got := sdk.Ordering(sdk.Description{Name: "test"}, &settings{}).Describe().GetCounters(); got != nil {
+		t.Errorf("%v", got)
+	}
+}
+
 // settings keeps the configuration that it was given.
 type settings struct {
 	ordov1.UnimplementedOrderingServer

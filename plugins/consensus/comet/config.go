@@ -2,7 +2,6 @@ package comet
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -192,13 +191,4 @@ func parse(text []byte) (c Config, err error) {
 		return c, &sdk.Problem{Summary: "configuration: " + err.Error()}
 	}
 	return c, nil
-}
-
-// PublicKey is the public key of a key file: what other nodes write in their peers.
-func PublicKey(path string) (ed25519.PublicKey, error) {
-	key, err := loadKey(path)
-	if err != nil {
-		return nil, err
-	}
-	return key.Public().(ed25519.PublicKey), nil
 }

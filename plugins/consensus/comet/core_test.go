@@ -283,6 +283,13 @@ func (c *core) until(what string, limit time.Duration, wish func() bool) {
 	}
 }
 
+// snapshot is the chain as it is now.
+func (c *core) snapshot() []decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.chain[:len(c.chain):len(c.chain)]
+}
+
 // blocks waits until the chain has so many blocks.
 func (c *core) blocks(n int) {
 	c.t.Helper()

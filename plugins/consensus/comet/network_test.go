@@ -32,19 +32,16 @@ func traffic(nodes []*node) (end func()) {
 // agree holds chains against each other, up to the shortest, and their certificates against Verify.
 func agree(t *testing.T, nodes []*node) {
 	t.Helper()
-	longest := nodes[0]
+	var longest []decision
 	for _, n := range nodes {
-		if len(n.chain) > len(longest.chain) {
-			longest = n
+		if chain := n.snapshot(); len(chain) > len(longest) {
+			longest = chain
 		}
 	}
 	for _, n := range nodes {
-		n.mu.Lock()
-		chain := n.chain
-		n.mu.Unlock()
-		for i, d := range chain {
-			if !bytes.Equal(d.value, longest.chain[i].value) {
-				t.Fatalf("height %d: %x on %x, %x on %x", i+1, d.value, n.self[:4], longest.chain[i].value, longest.self[:4])
+		for i, d := range n.snapshot() {
+			if i < len(longest) && !bytes.Equal(d.value, longest[i].value) {
+				t.Fatalf("height %d: %x on %x, and %x on another", i+1, d.value, n.self[:4], longest[i].value)
 			}
 			v, err := nodes[0].client().Verify(context.Background(), &ordov1.VerifyRequest{ChainId: chainID, Height: uint64(i + 1), Value: d.value,
 				Certificate: d.certificate, Validators: n.validators, Scheme: "ed25519"})
@@ -57,6 +54,7 @@ func agree(t *testing.T, nodes []*node) {
 
 // TestFourValidators: they agree while one of them is killed and comes back, and report a twin.
 func TestFourValidators(t *testing.T) {
+	t.Parallel()
 	nodes, twin := network(t, 4)
 	for _, n := range nodes {
 		n.start()
@@ -68,7 +66,7 @@ func TestFourValidators(t *testing.T) {
 	}
 	proposers := map[string]bool{}
 	agree(t, nodes)
-	for _, d := range nodes[0].chain {
+	for _, d := range nodes[0].snapshot() {
 		var b body
 		unmarshal(t, d.body, &b)
 		proposers[string(b.Proposer)] = true
@@ -78,9 +76,7 @@ func TestFourValidators(t *testing.T) {
 	}
 
 	nodes[3].kill()
-	nodes[0].mu.Lock()
-	at := len(nodes[0].chain)
-	nodes[0].mu.Unlock()
+	at := len(nodes[0].snapshot())
 	nodes[0].blocks(at + 10)
 	nodes[3].start()
 	nodes[3].blocks(at + 15)
@@ -104,9 +100,7 @@ func TestFourValidators(t *testing.T) {
 		}
 		n.mu.Unlock()
 	}
-	nodes[1].mu.Lock()
-	at = len(nodes[1].chain)
-	nodes[1].mu.Unlock()
+	at = len(nodes[1].snapshot())
 	nodes[1].blocks(at + 5)
 	agree(t, nodes)
 }

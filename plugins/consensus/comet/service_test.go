@@ -34,6 +34,9 @@ func TestConformance(t *testing.T) {
 				subject.Config = config
 			}
 			conformance.RunBase(t, subject)
+			for _, rule := range []string{"stage is consensus", "verify takes no garbage"} { // the others are for hosted protocols
+				t.Run(rule, func(t *testing.T) { conformance.Consensus[rule](t, subject) })
+			}
 		})
 	}
 }
@@ -139,6 +142,7 @@ func (n *node) halts(want string) {
 // TestOneValidator: it decides alone, on demand too; after each kind of restart it goes on; and what does not fit together stops the
 // node with what to do.
 func TestOneValidator(t *testing.T) {
+	t.Parallel()
 	n := alone(t)
 	n.start()
 	n.createBlock()

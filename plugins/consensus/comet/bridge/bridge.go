@@ -14,11 +14,12 @@ type Input interface{ input() }
 type (
 	// Event is the core's.
 	Event struct{ *ordov1.ConsensusEvent }
-	// Prepare asks for a payload to propose, of at most MaxBytes.
+	// Prepare asks for a payload to propose, of at most MaxBytes. Wanted: it may be an empty block, the operator of some node waits for one.
 	Prepare struct {
 		Call     uint64
 		Round    uint32
 		MaxBytes int
+		Wanted   bool
 	}
 	// Process asks whether a proposal is valid.
 	Process struct {
@@ -56,9 +57,18 @@ func (Woken) input()     {}
 type Output struct {
 	Actions []*ordov1.Action
 	Answer  *Answer
-	Ring    bool
+	Ring    Bell
 	Log     []string // what an operator may want to know
 }
+
+// Bell is what all nodes are woken for.
+type Bell int
+
+const (
+	NoBell    Bell = iota
+	Pending        // this node has transactions
+	BlockWish      // the operator of this node waits for a block, empty if need be
+)
 
 // Answer ends a call.
 type Answer struct {
@@ -132,7 +142,7 @@ type Machine struct {
 	demand  bool   // the operator waits for a block
 	pausing bool   // timerRetry runs
 	pauseMs uint32
-	rung    bool // since the last height of CometBFT
+	rung    Bell // since the last height of CometBFT
 	// committing: CometBFT has an answer to FinalizeBlock and is not at its next height yet. A bell of now would be lost.
 	committing bool
 
@@ -180,10 +190,10 @@ func (m *Machine) Step(in Input) Output {
 			m.finalize(in)
 		}
 	case Committed:
-		m.rung, m.committing = false, false
+		m.rung, m.committing = NoBell, false
 		m.ring()
 	case Woken:
-		m.rung = false
+		m.rung = NoBell
 		m.ring()
 	case Expired:
 		m.expired(in.Call)
@@ -205,7 +215,7 @@ func (m *Machine) event(event *ordov1.ConsensusEvent) {
 		m.ring()
 	case *ordov1.ConsensusEvent_Timer_:
 		if e.Timer.GetId() == timerRetry && m.pausing {
-			m.pausing, m.rung = false, false
+			m.pausing, m.rung = false, NoBell
 			m.ring()
 		}
 	case *ordov1.ConsensusEvent_Built_:
@@ -221,8 +231,15 @@ func (m *Machine) event(event *ordov1.ConsensusEvent) {
 
 // ring wakes CometBFT when there is a reason, and nothing is under way whose end rings anyway.
 func (m *Machine) ring() {
-	if (m.pending > 0 || m.demand) && !m.pausing && !m.rung && !m.committing && m.state == idle && m.height > 0 {
-		m.rung, m.out.Ring = true, true
+	bell := NoBell
+	switch {
+	case m.demand:
+		bell = BlockWish
+	case m.pending > 0:
+		bell = Pending
+	}
+	if bell > m.rung && !m.pausing && !m.committing && m.state == idle && m.height > 0 {
+		m.rung, m.out.Ring = bell, bell
 	}
 }
 

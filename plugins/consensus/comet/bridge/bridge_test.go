@@ -90,7 +90,7 @@ func input(t *testing.T, text string) bridge.Input {
 		e.Event = &ordov1.ConsensusEvent_Decided_{Decided: &ordov1.ConsensusEvent_Decided{Height: l.number("height"), Pending: l.number("pending")}}
 	case "later-minor":
 	case "prepare":
-		return bridge.Prepare{Call: l.number("call"), Round: uint32(l.number("round")), MaxBytes: int(l.number("max"))}
+		return bridge.Prepare{Call: l.number("call"), Round: uint32(l.number("round")), MaxBytes: int(l.number("max")), Wanted: l.args["wanted"] == "true"}
 	case "process":
 		return bridge.Process{Call: l.number("call"), Round: uint32(l.number("round")), Payload: l.payload(), From: []byte(l.args["from"])}
 	case "finalize":
@@ -146,8 +146,8 @@ func show(out *strings.Builder, o bridge.Output) {
 			fmt.Fprintf(out, "  -> answer call=%d accept=%v\n", a.Call, a.Accept)
 		}
 	}
-	if o.Ring {
-		fmt.Fprintln(out, "  -> ring")
+	if o.Ring != bridge.NoBell {
+		fmt.Fprintln(out, []string{"", "  -> ring", "  -> ring for a block"}[o.Ring])
 	}
 	for _, text := range o.Log {
 		fmt.Fprintf(out, "  log: %s\n", text)

@@ -35,5 +35,6 @@
 // # Bells
 //
 // CometBFT makes no empty blocks here, so something has to wake it: Ring puts a transaction into its mempool that never gets into a
-// block. It is rung while there are transactions or an operator's wish for a block, once after each height of CometBFT.
+// block. It is rung while there are transactions or an operator's wish for a block, once after each height of CometBFT, and says which:
+// for a wish the proposer makes a block even if it is empty, whichever node's operator waits.
 package bridge

@@ -22,12 +22,13 @@ func (m *Machine) prepare(in Prepare) {
 		m.answer(Answer{})
 		return
 	}
+	wanted := in.Wanted || m.demand
 	deadline := m.options.BuildMs
-	if m.pending == 0 && !m.demand {
+	if m.pending == 0 && !wanted {
 		deadline = min(deadline, m.options.WaitMs)
 	}
-	m.build(&ordov1.Action_Build{DeadlineMs: deadline, IdleMs: m.options.IdleMs, AllowEmpty: m.demand})
-	if m.demand {
+	m.build(&ordov1.Action_Build{DeadlineMs: deadline, IdleMs: m.options.IdleMs, AllowEmpty: wanted})
+	if wanted {
 		m.act(&ordov1.Action{Action: &ordov1.Action_Seal_{Seal: &ordov1.Action_Seal{Attempt: m.open.number}}})
 	}
 }

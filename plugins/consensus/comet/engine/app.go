@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -65,7 +66,7 @@ func (a *app) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.Response
 
 func (a *app) PrepareProposal(_ context.Context, r *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	answer, err := a.session.ask(a.settings.prepareLimit(), func(call uint64) bridge.Input {
-		return bridge.Prepare{Call: call, Round: a.counters.roundOf(r.Height), MaxBytes: int(r.MaxTxBytes)}
+		return bridge.Prepare{Call: call, Round: a.counters.roundOf(r.Height), MaxBytes: int(r.MaxTxBytes), Wanted: slices.ContainsFunc(r.Txs, wishes)}
 	})
 	if err != nil || answer.Payload == nil {
 		return &abci.ResponsePrepareProposal{}, nil

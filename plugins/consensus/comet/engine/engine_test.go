@@ -3,18 +3,21 @@ package engine
 import (
 	"crypto/ed25519"
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/p2p"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ordo-sequencer/ordo/plugins/consensus/comet/bridge"
 )
 
 func TestABellRingsForItsHeightOnly(t *testing.T) {
-	bell := newBell(8)
-	if len(bell) != bellSize || string(bell) == string(newBell(8)) {
+	bell := newBell(bridge.Pending, 8)
+	if len(bell) != bellSize || string(bell) == string(newBell(bridge.Pending, 8)) || wishes(bell) || !wishes(newBell(bridge.BlockWish, 8)) {
 		t.Fatalf("%x", bell)
 	}
 	for committed, want := range map[int64]bool{5: false, 6: true, 7: true, 8: false, 9: false} {
@@ -22,7 +25,7 @@ func TestABellRingsForItsHeightOnly(t *testing.T) {
 			t.Errorf("after height %d: %v", committed, !want)
 		}
 	}
-	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(nil, 0) {
+	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(newBell(bridge.NoBell, 8), 7) || rings(nil, 0) {
 		t.Error("what is no bell rings")
 	}
 }
@@ -85,5 +88,30 @@ func TestAConsensusFailureIsTold(t *testing.T) {
 	l.Error(consensusFailure, "err", "the application said no", "stack", "...")
 	if strings.Contains(out.String(), "quiet") || !strings.Contains(out.String(), "loud: module=consensus height=5") || len(failed) != 1 || failed[0] != "the application said no" {
 		t.Errorf("%q %q", out.String(), failed)
+	}
+}
+
+// TestOnlyPeersConnect: the application is asked about each node, and the log is no place for strangers to fill.
+func TestOnlyPeersConnect(t *testing.T) {
+	var out strings.Builder
+	known := p2p.ID("known")
+	s := &Settings{Log: hclog.New(&hclog.LoggerOptions{Output: &out})}
+	a := &app{settings: s, peers: map[p2p.ID]bool{known: true}, refused: map[string]bool{}}
+	ask := func(path string) bool {
+		r, err := a.Query(t.Context(), &abci.RequestQuery{Path: path})
+		return err == nil && r.IsOK()
+	}
+	if !ask("/p2p/filter/id/known") || !ask("/p2p/filter/addr/127.0.0.1:5") || ask("/p2p/filter/id/stranger") {
+		t.Error("peers are taken, strangers are not")
+	}
+	for i := range 1000 {
+		ask("/p2p/filter/id/stranger" + strconv.Itoa(i))
+	}
+	if n := strings.Count(out.String(), "\n"); n != maxRefused {
+		t.Errorf("%d lines in the log, want %d", n, maxRefused)
+	}
+	s.AcceptUnknown = true
+	if !ask("/p2p/filter/id/stranger") {
+		t.Error("a stranger is refused although strangers are taken")
 	}
 }

@@ -18,7 +18,7 @@ import (
 type session struct {
 	log   hclog.Logger
 	start *ordov1.ConsensusEvent_Start
-	bells chan struct{} // one waits at most
+	bells chan bridge.Bell // what waits is lost at worst: it is rung again
 
 	mu      sync.Mutex // of machine, and of sending: actions leave in the order of the machine
 	machine *bridge.Machine
@@ -41,7 +41,7 @@ func newSession(log hclog.Logger, o bridge.Options, stream ordov1.Consensus_RunS
 	if event.GetStart() == nil {
 		return nil, status.Error(codes.FailedPrecondition, "run: Start is the first event of a stream")
 	}
-	s := &session{log: log, start: event.GetStart(), stream: stream, machine: bridge.New(o), bells: make(chan struct{}, 1), ended: make(chan struct{})}
+	s := &session{log: log, start: event.GetStart(), stream: stream, machine: bridge.New(o), bells: make(chan bridge.Bell, 4), ended: make(chan struct{})}
 	s.step(bridge.Event{ConsensusEvent: event}, event.GetSeq())
 	return s, nil
 }
@@ -81,9 +81,9 @@ func (s *session) stepLocked(in bridge.Input, seq uint64) {
 		s.waiting <- *out.Answer
 		s.waiting = nil
 	}
-	if out.Ring {
+	if out.Ring != bridge.NoBell {
 		select {
-		case s.bells <- struct{}{}:
+		case s.bells <- out.Ring:
 		default:
 		}
 	}

@@ -40,8 +40,8 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 			return "the core's stream has ended"
 		case <-e.draining:
 			return "the node stops"
-		case <-s.bells:
-			e.ring(r)
+		case bell := <-s.bells:
+			e.ring(r, bell)
 		case now := <-tick.C:
 			if now.Sub(measured) >= measureWAL {
 				measured = now
@@ -64,11 +64,11 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 }
 
 // ring wakes all nodes for the next height.
-func (e *Engine) ring(r *running) {
+func (e *Engine) ring(r *running, what bridge.Bell) {
 	e.counters.bells.Add(1)
 	// In a goroutine: while CometBFT commits, its mempool is locked.
 	go func() {
-		if err := r.Mempool().CheckTx(newBell(r.app.committed.Load()+1), nil, mempool.TxInfo{}); err != nil {
+		if err := r.Mempool().CheckTx(newBell(what, r.app.committed.Load()+1), nil, mempool.TxInfo{}); err != nil {
 			e.settings.Log.Debug("a bell was not taken", "error", err)
 		}
 	}()
