@@ -104,8 +104,9 @@ func (c *consensus) fetch(f pipeline.Fetch) {
 
 // report keeps evidence and tells the operator.
 func (c *consensus) report(r pipeline.Report) {
-	c.log.Error("consensus reports a validator", "kind", r.Kind, "validator", hex.EncodeToString(r.About), "bytes", len(r.Data))
-	c.found.add(Evidence{Kind: r.Kind, About: r.About, Data: r.Data, Time: time.Now()})
+	if n := c.found.add(Evidence{Kind: r.Kind, About: r.About, Data: r.Data, Time: time.Now()}); n == 1 || n%reportEvery == 0 {
+		c.log.Error("consensus reports a validator", "kind", r.Kind, "validator", hex.EncodeToString(r.About), "bytes", len(r.Data), "times", n)
+	}
 }
 
 // Evidence is what consensus found a validator to have done.
@@ -120,15 +121,19 @@ type evidence struct {
 	mu     sync.Mutex
 	newest []Evidence
 	count  uint64
+	times  map[string]uint64 // by kind and validator
 }
 
 // maxEvidence and maxProof bound what is kept of reports: a plugin writes them for as long as a validator misbehaves.
 const (
 	maxEvidence = 100
 	maxProof    = 64 << 10
+	maxReported = 10_000 // kinds and validators that are told apart
+	reportEvery = 1000   // a validator that misbehaves at each height is logged at the first and at each so many
 )
 
-func (e *evidence) add(one Evidence) {
+// add keeps a report, and says how many there were of this kind about this validator.
+func (e *evidence) add(one Evidence) (times uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.count++
@@ -136,6 +141,12 @@ func (e *evidence) add(one Evidence) {
 	if e.newest = append(e.newest, one); len(e.newest) > maxEvidence {
 		e.newest = slices.Delete(e.newest, 0, 1)
 	}
+	key := one.Kind + "\x00" + string(one.About)
+	if e.times == nil || len(e.times) >= maxReported {
+		e.times = map[string]uint64{}
+	}
+	e.times[key]++
+	return e.times[key]
 }
 
 // Evidence is the newest that consensus has reported, and how many reports there were.

@@ -109,7 +109,7 @@ func (e *env) action(line string) *ordov1.Action {
 		if args["garbage"] > 0 {
 			b = []byte("\xff\xff")
 		}
-		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Proposal: b, Value: value, From: []byte(texts["from"])}}}
+		return &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: args["attempt"], Proposal: b, Value: value, From: []byte(texts["from"]), Decided: args["decided"] > 0}}}
 	case "timer":
 		return &ordov1.Action{Action: &ordov1.Action_SetTimer_{SetTimer: &ordov1.Action_SetTimer{Id: args["id"], AfterMs: uint32(args["after"])}}}
 	case "cancel":

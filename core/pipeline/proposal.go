@@ -15,9 +15,10 @@ import (
 const defaultAheadMs = 1000
 
 // checkProposal says what is wrong with a proposal at first sight, "" when nothing is.
-func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte) string {
+func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte, decided bool) string {
 	own := m.context(m.now)
-	if n := &m.options.Network; len(n.Validators) > 0 {
+	given := m.options.Replay || decided // what its proposer chose is as it is
+	if n := &m.options.Network; len(n.Validators) > 0 && !given {
 		proposer := n.validator(from)
 		if proposer == nil {
 			return fmt.Sprintf("its proposer 0x%x is not a validator", from)
@@ -38,10 +39,10 @@ func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte) string {
 		return fmt.Sprintf("the proposal counts %d transactions and brings %d", p.N, len(p.Transactions))
 	case c.Timestamp < m.timestamp:
 		return "the proposal is older than its parent"
-	case !m.options.Replay && c.Timestamp > own.Timestamp+(ahead+999)/1000:
+	case !given && c.Timestamp > own.Timestamp+(ahead+999)/1000:
 		return fmt.Sprintf("the proposal is from the future: its time is %d, here it is %d (proposal.ahead)", c.Timestamp, own.Timestamp)
 	}
-	if reason := m.differs(c, own); reason != "" && !m.options.Replay {
+	if reason := m.differs(c, own); reason != "" && !given {
 		return reason
 	}
 	seen := map[string]bool{}
@@ -50,7 +51,7 @@ func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte) string {
 			return fmt.Sprintf("transaction %x is in the proposal twice, or its hash is not one", tx.Hash)
 		}
 		seen[string(tx.Hash)] = true
-		if tx.Type == ordov1.TransactionType_L1_HANDLER && !m.options.Replay && !m.holds(tx) {
+		if tx.Type == ordov1.TransactionType_L1_HANDLER && !given && !m.holds(tx) {
 			return fmt.Sprintf("transaction %x is a message from L1 that this node has not seen, or not with this content", tx.Hash)
 		}
 	}
@@ -111,7 +112,7 @@ func (m *Machine) holds(tx *ordov1.Transaction) bool {
 
 // validate begins the attempt of a peer's proposal.
 func (m *Machine) validate(v *ordov1.Action_Validate) error {
-	a, err := m.register(v.Attempt, &proposalSource{value: v.Value, from: v.From}, v.Round)
+	a, err := m.register(v.Attempt, &proposalSource{value: v.Value, from: v.From, decided: v.Decided}, v.Round)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (m *Machine) examine(a *attempt, body []byte) {
 		m.rejectProposal(a, "the proposal cannot be decoded")
 		return
 	}
-	if reason := m.checkProposal(p, s.from); reason != "" {
+	if reason := m.checkProposal(p, s.from, s.decided); reason != "" {
 		m.rejectProposal(a, reason)
 		return
 	}

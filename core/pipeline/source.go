@@ -40,6 +40,7 @@ type proposalSource struct {
 	n        int              // how many of the order are in the block, as the proposer says
 	value    []byte           // the value of that block, as the proposer says
 	from     []byte           // key of the proposer
+	decided  bool             // consensus knows that it is decided; independent of all else
 	proposal *ordov1.Proposal // nil: its body is awaited
 }
 

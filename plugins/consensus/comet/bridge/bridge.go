@@ -112,6 +112,7 @@ func keyOf(p *block.Payload, from []byte) key {
 type attempt struct {
 	number  uint64
 	own     bool           // from Build
+	decided bool           // of a block that CometBFT has decided
 	valid   bool           // built, or found valid
 	payload *block.Payload // of an own one, once it is built
 	n       uint64         // its transactions
@@ -159,6 +160,7 @@ type Machine struct {
 	value       []byte           // deciding: of the decided block
 	certificate []byte           // executing
 	payload     *block.Payload   // executing
+	from        []byte           // executing: key of its proposer
 	out         Output
 }
 
@@ -283,14 +285,14 @@ func (m *Machine) finalize(in Finalize) {
 	case p.Height > m.height:
 		m.halt(fmt.Sprintf("CometBFT decided block %d, and this node has none since %d: its data does not belong to that of CometBFT: restore both from one backup", p.Height, m.height-1))
 	default:
-		m.payload, m.certificate = p, in.Certificate
+		m.payload, m.certificate, m.from = p, in.Certificate, in.From
 		k := keyOf(p, in.From)
 		if a := m.known[k]; a != nil && a.valid {
 			m.decide(a)
 			return
 		}
 		m.state = executing
-		m.validate(k, p, in.From)
+		m.validate(k, p, in.From, true)
 	}
 }
 

@@ -125,6 +125,9 @@ func show(out *strings.Builder, o bridge.Output) {
 			fmt.Fprintf(out, "seal attempt=%d", a.Seal.Attempt)
 		case *ordov1.Action_Validate_:
 			fmt.Fprintf(out, "validate attempt=%d round=%d value=%s from=%s body=%q", a.Validate.Attempt, a.Validate.Round, a.Validate.Value, a.Validate.From, a.Validate.Proposal)
+			if a.Validate.Decided {
+				fmt.Fprint(out, " decided")
+			}
 		case *ordov1.Action_Decide_:
 			fmt.Fprintf(out, "decide attempt=%d value=%s %s", a.Decide.Attempt, a.Decide.Value, a.Decide.Certificate)
 		case *ordov1.Action_SetTimer_:

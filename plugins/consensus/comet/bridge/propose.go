@@ -122,19 +122,20 @@ func (m *Machine) process(in Process) {
 			return
 		}
 		m.state = validating
-		m.validate(k, p, in.From)
+		m.validate(k, p, in.From, false)
 	}
 }
 
-// validate has the core execute a payload, unless it does so already.
-func (m *Machine) validate(k key, p *block.Payload, from []byte) {
-	if m.open != nil && !m.open.own && m.openKey == k {
+// validate has the core execute a payload, unless it does so already. Of one that is decided the core compares nothing that its proposer
+// could choose, so that a node which finds it wrong by its own clock or prices follows the others.
+func (m *Machine) validate(k key, p *block.Payload, from []byte, decided bool) {
+	if a := m.open; a != nil && !a.own && m.openKey == k { // verdict asks again when it was asked more strictly
 		return
 	}
 	m.last++
-	m.open, m.openKey = &attempt{number: m.last}, k
+	m.open, m.openKey = &attempt{number: m.last, decided: decided}, k
 	m.act(&ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{
-		Attempt: m.last, Round: m.round, Proposal: p.Body, Value: p.Value, From: from}}})
+		Attempt: m.last, Round: m.round, Proposal: p.Body, Value: p.Value, From: from, Decided: decided}}})
 }
 
 func (m *Machine) verdict(e *ordov1.ConsensusEvent_Verdict) {
@@ -154,6 +155,9 @@ func (m *Machine) verdict(e *ordov1.ConsensusEvent_Verdict) {
 		m.answer(Answer{Accept: a.valid})
 	case m.state == executing && a.valid:
 		m.decide(a)
+	case m.state == executing && !a.decided:
+		m.logf("height %d is decided, and this node would have rejected it: %s", m.height, e.GetReason())
+		m.validate(m.openKey, m.payload, m.from, true)
 	case m.state == executing:
 		m.halt(fmt.Sprintf("the validators decided block %d, and this node finds it invalid: %s: compare its version, configuration, clock and state with the other validators'",
 			m.height, e.GetReason()))

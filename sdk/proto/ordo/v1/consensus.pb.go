@@ -1686,6 +1686,7 @@ type Action_Validate struct {
 	Proposal      []byte                 `protobuf:"bytes,3,opt,name=proposal,proto3" json:"proposal,omitempty"` // empty: the core has the body by its value, or fetches it
 	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`       // what the proposer claims
 	From          []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`         // key of the proposer: the block must pay its address
+	Decided       bool                   `protobuf:"varint,6,opt,name=decided,proto3" json:"decided,omitempty"`  // it is decided already: what a proposer may choose is not compared with this node's own choice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,6 +1754,13 @@ func (x *Action_Validate) GetFrom() []byte {
 		return x.From
 	}
 	return nil
+}
+
+func (x *Action_Validate) GetDecided() bool {
+	if x != nil {
+		return x.Decided
+	}
+	return false
 }
 
 // Decide: final. The attempt MUST be built or found valid at this height, and value MUST be its value.
@@ -2281,7 +2289,7 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x05event\"F\n" +
 	"\aActions\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12)\n" +
-	"\aactions\x18\x02 \x03(\v2\x0f.ordo.v1.ActionR\aactions\"\x90\f\n" +
+	"\aactions\x18\x02 \x03(\v2\x0f.ordo.v1.ActionR\aactions\"\xaa\f\n" +
 	"\x06Action\x12-\n" +
 	"\x05build\x18\x01 \x01(\v2\x15.ordo.v1.Action.BuildH\x00R\x05build\x12*\n" +
 	"\x04seal\x18\x02 \x01(\v2\x14.ordo.v1.Action.SealH\x00R\x04seal\x123\n" +
@@ -2310,13 +2318,14 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x04Seal\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1a#\n" +
 	"\aAbandon\x12\x18\n" +
-	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1a\x80\x01\n" +
+	"\aattempt\x18\x01 \x01(\x04R\aattempt\x1a\x9a\x01\n" +
 	"\bValidate\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x1a\n" +
 	"\bproposal\x18\x03 \x01(\fR\bproposal\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\fR\x05value\x12\x12\n" +
-	"\x04from\x18\x05 \x01(\fR\x04from\x1aZ\n" +
+	"\x04from\x18\x05 \x01(\fR\x04from\x12\x18\n" +
+	"\adecided\x18\x06 \x01(\bR\adecided\x1aZ\n" +
 	"\x06Decide\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x04R\aattempt\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12 \n" +
