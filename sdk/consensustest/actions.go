@@ -132,7 +132,8 @@ func (n *node) conclude(b block) {
 	}
 	n.pool = pool
 	n.height++
-	n.attempts, n.open, n.signed = map[uint64]*attempt{}, nil, map[ballot][]byte{}
+	n.signed = map[ballot][]byte{}
+	n.forgetAttempts()
 	for value, have := range n.bodies {
 		if have.height < n.height {
 			delete(n.bodies, value)

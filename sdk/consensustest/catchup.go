@@ -52,8 +52,10 @@ func (n *node) askNext(round int) {
 	n.send(ahead[(int(n.height)+round)%len(ahead)], ask{n.height})
 	was := n.height
 	n.w.after(askAgain, n, func() {
-		if n.behind && n.height == was && n.learning == nil {
-			n.behind = false
+		if n.learning != nil {
+			return // it goes on when the block is executed
+		}
+		if n.behind = false; n.height == was {
 			n.askNext(round + 1)
 		}
 	})

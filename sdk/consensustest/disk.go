@@ -10,9 +10,10 @@ import (
 // disk is what outlives a crash.
 type disk struct {
 	blocks  []block
-	records [][]byte // of the height after the last block
-	guards  []guard  // of that height
-	state   []byte   // the last lasting record
+	records [][]byte              // of the height after the last block
+	guards  []guard               // of that height
+	state   []byte                // the last lasting record
+	bodies  map[string]storedBody // that were built or found valid, of that height
 }
 
 type guard struct {
@@ -54,28 +55,44 @@ func (n *node) nextWrite() {
 // written takes that the oldest write is durable.
 func (n *node) written() {
 	w := n.writes[0]
-	n.writes = n.writes[1:]
+	if n.writes = n.writes[1:]; len(n.writes) > 0 {
+		n.nextWrite()
+	}
 	switch {
 	case w.decided != nil:
 		n.disk.blocks = append(n.disk.blocks, *w.decided)
-		n.disk.records, n.disk.guards = nil, nil
+		n.disk.records, n.disk.guards, n.disk.bodies = nil, nil, nil
 	case w.lasting:
 		n.disk.state = w.record
 	case w.height != uint64(len(n.disk.blocks))+1: // of a height that is decided
 	case w.guard != nil:
 		n.disk.guards = append(n.disk.guards, *w.guard)
+		n.keepBodies()
 	default:
 		n.disk.records = append(n.disk.records, w.record)
 	}
 	if w.sign != nil {
 		n.tellSigned(w.sign, w.height)
 	}
-	if len(n.writes) > 0 {
-		n.nextWrite()
-	} else if n.deferred {
+	if n.deferred && len(n.writes) == 0 {
 		n.beginPlugin()
 	}
 	n.runActions()
+}
+
+// keepBodies keeps what a vote may be about: a block that is locked must not be lost by all nodes at once.
+func (n *node) keepBodies() {
+	if n.w.scenario.ForgetBodies {
+		return
+	}
+	if n.disk.bodies == nil {
+		n.disk.bodies = map[string]storedBody{}
+	}
+	for _, a := range n.attempts {
+		if have, ok := n.bodies[string(a.value)]; ok && a.state == built {
+			n.disk.bodies[string(a.value)] = have
+		}
+	}
 }
 
 // sign asks for a signature, which comes when the guard of it is durable.

@@ -85,7 +85,7 @@ func Explain(t testing.TB, subject Subject, failed *Result) {
 	}
 	small := Shrink(subject, failed)
 	t.Fatalf("%v\n%v\nshrunk from %d to %d faults\n%s", small.Failure, small.Scenario, len(failed.Scenario.Faults), len(small.Scenario.Faults),
-		strings.TrimRight(small.Transcript(200), "\n"))
+		strings.TrimRight(small.Excerpt(150), "\n"))
 }
 
 // Shrink removes faults from a failed scenario, and shortens those that are left, as long as the same checker fires. The result has its transcript.

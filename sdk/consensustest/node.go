@@ -2,6 +2,7 @@ package consensustest
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -30,6 +31,7 @@ type node struct {
 	learned  uint64 // seq of the newest unasked Decided
 	events   []*ordov1.ConsensusEvent
 	pumping  bool
+	effect   time.Duration // when the newest answer takes effect
 
 	height   uint64 // to be decided
 	chain    []block
@@ -67,7 +69,7 @@ type ballot struct{ kind, round uint32 }
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
 
 func newNode(w *world, number int, key identity, name string) *node {
-	return &node{w: w, number: number, key: key, name: name, honest: true}
+	return &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}}
 }
 
 func (n *node) up() bool { return n.running && n.stopped == "" }
@@ -94,6 +96,7 @@ func (n *node) start() {
 		}
 	}
 	n.attempts, n.open, n.learning, n.bodies = map[uint64]*attempt{}, nil, nil, map[string]storedBody{}
+	maps.Copy(n.bodies, n.disk.bodies)
 	n.heads, n.behind = map[int]uint64{}, false
 	n.w.recorder.note(n.w, n, "starts at height %d", n.height)
 	n.beginPlugin()
@@ -132,6 +135,15 @@ func (n *node) endPlugin() {
 	n.plugin = nil
 	n.instance++
 	n.events, n.todo, n.held, n.signing, n.timers = nil, nil, nil, 0, map[uint64]int{}
+	n.effect = 0
+	n.forgetAttempts()
+}
+
+// forgetAttempts ends all attempts without an event.
+func (n *node) forgetAttempts() {
+	for _, a := range n.attempts {
+		a.state = ended
+	}
 	n.attempts, n.open = map[uint64]*attempt{}, nil
 }
 
@@ -194,9 +206,9 @@ func (n *node) step(event *ordov1.ConsensusEvent) {
 		return
 	}
 	w.recorder.actions(w, n, actions)
-	if late := n.extra(Late); late > 0 {
+	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now { // in order: none overtakes an earlier one
 		instance := n.instance
-		w.after(late, n, func() {
+		w.after(n.effect-w.now, n, func() {
 			if n.instance == instance {
 				n.answer(seq, actions)
 			}

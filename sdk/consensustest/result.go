@@ -24,6 +24,7 @@ type Result struct {
 	Height   uint64 // newest block that an honest node decided
 	Reports  int    // of honest nodes about nodes that lie
 	Lines    []string
+	progress int // line of the newest decision
 }
 
 // Transcript is the run as a person reads it, or its newest lines; "" when the scenario did not Keep it.
@@ -41,17 +42,34 @@ func (r *Result) Transcript(newest int) string {
 	return b.String()
 }
 
+// Excerpt is the part of a transcript that shows why the run failed: the last lines, or what came after the newest decision when the nodes did not go on.
+func (r *Result) Excerpt(lines int) string {
+	if r.Failure == nil || r.Failure.Checker != Liveness || len(r.Lines) == 0 {
+		return r.Transcript(lines)
+	}
+	from := max(0, r.progress-lines/3)
+	to := min(len(r.Lines), from+lines)
+	var b strings.Builder
+	fmt.Fprintf(&b, "... %d lines\n", from)
+	for _, line := range r.Lines[from:to] {
+		b.WriteString(line + "\n")
+	}
+	fmt.Fprintf(&b, "... %d lines\n%s\n", len(r.Lines)-to, r.Lines[len(r.Lines)-1])
+	return b.String()
+}
+
 func (w *world) result() *Result {
 	return &Result{Scenario: w.scenario, Failure: w.failure, Digest: w.recorder.sum(), Time: w.now, Events: w.steps,
-		Height: w.checks.top, Reports: w.checks.reports, Lines: w.recorder.lines}
+		Height: w.checks.top, Reports: w.checks.reports, Lines: w.recorder.lines, progress: w.recorder.progress}
 }
 
 // recorder keeps the digest of a run and, when it is asked to, its lines.
 type recorder struct {
-	keep   bool
-	digest hash.Hash
-	buffer []byte
-	lines  []string
+	keep     bool
+	digest   hash.Hash
+	buffer   []byte
+	lines    []string
+	progress int
 }
 
 func (r *recorder) begin() { r.digest = sha256.New() }
@@ -75,7 +93,9 @@ func (r *recorder) add(w *world, n *node, messages ...proto.Message) {
 func (r *recorder) event(w *world, n *node, e *ordov1.ConsensusEvent) {
 	r.add(w, n, e)
 	if r.keep {
-		r.line(w, n, w.words().event(e))
+		if r.line(w, n, w.words().event(e)); e.GetDecided() != nil {
+			r.progress = len(r.lines)
+		}
 	}
 }
 

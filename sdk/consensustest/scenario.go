@@ -33,6 +33,8 @@ type Scenario struct {
 	Every time.Duration
 	// NoGuard lets nodes sign two things of one kind and round. It shows what the guard prevents.
 	NoGuard bool
+	// ForgetBodies: a crash loses the bodies of proposals too. If all nodes crash that are locked on a block, it is gone, and the height with it.
+	ForgetBodies bool
 	// Steps is the most events of a run (default 1,000,000): more means that the protocol spins.
 	Steps int
 	// Keep keeps all events and actions for Result.Transcript.

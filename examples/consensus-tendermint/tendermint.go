@@ -1,0 +1,326 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// step is where a round stands.
+type step int
+
+const (
+	proposing step = iota
+	prevoting
+	precommitting
+)
+
+// verdict is what is known of a block: nothing, or what Validate or Build of an attempt said.
+type verdict struct {
+	attempt       uint64
+	done, valid   bool
+	missingAtTick bool // no peer has the body: ask again with the next tick
+}
+
+// tendermint is the state machine of one node. The names of the state are those of the paper; L22 and so on are lines of its algorithm 1.
+type tendermint struct {
+	config config
+	chain  string
+	scheme string
+	set    []*ordov1.Validator
+	self   int // place in the set; -1: this node only watches
+
+	height                   uint64
+	round                    uint32
+	step                     step
+	lockedRound, validRound  int32
+	lockedValue, validValue  string
+	decided                  bool
+	book, next               *book           // votes of this height, and of the next one, which others may have reached
+	before                   []*vote         // what decided the height before
+	helped                   map[string]bool // peers that got it since the last tick
+	blocks                   map[string]*verdict
+	attempts                 map[uint64]string // of Validate: which block it is about
+	attempt, building, doing uint64            // newest attempt; the open Build; the open Validate
+	waited                   map[slot]bool     // timeouts that were set once
+	timers                   map[uint64]timeout
+	timer                    uint64
+	signing                  map[uint64]*vote
+	signs                    uint64 // newest id of Sign
+	demanded                 bool
+	out                      []*ordov1.Action
+}
+
+type timeout struct {
+	step  step
+	round uint32
+}
+
+const tick = 1 // timer: send again
+
+func newTendermint() *tendermint { return &tendermint{timer: tick, helped: map[string]bool{}} }
+
+// Step implements sdk.Protocol.
+func (t *tendermint) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
+	t.out = nil
+	switch e := event.GetEvent().(type) {
+	case *ordov1.ConsensusEvent_Start_:
+		t.start(e.Start)
+	case *ordov1.ConsensusEvent_CreateBlock_:
+		t.demanded = true
+		t.seal()
+	case *ordov1.ConsensusEvent_Timer_:
+		t.expired(e.Timer.GetId())
+	case *ordov1.ConsensusEvent_Built_:
+		t.built(e.Built)
+	case *ordov1.ConsensusEvent_Failed_:
+		if e.Failed.GetAttempt() == t.building {
+			t.building = 0 // the tick builds again
+		}
+	case *ordov1.ConsensusEvent_Verdict_:
+		t.judged(e.Verdict)
+	case *ordov1.ConsensusEvent_Message_:
+		t.heard(e.Message)
+	case *ordov1.ConsensusEvent_Signed_:
+		t.signed(e.Signed)
+	case *ordov1.ConsensusEvent_Decided_:
+		if len(e.Decided.GetValidators()) > 0 {
+			t.set = e.Decided.GetValidators()
+		}
+		t.before = nil
+		if t.book != nil {
+			t.before = t.commits(string(e.Decided.GetValue()))
+		}
+		t.begin(e.Decided.GetHeight()+1, t.next)
+		t.startRound(0)
+	}
+	for t.book != nil && !t.decided && t.rule() {
+	}
+	return t.out
+}
+
+func (t *tendermint) start(e *ordov1.ConsensusEvent_Start) {
+	t.config = parse(e.GetConfig())
+	t.chain, t.scheme, t.set, t.self = e.GetChainId(), e.GetScheme(), e.GetValidators(), -1
+	for i, v := range t.set {
+		if bytes.Equal(v.GetKey(), e.GetSelf()) {
+			t.self = i
+		}
+	}
+	t.begin(e.GetHeight(), nil)
+	t.out = append(t.out, sdk.Action(&ordov1.Action_SetTimer{Id: tick, AfterMs: t.config.ResendMs}))
+	spoken := proposing
+	for _, record := range e.GetRecords() { // what was said before a restart is said again, and nothing else
+		v := t.restore(record)
+		if v == nil {
+			continue
+		}
+		if v.round > t.round {
+			t.round, spoken = v.round, proposing
+		}
+		if v.kind != proposal {
+			spoken = max(spoken, step(v.kind)-step(prevote)+prevoting)
+		}
+		t.sign(v)
+	}
+	if len(t.signing) == 0 {
+		t.startRound(0)
+		return
+	}
+	t.step = spoken
+	t.await(proposing, t.config.BlockMs) // later steps wait when there are votes
+}
+
+// begin begins a height with the votes that came early.
+func (t *tendermint) begin(height uint64, early *book) {
+	if early == nil {
+		early = newBook(len(t.set))
+	}
+	t.height, t.decided, t.book, t.next = height, false, early, newBook(len(t.set))
+	t.lockedRound, t.validRound, t.lockedValue, t.validValue = -1, -1, "", ""
+	t.attempt, t.building, t.doing = 0, 0, 0
+	t.blocks, t.attempts = map[string]*verdict{}, map[uint64]string{}
+	t.waited, t.timers, t.signing = map[slot]bool{}, map[uint64]timeout{}, map[uint64]*vote{}
+	t.round, t.step = 0, proposing
+}
+
+// proposer says which validator proposes in a round.
+func (t *tendermint) proposer(round uint32) int {
+	return int((t.height + uint64(round)) % uint64(len(t.set)))
+}
+
+// startRound is L11.
+func (t *tendermint) startRound(round uint32) {
+	t.round, t.step = round, proposing
+	for _, block := range t.blocks {
+		block.done = block.valid // what was invalid may be valid later: the time of a block is compared with this node's clock
+	}
+	if len(t.set) == 0 { // a chain of one sequencer
+		t.build()
+		return
+	}
+	t.await(proposing, t.config.BlockMs)
+	t.propose()
+}
+
+func (t *tendermint) propose() {
+	switch {
+	case t.proposer(t.round) != t.self:
+	case t.validValue != "":
+		t.say(&vote{kind: proposal, round: t.round, validRound: t.validRound, id: t.validValue})
+	default:
+		t.build()
+	}
+}
+
+func (t *tendermint) build() {
+	t.attempt++
+	t.building, t.doing = t.attempt, 0
+	t.out = append(t.out, sdk.Action(&ordov1.Action_Build{Attempt: t.attempt, Round: t.round, DeadlineMs: t.config.BlockMs, IdleMs: 5,
+		AllowEmpty: true, Publish: true}))
+	if t.demanded {
+		t.seal()
+	}
+}
+
+func (t *tendermint) seal() {
+	if t.building != 0 {
+		t.out = append(t.out, sdk.Action(&ordov1.Action_Seal{Attempt: t.building}))
+		t.demanded = false
+	}
+}
+
+func (t *tendermint) built(e *ordov1.ConsensusEvent_Built) {
+	if e.GetAttempt() != t.building {
+		return
+	}
+	t.building = 0
+	if len(t.set) == 0 {
+		t.out = append(t.out, sdk.Action(&ordov1.Action_Decide{Attempt: e.GetAttempt(), Value: e.GetValue()}))
+		return
+	}
+	id := string(binary.BigEndian.AppendUint16(bytes.Clone(e.GetValue()), uint16(t.self)))
+	t.blocks[id] = &verdict{attempt: e.GetAttempt(), done: true, valid: true}
+	if t.step == proposing && t.proposer(t.round) == t.self {
+		t.say(&vote{kind: proposal, round: t.round, validRound: -1, id: id})
+	}
+}
+
+// rule carries out one rule of the algorithm, if one applies.
+func (t *tendermint) rule() bool {
+	if len(t.set) == 0 {
+		return false
+	}
+	if proposals := t.book.votes[slot{proposal, t.round, uint16(t.proposer(t.round))}]; len(proposals) > 0 && t.step == proposing {
+		p := proposals[0]
+		fits := t.lockedRound <= p.validRound || t.lockedValue == p.id
+		if p.validRound < 0 || p.validRound < int32(t.round) && t.quorum(prevote, uint32(p.validRound), &p.id) { // L22, L28
+			if block := t.check(p.id); block.done {
+				return t.vote(prevote, p.id, block.valid && fits)
+			}
+		}
+	}
+	nothing := ""
+	if t.step == prevoting && t.quorum(prevote, t.round, nil) && t.once(prevote) { // L34
+		t.await(prevoting, 0)
+	}
+	if id := t.majority(prevote, t.round); id != "" && t.step >= prevoting && t.validRound != int32(t.round) { // L36
+		if block := t.check(id); block.valid {
+			if t.validRound, t.validValue = int32(t.round), id; t.step == prevoting {
+				t.lockedRound, t.lockedValue = int32(t.round), id
+				t.vote(precommit, id, true)
+			}
+			return true
+		}
+	}
+	if t.step == prevoting && t.quorum(prevote, t.round, &nothing) { // L44
+		return t.vote(precommit, nothing, true)
+	}
+	if t.quorum(precommit, t.round, nil) && t.once(precommit) { // L47
+		t.await(precommitting, 0)
+	}
+	for round := uint32(0); round <= t.book.top; round++ { // L49
+		if id := t.majority(precommit, round); id != "" {
+			if block := t.check(id); block.valid {
+				t.decide(block.attempt, id)
+				return false
+			}
+		}
+	}
+	if round := t.ahead(); round > t.round { // L55
+		t.startRound(round)
+		return true
+	}
+	return false
+}
+
+// check says what is known of a block, and has the core validate it when that is nothing.
+func (t *tendermint) check(id string) *verdict {
+	block := t.blocks[id]
+	if block == nil {
+		block = &verdict{}
+		t.blocks[id] = block
+	}
+	builder := binary.BigEndian.Uint16([]byte(id[32:]))
+	switch {
+	case block.done || block.missingAtTick || t.doing != 0 || t.building != 0: // one at a time
+	case int(builder) >= len(t.set):
+		block.done = true
+	default:
+		t.attempt++
+		t.doing, t.attempts[t.attempt] = t.attempt, id
+		t.out = append(t.out, sdk.Action(&ordov1.Action_Validate{Attempt: t.attempt, Round: t.round, Value: []byte(id[:32]), From: t.set[builder].GetKey()}))
+	}
+	return block
+}
+
+func (t *tendermint) judged(e *ordov1.ConsensusEvent_Verdict) {
+	if e.GetAttempt() == t.doing {
+		t.doing = 0
+	}
+	if block := t.blocks[t.attempts[e.GetAttempt()]]; block != nil && !block.valid {
+		*block = verdict{attempt: e.GetAttempt(), done: !e.GetMissing(), valid: e.GetValid(), missingAtTick: e.GetMissing()}
+	}
+}
+
+func (t *tendermint) decide(attempt uint64, id string) {
+	t.decided = true
+	var certificate []byte
+	for _, v := range t.commits(id[:32]) {
+		certificate = v.append(certificate)
+	}
+	t.out = append(t.out, sdk.Action(&ordov1.Action_Decide{Attempt: attempt, Value: []byte(id[:32]), Certificate: certificate}))
+}
+
+// vote goes to the step of the vote, and says it: for the block, or for none.
+func (t *tendermint) vote(k kind, id string, good bool) bool {
+	if t.step = prevoting; k == precommit {
+		t.step = precommitting
+	}
+	if !good {
+		id = ""
+	}
+	t.say(&vote{kind: k, round: t.round, validRound: -1, id: id})
+	return true
+}
+
+// expired handles a timer: L57, L61, L65, and the tick.
+func (t *tendermint) expired(id uint64) {
+	if id == tick {
+		t.resend()
+		return
+	}
+	late, ok := t.timers[id]
+	delete(t.timers, id)
+	switch {
+	case !ok || t.decided || late.round != t.round:
+	case late.step == proposing && t.step == proposing:
+		t.vote(prevote, "", true)
+	case late.step == prevoting && t.step == prevoting:
+		t.vote(precommit, "", true)
+	case late.step == precommitting:
+		t.startRound(t.round + 1)
+	}
+}
