@@ -45,22 +45,20 @@ type tendermint struct {
 	attempts                 map[uint64]string // of Validate: which block it is about
 	attempt, building, doing uint64            // newest attempt; the open Build; the open Validate
 	waited                   map[slot]bool     // timeouts that were set once
-	timers                   map[uint64]timeout
-	timer                    uint64
+	timers                   [3]uint32         // by step: the round whose timeout runs, plus 1; 0: of none
 	signing                  map[uint64]*vote
 	signs                    uint64 // newest id of Sign
 	demanded                 bool
 	out                      []*ordov1.Action
 }
 
-type timeout struct {
-	step  step
-	round uint32
-}
+// Timers: one for each step, which the next one of the step replaces, and the tick, which sends again.
+const (
+	stepTimer = 1
+	tick      = 9
+)
 
-const tick = 1 // timer: send again
-
-func newTendermint() *tendermint { return &tendermint{timer: tick, helped: map[string]bool{}} }
+func newTendermint() *tendermint { return &tendermint{helped: map[string]bool{}} }
 
 // Step implements sdk.Protocol.
 func (t *tendermint) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
@@ -142,7 +140,7 @@ func (t *tendermint) begin(height uint64, early *book) {
 	t.lockedRound, t.validRound, t.lockedValue, t.validValue = -1, -1, "", ""
 	t.attempt, t.building, t.doing = 0, 0, 0
 	t.blocks, t.attempts = map[string]*verdict{}, map[uint64]string{}
-	t.waited, t.timers, t.signing = map[slot]bool{}, map[uint64]timeout{}, map[uint64]*vote{}
+	t.waited, t.timers, t.signing = map[slot]bool{}, [3]uint32{}, map[uint64]*vote{}
 	t.round, t.step = 0, proposing
 }
 
@@ -312,15 +310,17 @@ func (t *tendermint) expired(id uint64) {
 		t.resend()
 		return
 	}
-	late, ok := t.timers[id]
-	delete(t.timers, id)
+	late := step(id - stepTimer)
+	if id < stepTimer || late > precommitting || t.decided || t.timers[late] != t.round+1 {
+		return // of a round or a height that is over
+	}
+	t.timers[late] = 0
 	switch {
-	case !ok || t.decided || late.round != t.round:
-	case late.step == proposing && t.step == proposing:
+	case late == proposing && t.step == proposing:
 		t.vote(prevote, "", true)
-	case late.step == prevoting && t.step == prevoting:
+	case late == prevoting && t.step == prevoting:
 		t.vote(precommit, "", true)
-	case late.step == precommitting:
+	case late == precommitting:
 		t.startRound(t.round + 1)
 	}
 }

@@ -212,8 +212,7 @@ func (t *tendermint) once(k kind) bool {
 
 // await sets the timeout of a step in this round.
 func (t *tendermint) await(s step, moreMs uint32) {
-	t.timer++
-	t.timers[t.timer] = timeout{s, t.round}
+	t.timers[s] = t.round + 1
 	after := moreMs + t.config.TimeoutMs + min(t.round, 100)*t.config.DeltaMs
-	t.out = append(t.out, sdk.Action(&ordov1.Action_SetTimer{Id: t.timer, AfterMs: after}))
+	t.out = append(t.out, sdk.Action(&ordov1.Action_SetTimer{Id: stepTimer + uint64(s), AfterMs: after}))
 }

@@ -21,7 +21,7 @@ const window = 1200 * time.Millisecond
 // Random is a scenario of a seed: some faults of network and nodes, which have ended after 1.2 s but for nodes that lie or stay down.
 func Random(seed uint64, validators int, faulty Faulty) Scenario {
 	r := rand.New(rand.NewPCG(seed, 2))
-	s := Scenario{Seed: seed, Validators: validators}
+	s := Scenario{Seed: seed, Validators: validators, Every: 100 * time.Millisecond}
 	down := (validators - 1) / 3 // how many may be faulty for ever
 	if faulty == CrashOnly {
 		down = 0

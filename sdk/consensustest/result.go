@@ -82,8 +82,9 @@ func (r *recorder) add(w *world, n *node, messages ...proto.Message) {
 	b := binary.BigEndian.AppendUint64(r.buffer[:0], uint64(w.now))
 	b = binary.BigEndian.AppendUint32(b, uint32(n.number))
 	for _, m := range messages {
-		b = binary.BigEndian.AppendUint32(b, uint32(proto.Size(m)))
-		b, _ = canonical.MarshalAppend(b, m)
+		at := len(b)
+		b, _ = canonical.MarshalAppend(append(b, 0, 0, 0, 0), m)
+		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	}
 	r.digest.Write(b)
 	r.buffer = b

@@ -1,7 +1,6 @@
 package consensustest
 
 import (
-	"container/heap"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -55,20 +54,46 @@ type item struct {
 	do      func()
 }
 
+// queue is a heap of items, without the interfaces of container/heap: it is the busiest part of a run.
 type queue []item
 
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
+func (q queue) before(i, j int) bool {
 	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].number < q[j].number
 }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(item)) }
-func (q *queue) Pop() any {
-	old := *q
-	last := old[len(old)-1]
-	old[len(old)-1] = item{}
-	*q = old[:len(old)-1]
-	return last
+
+func (q *queue) push(i item) {
+	*q = append(*q, i)
+	h := *q
+	for at := len(h) - 1; at > 0; {
+		parent := (at - 1) / 2
+		if !h.before(at, parent) {
+			return
+		}
+		h[at], h[parent] = h[parent], h[at]
+		at = parent
+	}
+}
+
+func (q *queue) pop() item {
+	h := *q
+	first, last := h[0], len(h)-1
+	h[0], h[last] = h[last], item{}
+	h = h[:last]
+	*q = h
+	for at := 0; ; {
+		child := 2*at + 1
+		if child >= last {
+			return first
+		}
+		if child+1 < last && h.before(child+1, child) {
+			child++
+		}
+		if !h.before(child, at) {
+			return first
+		}
+		h[at], h[child] = h[child], h[at]
+		at = child
+	}
 }
 
 // after schedules something of a node (nil: of the world) in the future.
@@ -78,7 +103,7 @@ func (w *world) after(d time.Duration, n *node, do func()) {
 	if n != nil {
 		i.process = n.process
 	}
-	heap.Push(&w.heap, i)
+	w.heap.push(i)
 }
 
 // Run plays a scenario. It fails with an error only when the scenario makes no sense; what the protocol does wrong is in the Result.
@@ -179,8 +204,8 @@ func (w *world) transaction() {
 // play runs until the goal is reached, a checker fires, or time is over.
 func (w *world) play() {
 	healed := false
-	for w.failure == nil && w.heap.Len() > 0 {
-		i := heap.Pop(&w.heap).(item)
+	for w.failure == nil && len(w.heap) > 0 {
+		i := w.heap.pop()
 		if !healed && i.at >= w.heal {
 			healed = true
 			w.now = max(w.now, w.heal)
@@ -203,7 +228,7 @@ func (w *world) play() {
 			if i.at < n.pausedTo {
 				w.number++
 				i.at, i.number = n.pausedTo, w.number
-				heap.Push(&w.heap, i)
+				w.heap.push(i)
 				continue
 			}
 		}
