@@ -17,7 +17,7 @@ const (
 	Validity      Checker = "validity"       // what honest nodes decide, honest execution comes to, on top of the block below
 	Certificate   Checker = "certificate"    // Verify takes the certificate of a decision, and for that decision only
 	DoubleSign    Checker = "double-sign"    // an honest node never signs, or asks to sign, two things of one kind and round
-	Durable       Checker = "durable"        // a node that was restarted never decides another value at a height
+	Durable       Checker = "durable"        // a node that others have heard does not decide a height again, and differently, after a crash
 	Liveness      Checker = "liveness"       // after the last fault honest nodes go on
 	Evidence      Checker = "evidence"       // what honest nodes report is about a node that lies
 	Halted        Checker = "halted"         // an honest node does not halt
@@ -51,8 +51,7 @@ func (w *world) fail(c Checker, n *node, format string, args ...any) {
 // checks is what the checkers know of a run.
 type checks struct {
 	w        *world
-	agreed   []decision          // by height-1: the first decision of an honest node
-	own      []map[uint64]string // by node: what it decided, over restarts
+	agreed   []decision // by height-1: the first decision of an honest node
 	top      uint64
 	signs    map[signature][]byte
 	lied     map[string]bool // keys of nodes that lie
@@ -72,10 +71,7 @@ type signature struct {
 }
 
 func (c *checks) begin(w *world) {
-	*c = checks{w: w, signs: map[signature][]byte{}, lied: map[string]bool{}, verified: map[string]bool{}, own: make([]map[uint64]string, len(w.nodes))}
-	for i := range w.nodes {
-		c.own[i] = map[uint64]string{}
-	}
+	*c = checks{w: w, signs: map[signature][]byte{}, lied: map[string]bool{}, verified: map[string]bool{}}
 	for _, f := range w.scenario.Faults {
 		for _, i := range f.Nodes {
 			if f.Kind.lies() {
@@ -89,14 +85,21 @@ func (c *checks) highest() uint64 { return c.top }
 
 // decided holds a block that a node goes on with, decided by itself or learned.
 func (c *checks) decided(n *node, b block) {
-	if before, ok := c.own[n.number][b.height]; ok && before != string(b.value) && n.honest {
-		c.w.fail(Durable, n, "it decides %x at height %d, where it decided %x before it was restarted", b.value[:4], b.height, before[:4])
-	}
-	c.own[n.number][b.height] = string(b.value)
 	if !n.honest {
 		return
 	}
 	c.top = max(c.top, b.height)
+	p, ok := readProposal(b.body)
+	if !ok || p.broken || p.height != b.height || p.parent != n.parent() || !bytes.Equal(trueValue(b.body), b.value) {
+		c.w.fail(Validity, n, "it decides %x at height %d, and honest execution comes to %x", b.value[:4], b.height, trueValue(b.body)[:4])
+	}
+}
+
+// durable holds a decision when the node can not forget it any more: until then it has told nothing that it would have to keep.
+func (c *checks) durable(n *node, b block) {
+	if !n.honest {
+		return
+	}
 	for uint64(len(c.agreed)) < b.height {
 		c.agreed = append(c.agreed, decision{})
 	}
@@ -104,12 +107,12 @@ func (c *checks) decided(n *node, b block) {
 	if first.node == nil {
 		*first = decision{b.value, n}
 	}
-	p, ok := readProposal(b.body)
 	switch {
-	case !bytes.Equal(first.value, b.value):
+	case bytes.Equal(first.value, b.value):
+	case n.lost[b.height] == string(first.value):
+		c.w.fail(Durable, n, "it decides %x at height %d, where %s decided %x, as it did itself before a crash: it told others before the decision was durable", b.value[:4], b.height, first.node.name, first.value[:4])
+	default:
 		c.w.fail(Agreement, n, "it decides %x at height %d, where %s decided %x", b.value[:4], b.height, first.node.name, first.value[:4])
-	case !ok || p.broken || p.height != b.height || p.parent != n.parent() || !bytes.Equal(trueValue(b.body), b.value):
-		c.w.fail(Validity, n, "it decides %x at height %d, and honest execution comes to %x", b.value[:4], b.height, trueValue(b.body)[:4])
 	}
 }
 

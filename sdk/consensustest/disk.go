@@ -61,6 +61,7 @@ func (n *node) written() {
 	switch {
 	case w.decided != nil:
 		n.disk.blocks = append(n.disk.blocks, *w.decided)
+		n.w.checks.durable(n, *w.decided)
 		n.disk.records, n.disk.guards, n.disk.bodies = nil, nil, nil
 	case w.lasting:
 		n.disk.state = w.record

@@ -17,6 +17,7 @@ type node struct {
 	honest   bool // the checkers hold it to what an honest node does
 	diverged bool // its execution comes to other values
 	disk     disk
+	lost     map[uint64]string // decisions that a crash lost: their values by height
 
 	process  int // which process of the core it is: rises with each crash
 	running  bool
@@ -69,7 +70,7 @@ type ballot struct{ kind, round uint32 }
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
 
 func newNode(w *world, number int, key identity, name string) *node {
-	return &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}}
+	return &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}, lost: map[uint64]string{}}
 }
 
 func (n *node) up() bool { return n.running && n.stopped == "" }
@@ -112,6 +113,9 @@ func (n *node) crash() {
 	n.running, n.pausedTo = false, 0
 	n.process++
 	n.endPlugin()
+	for _, b := range n.chain[len(n.disk.blocks):] {
+		n.lost[b.height] = string(b.value)
+	}
 	n.writes, n.deferred = nil, false
 }
 
