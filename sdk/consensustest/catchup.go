@@ -96,6 +96,7 @@ func (n *node) takeBlock(from *node, b block) {
 			}
 		default:
 			n.w.recorder.note(n.w, n, "learns block %d from %s", b.height, from.name)
+			n.w.checks.learned++
 			n.learned = n.seq + 1
 			n.conclude(b)
 		}

@@ -55,6 +55,7 @@ type checks struct {
 	top      uint64
 	signs    map[signature][]byte
 	lied     map[string]bool // keys of nodes that lie
+	learned  int             // blocks that nodes took from peers
 	reports  int             // of nodes that lie, by honest ones
 	verified map[string]bool
 }

@@ -101,7 +101,7 @@ func (n *node) sign(s *ordov1.Action_Sign) {
 	b := ballot{s.Kind, s.Round}
 	before, again := n.signed[b]
 	switch {
-	case !n.signs():
+	case !n.signs() || n.does(Refuse):
 		n.refuse(s)
 	case again && !bytes.Equal(before, s.Data) && !n.w.scenario.NoGuard:
 		if n.honest {

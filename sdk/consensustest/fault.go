@@ -30,6 +30,7 @@ const (
 	Restart  Kind = "restart"  // the plugin of Nodes ends, the core goes on with a new instance
 	SlowDisk Kind = "slowdisk" // each write of Nodes takes Amount
 	SlowRun  Kind = "slowrun"  // Nodes build and validate for Amount longer
+	Refuse   Kind = "refuse"   // Nodes get no signatures, as if each were the second of its kind and round
 	Late     Kind = "late"     // answers of the plugin of Nodes take effect after Amount
 
 	// Those of nodes that lie; they count as faulty, unless Hidden.
@@ -49,6 +50,7 @@ type Fault struct {
 	Rate     float64
 	Amount   time.Duration
 	Bytes    int
+	Event    int  // of Crash and Restart: not at From, but when each of Nodes has answered so many events; a crash lasts for To-From
 	Hidden   bool // of a node that lies: checkers take it for honest
 }
 
@@ -92,6 +94,9 @@ func (f Fault) String() string {
 	if f.Bytes != 0 {
 		add("bytes", strconv.Itoa(f.Bytes))
 	}
+	if f.Event != 0 {
+		add("event", strconv.Itoa(f.Event))
+	}
 	if f.Hidden {
 		b += " hidden"
 	}
@@ -134,6 +139,8 @@ func ParseFault(line string) (Fault, error) {
 			f.Rate, err = strconv.ParseFloat(value, 64)
 		case "bytes":
 			f.Bytes, err = strconv.Atoi(value)
+		case "event":
+			f.Event, err = strconv.Atoi(value)
 		case "hidden":
 			f.Hidden = true
 		default:
@@ -147,7 +154,7 @@ func ParseFault(line string) (Fault, error) {
 }
 
 var kinds = []Kind{Drop, Repeat, Stale, Corrupt, Delay, Jitter, Reorder, Cut, Partition, Bandwidth, Pause, Skew, Crash, Restart, SlowDisk,
-	SlowRun, Late, Twin, Diverge, Invalid, Withhold}
+	SlowRun, Refuse, Late, Twin, Diverge, Invalid, Withhold}
 
 func parseNumbers(text string) (list []int, err error) {
 	for _, word := range strings.Split(text, ",") {

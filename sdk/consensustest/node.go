@@ -32,6 +32,7 @@ type node struct {
 	learned  uint64 // seq of the newest unasked Decided
 	events   []*ordov1.ConsensusEvent
 	pumping  bool
+	steps    int           // events that its plugins have answered
 	effect   time.Duration // when the newest answer takes effect
 
 	height   uint64 // to be decided
@@ -210,6 +211,8 @@ func (n *node) step(event *ordov1.ConsensusEvent) {
 		return
 	}
 	w.recorder.actions(w, n, actions)
+	n.steps++
+	w.atEvent(n)
 	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now { // in order: none overtakes an earlier one
 		instance := n.instance
 		w.after(n.effect-w.now, n, func() {

@@ -22,6 +22,7 @@ type Result struct {
 	Time     time.Duration
 	Events   int
 	Height   uint64 // newest block that an honest node decided
+	Learned  int    // blocks that nodes took from peers: their protocol got an unasked Decided
 	Reports  int    // of honest nodes about nodes that lie
 	Lines    []string
 	progress int // line of the newest decision
@@ -60,7 +61,7 @@ func (r *Result) Excerpt(lines int) string {
 
 func (w *world) result() *Result {
 	return &Result{Scenario: w.scenario, Failure: w.failure, Digest: w.recorder.sum(), Time: w.now, Events: w.steps,
-		Height: w.checks.top, Reports: w.checks.reports, Lines: w.recorder.lines, progress: w.recorder.progress}
+		Height: w.checks.top, Learned: w.checks.learned, Reports: w.checks.reports, Lines: w.recorder.lines, progress: w.recorder.progress}
 }
 
 // recorder keeps the digest of a run and, when it is asked to, its lines.

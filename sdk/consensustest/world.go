@@ -168,26 +168,49 @@ func (w *world) plan() {
 			w.after(f.To, nil, func() { w.recorder.note(w, nil, "fault ends: %s", f) })
 		}
 		for _, i := range f.Nodes {
-			n := w.nodes[i]
-			switch f.Kind {
-			case Crash:
-				w.after(f.From, nil, n.crash)
-				if f.To > 0 {
-					w.after(f.To, nil, n.start)
-				}
-			case Restart:
-				w.after(f.From, nil, n.restartPlugin)
-			case Pause:
-				w.after(f.From, nil, func() {
-					if n.pausedTo = max(n.pausedTo, f.To); f.To == 0 {
-						n.pausedTo = math.MaxInt64
-					}
-				})
-			}
+			w.planNode(w.nodes[i], f)
 		}
 	}
 	if w.scenario.Every > 0 {
 		w.after(w.scenario.Every, nil, w.transaction)
+	}
+}
+
+// planNode schedules what a fault does to a node.
+func (w *world) planNode(n *node, f Fault) {
+	if f.Event > 0 {
+		return // see node.answered
+	}
+	switch f.Kind {
+	case Crash:
+		w.after(f.From, nil, n.crash)
+		if f.To > 0 {
+			w.after(f.To, nil, n.start)
+		}
+	case Restart:
+		w.after(f.From, nil, n.restartPlugin)
+	case Pause:
+		w.after(f.From, nil, func() {
+			if n.pausedTo = max(n.pausedTo, f.To); f.To == 0 {
+				n.pausedTo = math.MaxInt64
+			}
+		})
+	}
+}
+
+// atEvent ends a node or its plugin when it has answered so many events.
+func (w *world) atEvent(n *node) {
+	for _, f := range w.faults {
+		if f.Event != n.steps || f.Event == 0 || !f.hits(n.number) {
+			continue
+		}
+		switch f.Kind {
+		case Crash:
+			w.after(0, n, n.crash)
+			w.after(f.To-f.From, nil, n.start)
+		case Restart:
+			w.after(0, n, n.restartPlugin)
+		}
 	}
 }
 
@@ -243,7 +266,7 @@ func (w *world) play() {
 // expected says whether a node has to reach the goal.
 func (n *node) expected() bool {
 	for _, f := range n.w.scenario.Faults {
-		if f.To == 0 && f.hits(n.number) && (f.Kind == Crash || f.Kind == Pause) {
+		if f.To == 0 && f.Event == 0 && f.hits(n.number) && (f.Kind == Crash || f.Kind == Pause) {
 			return false
 		}
 	}
