@@ -13,12 +13,12 @@ const (
 	askAgain   = 200 * time.Millisecond
 )
 
-// tellHead tells all others the newest decided block, again and again.
+// tellHead tells all others the newest durable block, again and again.
 func (n *node) tellHead() {
 	if !n.up() {
 		return
 	}
-	n.others(func(to *node) { n.send(to, head{n.height - 1}) })
+	n.others(func(to *node) { n.send(to, head{uint64(len(n.disk.blocks))}) })
 	n.w.after(headEvery, n, n.tellHead)
 }
 

@@ -16,7 +16,7 @@ type (
 		value, body []byte
 	}
 	want struct{ value []byte }  // asks for a body
-	head struct{ height uint64 } // newest decided block
+	head struct{ height uint64 } // newest block on its disk
 	ask  struct{ height uint64 } // asks for a decided block
 )
 
@@ -130,8 +130,8 @@ func (n *node) receive(from *node, p packet) {
 	case head:
 		n.heardHead(from, p.height)
 	case ask:
-		if p.height < n.height && p.height > 0 {
-			n.send(from, n.chain[p.height-1])
+		if p.height > 0 && p.height <= uint64(len(n.disk.blocks)) {
+			n.send(from, n.disk.blocks[p.height-1])
 		}
 	case block:
 		n.takeBlock(from, p)
