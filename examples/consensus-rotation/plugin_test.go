@@ -42,7 +42,9 @@ func TestConformance(t *testing.T) {
 // TestCrashes: whatever crashes and comes back, there is no fork, and the heights go on.
 func TestCrashes(t *testing.T) {
 	consensustest.Explore(t, consensustest.Over(plugin(t).Configured(t).Conn, false), consensustest.Search{Count: *schedules, Parallel: 4,
-		Scenario: func(seed uint64) consensustest.Scenario { return consensustest.Random(seed, 4, consensustest.CrashOnly) }})
+		Scenario: func(seed uint64) consensustest.Scenario {
+			return consensustest.Random(seed, 4, consensustest.CrashOnly)
+		}})
 }
 
 // TestTwinForks: it stands crashes only. A proposer with a second node gets two blocks decided at one height.

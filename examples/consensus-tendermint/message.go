@@ -18,8 +18,6 @@ const (
 	precommit
 )
 
-func (k kind) String() string { return [...]string{"", "proposal", "prevote", "precommit"}[k] }
-
 // vote is what one validator says, with its signature. id names the block: its value, 32 bytes, and which validator built it, 2 bytes, for the
 // core asks that in Validate. An empty id is the vote for no block.
 type vote struct {
@@ -68,19 +66,6 @@ func readVotes(b []byte) (list []*vote, err error) {
 		b = b[signature:]
 	}
 	return list, nil
-}
-
-// words shows a message in a transcript.
-func words(message []byte) string {
-	list, err := readVotes(message)
-	if err != nil {
-		return err.Error()
-	}
-	text := ""
-	for _, v := range list {
-		text += fmt.Sprintf("[%v of %d h=%d r=%d %.4x]", v.kind, v.signer, v.height, v.round, v.id)
-	}
-	return text
 }
 
 // certificates checks what a decision proves: precommits of more than 2/3 of the power, for one block in one round.
