@@ -20,10 +20,9 @@ type attempt struct {
 	body    []byte
 	from    []byte
 	claimed []byte
-	idle    int      // number of the newest start of the idle time
-	asked   int      // nodes that were asked for the body
-	n       int      // transactions of the block
-	txs     []uint64 // that a repeated attempt proposes again
+	idle    int // number of the newest start of the idle time
+	asked   int // nodes that were asked for the body
+	n       int // transactions of the block
 }
 
 type attemptState string
