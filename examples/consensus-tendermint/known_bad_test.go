@@ -29,7 +29,7 @@ func (a altered) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 }
 
 func alter(event func(*ordov1.ConsensusEvent), actions func([]*ordov1.Action) []*ordov1.Action) consensustest.Subject {
-	s := consensustest.InProcess(func() sdk.Protocol { return altered{newTendermint(), event, actions} }, certificates{})
+	s := consensustest.InProcess(func() sdk.Protocol { return altered{newTendermint(inTurn), event, actions} }, certificates{})
 	s.Config, s.Words = subject().Config, words
 	return s
 }

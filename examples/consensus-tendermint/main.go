@@ -34,7 +34,7 @@ func parse(text []byte) config {
 
 func service() *sdk.Service {
 	d := sdk.Description{Name: "tendermint-teaching", Version: "0.1.0", Capabilities: []string{sdk.CapNetwork}, ConfigSchema: schema}
-	return sdk.ServeProtocol(d, certificates{}, func() sdk.Protocol { return newTendermint() })
+	return sdk.ServeProtocol(d, certificates{}, func() sdk.Protocol { return newTendermint(inTurn) })
 }
 
 func main() { sdk.Serve(service()) }

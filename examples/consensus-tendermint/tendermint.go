@@ -31,6 +31,7 @@ type tendermint struct {
 	scheme string
 	set    []*ordov1.Validator
 	self   int // place in the set; -1: this node only watches
+	turn   turn
 
 	height                   uint64
 	round                    uint32
@@ -58,7 +59,7 @@ const (
 	tick      = 9
 )
 
-func newTendermint() *tendermint { return &tendermint{helped: map[string]bool{}} }
+func newTendermint(turn turn) *tendermint { return &tendermint{turn: turn, helped: map[string]bool{}} }
 
 // Step implements sdk.Protocol.
 func (t *tendermint) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
@@ -144,10 +145,15 @@ func (t *tendermint) begin(height uint64, early *book) {
 	t.round, t.step = 0, proposing
 }
 
-// proposer says which validator proposes in a round.
-func (t *tendermint) proposer(round uint32) int {
-	return int((t.height + uint64(round)) % uint64(len(t.set)))
+// turn says which validator proposes. It must depend on what all nodes agree on, and on nothing that one of them has seen.
+type turn func(set []*ordov1.Validator, height uint64, round uint32) int
+
+// inTurn lets them propose one after the other.
+func inTurn(set []*ordov1.Validator, height uint64, round uint32) int {
+	return int((height + uint64(round)) % uint64(len(set)))
 }
+
+func (t *tendermint) proposer(round uint32) int { return t.turn(t.set, t.height, round) }
 
 // startRound is L11.
 func (t *tendermint) startRound(round uint32) {

@@ -13,7 +13,7 @@ import (
 var schedules = flag.Int("schedules", 150, "random schedules for each number of validators")
 
 func subject() consensustest.Subject {
-	s := consensustest.InProcess(func() sdk.Protocol { return newTendermint() }, certificates{})
+	s := consensustest.InProcess(func() sdk.Protocol { return newTendermint(inTurn) }, certificates{})
 	s.Config = []byte(`{"block_ms":150,"timeout_ms":60,"delta_ms":40,"resend_ms":120}`)
 	s.Words = words
 	return s
