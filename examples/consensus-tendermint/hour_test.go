@@ -12,7 +12,7 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// TestResearchersHour is an hour of a researcher, as docs/authors.md tells it: another rule for who proposes, tried between three regions with
+// TestResearchersHour is an hour of a researcher, as docs/authors.md tells it: another proposer rule, tried between three regions with
 // a validator that says two things. The first rule looks quick: the validator that was heard first proposes. It is wrong, because each node hears
 // that for itself. The second one is right: it knows only what all agree on.
 func TestResearchersHour(t *testing.T) {
