@@ -127,3 +127,24 @@ func TestSmallestFaults(t *testing.T) {
 		t.Errorf("%v\n%v", small.Failure, small.Scenario)
 	}
 }
+
+// BenchmarkSchedules is how long a run takes: five clean blocks of four validators, and random schedules.
+func BenchmarkSchedules(b *testing.B) {
+	for name, scenario := range map[string]func(seed uint64) consensustest.Scenario{
+		"clean":    func(seed uint64) consensustest.Scenario { return consensustest.Scenario{Seed: seed, Validators: 4, Heights: 5} },
+		"random/4": func(seed uint64) consensustest.Scenario { return consensustest.Random(seed, 4, consensustest.Byzantine) },
+		"random/7": func(seed uint64) consensustest.Scenario { return consensustest.Random(seed, 7, consensustest.Byzantine) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			events := 0
+			for seed := range uint64(b.N) {
+				r, err := consensustest.Run(subject(), scenario(seed))
+				if err != nil || r.Failure != nil {
+					b.Fatal(r.Failure, err)
+				}
+				events += r.Events
+			}
+			b.ReportMetric(float64(events)/float64(b.N), "events/op")
+		})
+	}
+}

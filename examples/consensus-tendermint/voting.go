@@ -130,7 +130,8 @@ func (t *tendermint) heard(e *ordov1.ConsensusEvent_Message) {
 			t.out = append(t.out, sdk.Action(&ordov1.Action_Report{Kind: "double-vote", About: t.set[v.signer].GetKey(), Data: v.append(other.append(nil))}))
 		}
 	}
-	if from := string(e.GetFrom()); behind && !t.helped[from] { // once a tick, or two nodes would answer each other for ever
+	// One vote alone is only late. Help comes once a tick, or two nodes would answer each other for ever.
+	if from := string(e.GetFrom()); behind && len(list) > 1 && !t.helped[from] {
 		t.helped[from] = true
 		t.send(e.GetFrom(), t.before) // it lacks the precommits of the height that it is at
 	}
