@@ -71,6 +71,7 @@ func TestResearchersHour(t *testing.T) {
 // quickest gives the first turn to the validator that this node heard first at the height before, the second to the second, and so on.
 type quickest struct {
 	*tendermint
+	members      []*ordov1.Validator
 	order, heard []int
 }
 
@@ -86,7 +87,10 @@ func newQuickest() *quickest {
 }
 
 func (c *quickest) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
-	for i, v := range c.set {
+	if event.GetStart() != nil {
+		c.members = event.GetStart().GetValidators()
+	}
+	for i, v := range c.members {
 		if bytes.Equal(event.GetMessage().GetFrom(), v.GetKey()) && !slices.Contains(c.heard, i) {
 			c.heard = append(c.heard, i)
 		}

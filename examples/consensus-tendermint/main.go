@@ -3,8 +3,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/vote"
 )
 
 // config is what an operator may set.
@@ -30,6 +33,22 @@ func parse(text []byte) config {
 	c := config{BlockMs: 1000, TimeoutMs: 500, DeltaMs: 250, ResendMs: 250}
 	_ = json.Unmarshal(text, &c) // the host has checked it against the schema
 	return c
+}
+
+// certificates checks what a decision proves: precommits of more than 2/3 of the power, for one block in one round.
+type certificates struct{}
+
+func (certificates) Verify(q *ordov1.VerifyRequest) error {
+	list, err := vote.Read(q.GetCertificate())
+	if err != nil {
+		return err
+	}
+	set := vote.Set{Chain: q.GetChainId(), Scheme: q.GetScheme(), Validators: q.GetValidators()}
+	id, err := set.Certifies(list, precommit, q.GetHeight())
+	if err == nil && (len(id) != idLength || id[:32] != string(q.GetValue())) {
+		err = errors.New("the precommits are for another value")
+	}
+	return err
 }
 
 func service() *sdk.Service {

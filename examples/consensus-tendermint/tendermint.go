@@ -6,6 +6,20 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/vote"
+)
+
+// Kinds of votes. A proposal says the round in which the block had 2/3 of the prevotes (4 bytes; all ones: in none), and its id; the others say
+// the id, or nothing. The id is the value of the block, 32 bytes, and which validator built it, 2 bytes: the core asks that in Validate.
+const (
+	proposal uint32 = iota + 1
+	prevote
+	precommit
+)
+
+const (
+	none     = ^uint32(0) // round: none
+	idLength = 34
 )
 
 // step is where a round stands.
@@ -27,27 +41,25 @@ type verdict struct {
 // tendermint is the state machine of one node. The names of the state are those of the paper; L22 and so on are lines of its algorithm 1.
 type tendermint struct {
 	config config
-	chain  string
-	scheme string
-	set    []*ordov1.Validator
+	set    *vote.Set
 	self   int // place in the set; -1: this node only watches
 	turn   turn
 
 	height                   uint64
 	round                    uint32
 	step                     step
-	lockedRound, validRound  int32
+	lockedRound, validRound  uint32
 	lockedValue, validValue  string
 	decided                  bool
-	book, next               *book           // votes of this height, and of the next one, which others may have reached
-	before                   []*vote         // what decided the height before
+	book, next               *vote.Book      // votes of this height, and of the next one, which others may have reached
+	before                   []*vote.Vote    // what decided the height before
 	helped                   map[string]bool // peers that got it since the last tick
 	blocks                   map[string]*verdict
 	attempts                 map[uint64]string // of Validate: which block it is about
 	attempt, building, doing uint64            // newest attempt; the open Build; the open Validate
-	waited                   map[slot]bool     // timeouts that were set once
+	waited                   [4]uint32         // by kind: the round in which its timeout was set, plus 1
 	timers                   [3]uint32         // by step: the round whose timeout runs, plus 1; 0: of none
-	signing                  map[uint64]*vote
+	signing                  map[uint64]*vote.Vote
 	signs                    uint64 // newest id of Sign
 	demanded                 bool
 	out                      []*ordov1.Action
@@ -85,43 +97,32 @@ func (t *tendermint) Step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	case *ordov1.ConsensusEvent_Signed_:
 		t.signed(e.Signed)
 	case *ordov1.ConsensusEvent_Decided_:
-		if len(e.Decided.GetValidators()) > 0 {
-			t.set = e.Decided.GetValidators()
-		}
-		t.before = nil
-		if t.book != nil {
-			t.before = t.commits(string(e.Decided.GetValue()))
-		}
+		t.before = t.commits(string(e.Decided.GetValue()))
 		t.begin(e.Decided.GetHeight()+1, t.next)
 		t.startRound(0)
 	}
-	for t.book != nil && !t.decided && t.rule() {
+	for !t.decided && t.rule() {
 	}
 	return t.out
 }
 
 func (t *tendermint) start(e *ordov1.ConsensusEvent_Start) {
 	t.config = parse(e.GetConfig())
-	t.chain, t.scheme, t.set, t.self = e.GetChainId(), e.GetScheme(), e.GetValidators(), -1
-	for i, v := range t.set {
+	t.set, t.self = &vote.Set{Chain: e.GetChainId(), Scheme: e.GetScheme(), Validators: e.GetValidators()}, -1
+	for i, v := range e.GetValidators() {
 		if bytes.Equal(v.GetKey(), e.GetSelf()) {
 			t.self = i
 		}
 	}
-	t.begin(e.GetHeight(), nil)
+	t.begin(e.GetHeight(), vote.NewBook(t.set))
 	t.out = append(t.out, sdk.Action(&ordov1.Action_SetTimer{Id: tick, AfterMs: t.config.ResendMs}))
 	spoken := proposing
 	for _, record := range e.GetRecords() { // what was said before a restart is said again, and nothing else
 		v := t.restore(record)
-		if v == nil {
-			continue
+		if v.Round > t.round {
+			t.round, spoken = v.Round, proposing
 		}
-		if v.round > t.round {
-			t.round, spoken = v.round, proposing
-		}
-		if v.kind != proposal {
-			spoken = max(spoken, step(v.kind)-step(prevote)+prevoting)
-		}
+		spoken = max(spoken, after(v.Kind))
 		t.sign(v)
 	}
 	if len(t.signing) == 0 {
@@ -133,15 +134,12 @@ func (t *tendermint) start(e *ordov1.ConsensusEvent_Start) {
 }
 
 // begin begins a height with the votes that came early.
-func (t *tendermint) begin(height uint64, early *book) {
-	if early == nil {
-		early = newBook(len(t.set))
-	}
-	t.height, t.decided, t.book, t.next = height, false, early, newBook(len(t.set))
-	t.lockedRound, t.validRound, t.lockedValue, t.validValue = -1, -1, "", ""
+func (t *tendermint) begin(height uint64, early *vote.Book) {
+	t.height, t.decided, t.book, t.next = height, false, early, vote.NewBook(t.set)
+	t.lockedRound, t.validRound, t.lockedValue, t.validValue = none, none, "", ""
 	t.attempt, t.building, t.doing = 0, 0, 0
 	t.blocks, t.attempts = map[string]*verdict{}, map[uint64]string{}
-	t.waited, t.timers, t.signing = map[slot]bool{}, [3]uint32{}, map[uint64]*vote{}
+	t.waited, t.timers, t.signing = [4]uint32{}, [3]uint32{}, map[uint64]*vote.Vote{}
 	t.round, t.step = 0, proposing
 }
 
@@ -153,7 +151,10 @@ func inTurn(set []*ordov1.Validator, height uint64, round uint32) int {
 	return int((height + uint64(round)) % uint64(len(set)))
 }
 
-func (t *tendermint) proposer(round uint32) int { return t.turn(t.set, t.height, round) }
+// alone says whether this is a chain of one sequencer.
+func (t *tendermint) alone() bool { return len(t.set.Validators) == 0 }
+
+func (t *tendermint) proposer(round uint32) int { return t.turn(t.set.Validators, t.height, round) }
 
 // startRound is L11.
 func (t *tendermint) startRound(round uint32) {
@@ -161,7 +162,7 @@ func (t *tendermint) startRound(round uint32) {
 	for _, block := range t.blocks {
 		block.done = block.valid // what was invalid may be valid later: the time of a block is compared with this node's clock
 	}
-	if len(t.set) == 0 { // a chain of one sequencer
+	if t.alone() {
 		t.build()
 		return
 	}
@@ -173,7 +174,7 @@ func (t *tendermint) propose() {
 	switch {
 	case t.proposer(t.round) != t.self:
 	case t.validValue != "":
-		t.say(&vote{kind: proposal, round: t.round, validRound: t.validRound, id: t.validValue})
+		t.say(proposal, round(t.validRound)+t.validValue)
 	default:
 		t.build()
 	}
@@ -201,59 +202,55 @@ func (t *tendermint) built(e *ordov1.ConsensusEvent_Built) {
 		return
 	}
 	t.building = 0
-	if len(t.set) == 0 {
+	if t.alone() {
 		t.out = append(t.out, sdk.Action(&ordov1.Action_Decide{Attempt: e.GetAttempt(), Value: e.GetValue()}))
 		return
 	}
 	id := string(binary.BigEndian.AppendUint16(bytes.Clone(e.GetValue()), uint16(t.self)))
 	t.blocks[id] = &verdict{attempt: e.GetAttempt(), done: true, valid: true}
 	if t.step == proposing && t.proposer(t.round) == t.self {
-		t.say(&vote{kind: proposal, round: t.round, validRound: -1, id: id})
+		t.say(proposal, round(none)+id)
 	}
 }
 
 // rule carries out one rule of the algorithm, if one applies.
 func (t *tendermint) rule() bool {
-	if len(t.set) == 0 {
+	if t.alone() {
 		return false
 	}
-	if proposals := t.book.votes[slot{proposal, t.round, uint16(t.proposer(t.round))}]; len(proposals) > 0 && t.step == proposing {
-		p := proposals[0]
-		fits := t.lockedRound <= p.validRound || t.lockedValue == p.id
-		if p.validRound < 0 || p.validRound < int32(t.round) && t.quorum(prevote, uint32(p.validRound), &p.id) { // L22, L28
-			if block := t.check(p.id); block.done {
-				return t.vote(prevote, p.id, block.valid && fits)
+	if proposals := t.book.Of(proposal, t.round, t.proposer(t.round)); len(proposals) > 0 && t.step == proposing {
+		validRound, id := binary.BigEndian.Uint32([]byte(proposals[0].Text)), proposals[0].Text[4:]
+		fits := t.lockedRound == none || t.lockedValue == id || validRound != none && t.lockedRound <= validRound
+		if validRound == none || validRound < t.round && t.book.Quorum(prevote, validRound, &id) { // L22, L28
+			if block := t.check(id); block.done {
+				return t.vote(prevote, id, block.valid && fits)
 			}
 		}
 	}
-	nothing := ""
-	if t.step == prevoting && t.quorum(prevote, t.round, nil) && t.once(prevote) { // L34
+	if t.step == prevoting && t.book.Quorum(prevote, t.round, nil) && t.once(prevote) { // L34
 		t.await(prevoting, 0)
 	}
-	if id := t.majority(prevote, t.round); id != "" && t.step >= prevoting && t.validRound != int32(t.round) { // L36
-		if block := t.check(id); block.valid {
-			if t.validRound, t.validValue = int32(t.round), id; t.step == prevoting {
-				t.lockedRound, t.lockedValue = int32(t.round), id
-				t.vote(precommit, id, true)
-			}
-			return true
+	id, ok := t.book.Majority(prevote, t.round)
+	if id != "" && t.step >= prevoting && t.validRound != t.round && t.check(id).valid { // L36
+		if t.validRound, t.validValue = t.round, id; t.step == prevoting {
+			t.lockedRound, t.lockedValue = t.round, id
+			t.vote(precommit, id, true)
 		}
+		return true
 	}
-	if t.step == prevoting && t.quorum(prevote, t.round, &nothing) { // L44
-		return t.vote(precommit, nothing, true)
+	if ok && id == "" && t.step == prevoting { // L44
+		return t.vote(precommit, "", true)
 	}
-	if t.quorum(precommit, t.round, nil) && t.once(precommit) { // L47
+	if t.book.Quorum(precommit, t.round, nil) && t.once(precommit) { // L47
 		t.await(precommitting, 0)
 	}
-	for round := uint32(0); round <= t.book.top; round++ { // L49
-		if id := t.majority(precommit, round); id != "" {
-			if block := t.check(id); block.valid {
-				t.decide(block.attempt, id)
-				return false
-			}
+	for round := uint32(0); round <= t.book.Top(); round++ { // L49
+		if id, _ := t.book.Majority(precommit, round); id != "" && t.check(id).valid {
+			t.decide(t.blocks[id].attempt, id)
+			return false
 		}
 	}
-	if round := t.ahead(); round > t.round { // L55
+	if round := t.book.Ahead(); round > t.round { // L55
 		t.startRound(round)
 		return true
 	}
@@ -270,12 +267,12 @@ func (t *tendermint) check(id string) *verdict {
 	builder := binary.BigEndian.Uint16([]byte(id[32:]))
 	switch {
 	case block.done || block.missingAtTick || t.doing != 0 || t.building != 0: // one at a time
-	case int(builder) >= len(t.set):
+	case int(builder) >= len(t.set.Validators):
 		block.done = true
 	default:
 		t.attempt++
 		t.doing, t.attempts[t.attempt] = t.attempt, id
-		t.out = append(t.out, sdk.Action(&ordov1.Action_Validate{Attempt: t.attempt, Round: t.round, Value: []byte(id[:32]), From: t.set[builder].GetKey()}))
+		t.out = append(t.out, sdk.Action(&ordov1.Action_Validate{Attempt: t.attempt, Round: t.round, Value: []byte(id[:32]), From: t.set.Validators[builder].GetKey()}))
 	}
 	return block
 }
@@ -291,22 +288,19 @@ func (t *tendermint) judged(e *ordov1.ConsensusEvent_Verdict) {
 
 func (t *tendermint) decide(attempt uint64, id string) {
 	t.decided = true
-	var certificate []byte
-	for _, v := range t.commits(id[:32]) {
-		certificate = v.append(certificate)
-	}
-	t.out = append(t.out, sdk.Action(&ordov1.Action_Decide{Attempt: attempt, Value: []byte(id[:32]), Certificate: certificate}))
+	t.out = append(t.out, sdk.Action(&ordov1.Action_Decide{Attempt: attempt, Value: []byte(id[:32]), Certificate: vote.Append(nil, t.commits(id[:32]))}))
 }
 
+// after is the step that follows a vote.
+func after(kind uint32) step { return step(kind - proposal) }
+
 // vote goes to the step of the vote, and says it: for the block, or for none.
-func (t *tendermint) vote(k kind, id string, good bool) bool {
-	if t.step = prevoting; k == precommit {
-		t.step = precommitting
-	}
+func (t *tendermint) vote(kind uint32, id string, good bool) bool {
+	t.step = after(kind)
 	if !good {
 		id = ""
 	}
-	t.say(&vote{kind: k, round: t.round, validRound: -1, id: id})
+	t.say(kind, id)
 	return true
 }
 

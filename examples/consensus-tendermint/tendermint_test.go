@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/consensustest"
+	"github.com/ordo-sequencer/ordo/sdk/vote"
 )
 
 var schedules = flag.Int("schedules", 150, "random schedules for each number of validators")
@@ -21,13 +22,17 @@ func subject() consensustest.Subject {
 
 // words shows a message in a transcript.
 func words(message []byte) string {
-	list, err := readVotes(message)
+	list, err := vote.Read(message)
 	if err != nil {
 		return err.Error()
 	}
 	text := ""
 	for _, v := range list {
-		text += fmt.Sprintf("[%s of %d h=%d r=%d %.4x]", [...]string{"", "proposal", "prevote", "precommit"}[v.kind], v.signer, v.height, v.round, v.id)
+		id := v.Text
+		if v.Kind == proposal && len(id) >= 4 {
+			id = id[4:]
+		}
+		text += fmt.Sprintf("[%s of %d h=%d r=%d %.4x]", [...]string{"", "proposal", "prevote", "precommit"}[v.Kind%4], v.Signer, v.Height, v.Round, id)
 	}
 	return text
 }
@@ -131,9 +136,15 @@ func TestSmallestFaults(t *testing.T) {
 // BenchmarkSchedules is how long a run takes: five clean blocks of four validators, and random schedules.
 func BenchmarkSchedules(b *testing.B) {
 	for name, scenario := range map[string]func(seed uint64) consensustest.Scenario{
-		"clean":    func(seed uint64) consensustest.Scenario { return consensustest.Scenario{Seed: seed, Validators: 4, Heights: 5} },
-		"random/4": func(seed uint64) consensustest.Scenario { return consensustest.Random(seed, 4, consensustest.Byzantine) },
-		"random/7": func(seed uint64) consensustest.Scenario { return consensustest.Random(seed, 7, consensustest.Byzantine) },
+		"clean": func(seed uint64) consensustest.Scenario {
+			return consensustest.Scenario{Seed: seed, Validators: 4, Heights: 5}
+		},
+		"random/4": func(seed uint64) consensustest.Scenario {
+			return consensustest.Random(seed, 4, consensustest.Byzantine)
+		},
+		"random/7": func(seed uint64) consensustest.Scenario {
+			return consensustest.Random(seed, 7, consensustest.Byzantine)
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
 			events := 0

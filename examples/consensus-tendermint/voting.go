@@ -5,84 +5,75 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/vote"
 )
 
-// say signs and sends a vote of this node. Before that it is made durable, with the lock and the prevotes that prove it: after a restart the same
-// is said again, and others that have not seen those prevotes can still be shown them.
-func (t *tendermint) say(v *vote) {
+func round(r uint32) string { return string(binary.BigEndian.AppendUint32(nil, r)) }
+
+// say signs and sends a vote of this node. Before that it is made durable, a lock with the prevotes that prove it: after a restart the same is
+// said again, and others that have not seen those prevotes can still be shown them.
+func (t *tendermint) say(kind uint32, text string) {
 	if t.self < 0 {
 		return
 	}
-	v.signer, v.height = uint16(t.self), t.height
-	record := binary.BigEndian.AppendUint32(nil, uint32(t.lockedRound))
-	record = binary.BigEndian.AppendUint32(record, uint32(t.validRound))
-	record = append(append(record, byte(len(t.lockedValue)), byte(len(t.validValue))), t.lockedValue+t.validValue...)
-	record = v.append(record)
-	if v.kind == precommit && v.id != "" {
-		for _, proof := range t.votes(prevote, v.round, v.id) {
-			record = proof.append(record)
-		}
+	v := &vote.Vote{Kind: kind, Signer: t.self, Height: t.height, Round: t.round, Text: text}
+	record := v.Append(nil)
+	if kind == precommit && text != "" {
+		record = vote.Append(record, t.book.For(prevote, t.round, text))
 	}
 	t.out = append(t.out, sdk.Action(&ordov1.Action_Persist{Data: record}))
 	t.sign(v)
 }
 
-// restore takes a record of say: the lock, the vote, the prevotes.
-func (t *tendermint) restore(b []byte) *vote {
-	if len(b) < 10 || len(b) < 10+int(b[8])+int(b[9]) {
-		return nil
-	}
-	locked, valid := 10+int(b[8]), 10+int(b[8])+int(b[9])
-	t.lockedRound, t.validRound = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
-	t.lockedValue, t.validValue = string(b[10:locked]), string(b[locked:valid])
-	list, err := readVotes(b[valid:])
+// restore takes a record of say: the vote, which is the lock when it is a precommit, and the prevotes.
+func (t *tendermint) restore(record []byte) *vote.Vote {
+	list, err := vote.Read(record)
 	if err != nil || len(list) == 0 {
-		return nil
+		panic("a record that this protocol did not write")
 	}
 	for _, proof := range list[1:] {
-		if !t.book.has(proof) {
-			t.book.add(proof, proof.round)
+		if !t.book.Has(proof) {
+			t.book.Add(proof, proof.Round)
 		}
+	}
+	if v := list[0]; v.Kind == precommit && v.Text != "" {
+		t.lockedRound, t.lockedValue, t.validRound, t.validValue = v.Round, v.Text, v.Round, v.Text
 	}
 	return list[0]
 }
 
-func (t *tendermint) sign(v *vote) {
+func (t *tendermint) sign(v *vote.Vote) {
 	t.signs++ // never used again: a signature of the height before may still come
 	t.signing[t.signs] = v
-	t.out = append(t.out, sdk.Action(&ordov1.Action_Sign{Id: t.signs, Kind: uint32(v.kind), Round: v.round, Data: v.said()}))
+	t.out = append(t.out, sdk.Action(&ordov1.Action_Sign{Id: t.signs, Kind: v.Kind, Round: v.Round, Data: []byte(v.Text)}))
 }
 
 // signed sends what was signed. What the core refuses to sign is not said.
 func (t *tendermint) signed(e *ordov1.ConsensusEvent_Signed) {
 	v := t.signing[e.GetId()]
-	if v == nil || len(v.signature) > 0 || len(e.GetSignature()) == 0 {
+	if v == nil || len(v.Signature) > 0 || len(e.GetSignature()) == 0 {
 		return
 	}
-	v.signature = e.GetSignature()
-	if !t.book.has(v) {
-		t.book.add(v, t.round)
+	v.Signature = e.GetSignature()
+	if !t.book.Has(v) {
+		t.book.Add(v, t.round)
 	}
-	t.send(nil, []*vote{v})
+	t.send(nil, []*vote.Vote{v})
 }
 
-func (t *tendermint) send(to []byte, list []*vote) {
+func (t *tendermint) send(to []byte, list []*vote.Vote) {
 	const most = 4000 // votes of about 120 bytes: below the limit of a message
-	var data []byte
-	for _, v := range list[max(0, len(list)-most):] {
-		data = v.append(data)
-	}
-	if len(data) > 0 {
-		t.out = append(t.out, sdk.Action(&ordov1.Action_Send{To: to, Data: data}))
+	if list = list[max(0, len(list)-most):]; len(list) > 0 {
+		t.out = append(t.out, sdk.Action(&ordov1.Action_Send{To: to, Data: vote.Append(nil, list)}))
 	}
 }
 
 // resend says everything again that others may need: messages are lost, and a vote that one node has heard all have to hear.
 func (t *tendermint) resend() {
 	t.out = append(t.out, sdk.Action(&ordov1.Action_SetTimer{Id: tick, AfterMs: t.config.ResendMs}))
-	var list []*vote
-	for _, v := range t.book.list {
-		if v.round+1 >= t.round || int32(v.round) == t.validRound {
+	var list []*vote.Vote
+	for _, v := range t.book.All() {
+		if v.Round+1 >= t.round || v.Round == t.validRound {
 			list = append(list, v)
 		}
 	}
@@ -91,43 +82,37 @@ func (t *tendermint) resend() {
 	for _, block := range t.blocks {
 		block.missingAtTick = false
 	}
-	idle := t.building == 0 && t.doing == 0 && !t.decided
-	if idle && len(t.set) == 0 || idle && t.step == proposing && len(t.book.votes[slot{proposal, t.round, uint16(t.self)}]) == 0 {
-		t.startAgain()
-	}
-}
-
-// startAgain builds in the place of an attempt that failed.
-func (t *tendermint) startAgain() {
-	if len(t.set) == 0 {
+	switch idle := t.building == 0 && t.doing == 0 && !t.decided; { // in the place of an attempt that failed
+	case idle && t.alone():
 		t.build()
-		return
+	case idle && t.step == proposing && len(t.book.Of(proposal, t.round, t.self)) == 0:
+		t.propose()
 	}
-	t.propose()
 }
 
 // heard takes the votes of a message. All that is not signed well is ignored.
 func (t *tendermint) heard(e *ordov1.ConsensusEvent_Message) {
-	list, err := readVotes(e.GetData())
-	if err != nil || t.book == nil {
+	list, err := vote.Read(e.GetData())
+	if err != nil {
 		return
 	}
 	behind := false
 	for _, v := range list {
 		b := t.book
-		switch v.height {
+		switch v.Height {
 		case t.height:
 		case t.height + 1:
 			b = t.next
 		default:
-			behind = behind || v.height+1 == t.height
+			behind = behind || v.Height+1 == t.height
 			continue
 		}
-		if v.round == ^uint32(0) || int(v.signer) >= len(t.set) || b.has(v) || !v.signedBy(t.chain, t.scheme, t.set) {
+		if !formed(v) || v.Signer >= len(t.set.Validators) || b.Has(v) || !t.set.Signed(v) {
 			continue
 		}
-		if other := b.add(v, t.round); other != nil {
-			t.out = append(t.out, sdk.Action(&ordov1.Action_Report{Kind: "double-vote", About: t.set[v.signer].GetKey(), Data: v.append(other.append(nil))}))
+		if other := b.Add(v, t.round); other != nil {
+			t.out = append(t.out, sdk.Action(&ordov1.Action_Report{Kind: "double-vote", About: t.set.Validators[v.Signer].GetKey(),
+				Data: vote.Append(nil, []*vote.Vote{other, v})}))
 		}
 	}
 	// One vote alone is only late. Help comes once a tick, or two nodes would answer each other for ever.
@@ -137,77 +122,31 @@ func (t *tendermint) heard(e *ordov1.ConsensusEvent_Message) {
 	}
 }
 
-// quorum says whether more than 2/3 of the power voted in a round: for a block (or for none, ""), or for anything (nil).
-func (t *tendermint) quorum(k kind, round uint32, id *string) bool {
-	power := uint64(0)
-	for i, v := range t.set {
-		for _, vote := range t.book.votes[slot{k, round, uint16(i)}] {
-			if id == nil || vote.id == *id {
-				power += v.GetPower()
-				break
-			}
-		}
+// formed says whether the text of a vote is one of its kind.
+func formed(v *vote.Vote) bool {
+	switch v.Kind {
+	case proposal:
+		return len(v.Text) == 4+idLength
+	case prevote, precommit:
+		return len(v.Text) == 0 || len(v.Text) == idLength
 	}
-	return power > totalPower(t.set)*2/3
-}
-
-// majority is the block that more than 2/3 voted for in a round; "" when there is none.
-func (t *tendermint) majority(k kind, round uint32) string {
-	for i := range t.set {
-		for _, v := range t.book.votes[slot{k, round, uint16(i)}] {
-			if v.id != "" && t.quorum(k, round, &v.id) {
-				return v.id
-			}
-		}
-	}
-	return ""
-}
-
-// ahead is the highest round that more than 1/3 of the power has reached: one of them is honest.
-func (t *tendermint) ahead() uint32 {
-	best := uint32(0)
-	for _, round := range t.book.highest {
-		power := uint64(0)
-		for i, other := range t.book.highest {
-			if other >= round {
-				power += t.set[i].GetPower()
-			}
-		}
-		if round > best && power > totalPower(t.set)/3 {
-			best = round
-		}
-	}
-	return max(best, 1) - 1
-}
-
-// votes are those for a block in a round, one of each validator.
-func (t *tendermint) votes(k kind, round uint32, id string) (list []*vote) {
-	for i := range t.set {
-		for _, v := range t.book.votes[slot{k, round, uint16(i)}] {
-			if v.id == id {
-				list = append(list, v)
-				break
-			}
-		}
-	}
-	return list
+	return false
 }
 
 // commits are the precommits that decide a value, of one round; none when there are not enough.
-func (t *tendermint) commits(value string) []*vote {
-	for round := uint32(0); round <= t.book.top; round++ {
-		if id := t.majority(precommit, round); id != "" && id[:32] == value {
-			return t.votes(precommit, round, id)
+func (t *tendermint) commits(value string) []*vote.Vote {
+	for round := uint32(0); round <= t.book.Top(); round++ {
+		if id, _ := t.book.Majority(precommit, round); id != "" && id[:32] == value {
+			return t.book.For(precommit, round, id)
 		}
 	}
 	return nil
 }
 
 // once says whether the timeout of a kind in this round is to be set: the first time only.
-func (t *tendermint) once(k kind) bool {
-	s := slot{kind: k, round: t.round}
-	first := !t.waited[s]
-	t.waited[s] = true
+func (t *tendermint) once(kind uint32) bool {
+	first := t.waited[kind] != t.round+1
+	t.waited[kind] = t.round + 1
 	return first
 }
 
