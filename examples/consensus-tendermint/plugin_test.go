@@ -2,11 +2,14 @@ package main
 
 import (
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/conformance"
 	"github.com/ordo-sequencer/ordo/sdk/consensustest"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // The test binary, called with this argument, is the plugin.
@@ -42,5 +45,41 @@ func TestOverGRPC(t *testing.T) {
 		if errOne != nil || errOther != nil || one.Digest != other.Digest {
 			t.Errorf("seed %d: %v, %v", seed, errOne, errOther)
 		}
+	}
+}
+
+// faulty are protocols with a fault, and the conformance test that finds it.
+var faulty = map[string]struct {
+	found   string
+	event   func(*ordov1.ConsensusEvent)
+	actions func([]*ordov1.Action) []*ordov1.Action
+}{
+	"no-resend": {"network:_lost_messages", func(e *ordov1.ConsensusEvent) {
+		if timer := e.GetTimer(); timer.GetId() == tick {
+			timer.Id = 0
+		}
+	}, nil},
+	"no-persist": {"network:_crash_at_every_event", nil, without(func(a *ordov1.Action) bool { return a.GetPersist() != nil })},
+}
+
+// TestConformanceFindsFaults: a plugin that does not send again, or forgets its votes, does not pass.
+func TestConformanceFindsFaults(t *testing.T) {
+	if fault, ok := faulty[os.Getenv("FAULTY")]; ok {
+		s := conformance.InProcess(func() *sdk.Service {
+			return sdk.ServeProtocol(sdk.Description{Name: "faulty", Capabilities: []string{sdk.CapNetwork}, ConfigSchema: schema}, certificates{},
+				func() sdk.Protocol { return altered{newTendermint(inTurn), fault.event, fault.actions} })
+		})
+		s.Config = subject().Config
+		conformance.RunConsensusNetwork(t, s)
+		return
+	}
+	for name, fault := range faulty {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestConformanceFindsFaults$/consensus/"+fault.found+"$")
+			cmd.Env = append(os.Environ(), "FAULTY="+name)
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "--- FAIL: TestConformanceFindsFaults/consensus/"+fault.found) {
+				t.Errorf("it passes: %v\n%.2000s", err, out)
+			}
+		})
 	}
 }

@@ -44,6 +44,9 @@ func hosted(t *testing.T, s Subject) consensustest.Subject {
 	if !slices.Contains(d.GetCapabilities(), sdk.CapNetwork) {
 		t.Skipf("the plugin has no capability %s", sdk.CapNetwork)
 	}
+	if slices.Contains(d.GetCapabilities(), sdk.CapEngine) {
+		t.Skip("an engine has a network of its own")
+	}
 	subject := consensustest.Over(i.Conn, slices.Contains(d.GetCapabilities(), sdk.CapCertificates))
 	subject.Config = s.Config
 	if subject.Config == nil {
