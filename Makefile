@@ -17,6 +17,7 @@ lint: ## gofmt, vet, staticcheck, tidy go.mod, make proto changes nothing, shell
 proto: ## regenerate the Go code of sdk/proto and core/network/wire (needs no protoc), and the copies in examples
 	@cd sdk/proto/gen && go run . .. && go run . ../../../core/network wire/network.proto
 	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/ordering.proto examples/ordering-python/proto/ordo/v1/
+	@cp sdk/proto/ordo/v1/base.proto sdk/proto/ordo/v1/consensus.proto examples/consensus-rotation/proto/ordo/v1/
 
 bench: build ## execution through the plugin against the bare crate; ARGS="--json FILE"
 	@bin/ordo-bench exec $(ARGS)

@@ -1,8 +1,10 @@
 package sdk
 
 import (
+	"context"
 	"errors"
 	"io"
+	"slices"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
@@ -19,10 +21,22 @@ type Protocol interface {
 	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
 }
 
+// Verifier checks certificates for a protocol. Verify returns nil when the certificate proves that the value was decided, else why it does
+// not. It is pure, and everything in the request is from a stranger.
+type Verifier interface {
+	Verify(request *ordov1.VerifyRequest) error
+}
+
 // ServeProtocol serves a protocol: begin makes a new state machine for each Run stream, that is, after every restart.
-// A part that also implements Configurer or Drainer is given as part; nil is fine.
+// A part that also implements Configurer, Drainer or Verifier is given as part; nil is fine. A Verifier adds the capability certificates.
 func ServeProtocol(d Description, part any, begin func() Protocol) *Service {
 	h := &protocolService{begin: begin}
+	if v, ok := part.(Verifier); ok {
+		h.verifier = v
+		if !slices.Contains(d.Capabilities, CapCertificates) {
+			d.Capabilities = append(slices.Clone(d.Capabilities), CapCertificates)
+		}
+	}
 	s := Consensus(d, h)
 	h.rules, s.impl = s.rules, part
 	return s
@@ -30,8 +44,20 @@ func ServeProtocol(d Description, part any, begin func() Protocol) *Service {
 
 type protocolService struct {
 	ordov1.UnimplementedConsensusServer
-	begin func() Protocol
-	rules *schema.Schema
+	begin    func() Protocol
+	verifier Verifier // nil: no certificates
+	rules    *schema.Schema
+}
+
+// Verify says whether a certificate proves a decision.
+func (h *protocolService) Verify(ctx context.Context, request *ordov1.VerifyRequest) (*ordov1.VerifyResponse, error) {
+	if h.verifier == nil {
+		return h.UnimplementedConsensusServer.Verify(ctx, request)
+	}
+	if err := h.verifier.Verify(request); err != nil {
+		return &ordov1.VerifyResponse{Reason: err.Error()}, nil
+	}
+	return &ordov1.VerifyResponse{Valid: true}, nil
 }
 
 // Run answers each event with exactly one Actions of the same seq.

@@ -130,6 +130,7 @@ func TestRulesAreOnThePages(t *testing.T) {
 	} {
 		tests[page] = slices.Collect(maps.Keys(list))
 	}
+	tests["consensus"] = append(tests["consensus"], slices.Collect(maps.Keys(conformance.ConsensusNetwork))...)
 	for page, names := range tests {
 		text, err := os.ReadFile("../../docs/spec/" + page + ".md")
 		if err != nil {

@@ -2,141 +2,20 @@ package solo_test
 
 import (
 	"encoding/binary"
-	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 
-	"github.com/cockroachdb/datadriven"
 	"github.com/ordo-sequencer/ordo/plugins/consensus/solo"
+	"github.com/ordo-sequencer/ordo/sdk"
+	"github.com/ordo-sequencer/ordo/sdk/consensustest"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"google.golang.org/protobuf/proto"
 )
 
-// TestTranscripts plays testdata/*: `begin` makes a state machine from a configuration, `play` gives it events, one a
-// line, and prints what it answers. Rewrite with `go test ./plugins/consensus/solo -rewrite`.
+// TestTranscripts plays testdata/*. Rewrite with `go test ./plugins/consensus/solo -rewrite`.
 func TestTranscripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var s *solo.Solo
-		var log []*ordov1.ConsensusEvent
-		config := ""
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			switch d.Cmd {
-			case "begin":
-				config = d.Input
-				c, err := solo.ParseConfig([]byte(config))
-				if err != nil {
-					return err.Error() + "\n"
-				}
-				s, log = solo.New(c), nil
-				return "ok\n"
-			case "play":
-				var out strings.Builder
-				for _, line := range strings.Split(d.Input, "\n") {
-					e := event(t, line)
-					log = append(log, e)
-					fmt.Fprintf(&out, "%s\n", line)
-					for _, a := range s.Step(proto.CloneOf(e)) {
-						fmt.Fprintf(&out, "  -> %s\n", show(a))
-					}
-				}
-				return out.String()
-			case "replay": // the same events give the same actions, in another instance
-				c, _ := solo.ParseConfig([]byte(config))
-				again, twice := solo.New(c), solo.New(c)
-				for i, e := range log {
-					a, b := again.Step(e), twice.Step(e)
-					if fmt.Sprint(a) != fmt.Sprint(b) {
-						return fmt.Sprintf("event %d: %v, then %v\n", i, a, b)
-					}
-				}
-				return fmt.Sprintf("%d events, the same\n", len(log))
-			}
-			t.Fatalf("no command %q", d.Cmd)
-			return ""
-		})
-	})
-}
-
-// event reads `now name key=value...`.
-func event(t *testing.T, line string) *ordov1.ConsensusEvent {
-	fields := strings.Fields(line)
-	if len(fields) < 2 {
-		t.Fatalf("event %q", line)
-	}
-	args := map[string]string{}
-	for _, f := range fields[2:] {
-		key, value, _ := strings.Cut(f, "=")
-		args[key] = value
-	}
-	number := func(key string) uint64 {
-		if args[key] == "" {
-			return 0
-		}
-		n, err := strconv.ParseUint(args[key], 10, 64)
-		if err != nil {
-			t.Fatalf("event %q: %v", line, err)
-		}
-		return n
-	}
-	now, err := strconv.ParseUint(fields[0], 10, 64)
-	if err != nil {
-		t.Fatalf("event %q: %v", line, err)
-	}
-	e := &ordov1.ConsensusEvent{NowMs: now}
-	switch fields[1] {
-	case "start":
-		e.Event = &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{
-			Height: number("height"), Pending: number("pending"), Config: []byte(args["config"])}}
-	case "ready":
-		e.Event = &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: 1}}
-	case "demand":
-		e.Event = &ordov1.ConsensusEvent_CreateBlock_{CreateBlock: &ordov1.ConsensusEvent_CreateBlock{}}
-	case "timer":
-		e.Event = &ordov1.ConsensusEvent_Timer_{Timer: &ordov1.ConsensusEvent_Timer{Id: number("id")}}
-	case "built":
-		e.Event = &ordov1.ConsensusEvent_Built_{Built: &ordov1.ConsensusEvent_Built{
-			Attempt: number("attempt"), N: number("n"), Value: []byte(args["value"])}}
-	case "decided":
-		e.Event = &ordov1.ConsensusEvent_Decided_{Decided: &ordov1.ConsensusEvent_Decided{
-			Height: number("height"), Pending: number("pending")}}
-	case "failed":
-		e.Event = &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{
-			Attempt: number("attempt"), Empty: args["empty"] == "true"}}
-	case "message":
-		e.Event = &ordov1.ConsensusEvent_Message_{Message: &ordov1.ConsensusEvent_Message{From: []byte("stranger")}}
-	case "verdict":
-		e.Event = &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: number("attempt")}}
-	case "unknown": // of a later minor
-	default:
-		t.Fatalf("event %q", line)
-	}
-	return e
-}
-
-func show(a *ordov1.Action) string {
-	switch a := a.GetAction().(type) {
-	case *ordov1.Action_Build_:
-		b := a.Build
-		text := fmt.Sprintf("build attempt=%d", b.GetAttempt())
-		if b.GetDeadlineMs() > 0 {
-			text += fmt.Sprintf(" deadline=%d", b.GetDeadlineMs())
-		}
-		if b.GetIdleMs() > 0 {
-			text += fmt.Sprintf(" idle=%d", b.GetIdleMs())
-		}
-		if b.GetAllowEmpty() {
-			text += " allow_empty"
-		}
-		return text
-	case *ordov1.Action_Seal_:
-		return fmt.Sprintf("seal attempt=%d", a.Seal.GetAttempt())
-	case *ordov1.Action_Decide_:
-		return fmt.Sprintf("decide attempt=%d value=%s", a.Decide.GetAttempt(), a.Decide.GetValue())
-	case *ordov1.Action_SetTimer_:
-		return fmt.Sprintf("set timer=%d after=%d", a.SetTimer.GetId(), a.SetTimer.GetAfterMs())
-	}
-	return fmt.Sprint(a)
+	consensustest.Transcripts(t, "testdata", func(config []byte) (sdk.Protocol, error) {
+		c, err := solo.ParseConfig(config)
+		return solo.New(c), err
+	}, nil)
 }
 
 // FuzzStep: whatever a core says, in whatever order, at most one attempt is open, seals and decisions name it, and every

@@ -1,0 +1,244 @@
+package consensustest
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+)
+
+// node is a model of the core around one protocol.
+type node struct {
+	w        *world
+	number   int
+	name     string
+	key      identity
+	honest   bool // the checkers hold it to what an honest node does
+	diverged bool // its execution comes to other values
+	disk     disk
+	lost     map[uint64]string // decisions that a crash lost: their values by height
+
+	process  int // which process of the core it is: rises with each crash
+	running  bool
+	stopped  string // why the core stopped itself; "": it did not
+	pausedTo time.Duration
+
+	plugin   Instance // nil: it is down
+	instance int      // of the plugin: rises with each
+	deferred bool     // the next instance begins when the disk is done
+	seq      uint64
+	answered uint64
+	learned  uint64 // seq of the newest unasked Decided
+	events   []*ordov1.ConsensusEvent
+	pumping  bool
+	steps    int           // events that its plugins have answered
+	effect   time.Duration // when the newest answer takes effect
+
+	height   uint64 // to be decided
+	chain    []block
+	todo     []*ordov1.Action
+	writes   []write
+	signing  int
+	held     []*ordov1.ConsensusEvent
+	signed   map[ballot][]byte
+	timers   map[uint64]int // id -> number of its newest setting
+	settings int
+
+	attempts  map[uint64]*attempt
+	open      *attempt
+	learning  *block
+	bodies    map[string]storedBody
+	pool      []uint64
+	included  map[uint64]bool
+	announced bool
+	failedAt  time.Duration // when the newest Failed was told, for protocols that spin; negative: something came since
+
+	heads  map[int]uint64 // by node: the newest head that it told
+	behind bool           // a catch-up is under way
+}
+
+// block is a decided block.
+type block struct {
+	height      uint64
+	value       []byte
+	body        []byte
+	certificate []byte
+}
+
+type ballot struct{ kind, round uint32 }
+
+func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
+
+func newNode(w *world, number int, key identity, name string) *node {
+	return &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}, lost: map[uint64]string{}}
+}
+
+func (n *node) up() bool { return n.running && n.stopped == "" }
+
+// start begins a process of the core with what is on the disk.
+func (n *node) start() {
+	if n.running {
+		return
+	}
+	n.running = true
+	n.chain = append([]block(nil), n.disk.blocks...)
+	n.height = uint64(len(n.chain)) + 1
+	n.signed = map[ballot][]byte{}
+	for _, g := range n.disk.guards {
+		n.signed[g.ballot] = g.data
+	}
+	n.included, n.pool = map[uint64]bool{}, nil
+	for _, b := range n.chain {
+		n.include(b.body)
+	}
+	for _, id := range n.w.supply {
+		if !n.included[id] {
+			n.pool = append(n.pool, id)
+		}
+	}
+	n.attempts, n.open, n.learning, n.bodies = map[uint64]*attempt{}, nil, nil, map[string]storedBody{}
+	maps.Copy(n.bodies, n.disk.bodies)
+	n.heads, n.behind = map[int]uint64{}, false
+	n.w.recorder.note(n.w, n, "starts at height %d", n.height)
+	n.beginPlugin()
+	n.w.after(n.w.between(0, headEvery), n, n.tellHead)
+}
+
+// crash ends the process. What is not durable is lost.
+func (n *node) crash() {
+	if !n.running {
+		return
+	}
+	n.w.recorder.note(n.w, n, "crashes at height %d, %d writes are lost", n.height, len(n.writes))
+	n.running, n.pausedTo = false, 0
+	n.process++
+	n.endPlugin()
+	for _, b := range n.chain[len(n.disk.blocks):] {
+		n.lost[b.height] = string(b.value)
+	}
+	n.writes, n.deferred = nil, false
+}
+
+// restartPlugin ends the plugin only.
+func (n *node) restartPlugin() {
+	if !n.up() {
+		return
+	}
+	n.w.recorder.note(n.w, n, "the plugin ends and starts again")
+	n.endPlugin()
+	for i := range n.writes {
+		n.writes[i].sign = nil
+	}
+	n.beginPlugin()
+}
+
+func (n *node) endPlugin() {
+	if n.plugin != nil {
+		n.plugin.Close()
+	}
+	n.plugin = nil
+	n.instance++
+	n.events, n.todo, n.held, n.signing, n.timers = nil, nil, nil, 0, map[uint64]int{}
+	n.effect = 0
+	n.forgetAttempts()
+}
+
+// forgetAttempts ends all attempts without an event.
+func (n *node) forgetAttempts() {
+	for _, a := range n.attempts {
+		a.state = ended
+	}
+	n.attempts, n.open = map[uint64]*attempt{}, nil
+}
+
+func (n *node) beginPlugin() {
+	if n.deferred = len(n.writes) > 0 || n.learning != nil; n.deferred {
+		return
+	}
+	plugin, err := n.w.subject.Begin()
+	if err != nil {
+		n.w.fail(ProtocolFault, n, "it cannot begin: %v", err)
+		return
+	}
+	n.plugin, n.seq, n.answered, n.learned, n.failedAt = plugin, 0, 0, 0, -1
+	start := &ordov1.ConsensusEvent_Start{Height: n.height, Records: n.disk.records, State: n.disk.state, Config: n.w.subject.Config,
+		Pending: uint64(len(n.pool)), Validators: n.w.validators, Self: n.key.public, Scheme: n.w.scenario.Scheme, ChainId: Chain}
+	if last := len(n.chain); last > 0 {
+		start.Parent = &ordov1.ConsensusEvent_Parent{Value: n.chain[last-1].value, Certificate: n.chain[last-1].certificate}
+	}
+	n.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: start}})
+	n.announced = false
+	n.announce()
+}
+
+// tell gives an event to the protocol. While it waits for a signature, all other events wait.
+func (n *node) tell(event *ordov1.ConsensusEvent) {
+	if n.plugin == nil {
+		return
+	}
+	if n.signing > 0 && event.GetSigned() == nil {
+		n.held = append(n.held, event)
+		return
+	}
+	n.seq++
+	event.Seq = n.seq
+	n.events = append(n.events, event)
+	if n.pumping {
+		return
+	}
+	n.pumping = true
+	for len(n.events) > 0 && n.w.failure == nil && n.up() {
+		event, n.events = n.events[0], n.events[1:]
+		n.step(event)
+	}
+	n.pumping = false
+}
+
+// step has the protocol answer one event.
+func (n *node) step(event *ordov1.ConsensusEvent) {
+	w := n.w
+	event.NowMs = n.nowMs()
+	if w.steps++; w.steps > w.scenario.Steps {
+		w.fail(ProtocolFault, n, "it spins: %d events, and the run is not over", w.steps-1)
+		return
+	}
+	w.recorder.event(w, n, event)
+	seq := event.Seq
+	actions, err := n.plugin.Step(event)
+	if err != nil {
+		w.fail(ProtocolFault, n, "event %s: %v", w.words().event(event), err)
+		return
+	}
+	w.recorder.actions(w, n, actions)
+	n.steps++
+	w.atEvent(n)
+	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now { // in order: none overtakes an earlier one
+		instance := n.instance
+		w.after(n.effect-w.now, n, func() {
+			if n.instance == instance {
+				n.answer(seq, actions)
+			}
+		})
+		return
+	}
+	n.answer(seq, actions)
+}
+
+// answer takes the actions of an event. Those from before the protocol heard of a learned block are void, but for timers.
+func (n *node) answer(seq uint64, actions []*ordov1.Action) {
+	n.answered = max(n.answered, seq)
+	if n.learning != nil || seq < n.learned {
+		for _, a := range actions {
+			n.runTimer(a)
+		}
+		return
+	}
+	for _, a := range actions {
+		if a.GetSign() != nil {
+			n.signing++
+		}
+	}
+	n.todo = append(n.todo, actions...)
+	n.runActions()
+}
