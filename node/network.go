@@ -70,7 +70,7 @@ func join(c *config.Config) (*membership, error) {
 
 // machine is what the pipeline knows of the network.
 func (m *membership) machine() pipeline.Network {
-	n := pipeline.Network{Validators: m.validators.Members, Self: m.id[:], Scheme: "ed25519", ChainID: m.validators.ChainID}
+	n := pipeline.Network{Validators: m.validators.Members, Self: m.id[:], Scheme: sdk.SchemeEd25519, ChainID: m.validators.ChainID}
 	if m.self != nil {
 		n.Sign = func(message []byte) []byte { return ed25519.Sign(m.key, message) }
 	}

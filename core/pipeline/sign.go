@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -67,7 +68,7 @@ func (m *Machine) tellSigned(s *ordov1.Action_Sign, good bool) {
 	signed := &ordov1.ConsensusEvent_Signed{Id: s.Id}
 	if good {
 		n := &m.options.Network
-		signed.Signature = n.Sign(SignedBytes(n.ChainID, m.height, s.Kind, s.Round, s.Data))
+		signed.Signature = n.Sign(sdk.SignedBytes(n.ChainID, m.height, s.Kind, s.Round, s.Data))
 	}
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Signed_{Signed: signed}})
 	c := &m.consensus
@@ -78,16 +79,6 @@ func (m *Machine) tellSigned(s *ordov1.Action_Sign, good bool) {
 			m.tell(event)
 		}
 	}
-}
-
-// SignedBytes is what a validator signs; docs/spec/consensus.md has the layout.
-func SignedBytes(chainID string, height uint64, kind, round uint32, data []byte) []byte {
-	b := append([]byte("ordo/sign/1"), byte(len(chainID)))
-	b = append(b, chainID...)
-	b = binary.BigEndian.AppendUint64(b, height)
-	b = binary.BigEndian.AppendUint32(b, kind)
-	b = binary.BigEndian.AppendUint32(b, round)
-	return append(b, data...)
 }
 
 func appendGuard(s *ordov1.Action_Sign) []byte {

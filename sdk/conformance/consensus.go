@@ -1,9 +1,12 @@
 package conformance
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,6 +27,9 @@ var Consensus = map[string]func(*testing.T, Subject){
 	"replays exactly":             consensusReplay,
 	"ignores what it cannot know": consensusUnknown,
 	"start comes first, and once": consensusStart,
+	"goes on when others decide":  consensusLearned,
+	"streams share nothing":       consensusStreams,
+	"verify takes no garbage":     consensusVerify,
 }
 
 // RunConsensus runs Consensus over a subject.
@@ -147,6 +153,7 @@ func consensusUnknown(t *testing.T, s Subject) {
 		{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: 987654, Valid: true}}},
 		{Event: &ordov1.ConsensusEvent_Built_{Built: &ordov1.ConsensusEvent_Built{Attempt: 987654, Value: []byte("x")}}},
 		{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: 987654}}},
+		{Event: &ordov1.ConsensusEvent_Signed_{Signed: &ordov1.ConsensusEvent_Signed{Id: 987654, Signature: []byte("x")}}},
 	} {
 		c.send(e)
 	}
@@ -164,6 +171,66 @@ func consensusStart(t *testing.T, s Subject) {
 	c := begin(t, s, i, 1, 0) // the plugin is not harmed by it
 	c.demand()
 	c.until(func() bool { return c.height == 2 }, "decide after a stream that was refused")
+}
+
+func consensusLearned(t *testing.T, s Subject) {
+	for name, prepare := range map[string]func(*core){
+		"idle":    func(*core) {},
+		"pending": func(c *core) { c.arrive(2) },
+		"demand":  func(c *core) { c.demand() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := begin(t, s, s.Configured(t), 1, 0)
+			prepare(c)
+			c.learn()
+			if c.height != 2 {
+				t.Fatalf("height %d after height 1 was decided elsewhere", c.height)
+			}
+			c.demand()
+			c.until(func() bool { return c.height > 2 }, "decide the height after one that others decided")
+		})
+	}
+}
+
+func consensusStreams(t *testing.T, s Subject) {
+	i := s.Configured(t)
+	one, other := begin(t, s, i, 1, 0), begin(t, s, i, 40, 0)
+	for k := range uint64(3) {
+		one.demand()
+		other.demand()
+		one.until(func() bool { return one.height == k+2 }, "decide on one of two streams")
+		other.until(func() bool { return other.height == k+41 }, "decide on the other of two streams")
+	}
+}
+
+func consensusVerify(t *testing.T, s Subject) {
+	i := s.Configured(t)
+	d, err := i.plugin().Describe(within(t), &ordov1.DescribeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := ordov1.NewConsensusClient(i.Conn)
+	if !slices.Contains(d.GetCapabilities(), sdk.CapCertificates) {
+		if _, err := client.Verify(within(t), &ordov1.VerifyRequest{}); status.Code(err) != codes.Unimplemented {
+			t.Fatalf("verify without the capability %s: %v, want Unimplemented", sdk.CapCertificates, err)
+		}
+		return
+	}
+	member := &ordov1.Validator{Key: bytes.Repeat([]byte{7}, 32), Power: 1, Address: make([]byte, 32)}
+	for name, q := range map[string]*ordov1.VerifyRequest{
+		"nothing":           {},
+		"no certificate":    {ChainId: "C", Height: 1, Value: make([]byte, 32), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"garbage":           {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: bytes.Repeat([]byte{0xff}, 500), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"zeros":             {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: make([]byte, 64), Validators: []*ordov1.Validator{member}, Scheme: "ed25519"},
+		"no validators":     {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: []byte("x"), Scheme: "ed25519"},
+		"malformed members": {ChainId: "C", Height: 1, Value: []byte("short"), Certificate: []byte("x"), Validators: []*ordov1.Validator{{Key: []byte("k")}, nil}, Scheme: "ed25519"},
+		"another scheme":    {ChainId: "C", Height: 1, Value: make([]byte, 32), Certificate: []byte("x"), Validators: []*ordov1.Validator{member}, Scheme: "none"},
+	} {
+		v, err := client.Verify(within(t), q)
+		if err != nil || v.GetValid() || v.GetReason() == "" {
+			t.Errorf("%s: valid %v, reason %q, %v: want invalid, with a reason", name, v.GetValid(), v.GetReason(), err)
+		}
+	}
 }
 
 func open(t *testing.T, i *Instance) ordov1.Consensus_RunClient {
@@ -201,6 +268,7 @@ type core struct {
 	timers  map[uint64]uint64 // id -> due
 	events  []*ordov1.ConsensusEvent
 	answers []*ordov1.Actions
+	unsaid  []*ordov1.Action_Sign // of the answer that is looked at
 }
 
 func begin(t *testing.T, s Subject, i *Instance, height, pending uint64) *core {
@@ -230,6 +298,23 @@ func (c *core) send(e *ordov1.ConsensusEvent) {
 	c.answers = append(c.answers, actions)
 	for _, a := range actions.GetActions() {
 		c.act(a)
+	}
+	for len(c.unsaid) > 0 {
+		sign := c.unsaid[0]
+		c.unsaid = c.unsaid[1:]
+		c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Signed_{Signed: &ordov1.ConsensusEvent_Signed{Id: sign.GetId()}}}) // refused: it is no validator
+	}
+}
+
+// learn tells that the others have decided the height.
+func (c *core) learn() {
+	c.t.Helper()
+	decided := &ordov1.ConsensusEvent_Decided{Height: c.height, Value: []byte("of others"), Pending: c.ready}
+	c.height++
+	c.open, c.built, c.used = nil, map[uint64]string{}, map[uint64]bool{}
+	c.send(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
+	if c.ready > 0 {
+		c.send(readyEvent(c.ready))
 	}
 }
 
@@ -269,7 +354,11 @@ func (c *core) act(action *ordov1.Action) {
 		c.timers[a.SetTimer.GetId()] = c.now + uint64(a.SetTimer.GetAfterMs())
 	case *ordov1.Action_CancelTimer_:
 		delete(c.timers, a.CancelTimer.GetId())
-	case *ordov1.Action_Send_, *ordov1.Action_Persist_:
+	case *ordov1.Action_Send_, *ordov1.Action_Persist_, *ordov1.Action_Report_:
+	case *ordov1.Action_Sign_:
+		c.unsaid = append(c.unsaid, a.Sign)
+	case *ordov1.Action_Halt_:
+		c.t.Fatalf("halts the node: %s", a.Halt.GetReason())
 	case *ordov1.Action_Validate_:
 		c.t.Fatal("validates a proposal although no peer sent one")
 	default:

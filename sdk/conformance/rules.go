@@ -51,6 +51,9 @@ var Rules = map[string]map[string]string{
 		"goes on after a restart":     "The core starts the plugin anew and opens a new stream: `seq` begins at 1, `Start` has the first undecided height and the log",
 		"replays exactly":             "So the core can replay a run exactly, in virtual time, and break it on purpose.",
 		"ignores what it cannot know": "An event that the plugin does not know (of a later minor), or about an attempt, timer or sender that it does not know, is answered without actions.",
+		"goes on when others decide":  "The protocol goes to the next height.",
+		"streams share nothing":       "A process serves any number of `Run` streams at a time, with nothing shared between them.",
+		"verify takes no garbage":     "a certificate that cannot be read is invalid, not an error.",
 		"start comes first, and once": "`Start` is the first event: the height, what was persisted for it before a restart, the configuration.",
 	},
 	"storage": {
