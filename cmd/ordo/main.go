@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/localnet"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 	"github.com/ordo-sequencer/ordo/core/host"
 )
@@ -47,7 +48,8 @@ func root(screen *terminal) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(),
+		localnet.NewCommand(screen.out, screen.errs, screen.serveOn), versionCommand())
 	return cmd
 }
 

@@ -195,7 +195,11 @@ func (v *Validators) Format() []byte {
 	members := slices.Clone(v.Members)
 	slices.SortStableFunc(members, func(a, b *ordov1.Validator) int { return cmp.Compare(b.Power, a.Power) })
 	for _, m := range members {
-		fmt.Fprintf(&b, "\n[[validators]]\nkey = \"%x\"\npower = %d\naddress = \"0x%x\"\n", m.Key, m.Power, m.Address)
+		address, err := felt.FromBytes(m.Address)
+		if err != nil {
+			panic(fmt.Sprintf("config: the address of a validator: %v", err)) // of a file that was read, or of our own
+		}
+		fmt.Fprintf(&b, "\n[[validators]]\nkey = \"%x\"\npower = %d\naddress = \"%s\"\n", m.Key, m.Power, address.Hex())
 	}
 	return b.Bytes()
 }
