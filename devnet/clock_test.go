@@ -90,7 +90,7 @@ func clockWorld(t *testing.T, open uint64) (*world, *clockwork, *int) {
 		if open > 0 && *made == 0 {
 			header.Context.Timestamp = open
 		}
-		w.storage.add(header)
+		w.storage.Append(&ordov1.Block{Header: header})
 		*made++
 		return felt.FromBytes(header.Hash)
 	}

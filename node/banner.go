@@ -15,6 +15,11 @@ import (
 func Banner(out io.Writer, c config.Config, m *Node) {
 	g := m.Genesis
 	var b strings.Builder
+	if c.Quiet {
+		fmt.Fprintf(&b, "ordo listening on %s\n", m.URL)
+		_, _ = io.WriteString(out, b.String())
+		return
+	}
 	token := func(name string, address, class felt.Felt) {
 		fmt.Fprintf(&b, "%s\n  Address:    %s\n  Class hash: %s\n", name, address.PaddedHex(), class.PaddedHex())
 	}
@@ -38,6 +43,9 @@ func Banner(out io.Writer, c config.Config, m *Node) {
 	fmt.Fprintf(&b, "\nClass of the accounts:   %s (%s)\n", g.Class.PaddedHex(), c.AccountClass)
 	fmt.Fprintf(&b, "Balance of each account: %s WEI and FRI\n", c.InitialBalance)
 	fmt.Fprintf(&b, "Seed of the accounts:    %d\n", c.Seed)
+	if c.Devnet {
+		fmt.Fprintln(&b, "Keys:                    they follow from the seed, which is no secret: for development only")
+	}
 	fmt.Fprintf(&b, "Chain id:                %s (%s)\n", c.ChainID, felt.MustShortString(c.ChainID))
 	if c.DataDir != "" {
 		fmt.Fprintf(&b, "Chain is kept in:        %s\n", c.DataDir)

@@ -6,11 +6,26 @@ import (
 	"log/slog"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/ordo-sequencer/ordo/core/driver"
+	"github.com/ordo-sequencer/ordo/sdk/progress"
 )
 
+// Output is what a node tells the people who run it. Nothing that it writes to may block for long.
+type Output struct {
+	Log      io.Writer          // lines of the log
+	Colour   bool               // of the log
+	Observer driver.Observer    // of transactions and blocks; nil: the log
+	Progress *progress.Reporter // what the start waits for; nil: not shown
+}
+
 // newLog is the log of a node. The writer must not block: log lines are written in the block path.
-func newLog(name, level string, to io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.LevelFromString(level), Output: to, TimeFormat: "15:04:05.000"})
+func newLog(name, level string, out Output) hclog.Logger {
+	options := &hclog.LoggerOptions{Name: name, Level: hclog.LevelFromString(level), Output: out.Log, TimeFormat: "15:04:05.000"}
+	if out.Colour {
+		options.Color, options.ColorHeaderOnly = hclog.ForceColor, true
+	}
+	return hclog.New(options)
 }
 
 // byLevel is a slog.Handler that tells a hclog.LevelWriter which records are errors, as hclog does.

@@ -47,6 +47,9 @@ func listenMetrics(ctx context.Context, address string) (*metrics, error) {
 func (s *metrics) serve(m *Node) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newGauges(m), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if m.mesh != nil {
+		registry.MustRegister(m.mesh.network.Collector())
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	s.server.Handler = named(mux, m.access(), m.config.MetricsAddr)
@@ -81,6 +84,8 @@ type gauges struct {
 	m *Node
 
 	up, restarts, generation, calls, errors, messages, p99, height, waiting, journal *prometheus.Desc
+
+	sockets, subscriptions, queued, refused, cut *prometheus.Desc
 }
 
 func newGauges(m *Node) *gauges {
@@ -98,11 +103,18 @@ func newGauges(m *Node) *gauges {
 		height:     prometheus.NewDesc("ordo_chain_height", "Number of the newest block with a root", nil, nil),
 		waiting:    prometheus.NewDesc("ordo_pool_transactions", "Transactions that wait", nil, nil),
 		journal:    prometheus.NewDesc("ordo_journal_bytes", "Size of the journal's files", nil, nil),
+
+		sockets:       prometheus.NewDesc("ordo_rpc_sockets", "WebSockets that are open", nil, nil),
+		subscriptions: prometheus.NewDesc("ordo_rpc_subscriptions", "Subscriptions of all WebSockets", nil, nil),
+		queued:        prometheus.NewDesc("ordo_rpc_socket_waiting_bytes", "Notifications that wait to be sent", nil, nil),
+		refused:       prometheus.NewDesc("ordo_rpc_sockets_refused_total", "WebSockets for which there was no place", nil, nil),
+		cut:           prometheus.NewDesc("ordo_rpc_sockets_cut_total", "Subscribers that were cut off", []string{"reason"}, nil),
 	}
 }
 
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.up, g.restarts, g.generation, g.calls, g.errors, g.messages, g.p99, g.height, g.waiting, g.journal} {
+	for _, d := range []*prometheus.Desc{g.up, g.restarts, g.generation, g.calls, g.errors, g.messages, g.p99, g.height, g.waiting, g.journal,
+		g.sockets, g.subscriptions, g.queued, g.refused, g.cut} {
 		to <- d
 	}
 }
@@ -136,5 +148,13 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(g.waiting, float64(g.m.driver.Pending()))
 	if g.m.journal != nil {
 		gauge(g.journal, float64(g.m.journal.Stats().Bytes))
+	}
+	sockets := g.m.server.SocketStats()
+	gauge(g.sockets, float64(sockets.Open))
+	gauge(g.subscriptions, float64(sockets.Subscriptions))
+	gauge(g.queued, float64(sockets.Waiting))
+	count(g.refused, float64(sockets.Refused))
+	for why, n := range sockets.Cut {
+		count(g.cut, float64(n), string(why))
 	}
 }

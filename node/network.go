@@ -118,7 +118,7 @@ func (m *mesh) start(n *Node) error {
 	m.learns = c.Follow != "" || !describedBy(consensus).has(sdk.CapEngine)
 	o := network.Options{
 		Key: n.member.key, ChainID: n.config.ChainID, Genesis: zero, Software: "ordo " + describedBy(consensus).Name, Follower: n.member.self == nil || c.Follow != "",
-		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Receiver: m, Source: m, Log: n.log.Named("network"),
+		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Receiver: m, Source: m, Log: n.log.Named("network"), Limits: c.Limits,
 	}
 	for _, text := range c.Peers {
 		a, err := peer.ParseAddress(text)
@@ -130,6 +130,7 @@ func (m *mesh) start(n *Node) error {
 	if m.network, err = network.New(o); err != nil {
 		return err
 	}
+	m.tell() // before any message of consensus
 	if err := m.network.Start(); err != nil {
 		return err
 	}
@@ -152,20 +153,21 @@ func (m *mesh) close() {
 	m.work.Wait()
 }
 
-// announce tells the peers the newest accepted block, as it changes.
+// announce tells the peers the newest stored block, as it changes.
 func (m *mesh) announce() {
-	chain := m.driver.Chain()
-	for last := uint64(0); ; {
-		changed := chain.Changed()
-		if h := chain.Latest(); h != nil && (h.Context.Number > last || last == 0) && len(h.PartialHash) == felt.Size {
-			last = h.Context.Number
-			m.network.Announce(network.Head{Height: last, Value: network.Value(h.PartialHash)})
-		}
+	for {
 		select {
-		case <-changed:
+		case <-m.driver.StoredChanged():
+			m.tell()
 		case <-m.ctx.Done():
 			return
 		}
+	}
+}
+
+func (m *mesh) tell() {
+	if height, value := m.driver.Stored(); len(value) == felt.Size {
+		m.network.Announce(network.Head{Height: height, Value: network.Value(value)})
 	}
 }
 
@@ -249,7 +251,7 @@ func (m *mesh) Head(_ network.ID, head network.Head) {
 }
 
 // Linked implements network.Receiver: a peer that is linked gets what waits here.
-func (m *mesh) Linked(_ network.ID, up bool) {
+func (m *mesh) Linked(id network.ID, up bool) {
 	if !up {
 		return
 	}
@@ -267,12 +269,12 @@ func (m *mesh) Linked(_ network.ID, up bool) {
 				batch = append(batch, encoded)
 			}
 			if len(batch) == 512 {
-				m.network.Gossip(batch)
+				m.network.GossipTo(id, batch)
 				batch = nil
 			}
 		}
 		if len(batch) > 0 && m.ctx.Err() == nil {
-			m.network.Gossip(batch)
+			m.network.GossipTo(id, batch)
 		}
 	})
 }

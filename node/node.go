@@ -1,13 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -51,16 +52,17 @@ type Node struct {
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
 
-	errs   io.Writer // stderr, where nothing that writes has to wait
-	ending progress
+	output Output
+	ending shutdown
 }
 
 // Start brings a node up to where it can serve. What it needs from the system (the port, the data folder) is taken first,
 // so that a second node on the same ends at once.
-// The log goes to errs, which must not block.
-func Start(ctx context.Context, c config.Config, installed Installation, errs io.Writer) (*Node, error) {
-	m := &Node{config: c, errs: errs, log: newLog("ordo", c.LogLevel, errs)}
-	if err := m.start(ctx, installed); err != nil {
+func Start(ctx context.Context, c config.Config, installed Installation, out Output) (*Node, error) {
+	m := &Node{config: c, output: out, log: newLog("ordo", c.LogLevel, out)}
+	err := m.start(ctx, installed)
+	out.Progress.Done()
+	if err != nil {
 		over := make(chan error, 1)
 		go func() { over <- m.close(planned(time.Now(), c.Supervision.Shutdown)) }()
 		return nil, errors.Join(err, within(c.Supervision.Shutdown, over, &m.ending, m.set, m.log))
@@ -100,13 +102,14 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	if n.metrics, err = listenMetrics(ctx, n.config.MetricsAddr); err != nil {
 		return err
 	}
+	n.output.Progress.Step("reading the journal")
 	recovery, err := n.openJournal()
 	if err != nil {
 		return err
 	}
 	v := n.config.Supervision
 	n.crashes = crash.New(crash.Options{Crashes: v.QuestionCrashes, Window: v.Window, Pause: v.QuestionPause, Memory: v.QuestionMemory, Log: n.log})
-	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout}, stages...); err != nil {
+	if n.set, err = host.StartSet(ctx, host.Options{Logger: n.log, HealthTimeout: v.HealthTimeout, CallLimit: v.CallTimeout, Starting: n.starting}, stages...); err != nil {
 		return err
 	}
 	var plugins []described
@@ -128,6 +131,12 @@ func (n *Node) start(ctx context.Context, installed Installation) (err error) {
 	}
 	n.sup.Watch(supervisorEvents{n.driver})
 	return n.startServer()
+}
+
+// starting tells which plugin the start waits for.
+func (n *Node) starting(s host.Spec) {
+	where := cmp.Or(s.Attach, strings.TrimPrefix(filepath.Base(s.Path), "ordo-"+sdk.StageName(s.Stage)+"-"))
+	n.output.Progress.Step("starting the plugin " + sdk.StageName(s.Stage) + "/" + where)
 }
 
 // openJournal reads what a node that used the data folder before had promised.
@@ -179,6 +188,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		Follow:         n.config.Network.Follow != "",
 		Recovery:       recovery,
 		Log:            n.log,
+		Observer:       n.output.Observer,
 	}
 	if m := n.member; m != nil {
 		n.mesh = n.newMesh()
@@ -205,6 +215,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 	if start := n.config.StartTime; start != 0 {
 		n.driver.SetTimeOffset(int64(start) - time.Now().Unix())
 	}
+	n.output.Progress.Step("bringing storage, execution and the journal to the same block")
 	if err := n.driver.Start(ctx); err != nil {
 		return err
 	}
@@ -276,7 +287,7 @@ func (n *Node) startServer() error {
 	n.gateway = gateway.New(o)
 	n.server = rpc.New(rpc.Options{
 		ChainID: chainID, Chain: n.driver.Chain(), Storage: read, Execution: execution, Gateway: n.gateway, Limits: serving,
-		Log:       newSlog(n.config.LogLevel, n.errs),
+		Log:       newSlog(n.config.LogLevel, n.output.Log),
 		Extension: n.networkMethods(n.extension()), Plugins: n.Plugins, Access: n.access(), Crashes: n.crashes,
 	})
 	if n.follower != nil {

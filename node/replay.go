@@ -18,10 +18,13 @@ import (
 )
 
 // Replay runs the chain that a data folder keeps again from genesis, in new storage and new execution, and compares every
-// block. total is called once, progress for each block.
-func Replay(ctx context.Context, c config.Config, installed Installation, total, progress func(uint64)) (result *driver.Reexecuted, err error) {
+// block.
+func Replay(ctx context.Context, c config.Config, installed Installation, out Output) (result *driver.Reexecuted, err error) {
+	if c.DataDir == "" {
+		return nil, errors.New("which chain? name its folder with --data-dir")
+	}
 	// Storage makes what is not there; a chain that is not there is a mistake of the caller's.
-	if _, err := os.Stat(filepath.Join(c.DataDir, "storage")); c.DataDir == "" || err != nil {
+	if _, err := os.Stat(filepath.Join(c.DataDir, "storage")); err != nil {
 		return nil, fmt.Errorf("no chain in %q: name the folder that --data-dir of ordo dev was given", c.DataDir)
 	}
 	held, err := lock(c.DataDir)
@@ -35,7 +38,7 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	}
 	defer os.RemoveAll(fresh)
 
-	r := replay{ctx: ctx, log: newLog("replay", c.LogLevel, os.Stderr)}
+	r := replay{ctx: ctx, log: newLog("replay", c.LogLevel, out)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	stages, err := specs(c, installed, memoryShares(c.Memory, "/"))
 	if err != nil {
@@ -48,6 +51,8 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	source := spec[ordov1.Stage_STAGE_STORAGE]
 	stored := source
 	stored.DataDir = filepath.Join(fresh, "storage")
+	out.Progress.Step("starting the plugins")
+	defer out.Progress.Done()
 	from, err := r.storage(source, filepath.Join(fresh, "old"))
 	if err != nil {
 		return nil, err
@@ -66,11 +71,10 @@ func Replay(ctx context.Context, c config.Config, installed Installation, total,
 	if err != nil {
 		return nil, err
 	}
-	total(head.GetHeight())
 	return driver.Reexecute(ctx, ordov1.NewStorageReadClient(from.read), driver.Options{
 		ChainID: c.ChainID, Log: r.log,
 		Stages: driver.Stages{Execution: execution.Conn(), Storage: to.plugin.Conn(), StorageRead: to.read},
-	}, progress)
+	}, func(height uint64) { out.Progress.At("blocks", height, head.GetHeight()) })
 }
 
 // replay owns what it started.

@@ -24,14 +24,14 @@ func planned(begin time.Time, limit time.Duration) plan {
 	return plan{node: begin.Add(limit / 2), plugins: begin.Add(limit - limit/10)}
 }
 
-// progress is what a shutdown waits for, for the message of one that does not end.
-type progress struct {
+// shutdown is what a shutdown waits for, for the message of one that does not end.
+type shutdown struct {
 	mu  sync.Mutex
 	now []string
 }
 
 // wait runs one part of the shutdown under its name.
-func (p *progress) wait(what string, part func()) {
+func (p *shutdown) wait(what string, part func()) {
 	p.mu.Lock()
 	p.now = append(p.now, what)
 	p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *progress) wait(what string, part func()) {
 	part()
 }
 
-func (p *progress) String() string {
+func (p *shutdown) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.now, ", ")
@@ -56,7 +56,7 @@ func (p *progress) String() string {
 
 // within waits for the end of a shutdown that has begun. At the deadline it kills the plugins and goes on without what still
 // hangs: the caller ends the process then.
-func within(limit time.Duration, over <-chan error, p *progress, set *host.Set, log hclog.Logger) error {
+func within(limit time.Duration, over <-chan error, p *shutdown, set *host.Set, log hclog.Logger) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {

@@ -26,7 +26,7 @@ func TestWithin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				over, stop := make(chan error, 1), make(chan struct{})
-				var p progress
+				var p shutdown
 				go p.wait("plugins that drain", func() { <-stop })
 				synctest.Wait()
 				go p.wait("the journal's disk", func() { <-stop })

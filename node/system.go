@@ -35,6 +35,8 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("port %d is in use on %s: choose another with --port, or 0 for any free one", c.Port, c.Host)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: choose another with --host, such as 127.0.0.1, or 0.0.0.0 for all of them", c.Host)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

@@ -59,8 +59,8 @@ check_tools() {
   need_deb flock util-linux "locking of the cache"
   have cc && [ ! -e /usr/include/stdio.h ] && have dpkg && { missing_debs+=(libc6-dev); problems+=("stdio.h: not found; Debian package libc6-dev"); }
   if [ "$tests" = true ]; then
-    need_deb node nodejs "starknet.js in the end-to-end tests"
-    need_deb npm npm "starknet.js in the end-to-end tests"
+    need_deb node nodejs "starknet.js and starknet-devnet in the end-to-end tests"
+    need_deb npm npm "starknet.js and starknet-devnet in the end-to-end tests"
     need_deb python3 python3 "starknet.py in the end-to-end tests"
     if have python3 && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
       missing_debs+=(python3-venv)
@@ -259,14 +259,17 @@ unpacked() {
   done
 }
 
-# Client libraries live in the cache, keyed by their lock file; the tests read ORDO_E2E_JS and ORDO_E2E_PYTHON.
+# Client libraries live in the cache, keyed by their lock file; the tests read ORDO_E2E_JS, ORDO_E2E_PYTHON and ORDO_E2E_GO.
 js_dir() { printf '%s/js-%s' "$cache" "$(fingerprint test/e2e/js/package.json test/e2e/js/package-lock.json | cut -c1-16)"; }
 python_dir() { printf '%s/python-%s' "$cache" "$(fingerprint test/e2e/python/requirements.txt | cut -c1-16)"; }
+
+# The client in Go is a module of its own, so that what it needs stays out of ours; its go.sum pins it. The tests run the program.
+go_client() { printf '%s/go-%s/client' "$cache" "$(fingerprint test/e2e/go | cut -c1-16)"; }
 
 install_js() {
   local dir; dir="$(js_dir)"
   [ -f "$dir/.done" ] && return
-  say "installing starknet.js"
+  say "installing starknet.js and starknet-devnet"
   rm -rf "$dir"; mkdir -p "$dir"
   cp test/e2e/js/package.json test/e2e/js/package-lock.json "$dir/"
   (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error) || fail "npm could not install test/e2e/js/package-lock.json"
@@ -284,6 +287,15 @@ compile_cairo() {
   printf '%s\0' contracts/cairo/*.cairo | ORDO_E2E_JS="$(js_dir)" xargs -0 -P "$(nproc)" -I{} \
     sh -c 'node contracts/cairo/compile.mjs "$1" "$2/$(basename "$1" .cairo).contract_class.json"' sh {} "$dir" || fail "contracts/cairo does not compile"
   touch "$dir/.done"
+}
+
+install_go_client() {
+  local file; file="$(go_client)"
+  [ -x "$file" ] && return
+  say "building the tests with starknet.go"
+  mkdir -p "$(dirname "$file")"
+  (cd test/e2e/go && go build -trimpath -o "$file.new" .) || fail "test/e2e/go does not build" "check the network, then run again"
+  mv "$file.new" "$file"
 }
 
 install_python() {

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
-modules=(. docs/benchmarks/page sdk/proto/gen)
+modules=(. docs/benchmarks/page sdk/proto/gen test/e2e/go)
 
 # step NAME COMMAND...: runs the command and says how long it took; one that fails ends the script.
 step() {

@@ -34,5 +34,6 @@ if $with_tests; then
   install_js
   compile_cairo
   install_python
+  install_go_client
 fi
 done_in

@@ -6,10 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 check_native
 
 # What the tests need of the set-up.
-export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
+export ORDO_E2E_BIN="$clone/bin" ORDO_E2E_JS ORDO_E2E_PYTHON ORDO_E2E_GO ORDO_E2E_CONTRACTS ORDO_E2E_CAIRO
 ORDO_E2E_CAIRO="$(cairo_dir)"
 ORDO_E2E_JS="$(js_dir)"
 ORDO_E2E_PYTHON="$(python_dir)/bin/python"
+ORDO_E2E_GO="$(go_client)"
 ORDO_E2E_CONTRACTS="$(crate_dir cairo-lang-starknet 2.19.5)/test_data"
 
 ORDO_CLIPPY_TIME=170 scripts/lint.sh

@@ -40,6 +40,7 @@ type loadOptions struct {
 	profile   string
 	json      string
 	quiet     bool
+	alone     bool // no runs without the subscribers
 }
 
 // LoadReport is what runs of `ordo bench load` found.
@@ -89,6 +90,7 @@ func loadCommand() *cobra.Command {
 	f.IntVar(&o.Connections, "connections", 0, "connections; 0: one per account, at most 64")
 	f.IntVar(&o.Presign, "presign", 0, "transactions to sign before the run; 0: what the rate needs, or 2,500 a second")
 	f.DurationVar(&o.Poll, "poll", o.Poll, "between two looks at the chain: times until PRE_CONFIRMED are no finer")
+	f.IntVar(&o.Subscribers, "subscribers", 0, "WebSockets with a subscription each, of all kinds, which check that they miss and double nothing; a run without them comes before and after")
 	f.StringVar(&o.Token, "token", o.Token, "what transfers move: strk, erc20 (declares and deploys one of new Sierra), or an address")
 	f.IntVar(&o.Recipients, "recipients", o.Recipients, "recipients of each account; more of them make the state grow")
 	f.IntVar(&o.Markets, "markets", o.Markets, "markets that swaps are spread over")
@@ -97,6 +99,7 @@ func loadCommand() *cobra.Command {
 	f.StringArrayVar(&o.nodeArgs, "node-arg", nil, "another argument for a node of our own, repeatable, such as --node-arg=--workers=1")
 	f.StringVar(&o.dir, "dir", "", "folder for the chain of a node of our own; removed at the end (default: the system's for temporary files)")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of the core of a node of our own to this file, for go tool pprof")
+	f.BoolVar(&o.alone, "subscribers-only", false, "with --subscribers: no runs without them")
 	f.StringVar(&o.json, "json", "", "also write the report to this file")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress bar")
 	_ = f.MarkHidden("seconds")
@@ -121,17 +124,7 @@ func runLoad(ctx context.Context, o loadOptions) (*LoadReport, error) {
 	}
 	report := &LoadReport{Environment: environment()}
 	one := func(url string, pid int) error {
-		r, err := load.Run(ctx, o.Options, url, pid)
-		if r != nil {
-			report.Runs = append(report.Runs, r)
-			if err == nil && r.Lost > 0 {
-				err = fmt.Errorf("%d of %d submitted transactions are in no accepted block", r.Lost, r.Submitted)
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", url, err)
-		}
-		return nil
+		return o.each(func(options load.Options) error { return loadOnce(ctx, options, url, pid, report) })
 	}
 	if len(o.urls) == 0 {
 		err := o.onOwnNode(ctx, "", one)
@@ -143,6 +136,36 @@ func runLoad(ctx context.Context, o loadOptions) (*LoadReport, error) {
 		}
 	}
 	return report, nil
+}
+
+// each calls run once, and with subscribers between two calls without them, so that the figures can be compared.
+func (o *loadOptions) each(run func(load.Options) error) error {
+	without := o.Options
+	without.Subscribers = 0
+	list := []load.Options{o.Options}
+	if o.Subscribers > 0 && !o.alone {
+		list = []load.Options{without, o.Options, without}
+	}
+	for _, options := range list {
+		if err := run(options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loadOnce(ctx context.Context, o load.Options, url string, pid int, report *LoadReport) error {
+	r, err := load.Run(ctx, o, url, pid)
+	if r != nil {
+		report.Runs = append(report.Runs, r)
+		if err == nil && r.Lost > 0 {
+			err = fmt.Errorf("%d of %d submitted transactions are in no accepted block", r.Lost, r.Submitted)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	return nil
 }
 
 // complete fills in what follows from the rest, and checks all.

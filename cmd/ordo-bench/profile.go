@@ -46,7 +46,7 @@ func profiledCommand() *cobra.Command {
 				pprof.StopCPUProfile()
 				err = errors.Join(err, out.Close())
 			}()
-			m, err := node.Start(cmd.Context(), c, installed, os.Stderr)
+			m, err := node.Start(cmd.Context(), c, installed, node.Output{Log: os.Stderr})
 			if err != nil {
 				return err
 			}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/ordo-sequencer/ordo/node"
 	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/node/printer"
 )
 
 const devLong = `Start a development node: four plugins, funded accounts, the JSON-RPC on one port.
@@ -28,12 +30,13 @@ func devCommand(screen *terminal) *cobra.Command {
 			if cmd.Flags().Changed(config.RestrictiveMode) {
 				return nil // the methods that it forbids
 			}
-			return cobra.NoArgs(cmd, args)
+			return noArguments(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := config.Default()
 			c.Devnet = true
 			c.AnswerWhen = config.AnswerRun // scripts read what a transaction did right after sending it
+			c.LogLevel = ""                 // nothing chosen yet
 			words, err := config.FromDevnet(&c, cmd.Flags(), args, os.LookupEnv)
 			if err != nil {
 				return err
@@ -44,7 +47,14 @@ func devCommand(screen *terminal) *cobra.Command {
 			if err := overFile(&c, cmd, config.WithoutDevnets(cmd.Flags(), os.LookupEnv)); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, screen)
+			if c.LogLevel == "" {
+				c.LogLevel = "info"
+				if c.Quiet {
+					c.LogLevel = "warn"
+				}
+			}
+			lines := !c.Quiet && slices.Contains([]string{"info", "debug", "trace"}, c.LogLevel)
+			return serve(cmd.Context(), c, screen, lines)
 		},
 	}
 	config.Bind(cmd.Flags())
@@ -59,7 +69,7 @@ func runCommand(screen *terminal) *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Start a node from a configuration file",
 		Long:  "Start the same node as `ordo dev` from a TOML file. --print-config writes the file that fits the other flags.",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
 			if file != "" {
@@ -84,13 +94,21 @@ func runCommand(screen *terminal) *cobra.Command {
 			if c.Devnet {
 				fmt.Fprintf(screen.errs, "ordo: rpc.devnet = true: devnet_* are served: clients that reach %s mint, move the time and read the keys of accounts\n", c.Host)
 			}
-			return serve(cmd.Context(), c, screen)
+			return serve(cmd.Context(), c, screen, false)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as a file and stop")
 	config.Bind(cmd.Flags())
 	return completed(cmd)
+}
+
+// noArguments rejects words that are no flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: %q is no flag: it takes flags only, %s --help lists them", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	return nil
 }
 
 // completed adds what every command that starts a node has: the order of the table, and help in two lengths.
@@ -139,14 +157,23 @@ func overFile(c *config.Config, cmd *cobra.Command, lookup func(string) (string,
 	return c.Validate()
 }
 
-// serve runs a node until the context ends or the node fails.
-func serve(ctx context.Context, c config.Config, screen *terminal) error {
+// serve runs a node until the context ends or the node fails. lines: a line is printed for each transaction and block.
+func serve(ctx context.Context, c config.Config, screen *terminal, lines bool) error {
 	screen.serveOn()
 	installed, err := node.Installed()
 	if err != nil {
 		return err
 	}
-	m, err := node.Start(ctx, c, installed, screen.errs)
+	out := node.Output{Log: screen.errs, Colour: screen.colours.errs}
+	if !c.Quiet {
+		out.Progress = screen.progress
+	}
+	if lines {
+		printed := printer.New(printer.Options{To: screen.out, Colour: screen.colours.out})
+		defer printed.Close()
+		out.Observer = printed
+	}
+	m, err := node.Start(ctx, c, installed, out)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting

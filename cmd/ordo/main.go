@@ -47,10 +47,24 @@ func root(screen *terminal) *cobra.Command {
 		Version:       version + " (" + commit + ")",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          unknownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(),
 		localnet.NewCommand(screen.out, screen.errs, screen.serveOn), versionCommand())
 	return cmd
+}
+
+// unknownCommand names the command that was probably meant.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean ordo %s?", args[0], near[0])
+	}
+	return fmt.Errorf("unknown command %q: ordo --help lists the commands", args[0])
 }
 
 func versionCommand() *cobra.Command {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/node"
 	"github.com/ordo-sequencer/ordo/node/config"
+	"github.com/ordo-sequencer/ordo/sdk/progress"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -18,7 +18,7 @@ func replayCommand() *cobra.Command {
 		Short: "Execute a stored chain again from genesis and compare every root",
 		Long: `Execute the chain that a data folder keeps again from genesis, in new storage and new execution, and compare the partial
 hash, the state root and the block hash of every block. The folder must not be in use, and is not changed.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := config.Default()
 			if err := overFile(&c, cmd, os.LookupEnv); err != nil {
@@ -28,12 +28,9 @@ hash, the state root and the block hash of every block. The folder must not be i
 			if err != nil {
 				return err
 			}
-			bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(node.Progress()), progressbar.OptionSetDescription("blocks"),
-				progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-			result, err := node.Replay(cmd.Context(), c, installed,
-				func(blocks uint64) { bar.ChangeMax64(int64(blocks)) },
-				func(height uint64) { _ = bar.Set64(int64(height)) })
-			_ = bar.Finish()
+			shown := progress.New("ordo: replay", os.Stderr)
+			result, err := node.Replay(cmd.Context(), c, installed, node.Output{Log: shown.Through(os.Stderr), Progress: shown})
+			shown.Close()
 			if err != nil {
 				return fmt.Errorf("replay: %w", err)
 			}

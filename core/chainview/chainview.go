@@ -49,6 +49,8 @@ type Chain struct {
 	watched  bool          // a reader was given changed
 	records  records
 	watches  map[Key]*watch
+	feeds    map[*Feed]struct{}
+	seq      uint64  // of the last change that a feed got
 	executed *uint64 // height of execution's tip; nil: it has none, or it is not reported
 	followed bool    // executed is reported
 }
@@ -191,6 +193,9 @@ func (c *Chain) Received(tx *ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set(tx, Record{Status: Received, Tx: tx})
+	if len(c.feeds) > 0 {
+		c.tell(Change{What: ReceivedNow, Txs: []*ordov1.Transaction{tx}})
+	}
 	c.wake()
 }
 
@@ -244,19 +249,22 @@ func (c *Chain) Candidates(build uint64, txs []*ordov1.Transaction, classes []*o
 		c.open.classes[Key(class.Hash)] = class
 	}
 	c.open.txs = append(c.open.txs, txs...)
+	c.tell(Change{What: CandidatesNow, Height: c.open.context.Number, Txs: txs})
 	c.touch()
 }
 
-// Preconfirm: the first of the candidates have results.
-func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) {
+// Preconfirm: the first of the candidates have results. It returns them with the number of their block; none when the build is not
+// that of the open block.
+func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, delta *ordov1.StateDiff) (height uint64, ran []*ordov1.Transaction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.open
 	if o == nil || o.build != build || len(results) > len(o.candidates()) {
-		return
+		return 0, nil
 	}
+	ran = slices.Clip(o.candidates()[:len(results)])
 	changes := newLayer(delta)
-	rejected := len(o.rejected)
+	rejected, shown := len(o.rejected), len(o.results)
 	for i, tx := range o.candidates()[:len(results)] {
 		r := results[i]
 		if r.Status == ordov1.TransactionResult_REJECTED {
@@ -274,21 +282,28 @@ func (c *Chain) Preconfirm(build uint64, results []*ordov1.TransactionResult, de
 		gone := func(tx *ordov1.Transaction) bool { return slices.Contains(out, tx) }
 		o.txs = slices.DeleteFunc(slices.Clone(o.txs), gone)
 	}
+	if n := len(o.results); n > shown {
+		c.tell(Change{What: PreConfirmedNow, Height: o.context.Number, First: shown, Txs: o.txs[shown:n:n], Results: o.results[shown:n:n]})
+	}
 	if delta != nil {
 		o.deltas = append(o.deltas, delta)
 	}
 	o.layers = push(o.layers, changes)
 	c.touch()
+	return o.context.Number, ran
 }
 
-// ResetPreconfirmed: the build was dropped; its transactions wait again.
-func (c *Chain) ResetPreconfirmed(build uint64) {
+// ResetPreconfirmed: the build was dropped; its transactions wait again. It returns the number of its block, if that was the open one.
+func (c *Chain) ResetPreconfirmed(build uint64) (height uint64, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open != nil && c.open.build == build {
-		c.reset()
-		c.touch()
+	if c.open == nil || c.open.build != build {
+		return 0, false
 	}
+	height = c.open.context.Number
+	c.reset()
+	c.touch()
+	return height, true
 }
 
 // Closed: the build takes no more; what has no result goes back.
@@ -304,6 +319,7 @@ func (c *Chain) Closed(build uint64) {
 
 func (c *Chain) reset() {
 	if c.open != nil {
+		c.tell(Change{What: OpenDropped, Height: c.open.context.Number})
 		c.receivedAgain(c.open.txs)
 		c.receivedAgain(c.open.rejected)
 		c.open = nil
@@ -312,10 +328,17 @@ func (c *Chain) reset() {
 
 // receivedAgain: these wait in the pool once more, unless they left it meanwhile.
 func (c *Chain) receivedAgain(txs []*ordov1.Transaction) {
+	var back []*ordov1.Transaction
 	for _, tx := range txs {
 		if r := c.records.get(Key(tx.Hash)); r != nil && (r.Status == Candidate || r.Status == PreConfirmed) {
 			c.set(tx, Record{Status: Received, Tx: tx})
+			if len(c.feeds) > 0 {
+				back = append(back, tx)
+			}
 		}
+	}
+	if len(back) > 0 {
+		c.tell(Change{What: WaitingAgain, Txs: back})
 	}
 }
 
@@ -326,8 +349,12 @@ func (c *Chain) Decide(block *Block) {
 	c.decided = append(slices.Clip(c.decided), block)
 	c.head = block.Context
 	inside := make(map[Key]bool, len(block.Transactions))
+	var fresh []int
 	for i, tx := range block.Transactions {
 		inside[Key(tx.Hash)] = true
+		if r := c.records.get(Key(tx.Hash)); len(c.feeds) > 0 && (r == nil || r.Status != PreConfirmed || r.Height != block.Context.Number) {
+			fresh = append(fresh, i)
+		}
 		c.set(tx, Record{Status: PreConfirmed, Tx: tx, Height: block.Context.Number, Result: block.Results[i]})
 	}
 	if o := c.open; o != nil {
@@ -335,6 +362,7 @@ func (c *Chain) Decide(block *Block) {
 		c.receivedAgain(slices.DeleteFunc(slices.Concat(o.txs, o.rejected), within))
 		c.open = nil
 	}
+	c.tell(Change{What: DecidedNow, Height: block.Context.Number, Txs: block.Transactions, Results: block.Results, Fresh: fresh})
 	c.touch()
 }
 
@@ -353,6 +381,7 @@ func (c *Chain) Accept(header *ordov1.BlockHeader) {
 	for i, tx := range block.Transactions {
 		c.set(tx, Record{Status: Accepted, Tx: tx, Height: header.Context.Number, Result: block.Results[i]})
 	}
+	c.tell(Change{What: AcceptedNow, Height: header.Context.Number, Header: header, Txs: block.Transactions, Results: block.Results})
 	c.touch()
 }
 

@@ -22,7 +22,7 @@ import (
 func BenchmarkNode(b *testing.B) {
 	w := newWorld(b)
 	w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
-	w.execution.limit = 1000
+	w.execution.Limit = 1000
 	n := w.start()
 	txs := make([]*ordov1.Transaction, b.N)
 	for i := range txs {
@@ -57,7 +57,7 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", kind, callers), func(b *testing.B) {
 				w := newWorld(b)
 				w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
-				w.execution.limit = 1000
+				w.execution.Limit = 1000
 				var written func() journal.Stats
 				if kind != "none" {
 					folder, err := journal.OpenFolder(b.TempDir())

@@ -9,16 +9,16 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // fragile is a storage and an execution that are on the same computer.
 type fragile struct {
-	*fakeStorage
+	*fakestage.Storage
 	fuse *fuse
 }
 
@@ -26,7 +26,7 @@ func (f *fragile) Commit(stream ordov1.Storage_CommitServer) error {
 	if !f.fuse.pass("before commit") {
 		return errCrash
 	}
-	if err := f.fakeStorage.Commit(stream); err != nil {
+	if err := f.Storage.Commit(stream); err != nil {
 		return err
 	}
 	if !f.fuse.pass("after commit") {
@@ -36,7 +36,7 @@ func (f *fragile) Commit(stream ordov1.Storage_CommitServer) error {
 }
 
 type fragileExecution struct {
-	*fakeExecution
+	*fakestage.Execution
 	fuse *fuse
 }
 
@@ -44,7 +44,7 @@ func (f *fragileExecution) Apply(ctx context.Context, r *ordov1.ApplyRequest) (*
 	if !f.fuse.pass("before apply") {
 		return nil, errCrash
 	}
-	answer, err := f.fakeExecution.Apply(ctx, r)
+	answer, err := f.Execution.Apply(ctx, r)
 	if !f.fuse.pass("after apply") {
 		return nil, errCrash
 	}
@@ -64,7 +64,7 @@ type computer struct {
 }
 
 // boot turns the computer on. An error means that it went off meanwhile.
-func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*computer, error) {
+func boot(t *testing.T, storage *fakestage.Storage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*computer, error) {
 	w := newWorld(t)
 	w.storage = storage
 	m := &computer{world: w, fuse: fuse, disk: disk}
@@ -79,7 +79,7 @@ func boot(t *testing.T, storage *fakeStorage, disk *memory, fuse *fuse, protocol
 		ordov1.RegisterStorageServer(s, &fragile{storage, fuse})
 	})
 	readConn := serve(t, w.recorder, func(s *grpc.Server) { m.servers = append(m.servers, s); ordov1.RegisterStorageReadServer(s, storage) })
-	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}, read: ordov1.NewStorageReadClient(readConn), limit: 4}
+	w.execution = &fakestage.Execution{Broken: map[mempool.Key]bool{}, Read: ordov1.NewStorageReadClient(readConn), Limit: 4}
 	w.options.Stages = Stages{Storage: storageConn, StorageRead: readConn,
 		Execution: serve(t, w.recorder, func(s *grpc.Server) {
 			m.servers = append(m.servers, s)

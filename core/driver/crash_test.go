@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // crashOffset is where a run that tries a part of the points begins: another one each time, or that of ORDO_CRASH_SEED.
@@ -51,62 +53,55 @@ func TestEveryCrashPoint(t *testing.T) {
 		stride, offset = 3, crashOffset(t, 3)
 	}
 	points := 0
-	for at := 1 + offset; ; at += stride {
-		first := newFuse(at)
-		storage := newStorage()
-		m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
-		if err == nil {
-			m.live(append(txs, handlers))
-			if !first.reached() { // it lived to the end, or has a moment more
-				select {
-				case <-first.blown:
-				case <-time.After(30 * time.Millisecond):
-				}
-			}
-		}
-		m.off()
-		first.mu.Lock()
-		blown := first.count == at
-		what := first.names[len(first.names)-1]
-		first.mu.Unlock()
-		name := fmt.Sprintf("crash at %d (%s)", at, what)
-		kinds[what]++
-		points++
-		if at%4 > 1 { // and once more, while it comes back or soon after
-			fuse := newFuse(1 + at*7%30)
-			storage.calm()
-			had := storage.count()
-			second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
-			if err == nil {
-				second.live(txs)
-			}
-			second.off()
-			second.told = append(second.told, m.told...)
-			second.earlier = append(m.earlier, m.eyes)
-			m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.count())
-		}
-		m.again(t, name, storage, txs, flat, at%2 == 0)
-		if t.Failed() {
-			t.Fatalf("after %s", name)
-		}
-		if !blown {
-			break
-		}
+	for at, blown := 1+offset, true; blown; at += stride {
+		synctest.Test(t, func(t *testing.T) {
+			var what string
+			what, blown = crashAt(t, at, txs, handlers, flat)
+			kinds[what]++
+			points++
+		})
 	}
 	t.Logf("%d crash points: %v", points, kinds)
 }
 
-func (f *fakeStorage) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.blocks)
-}
-
-// calm ends what waits in a storage that was on a computer before.
-func (f *fakeStorage) calm() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bell = make(chan struct{})
+// crashAt ends a computer at one of its writes, and holds the next one against it. blown is false when there were fewer writes.
+func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat []*ordov1.Transaction) (what string, blown bool) {
+	first := newFuse(at)
+	storage := fakestage.NewStorage()
+	m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
+	if err == nil {
+		m.live(append(slices.Clip(txs), handlers))
+		if !first.reached() { // it lived to the end, or has a moment more
+			select {
+			case <-first.blown:
+			case <-time.After(30 * time.Millisecond):
+			}
+		}
+	}
+	m.off()
+	first.mu.Lock()
+	blown = first.count == at
+	what = first.names[len(first.names)-1]
+	first.mu.Unlock()
+	name := fmt.Sprintf("crash at %d (%s)", at, what)
+	if at%4 > 1 { // and once more, while it comes back or soon after
+		fuse := newFuse(1 + at*7%30)
+		storage.Restarted()
+		had := storage.Count()
+		second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
+		if err == nil {
+			second.live(txs)
+		}
+		second.off()
+		second.told = append(second.told, m.told...)
+		second.earlier = append(m.earlier, m.eyes)
+		m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.Count())
+	}
+	m.again(t, name, storage, txs, flat, at%2 == 0)
+	if t.Failed() {
+		t.Fatalf("after %s", name)
+	}
+	return what, blown
 }
 
 // stored waits until storage has all of them in blocks with a root: what was accepted before the crash the node does not
@@ -116,10 +111,10 @@ func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 	missing := 0
 	err := m.node.Chain().Await(ctx(m.t), func() bool {
 		latest := m.node.Chain().Latest().Context.Number
-		m.storage.mu.Lock()
-		defer m.storage.mu.Unlock()
+		m.storage.Mu.Lock()
+		defer m.storage.Mu.Unlock()
 		found := map[mempool.Key]bool{}
-		for _, b := range m.storage.blocks[:latest+1] {
+		for _, b := range m.storage.Stored[:latest+1] {
 			for _, tx := range b.Transactions {
 				found[mempool.Key(tx.Hash)] = true
 			}
@@ -138,9 +133,9 @@ func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 }
 
 // again turns the computer on after a crash and holds it against what was promised and shown.
-func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
+func (m *computer) again(t *testing.T, name string, storage *fakestage.Storage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
 	t.Helper()
-	storage.calm()
+	storage.Restarted()
 	fuse := newFuse(0)
 	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo())
 	defer next.off()
@@ -149,13 +144,13 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 	}
 	next.stored(name, m.told)
 	// What was shown before the crash comes first in its block.
-	storage.mu.Lock()
+	storage.Mu.Lock()
 	for _, eyes := range append(m.earlier, m.eyes) {
 		if eyes != nil {
-			eyes.kept(t, storage.blocks)
+			eyes.kept(t, storage.Stored)
 		}
 	}
-	storage.mu.Unlock()
+	storage.Mu.Unlock()
 	next.live(txs)
 	next.stored(name, flat)
 	next.chainIsSound()
@@ -167,8 +162,10 @@ func (m *computer) again(t *testing.T, name string, storage *fakeStorage, txs []
 
 // What was decided is built again as it was, certificate and all, before consensus is asked for anything: a decision may have
 // left the computer.
-func TestDecidedBlockComesBack(t *testing.T) {
-	storage := newStorage()
+func TestDecidedBlockComesBack(t *testing.T) { synctest.Test(t, decidedBlockComesBack) }
+
+func decidedBlockComesBack(t *testing.T) {
+	storage := fakestage.NewStorage()
 	fuse := newFuse(0)
 	protocol := fakestage.Solo()
 	m, err := boot(t, storage, &memory{fuse: fuse, files: map[string]*page{}}, fuse, func(event *ordov1.ConsensusEvent) []*ordov1.Action {
@@ -183,36 +180,34 @@ func TestDecidedBlockComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storage.mu.Lock()
-	storage.full = true
-	storage.mu.Unlock()
+	storage.Mu.Lock()
+	storage.Full = true
+	storage.Mu.Unlock()
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 1), m.tx(2, 0, rejects, 3), m.tx(1, 1, reverts, 2), m.tx(3, 0, plain, 9)}
 	m.live([][]*ordov1.Transaction{txs})
-	await := func(what string, holds func() bool) {
-		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-		}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if m.node.Health()[2].Why == "" {
+		t.Fatal("storage was never asked")
 	}
-	await("storage was never asked", func() bool { return m.node.Health()[2].Why != "" })
 	decided := m.node.Chain().Unaccepted(1)
 	m.off()
 
-	storage.calm()
-	storage.mu.Lock()
-	storage.full = false
-	storage.mu.Unlock()
+	storage.Restarted()
+	storage.Mu.Lock()
+	storage.Full = false
+	storage.Mu.Unlock()
 	next, err := boot(t, storage, m.disk.survivor(fuse, false), fuse, func(*ordov1.ConsensusEvent) []*ordov1.Action { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer next.off()
-	await("the block does not come back", func() bool { return next.node.Chain().Latest().Context.Number == 1 })
-	storage.mu.Lock()
-	got := storage.blocks[1]
-	storage.mu.Unlock()
+	if err := next.node.Chain().Await(ctx(t), func() bool { return next.node.Chain().Latest().Context.Number == 1 }); err != nil {
+		t.Fatal("the block does not come back")
+	}
+	storage.Mu.Lock()
+	got := storage.Stored[1]
+	storage.Mu.Unlock()
 	if !bytes.Equal(got.Header.PartialHash, decided.Header.PartialHash) || string(got.Certificate) != "signed" {
 		t.Errorf("block 0x%x with certificate %q came back, 0x%x was decided", got.Header.PartialHash, got.Certificate, decided.Header.PartialHash)
 	}

@@ -70,6 +70,7 @@ type Options struct {
 	Recovery *journal.Recovery // what the journal held when it was opened; nil: nothing
 	Clock    func() time.Time  // nil: time.Now
 	Log      hclog.Logger      // nil: none
+	Observer Observer          // nil: the log
 }
 
 // Questions keeps count of what clients ask of execution; *crash.Ledger implements it.
@@ -181,6 +182,9 @@ func New(o Options) (*Driver, error) {
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
+	if o.Observer == nil {
+		o.Observer = logObserver{o.Log}
+	}
 	chainID, err := felt.FromShortString(o.ChainID)
 	if err != nil || o.ChainID == "" {
 		return nil, fmt.Errorf("node: chain id %q: must be 1 to 31 ascii characters", o.ChainID)
@@ -209,11 +213,11 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 		d.ordering.client = ordov1.NewOrderingClient(o.Stages.Ordering)
 	}
 	client := ordov1.NewExecutionClient(o.Stages.Execution)
-	d.execution = &execution{port: d, log: d.log, client: client, chain: d.chain, journal: d.journal, supervised: supervised,
+	d.execution = &execution{port: d, log: d.log, client: client, chain: d.chain, observer: o.Observer, journal: d.journal, supervised: supervised,
 		limit: o.CallLimit, memoryMiB: uint64(o.TransactionMiB), blocks: map[uint64]*openBlock{},
 		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
-	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, journal: d.journal,
-		callLimit: o.CallLimit, rootStall: o.RootStall}
+	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, observer: o.Observer, journal: d.journal,
+		callLimit: o.CallLimit, rootStall: o.RootStall, head: storedHead{changed: make(chan struct{}, 1)}}
 	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers}
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
@@ -314,10 +318,10 @@ func (d *Driver) drain(ctx context.Context) error {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for {
-		settled := make(chan bool, 1)
-		d.inbox.push(inboxMsg{then: func(m *pipeline.Machine) { settled <- m.Settled() }})
+		drained := make(chan bool, 1)
+		d.inbox.push(inboxMsg{then: func(m *pipeline.Machine) { drained <- m.Settled() }})
 		select {
-		case yes := <-settled:
+		case yes := <-drained:
 			if yes {
 				return nil
 			}

@@ -10,14 +10,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
 
@@ -43,7 +44,7 @@ func grammars(t *testing.T) map[string]*grammar.Grammar {
 func TestChainGrows(t *testing.T) {
 	for _, arrival := range []bool{true, false} {
 		w := newWorld(t)
-		w.execution.limit = 7
+		w.execution.Limit = 7
 		if arrival {
 			w.options.Stages.OrderingCapabilities = []string{sdk.CapArrival}
 		}
@@ -67,11 +68,11 @@ func TestChainGrows(t *testing.T) {
 		clients.Wait()
 		w.await(chainview.Accepted, all...)
 		w.chainIsSound()
-		if got := len(w.storage.blocks); got < 15 {
+		if got := len(w.storage.Stored); got < 15 {
 			t.Errorf("%d blocks: 100 transactions at 7 each need more", got)
 		}
-		if latest := n.Chain().Latest(); latest.Context.Number != uint64(len(w.storage.blocks)-1) || len(n.Waiting()) != 0 {
-			t.Errorf("latest %d of %d blocks, %d wait", latest.Context.Number, len(w.storage.blocks), len(n.Waiting()))
+		if latest := n.Chain().Latest(); latest.Context.Number != uint64(len(w.storage.Stored)-1) || len(n.Waiting()) != 0 {
+			t.Errorf("latest %d of %d blocks, %d wait", latest.Context.Number, len(w.storage.Stored), len(n.Waiting()))
 		}
 		if err := n.Stop(ctx(t)); err != nil {
 			t.Error(err)
@@ -211,7 +212,7 @@ func TestSnapshotOfTheOpenBlock(t *testing.T) {
 // The chain outlives its processes, and another execution reaches the same blocks.
 func TestRestartAndReexecute(t *testing.T) {
 	w := newWorld(t)
-	w.storage.slow = 3 * time.Millisecond
+	w.storage.RootDelay = 3 * time.Millisecond
 	n := w.start()
 	var all []*ordov1.Transaction
 	for nonce := range uint64(14) {
@@ -223,18 +224,18 @@ func TestRestartAndReexecute(t *testing.T) {
 		w.await(chainview.PreConfirmed, all[nonce])
 	}
 	// Decided is enough: Stop waits for commits and roots. What is not decided would end with the pool.
-	for n.Chain().Next().Number < 15 {
-		time.Sleep(time.Millisecond)
+	if err := n.Chain().Await(ctx(t), func() bool { return n.Chain().Next().Number >= 15 }); err != nil {
+		t.Fatal(err)
 	}
 	if err := n.Stop(ctx(t)); err != nil {
 		t.Fatal(err)
 	}
 	head := n.Chain().Latest()
-	if head.Context.Number < 10 || head.Context.Number != uint64(len(w.storage.blocks)-1) {
-		t.Fatalf("stopped at %d of %d blocks", head.Context.Number, len(w.storage.blocks))
+	if head.Context.Number < 10 || head.Context.Number != uint64(len(w.storage.Stored)-1) {
+		t.Fatalf("stopped at %d of %d blocks", head.Context.Number, len(w.storage.Stored))
 	}
 
-	w.execution = &fakeExecution{broken: map[mempool.Key]bool{}}
+	w.execution = fakestage.NewExecution()
 	w.consensus = fakestage.Solo()
 	n = w.start()
 	if !bytes.Equal(n.Chain().Latest().Hash, head.Hash) {
@@ -253,20 +254,20 @@ func TestRestartAndReexecute(t *testing.T) {
 	var heights []uint64
 	o := fresh.options
 	o.Block.Prices.L2Fri = 5 // the node's own prices do not matter
-	found, err := Reexecute(ctx(t), w.execution.read, o, func(h uint64) { heights = append(heights, h) })
+	found, err := Reexecute(ctx(t), w.execution.Read, o, func(h uint64) { heights = append(heights, h) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found.Transactions != 15 || found.Blocks != uint64(len(w.storage.blocks)-1) || len(heights) != int(found.Blocks) || !bytes.Equal(found.Head.Hash, w.storage.blocks[found.Blocks].Header.Hash) {
+	if found.Transactions != 15 || found.Blocks != uint64(len(w.storage.Stored)-1) || len(heights) != int(found.Blocks) || !bytes.Equal(found.Head.Hash, w.storage.Stored[found.Blocks].Header.Hash) {
 		t.Errorf("%+v, progress %v", found, heights)
 	}
 
 	// A stored chain that was tampered with is found.
-	w.storage.blocks[5].StateDiff.Nonces[63]++
-	w.storage.blocks[5].Header.PartialHash = num(1)
+	w.storage.Stored[5].StateDiff.Nonces[63]++
+	w.storage.Stored[5].Header.PartialHash = num(1)
 	fresh = newWorld(t)
 	fresh.make()
-	if _, err := Reexecute(ctx(t), w.execution.read, fresh.options, nil); err == nil || !strings.Contains(err.Error(), "block 5") {
+	if _, err := Reexecute(ctx(t), w.execution.Read, fresh.options, nil); err == nil || !strings.Contains(err.Error(), "block 5") {
 		t.Errorf("a changed block: %v", err)
 	}
 }
@@ -313,7 +314,9 @@ func TestStartRefuses(t *testing.T) {
 }
 
 // A ranking policy decides among what waits, whatever came first.
-func TestRanking(t *testing.T) {
+func TestRanking(t *testing.T) { synctest.Test(t, ranking) }
+
+func ranking(t *testing.T) {
 	w := newWorld(t)
 	w.consensus = func(event *ordov1.ConsensusEvent) []*ordov1.Action {
 		switch e := event.Event.(type) {
@@ -329,17 +332,9 @@ func TestRanking(t *testing.T) {
 	for i, tip := range tips {
 		w.submit(w.tx(uint64(i+1), 0, plain, tip))
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		ready := 0
-		for _, x := range n.Waiting() {
-			if x.State == "ready" {
-				ready++
-			}
-		}
-		if ready == len(tips) {
-			break
-		}
-		if time.Now().After(deadline) {
+	synctest.Wait()
+	for _, x := range n.Waiting() {
+		if x.State != "ready" {
 			t.Fatalf("not ready: %v", n.Waiting())
 		}
 	}
@@ -347,7 +342,7 @@ func TestRanking(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []uint64
-	for _, tx := range w.storage.blocks[1].Transactions {
+	for _, tx := range w.storage.Stored[1].Transactions {
 		got = append(got, tx.Tip)
 	}
 	if len(got) != 4 || got[0] != 9 || got[1] != 7 || got[2] != 3 || got[3] != 1 {

@@ -22,6 +22,7 @@ type execution struct {
 	log        hclog.Logger
 	client     ordov1.ExecutionClient
 	chain      *chainview.Chain
+	observer   Observer
 	journal    *journaling
 	proposals  *proposals
 	supervised bool
@@ -81,6 +82,7 @@ func (x *execution) open(c pipeline.Open) {
 		x.chain.Resume(c.Resumes, c.Build)
 	default:
 		x.chain.Open(c.Build, c.Context)
+		x.observer.Reset(c.Context.Number)
 	}
 	ctx, cancel := context.WithCancel(x.at.ctx)
 	b := &openBlock{instance: x.at.instance, chain: x.chain, build: c.Build, cancel: cancel, ended: make(chan struct{})}
@@ -149,16 +151,30 @@ func (x *execution) close(c pipeline.Close) {
 }
 
 func (x *execution) abort(c pipeline.Abort) {
-	x.chain.ResetPreconfirmed(c.Build)
+	x.reset(c.Build)
 	if b := x.block(c.Build); b != nil {
 		b.abort()
+	}
+}
+
+// preconfirm shows results of the open block.
+func (x *execution) preconfirm(c pipeline.Preconfirm) {
+	if height, txs := x.chain.Preconfirm(c.Build, c.Results, c.Delta); len(txs) > 0 {
+		x.observer.Preconfirmed(height, txs, c.Results)
+	}
+}
+
+// reset takes back what was shown of a build, if that is the open block.
+func (x *execution) reset(build uint64) {
+	if height, open := x.chain.ResetPreconfirmed(build); open {
+		x.observer.Reset(height)
 	}
 }
 
 func (x *execution) resetPreconfirmed(c pipeline.ResetPreconfirmed) {
 	x.log.Warn("the block came out differently when it was built again: its transactions go back", "number", c.Context.Number)
 	txs, classes := split(c.Items)
-	x.chain.ResetPreconfirmed(c.Build)
+	x.reset(c.Build)
 	x.chain.Open(c.Build, c.Context)
 	x.chain.Candidates(c.Build, txs, classes)
 }

@@ -13,10 +13,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // link forwards to the newest instance of a stage.
@@ -142,14 +142,14 @@ func (m *restartable) begin(stage ordov1.Stage) {
 	m.links[stage].set(m.serve(stage, func(s *grpc.Server) {
 		switch stage {
 		case ordov1.Stage_STAGE_ORDERING:
-			ordov1.RegisterOrderingServer(s, &fakeOrdering{})
+			ordov1.RegisterOrderingServer(s, &fakestage.Ordering{})
 		case ordov1.Stage_STAGE_EXECUTION:
 			var once sync.Once
-			m.execution.mu.Lock()
-			broken := maps.Clone(m.execution.broken)
-			m.execution.mu.Unlock()
-			m.execution = &fakeExecution{broken: broken, read: ordov1.NewStorageReadClient(m.read), limit: m.limit, delay: m.slow,
-				die: func() { once.Do(func() { m.later(stage, false) }) }}
+			m.execution.Mu.Lock()
+			broken := maps.Clone(m.execution.Broken)
+			m.execution.Mu.Unlock()
+			m.execution = &fakestage.Execution{Broken: broken, Read: ordov1.NewStorageReadClient(m.read), Limit: m.limit, Delay: m.slow,
+				Die: func() { once.Do(func() { m.later(stage, false) }) }}
 			ordov1.RegisterExecutionServer(s, m.execution)
 		case ordov1.Stage_STAGE_STORAGE:
 			ordov1.RegisterStorageServer(s, m.storage)

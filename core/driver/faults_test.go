@@ -12,7 +12,9 @@ import (
 )
 
 // A build that breaks is built again from the same transactions; an execution that has ended stops the node with its name.
-func TestExecutionFails(t *testing.T) {
+func TestExecutionFails(t *testing.T) { synctest.Test(t, executionFails) }
+
+func executionFails(t *testing.T) {
 	w := newWorld(t)
 	n := w.start()
 	txs := []*ordov1.Transaction{w.tx(1, 0, plain, 0), w.tx(2, 0, breaks, 0), w.tx(1, 1, plain, 0)}
@@ -20,9 +22,9 @@ func TestExecutionFails(t *testing.T) {
 	w.await(chainview.Accepted, txs...)
 	w.chainIsSound()
 
-	w.execution.mu.Lock()
-	w.execution.dead = true
-	w.execution.mu.Unlock()
+	w.execution.Mu.Lock()
+	w.execution.Down = true
+	w.execution.Mu.Unlock()
 	w.submit(w.tx(1, 2, plain, 0))
 	stopsWith(t, n, "execution", "gone")
 	if err := w.submitOne(w.tx(1, 3, plain, 0)); !errors.Is(err, ErrStopped) {
@@ -37,7 +39,7 @@ func stopsWith(t *testing.T, n *Driver, parts ...string) {
 	t.Helper()
 	select {
 	case <-n.Done():
-	case <-time.After(10 * time.Second):
+	case <-ctx(t).Done():
 		t.Fatal("the node goes on")
 	}
 	for _, part := range parts {
@@ -47,9 +49,11 @@ func stopsWith(t *testing.T, n *Driver, parts ...string) {
 	}
 }
 
-func TestStorageLiesAboutAHash(t *testing.T) {
+func TestStorageTellsAWrongHash(t *testing.T) { synctest.Test(t, storageTellsAWrongHash) }
+
+func storageTellsAWrongHash(t *testing.T) {
 	w := newWorld(t)
-	w.storage.lie = true
+	w.storage.WrongHash = true
 	n := w.start()
 	w.submit(w.tx(1, 0, plain, 0))
 	w.await(chainview.Accepted, w.tx(1, 0, plain, 0))
@@ -67,21 +71,21 @@ func orderByArrival(t *testing.T) {
 	a := w.tx(1, 0, plain, 0)
 	w.submit(a)
 	w.await(chainview.Accepted, a)
-	w.ordering.mu.Lock()
-	w.ordering.dead = true
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	w.ordering.Down = true
+	w.ordering.Mu.Unlock()
 	b := w.tx(1, 1, plain, 0)
 	w.submit(b)
 	w.await(chainview.Accepted, b)
-	w.ordering.mu.Lock()
-	w.ordering.dead = false
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	w.ordering.Down = false
+	w.ordering.Mu.Unlock()
 	time.Sleep(2 * w.options.ScoreTimeout) // it is asked again after a pause
 	c := w.tx(1, 2, plain, 0)
 	w.submit(c)
 	w.await(chainview.Accepted, c)
 	var degraded []bool
-	for _, b := range w.storage.blocks[1:] {
+	for _, b := range w.storage.Stored[1:] {
 		degraded = append(degraded, b.Header.Degraded)
 	}
 	if len(degraded) != 3 || degraded[0] || !degraded[1] || degraded[2] {
@@ -97,7 +101,7 @@ func TestOrderingMovesAllTheTime(t *testing.T) { synctest.Test(t, orderingMoves)
 
 func orderingMoves(t *testing.T) {
 	w := newWorld(t)
-	w.ordering.restless = true
+	w.ordering.Restless = true
 	n := w.start()
 	var all []*ordov1.Transaction
 	for account := range uint64(5) {
@@ -108,13 +112,13 @@ func orderingMoves(t *testing.T) {
 	waiting := w.tx(9, 1, plain, 0) // behind a gap: it is ranked for ever
 	w.submit(append(all, waiting)...)
 	w.await(chainview.Accepted, all...)
-	w.ordering.mu.Lock()
-	before := w.ordering.calls
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	before := w.ordering.Calls
+	w.ordering.Mu.Unlock()
 	time.Sleep(200 * time.Millisecond)
-	w.ordering.mu.Lock()
-	calls := w.ordering.calls - before
-	w.ordering.mu.Unlock()
+	w.ordering.Mu.Lock()
+	calls := w.ordering.Calls - before
+	w.ordering.Mu.Unlock()
 	if calls > 40 {
 		t.Errorf("%d calls in 0.2 s for one transaction that waits", calls)
 	}

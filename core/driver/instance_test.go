@@ -50,10 +50,10 @@ func (m *restartable) insist(tx *ordov1.Transaction) {
 // once checks that all are in the chain, each once, in the order of their nonces.
 func (m *restartable) once(txs []*ordov1.Transaction) {
 	m.t.Helper()
-	m.storage.mu.Lock()
-	defer m.storage.mu.Unlock()
+	m.storage.Mu.Lock()
+	defer m.storage.Mu.Unlock()
 	found, next, where := map[mempool.Key]int{}, map[mempool.Key]uint64{}, map[mempool.Key][]uint64{}
-	for _, b := range m.storage.blocks {
+	for _, b := range m.storage.Stored {
 		for _, tx := range b.Transactions {
 			found[mempool.Key(tx.Hash)]++
 			where[mempool.Key(tx.Hash)] = append(where[mempool.Key(tx.Hash)], b.Header.Context.Number)
@@ -83,28 +83,32 @@ func (m *restartable) once(txs []*ordov1.Transaction) {
 // block, in the same order.
 func TestBlocksGoOnWhenStagesCrash(t *testing.T) {
 	for _, seed := range []int64{1, 2, 3} {
-		m := newRestartable(t)
-		m.slow = 200 * time.Microsecond
-		n := m.up()
-		eyes := watchChain(t, n.Chain())
-		r := rand.New(rand.NewSource(seed))
-		txs, wait := m.load(6, 60, 4*time.Millisecond)
-		for range 40 {
-			time.Sleep(time.Duration(10+r.Intn(50)) * time.Millisecond)
-			m.restart(all[r.Intn(len(all))])
-		}
-		wait()
-		m.await(chainview.Accepted, txs...)
-		if n.Err() != nil {
-			t.Fatal(n.Err())
-		}
-		m.chainIsSound()
-		m.once(txs)
-		eyes.kept(t, m.storage.blocks)
-		for _, h := range n.Health() {
-			if h.Down || h.Generation != m.generations[h.Stage] {
-				t.Errorf("health: %+v, generation %d", h, m.generations[h.Stage])
-			}
+		synctest.Test(t, func(t *testing.T) { blocksGoOn(t, seed) })
+	}
+}
+
+func blocksGoOn(t *testing.T, seed int64) {
+	m := newRestartable(t)
+	m.slow = 200 * time.Microsecond
+	n := m.up()
+	eyes := watchChain(t, n.Chain())
+	r := rand.New(rand.NewSource(seed))
+	txs, wait := m.load(6, 60, 4*time.Millisecond)
+	for range 40 {
+		time.Sleep(time.Duration(10+r.Intn(50)) * time.Millisecond)
+		m.restart(all[r.Intn(len(all))])
+	}
+	wait()
+	m.await(chainview.Accepted, txs...)
+	if n.Err() != nil {
+		t.Fatal(n.Err())
+	}
+	m.chainIsSound()
+	m.once(txs)
+	eyes.kept(t, m.storage.Stored)
+	for _, h := range n.Health() {
+		if h.Down || h.Generation != m.generations[h.Stage] {
+			t.Errorf("health: %+v, generation %d", h, m.generations[h.Stage])
 		}
 	}
 }
@@ -118,7 +122,7 @@ func TestExecutionHangs(t *testing.T) {
 	txs := []*ordov1.Transaction{m.tx(1, 0, plain, 0), m.tx(2, 0, hangs, 0), m.tx(1, 1, plain, 0)}
 	m.submit(txs...)
 	m.await(chainview.Accepted, txs...)
-	eyes.kept(t, m.storage.blocks)
+	eyes.kept(t, m.storage.Stored)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.suspects) == 0 || !strings.Contains(m.suspects[0], "execution: no result of what it was given to run for 100ms") {
@@ -158,17 +162,14 @@ func TestBlocksWaitForSpaceInStorage(t *testing.T) { synctest.Test(t, blocksWait
 func blocksWaitForSpace(t *testing.T) {
 	m := newRestartable(t)
 	n := m.up()
-	m.storage.mu.Lock()
-	m.storage.full = true
-	m.storage.mu.Unlock()
+	m.storage.Mu.Lock()
+	m.storage.Full = true
+	m.storage.Mu.Unlock()
 	first := m.tx(1, 0, plain, 0)
 	m.submit(first)
 	m.await(chainview.PreConfirmed, first)
-	for end := time.Now().Add(5 * time.Second); n.Health()[2].Why == ""; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is not told that there is no room")
-		}
-	}
+	time.Sleep(time.Second)
+	synctest.Wait()
 	if h := n.Health()[2]; h.Down || !strings.Contains(h.Why, "make room") {
 		t.Errorf("health: %+v", h)
 	}
@@ -180,9 +181,9 @@ func blocksWaitForSpace(t *testing.T) {
 	if got := n.Chain().Status(mempool.Key(second.Hash)).Status; got != chainview.Received {
 		t.Errorf("a block is built though storage has no room: %s", got)
 	}
-	m.storage.mu.Lock()
-	m.storage.full = false
-	m.storage.mu.Unlock()
+	m.storage.Mu.Lock()
+	m.storage.Full = false
+	m.storage.Mu.Unlock()
 	m.await(chainview.Accepted, first, second)
 	if h := n.Health()[2]; h.Why != "" || n.Err() != nil {
 		t.Errorf("health: %+v, %v", h, n.Err())
@@ -204,9 +205,9 @@ func TestAnInstanceThatCannotBeUsedIsRejected(t *testing.T) {
 	m.await(chainview.Accepted, tx)
 	n.StageDown(ordov1.Stage_STAGE_STORAGE, errors.New("killed"), true)
 	n.StageDown(ordov1.Stage_STAGE_STORAGE, errors.New("killed again"), true)
-	m.storage.mu.Lock()
-	m.storage.blocks = m.storage.blocks[:1]
-	m.storage.mu.Unlock()
+	m.storage.Mu.Lock()
+	m.storage.Stored = m.storage.Stored[:1]
+	m.storage.Mu.Unlock()
 	if err := n.StageUp(ordov1.Stage_STAGE_STORAGE, Instance{Generation: 2}); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (d *Driver) step(in pipeline.Input) error {
 	d.pool.mu.Unlock()
 	for _, c := range commands {
 		if left, ok := c.(pipeline.ReportDropped); ok {
-			d.logDropped(left.Dropped)
+			d.observeDropped(left.Dropped)
 		}
 	}
 	d.holdQuestions(in)
@@ -84,17 +84,17 @@ func (d *Driver) reportDropped(dropped []mempool.Dropped) {
 	}
 }
 
-// logDropped logs what reportDropped reported, without the lock.
-func (d *Driver) logDropped(dropped []mempool.Dropped) {
+// observeDropped tells the observer what reportDropped reported, without the lock.
+func (d *Driver) observeDropped(dropped []mempool.Dropped) {
 	for _, one := range dropped {
-		if rejection := (*pipeline.Rejection)(nil); errors.As(one.Why, &rejection) {
-			d.log.Warn("transaction rejected", "hash", mempool.Hex(one.Hash), "code", rejection.Code.String(), "reason", rejection.Reason)
-			if rejection.Code == ordov1.RejectionCode_MEMORY_EXCEEDED && d.options.Questions != nil {
-				d.options.Questions.Costly(one.Sender)
-			}
-		} else {
-			d.log.Debug("transaction dropped", "hash", mempool.Hex(one.Hash), "why", one.Why)
+		if rejection := (*pipeline.Rejection)(nil); errors.As(one.Why, &rejection) && rejection.Code == ordov1.RejectionCode_MEMORY_EXCEEDED && d.options.Questions != nil {
+			d.options.Questions.Costly(one.Sender)
 		}
+		tx := d.chain.Status(one.Hash).Tx
+		if tx == nil {
+			tx = &ordov1.Transaction{Hash: one.Hash[:]}
+		}
+		d.options.Observer.Dropped(tx, one.Why)
 	}
 }
 
@@ -128,7 +128,7 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 		case pipeline.Abort:
 			d.execution.abort(c)
 		case pipeline.Preconfirm:
-			d.chain.Preconfirm(c.Build, c.Results, c.Delta)
+			d.execution.preconfirm(c)
 		case pipeline.ResetPreconfirmed:
 			d.execution.resetPreconfirmed(c)
 		case pipeline.DropCandidates:
@@ -229,7 +229,7 @@ func (d *Driver) expire() {
 			dropped := d.pool.Expire(d.now())
 			d.reportDropped(dropped)
 			d.pool.mu.Unlock()
-			d.logDropped(dropped)
+			d.observeDropped(dropped)
 		case <-d.ctx.Done():
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
 
@@ -63,7 +64,7 @@ func (p *processes) up(ordering, solo string) (down func()) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.execution = &fakeExecution{broken: map[mempool.Key]bool{}, read: ordov1.NewStorageReadClient(read), limit: 50}
+	p.execution = &fakestage.Execution{Broken: map[mempool.Key]bool{}, Read: ordov1.NewStorageReadClient(read), Limit: 50}
 	p.options.Stages = Stages{Storage: storage.Conn(), StorageRead: read, Ordering: order.Conn(), Consensus: consensus.Conn(),
 		Execution:            serve(p.t, &grammar.Recorder{}, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, p.execution) }),
 		OrderingCapabilities: order.Info().Capabilities, ConsensusCapabilities: consensus.Info().Capabilities}
@@ -121,7 +122,7 @@ func TestWithRealProcesses(t *testing.T) {
 		all = append(all, tx)
 	}
 	p.await(chainview.Accepted, all[200:]...)
-	source, stored := p.execution.read, p.node.Chain().Latest()
+	source, stored := p.execution.Read, p.node.Chain().Latest()
 
 	again := &processes{newWorld(t), p.bin, t.TempDir()}
 	again.options.Genesis = nil
@@ -151,7 +152,7 @@ func (p *processes) empty() Options {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.execution = &fakeExecution{broken: map[mempool.Key]bool{}, read: ordov1.NewStorageReadClient(read)}
+	p.execution = &fakestage.Execution{Broken: map[mempool.Key]bool{}, Read: ordov1.NewStorageReadClient(read)}
 	p.options.Stages = Stages{Storage: storage.Conn(), StorageRead: read,
 		Execution: serve(p.t, &grammar.Recorder{}, func(s *grpc.Server) { ordov1.RegisterExecutionServer(s, p.execution) })}
 	return p.options

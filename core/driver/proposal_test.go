@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -18,27 +17,28 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
-// lie changes an honest proposal of two transactions; want is a part of the reason of the verdict.
-type lie struct {
+// mutation changes an honest proposal of two transactions; want is a part of the reason of the verdict.
+type mutation struct {
 	name, want string
 	tell       func(p *ordov1.Proposal)
 }
 
-// liar builds a block, proposes it to its own node with each of the faults, and decides it at the end.
-type liar struct {
-	mu       sync.Mutex
-	lies     []lie
-	honest   []byte
-	value    []byte
-	attempt  uint64
-	verdicts []*ordov1.ConsensusEvent_Verdict
-	looked   func() // when all faults were proposed
-	broken   error
+// byzantine builds a block, proposes it to its own node with each of the faults, and decides it at the end.
+type byzantine struct {
+	mu        sync.Mutex
+	mutations []mutation
+	honest    []byte
+	value     []byte
+	attempt   uint64
+	verdicts  []*ordov1.ConsensusEvent_Verdict
+	looked    func() // when all faults were proposed
+	broken    error
 }
 
-func (l *liar) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
+func (l *byzantine) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch e := event.Event.(type) {
@@ -59,8 +59,8 @@ func (l *liar) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 	return nil
 }
 
-func (l *liar) next() []*ordov1.Action {
-	if len(l.verdicts) == len(l.lies) {
+func (l *byzantine) next() []*ordov1.Action {
+	if len(l.verdicts) == len(l.mutations) {
 		l.looked()
 		return []*ordov1.Action{fakestage.Decide(1, l.value)}
 	}
@@ -68,7 +68,7 @@ func (l *liar) next() []*ordov1.Action {
 	if l.broken = proto.Unmarshal(l.honest, p); l.broken != nil {
 		return nil
 	}
-	l.lies[len(l.verdicts)].tell(p)
+	l.mutations[len(l.verdicts)].tell(p)
 	b, err := proto.Marshal(p)
 	if l.broken = err; err != nil {
 		return nil
@@ -100,7 +100,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 	bounds := &ordov1.ResourceBounds{L2GasAmount: 1000, L2GasPrice: u128(1e9)}
 	declare := hashed(&ordov1.Transaction{Type: ordov1.TransactionType_DECLARE, Sender: num(1), ClassHash: num(7), CompiledClassHash: num(8), ResourceBounds: bounds})
 	const class = `{"sierra_program":["0x1"],"contract_class_version":"0.1.0","entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[],"L1_HANDLER":[]},"abi":"[]"}`
-	l := &liar{lies: []lie{
+	l := &byzantine{mutations: []mutation{
 		{"a signature is missing", "rejected: VALIDATION_FAILURE", func(p *ordov1.Proposal) {
 			p.Transactions[0].Signature = nil
 			add(p, proto.Clone(stranger).(*ordov1.Transaction))
@@ -148,9 +148,9 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 	if l.broken != nil {
 		t.Fatal(l.broken)
 	}
-	for i, told := range l.lies {
-		if v := l.verdicts[i]; v.Valid || !strings.Contains(v.Reason, told.want) {
-			t.Errorf("%s: valid %v: %s", told.name, v.Valid, v.Reason)
+	for i, m := range l.mutations {
+		if v := l.verdicts[i]; v.Valid || !strings.Contains(v.Reason, m.want) {
+			t.Errorf("%s: valid %v: %s", m.name, v.Valid, v.Reason)
 		}
 	}
 	if waiting != 2 {
@@ -160,7 +160,7 @@ func TestAFalsifiedProposalIsInvalid(t *testing.T) {
 		t.Errorf("a transaction that was not sent here is %s", trace)
 	}
 	// The copy that waited here is in the block, signature and all.
-	if got := w.storage.blocks[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {
+	if got := w.storage.Stored[1].Transactions; len(got) != 2 || !proto.Equal(got[0], first) || !proto.Equal(got[1], second) {
 		t.Errorf("block 1 has %v", got)
 	}
 }

@@ -166,7 +166,7 @@ func (d *Driver) refill(ctx context.Context, r *journal.Recovery, waiting map[me
 			dropped = append(dropped, mempool.Dropped{Hash: hash, Why: err})
 		}
 		d.reportDropped(dropped)
-		d.logDropped(dropped)
+		d.observeDropped(dropped)
 		if err != nil {
 			continue
 		}

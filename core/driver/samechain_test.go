@@ -4,18 +4,21 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/journal"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // TestAJournalOfAnotherChainIsRejected: the journal of one chain and the storage of another, with the same id and the same block 0, do not
 // make a node, although storage has more blocks than the journal knows.
-func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
+func TestAJournalOfAnotherChainIsRejected(t *testing.T) { synctest.Test(t, journalOfAnotherChain) }
+
+func journalOfAnotherChain(t *testing.T) {
 	chain := func(account uint64, blocks int) *computer {
 		calm := newFuse(0)
-		m, err := boot(t, newStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, fakestage.Solo())
+		m, err := boot(t, fakestage.NewStorage(), &memory{fuse: calm, files: map[string]*page{}}, calm, fakestage.Solo())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,12 +29,12 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 		m.live([][]*ordov1.Transaction{own})
 		m.stored("at first", own)
 		m.off()
-		m.storage.calm()
+		m.storage.Restarted()
 		return m
 	}
 	mine, other := chain(1, 3), chain(2, 40)
-	if mine.storage.count() >= other.storage.count() {
-		t.Fatalf("%d blocks against %d: the shorter one is to be the journal's", mine.storage.count(), other.storage.count())
+	if mine.storage.Count() >= other.storage.Count() {
+		t.Fatalf("%d blocks against %d: the shorter one is to be the journal's", mine.storage.Count(), other.storage.Count())
 	}
 	calm := newFuse(0)
 	m, err := boot(t, other.storage, mine.disk.survivor(calm, true), calm, fakestage.Solo())
@@ -39,7 +42,7 @@ func TestAJournalOfAnotherChainIsRejected(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "of two chains") || !strings.Contains(err.Error(), "the journal saw 0x") {
 		t.Errorf("started with the storage of another chain: %v", err)
 	}
-	other.storage.calm()
+	other.storage.Restarted()
 	calm = newFuse(0)
 	m, err = boot(t, other.storage, other.disk.survivor(calm, true), calm, fakestage.Solo())
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // scripted loses a round, proposes again, closes below what ran, and validates what it built as if a peer had: at
 // every height, before it decides.
 //
 //	attempt 1: built, abandoned          attempt 4: attempt 3 as a peer's proposal: must be valid, same value
-//	attempt 2: the same from the pool    attempt 5: a lie about attempt 3: must be invalid
+//	attempt 2: the same from the pool    attempt 5: a false value for attempt 3: must be invalid
 //	attempt 3: the first half of 2       then 4 is decided
 type scripted struct {
 	mu       sync.Mutex
@@ -64,13 +64,13 @@ func (s *scripted) step(event *ordov1.ConsensusEvent) []*ordov1.Action {
 				s.complain("half of %d is %d", s.counts[2], s.counts[3])
 			}
 			s.proposal = e.Built.Proposal
-			return []*ordov1.Action{validate(5, []byte("a lie"))}
+			return []*ordov1.Action{validate(5, []byte("a false value"))}
 		}
 	case *ordov1.ConsensusEvent_Verdict_:
 		switch e.Verdict.Attempt {
 		case 5:
 			if e.Verdict.Valid {
-				s.complain("a lie was found valid")
+				s.complain("a false value was found valid")
 			}
 			// A hash that is not the transaction's own is found before anything runs.
 			p := &ordov1.Proposal{}
@@ -125,7 +125,7 @@ func TestScriptedConsensus(t *testing.T) {
 	if script.heights < 3 {
 		t.Errorf("only %d heights", script.heights)
 	}
-	if got := string(w.storage.blocks[1].Certificate); got != "signed" {
+	if got := string(w.storage.Stored[1].Certificate); got != "signed" {
 		t.Errorf("certificate %q", got)
 	}
 	if len(n.Waiting()) != 0 {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // TestStall: it is said after the time, once in each interval, and never while blocks are made or nothing waits.

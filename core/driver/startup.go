@@ -162,6 +162,7 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 		head.Hashes[height], latest = b.Header.Hash, b.Header
 	}
 	head.Timestamp = latest.Context.Timestamp
+	d.storage.head.set(at.Height, at.PartialHash)
 	if at.Height > 0 {
 		tip, err := d.read.block(ctx, at.Height, false)
 		if err != nil {

@@ -21,6 +21,7 @@ type storage struct {
 	log       hclog.Logger
 	client    ordov1.StorageClient
 	chain     *chainview.Chain
+	observer  Observer
 	journal   *journaling
 	callLimit time.Duration
 	rootStall time.Duration
@@ -28,7 +29,37 @@ type storage struct {
 
 	at               *storageInstance
 	stored, accepted uint64 // the newest blocks, of those that this process saw
+	head             storedHead
 }
+
+// storedHead is the newest block that storage has durably. Safe for concurrent use.
+type storedHead struct {
+	mu      sync.Mutex
+	height  uint64
+	value   []byte
+	changed chan struct{} // holds one when there is a newer one than was looked at
+}
+
+func (h *storedHead) set(height uint64, value []byte) {
+	h.mu.Lock()
+	h.height, h.value = height, value
+	h.mu.Unlock()
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Stored is the newest block that storage has durably: other nodes may ask for it. No value: none is known.
+func (d *Driver) Stored() (height uint64, value []byte) {
+	h := &d.storage.head
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.height, h.value
+}
+
+// StoredChanged gives one value after each change of Stored, or after several. It is for one reader.
+func (d *Driver) StoredChanged() <-chan struct{} { return d.storage.head.changed }
 
 // storageInstance is one instance with its queue of blocks.
 type storageInstance struct {
@@ -80,8 +111,9 @@ func (s *storage) down() {}
 func (s *storage) commit(c pipeline.Commit) {
 	if !c.Again {
 		txs, _ := split(c.Items)
-		s.chain.Decide(chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes))
-		s.log.Info("block decided", "number", c.Height, "transactions", len(txs), "degraded", c.Header.Degraded)
+		block := chainview.NewBlock(c.Header, txs, c.Results, c.Diff, c.Classes)
+		s.chain.Decide(block)
+		s.observer.Decided(block)
 		s.journal.decide(c)
 	}
 	s.at.commits.push(decision{c, s.journal.decided[c.Height]})
@@ -141,6 +173,7 @@ func (s *storage) noRoom(why string) {
 // markStored notes that storage has a block.
 func (s *storage) markStored(c pipeline.Stored) {
 	s.stored = c.Height
+	s.head.set(c.Height, c.Value)
 	s.journal.stored(c)
 	s.journal.accept(min(s.stored, s.accepted))
 	s.at.pending.set(int(s.stored) - int(s.accepted))
@@ -180,6 +213,7 @@ func (s *storage) accept(root *ordov1.Root) {
 	s.at.pending.set(int(s.stored) - int(s.accepted))
 	s.journal.accept(min(s.stored, s.accepted))
 	s.chain.Accept(header)
+	s.observer.Accepted(header)
 	s.log.Debug("block accepted", "number", root.Height, "hash", fmt.Sprintf("0x%x", root.BlockHash), "root", fmt.Sprintf("0x%x", root.StateRoot))
 }
 

@@ -34,7 +34,7 @@ func (d *Driver) SubmitAt(_ context.Context, tx *ordov1.Transaction, class *ordo
 		d.chain.Received(tx)
 	}
 	d.pool.mu.Unlock()
-	d.logDropped(dropped)
+	d.observeDropped(dropped)
 	if err != nil {
 		d.journal.drop(mempool.Key(tx.Hash))
 		return fmt.Errorf("submit: %w", err)

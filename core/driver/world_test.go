@@ -9,29 +9,42 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 	"github.com/ordo-sequencer/ordo/test/grammar"
 )
 
 type world struct {
 	t         testing.TB
 	recorder  *grammar.Recorder
-	storage   *fakeStorage
-	execution *fakeExecution
-	ordering  *fakeOrdering
+	storage   *fakestage.Storage
+	execution *fakestage.Execution
+	ordering  *fakestage.Ordering
 	consensus func(*ordov1.ConsensusEvent) []*ordov1.Action
 	options   Options
 	node      *Driver
 }
 
+// serve puts services on an in-memory connection, with real gRPC in between and a recorder of what is called.
+func serve(t testing.TB, recorder *grammar.Recorder, register func(*grpc.Server)) *grpc.ClientConn {
+	t.Helper()
+	return fakestage.Dial(t, register, grpc.WithChainUnaryInterceptor(recorder.Unary), grpc.WithChainStreamInterceptor(recorder.Stream))
+}
+
+// What a transaction does.
+const (
+	plain, reverts, rejects, breaks, hangs, kills = fakestage.Plain, fakestage.Reverts, fakestage.Rejects, fakestage.Breaks, fakestage.Hangs, fakestage.Kills
+)
+
+func num(n uint64) []byte { return felt.FromUint64(n).Append(nil) }
+
 func newWorld(t testing.TB) *world {
-	return &world{t: t, recorder: &grammar.Recorder{}, storage: newStorage(), ordering: &fakeOrdering{}, consensus: fakestage.Solo(),
-		execution: &fakeExecution{broken: map[mempool.Key]bool{}},
+	return &world{t: t, recorder: &grammar.Recorder{}, storage: fakestage.NewStorage(), ordering: &fakestage.Ordering{}, consensus: fakestage.Solo(),
+		execution: fakestage.NewExecution(),
 		options:   Options{ChainID: "SN_TEST", Genesis: &Genesis{Timestamp: 1, Diff: &ordov1.StateDiff{Nonces: append(num(0xacc0), num(3)...)}}}}
 }
 
@@ -47,7 +60,7 @@ func (w *world) make() {
 		}),
 		OrderingCapabilities: w.options.Stages.OrderingCapabilities, ConsensusCapabilities: w.options.Stages.ConsensusCapabilities,
 	}
-	w.execution.read = ordov1.NewStorageReadClient(w.options.Stages.StorageRead)
+	w.execution.Read = ordov1.NewStorageReadClient(w.options.Stages.StorageRead)
 }
 
 func (w *world) start() *Driver {
@@ -128,10 +141,10 @@ func (w *world) await(stage chainview.Status, txs ...*ordov1.Transaction) {
 // chainIsSound recomputes every hash and link of what storage holds.
 func (w *world) chainIsSound() {
 	w.t.Helper()
-	w.storage.mu.Lock()
-	defer w.storage.mu.Unlock()
+	w.storage.Mu.Lock()
+	defer w.storage.Mu.Unlock()
 	parent := felt.Zero()
-	for i, b := range w.storage.blocks {
+	for i, b := range w.storage.Stored {
 		sealed, err := HashHeader(&ordov1.BlockHeader{Context: b.Header.Context, GasUsed: b.Header.GasUsed}, b.Transactions, b.Results, b.StateDiff)
 		if err != nil {
 			w.t.Fatal(err)
@@ -149,7 +162,7 @@ func (w *world) chainIsSound() {
 		if parent, err = h.Hash(); err != nil {
 			w.t.Fatal(err)
 		}
-		if old := b.Header.Context.OldBlockHash; i >= 10 && !bytes.Equal(old, w.storage.blocks[i-10].Header.Hash) {
+		if old := b.Header.Context.OldBlockHash; i >= 10 && !bytes.Equal(old, w.storage.Stored[i-10].Header.Hash) {
 			w.t.Fatalf("block %d: old hash %x", i, old)
 		}
 	}
@@ -178,9 +191,9 @@ func (w *world) callsAreLawful(pages map[string]*grammar.Grammar) {
 // accepted counts the transactions in blocks with a root.
 func (w *world) accepted() (count int) {
 	latest := w.node.Chain().Latest().Context.Number
-	w.storage.mu.Lock()
-	defer w.storage.mu.Unlock()
-	for _, b := range w.storage.blocks[:latest+1] {
+	w.storage.Mu.Lock()
+	defer w.storage.Mu.Unlock()
+	for _, b := range w.storage.Stored[:latest+1] {
 		count += len(b.Transactions)
 	}
 	return count

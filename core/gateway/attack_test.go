@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // declaration is one of many classes, each another.
@@ -37,7 +39,7 @@ func compiled(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 func TestAFloodOfClasses(t *testing.T) {
 	var running, most atomic.Int32
 	finish := make(chan struct{})
-	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	e := &fakestage.Questions{OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		n := running.Add(1)
 		defer running.Add(-1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -76,7 +78,7 @@ func TestAFloodOfClasses(t *testing.T) {
 // TestABadClassIsCompiledOnce: sending it again and again costs the node nothing.
 func TestABadClassIsCompiledOnce(t *testing.T) {
 	var calls atomic.Int32
-	g := start(t, &engine{compile: func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	g := start(t, &fakestage.Questions{OnCompile: func(context.Context, *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		calls.Add(1)
 		return &ordov1.CompileResponse{Rejection: ordov1.RejectionCode_COMPILATION_FAILED, Reason: "no"}, nil
 	}}, &basket{})
@@ -96,7 +98,7 @@ func TestACompilationHasADeadline(t *testing.T) {
 	var calls atomic.Int32
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
-	g := startWithin(t, Limits{Compile: 50 * time.Millisecond}, &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	g := startWithin(t, Limits{Compile: 50 * time.Millisecond}, &fakestage.Questions{OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		if calls.Add(1) == 1 {
 			<-hang
 		}
@@ -115,7 +117,7 @@ func TestACompilationHasADeadline(t *testing.T) {
 func TestExecutionComesBack(t *testing.T) {
 	var calls atomic.Int32
 	returns := int32(4)
-	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e := &fakestage.Questions{OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		if calls.Add(1) < returns {
 			return nil, status.Error(codes.Unavailable, "execution/blockifier: away, restarting")
 		}
@@ -138,7 +140,10 @@ func TestExecutionComesBack(t *testing.T) {
 func TestSilentExecution(t *testing.T) {
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
-	e := &engine{validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) { <-hang; return nil, nil }}
+	e := &fakestage.Questions{OnValidate: func(context.Context, *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		<-hang
+		return nil, nil
+	}}
 	g := startWithin(t, Limits{Validate: time.Second, Turn: 50 * time.Millisecond}, e, &basket{})
 	var late, busy atomic.Int32
 	var all sync.WaitGroup
@@ -164,7 +169,7 @@ func TestSilentExecution(t *testing.T) {
 
 // TestCompressedClasses: a class travels as a list of felts. What older formats packed is refused before anything is unpacked.
 func TestCompressedClasses(t *testing.T) {
-	g := start(t, &engine{}, &basket{}) // a Compile would panic: the engine has none
+	g := start(t, &fakestage.Questions{}, &basket{}) // a Compile would be an error
 	for _, program := range []string{`"H4sIAAAAAAAAA+3BMQEAAADCoPVPbQwfoAAAAAAAAAAAAAAAAAAAAIC3AYbSVKsAQAAA"`, `{"gzip":"H4sI"}`, `["H4sI"]`} {
 		_, err := g.Submit(t.Context(), transaction("DECLARE", "contract_class", strings.Replace(class, `["0x1","0x7","0x0"]`, program, 1)))
 		shape := (*jsonin.Error)(nil)
@@ -176,7 +181,7 @@ func TestCompressedClasses(t *testing.T) {
 
 // TestEstimatesAreBounded as what is sent.
 func TestEstimatesAreBounded(t *testing.T) {
-	g := startWithin(t, Limits{Calldata: 2, Signature: 2}, &engine{}, &basket{})
+	g := startWithin(t, Limits{Calldata: 2, Signature: 2}, &fakestage.Questions{}, &basket{})
 	for _, field := range []string{"calldata", "signature"} {
 		_, _, err := g.Read(t.Context(), transaction("INVOKE", field, `["0x1","0x2","0x3"]`))
 		if refused := (*Rejection)(nil); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "at most 2") {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -8,25 +9,26 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // TestARejectionOnAnOldState: while execution lacks a decided block it is asked once more before a transaction is rejected.
 func TestARejectionOnAnOldState(t *testing.T) {
 	asked := 0
-	refuses := func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	refuses := func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		asked++
 		out := accept(q)
 		out.Verdicts[0].Rejection, out.Verdicts[0].Reason = ordov1.RejectionCode_VALIDATION_FAILURE, "not deployed"
 		return out, nil
 	}
-	e, b := &engine{}, &basket{}
+	e, b := &fakestage.Questions{}, &basket{}
 	g := startWithin(t, Limits{Grace: 200 * time.Millisecond}, e, b)
 	present := g.chain.(*chainview.Chain)
 
-	e.validate = func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e.OnValidate = func(ctx context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		if present.Behind() {
 			time.AfterFunc(20*time.Millisecond, func() { present.Executed(7) })
-			return refuses(q)
+			return refuses(ctx, q)
 		}
 		asked++
 		return accept(q), nil
@@ -36,7 +38,7 @@ func TestARejectionOnAnOldState(t *testing.T) {
 		t.Errorf("caught up: %v, asked %d times, %d taken", err, asked, len(b.taken))
 	}
 
-	e.validate, asked = refuses, 0
+	e.OnValidate, asked = refuses, 0
 	var refused *Rejection
 	if _, err := g.Submit(t.Context(), transaction("INVOKE", "nonce", `"0x4"`)); !errors.As(err, &refused) || asked != 1 {
 		t.Errorf("with nothing missing: %v, asked %d times", err, asked)

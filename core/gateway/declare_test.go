@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // stranger is an account that does not exist, or did not sign.
@@ -35,8 +36,8 @@ func guarded(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 func TestStrangersCompileNothing(t *testing.T) {
 	var compiles atomic.Int32
 	var without, with atomic.Int32
-	e := &engine{
-		validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e := &fakestage.Questions{
+		OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			if !q.At.GetOpenBlock() {
 				t.Error("not checked on the open block")
 			}
@@ -52,7 +53,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 			}
 			return guarded(q)
 		},
-		compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+		OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 			compiles.Add(1)
 			return compiled(q)
 		},
@@ -83,7 +84,7 @@ func TestStrangersCompileNothing(t *testing.T) {
 // TestCompilationsTakeTurns: while estimates from one address wait in numbers, a declaration is the next.
 func TestCompilationsTakeTurns(t *testing.T) {
 	begun, finish := make(chan string, 20), make(chan struct{})
-	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	e := &fakestage.Questions{OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		c, err := DecodeClass(q.Sierra)
 		if err != nil {
 			return nil, err
@@ -173,7 +174,7 @@ func waitFor(t *testing.T, c *compiler, waiting int) {
 func TestNoCompilationWithoutAClient(t *testing.T) {
 	begun, ended := make(chan struct{}, 9), make(chan struct{}, 9)
 	finish := make(chan struct{})
-	g := startWithin(t, Limits{}, &engine{compileIn: func(ctx context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	g := startWithin(t, Limits{}, &fakestage.Questions{OnCompile: func(ctx context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		begun <- struct{}{}
 		select {
 		case <-ctx.Done():
@@ -236,7 +237,7 @@ func (c *compiler) clients(hash string) int {
 // TestAWrongCompiledHashIsCompiledOnce, though so many other classes came since that the class itself is forgotten.
 func TestAWrongCompiledHashIsCompiledOnce(t *testing.T) {
 	var compiles atomic.Int32
-	g := start(t, &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	g := start(t, &fakestage.Questions{OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		compiles.Add(1)
 		return compiled(q)
 	}}, &basket{})
@@ -260,7 +261,7 @@ func TestAWrongCompiledHashIsCompiledOnce(t *testing.T) {
 // TestTheSameSentAtOnce: the second copy may be looked at when the first has run already, and is still the same transaction.
 func TestTheSameSentAtOnce(t *testing.T) {
 	var g *Gateway
-	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e := &fakestage.Questions{OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		g.chain.(*chainview.Chain).Received(q.Items[0].Transaction)
 		out := accept(q)
 		out.Verdicts[0].Rejection = ordov1.RejectionCode_INVALID_NONCE

@@ -18,52 +18,18 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/ordo-sequencer/ordo/starknet/wire"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 var sepolia = felt.MustShortString("SN_SEPOLIA")
 
-// engine is an execution and a storage whose answers a test sets.
-type engine struct {
-	ordov1.UnimplementedExecutionServer
-	ordov1.UnimplementedStorageReadServer
-	validate func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error)
-	compile  func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error)
-	// compileIn, where it is set, is compile with the context of the call.
-	compileIn func(context.Context, *ordov1.CompileRequest) (*ordov1.CompileResponse, error)
-	declared  []byte // compiled class hash that storage has for every class
-}
-
-func (e *engine) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
-	if e.validate != nil {
-		return e.validate(q)
-	}
-	return accept(q), nil
-}
-
-func accept(q *ordov1.ValidateRequest) *ordov1.ValidateResponse {
-	out := &ordov1.ValidateResponse{}
-	for range q.Items {
-		out.Verdicts = append(out.Verdicts, &ordov1.ValidateResponse_Verdict{AccountNonce: felt.FromUint64(3).Append(nil)})
-	}
-	return out
-}
-
-func (e *engine) Compile(ctx context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
-	if e.compileIn != nil {
-		return e.compileIn(ctx, q)
-	}
-	return e.compile(q)
-}
-
-func (e *engine) State(context.Context, *ordov1.StateRequest) (*ordov1.StateResponse, error) {
-	return &ordov1.StateResponse{CompiledClassHashes: e.declared}, nil
-}
+// accept says of each transaction that it is valid, on the nonce that transaction writes.
+func accept(q *ordov1.ValidateRequest) *ordov1.ValidateResponse { return fakestage.Valid(q, 3) }
 
 // basket is a pool that keeps everything.
 type basket struct {
@@ -83,13 +49,26 @@ func (b *basket) SubmitAt(_ context.Context, tx *ordov1.Transaction, class *ordo
 
 func (b *basket) Deploying([]byte) bool { return b.deploying }
 
-func start(t testing.TB, e *engine, b *basket) *Gateway { return startWithin(t, Limits{}, e, b) }
-
-func startWithin(t testing.TB, l Limits, e *engine, b *basket) *Gateway {
+func start(t testing.TB, e *fakestage.Questions, b *basket) *Gateway {
 	t.Helper()
+	return startWithin(t, Limits{}, e, b)
+}
+
+func startWithin(t testing.TB, l Limits, e *fakestage.Questions, b *basket) *Gateway {
+	t.Helper()
+	return startOn(t, &fakestage.Chain{}, l, e, b)
+}
+
+func startOn(t testing.TB, stored *fakestage.Chain, l Limits, e *fakestage.Questions, b *basket) *Gateway {
+	t.Helper()
+	if e.OnValidate == nil {
+		e.OnValidate = func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+			return accept(q), nil
+		}
+	}
 	conn := fakestage.Dial(t, func(s *grpc.Server) {
 		ordov1.RegisterExecutionServer(s, e)
-		ordov1.RegisterStorageReadServer(s, e)
+		ordov1.RegisterStorageReadServer(s, stored)
 	})
 	present := chainview.New(func() *ordov1.BlockContext { return &ordov1.BlockContext{} })
 	g := New(Options{ChainID: sepolia, Execution: ordov1.NewExecutionClient(conn), Storage: ordov1.NewStorageReadClient(conn), Pool: b, Chain: present, Limits: l})
@@ -156,7 +135,7 @@ func TestHashOfARealTransaction(t *testing.T) {
 
 func TestTheNonceOfTheTipReachesThePool(t *testing.T) {
 	b := &basket{}
-	g := start(t, &engine{}, b)
+	g := start(t, &fakestage.Questions{}, b)
 	tx, err := g.Submit(t.Context(), transaction("INVOKE"))
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +149,7 @@ func TestTheNonceOfTheTipReachesThePool(t *testing.T) {
 func TestANonceOfAWrongLengthIsNoVerdict(t *testing.T) {
 	for length, want := range map[int]bool{0: true, 32: true, 31: false, 33: false, 8: false} {
 		b := &basket{}
-		g := start(t, &engine{validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		g := start(t, &fakestage.Questions{OnValidate: func(context.Context, *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			return &ordov1.ValidateResponse{Verdicts: []*ordov1.ValidateResponse_Verdict{{AccountNonce: make([]byte, length)}}}, nil
 		}}, b)
 		if _, err := g.Submit(t.Context(), transaction("INVOKE")); (err == nil) != want || len(b.taken) > 0 != want {
@@ -185,7 +164,7 @@ func TestAFloodIsValidatedInBatches(t *testing.T) {
 	var mu sync.Mutex
 	var sizes []int
 	gate := make(chan struct{})
-	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e := &fakestage.Questions{OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		mu.Lock()
 		sizes = append(sizes, len(q.Items))
 		mu.Unlock()
@@ -248,7 +227,7 @@ func TestAClassIsCompiledOnce(t *testing.T) {
 func aClassIsCompiledOnce(t *testing.T) {
 	var calls int
 	var mu sync.Mutex
-	e := &engine{compile: func(q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	e := &fakestage.Questions{OnCompile: func(_ context.Context, q *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		mu.Lock()
 		calls++
 		mu.Unlock()
@@ -279,8 +258,13 @@ func aClassIsCompiledOnce(t *testing.T) {
 }
 
 func TestADeclaredClassIsNotCompiled(t *testing.T) {
-	g := start(t, &engine{declared: felt.One().Append(nil)}, &basket{})
-	_, err := g.Submit(t.Context(), transaction("DECLARE")) // a Compile would panic: the engine has none
+	known, err := DecodeClass([]byte(class))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := &fakestage.Chain{Stored: []*ordov1.Block{{StateDiff: &ordov1.StateDiff{Declared: append(known.Hash, felt.One().Append(nil)...)}}}}
+	g := startOn(t, stored, Limits{}, &fakestage.Questions{}, &basket{})
+	_, err = g.Submit(t.Context(), transaction("DECLARE")) // a Compile would be an error
 	var refused *Rejection
 	if !errors.As(err, &refused) || refused.Code != ordov1.RejectionCode_CLASS_ALREADY_DECLARED {
 		t.Error(err)
@@ -291,7 +275,7 @@ func TestADeclaredClassIsNotCompiled(t *testing.T) {
 // deployment itself are.
 func TestAnAccountOnItsWay(t *testing.T) {
 	var skipped []bool
-	e := &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	e := &fakestage.Questions{OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 		skipped = append(skipped, q.Items[0].SkipValidate)
 		return accept(q), nil
 	}}
@@ -313,21 +297,21 @@ func TestAnAccountOnItsWay(t *testing.T) {
 
 // TestFaultsAreNotRejections: an execution that has ended or answers nonsense must not look as if the transaction were bad.
 func TestFaultsAreNotRejections(t *testing.T) {
-	for name, e := range map[string]*engine{
-		"dead": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+	for name, e := range map[string]*fakestage.Questions{
+		"dead": {OnValidate: func(context.Context, *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			return nil, status.Error(codes.Unavailable, "gone")
 		}},
-		"short answer": {validate: func(*ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		"short answer": {OnValidate: func(context.Context, *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 			return &ordov1.ValidateResponse{}, nil
 		}},
-		"wrong class": {compile: func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+		"wrong class": {OnCompile: func(context.Context, *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 			return &ordov1.CompileResponse{Class: &ordov1.Class{Hash: []byte("another")}}, nil
 		}},
 	} {
 		b := &basket{}
 		g := startWithin(t, Limits{Grace: 50 * time.Millisecond}, e, b)
 		kind := "INVOKE"
-		if e.compile != nil {
+		if e.OnCompile != nil {
 			kind = "DECLARE"
 		}
 		_, err := g.Submit(t.Context(), transaction(kind))
@@ -340,7 +324,7 @@ func TestFaultsAreNotRejections(t *testing.T) {
 }
 
 func TestAClosedGatewayAnswers(t *testing.T) {
-	g := start(t, &engine{}, &basket{})
+	g := start(t, &fakestage.Questions{}, &basket{})
 	g.validate.close()
 	if _, err := g.Submit(t.Context(), transaction("INVOKE")); !errors.Is(err, errStopped) {
 		t.Error(err)
@@ -351,7 +335,7 @@ func TestAClosedGatewayAnswers(t *testing.T) {
 func TestLimits(t *testing.T) {
 	long := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(`"0x1",`, n), ",") + "]" }
 	program := func(n int) string { return strings.Replace(class, `["0x1","0x7","0x0"]`, long(n), 1) }
-	e := &engine{compile: func(*ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
+	e := &fakestage.Questions{OnCompile: func(context.Context, *ordov1.CompileRequest) (*ordov1.CompileResponse, error) {
 		return &ordov1.CompileResponse{Rejection: ordov1.RejectionCode_COMPILATION_FAILED, Reason: "no"}, nil
 	}}
 	g := start(t, e, &basket{})
@@ -387,7 +371,10 @@ func TestLimits(t *testing.T) {
 // TestARepeatedTransactionCostsNothing: it is rejected before it is validated.
 func TestARepeatedTransactionCostsNothing(t *testing.T) {
 	calls := 0
-	g := start(t, &engine{validate: func(q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) { calls++; return accept(q), nil }}, &basket{})
+	g := start(t, &fakestage.Questions{OnValidate: func(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
+		calls++
+		return accept(q), nil
+	}}, &basket{})
 	tx, err := g.Submit(t.Context(), transaction("INVOKE"))
 	if err != nil {
 		t.Fatal(err)

@@ -61,7 +61,11 @@ func StartSet(ctx context.Context, options Options, specs ...Spec) (*Set, error)
 	}
 	s.options.guard = guard
 	for _, stage := range startOrder {
-		p, err := Start(ctx, s.options, s.wired(stage, 1))
+		spec := s.wired(stage, 1)
+		if s.options.Starting != nil {
+			s.options.Starting(spec)
+		}
+		p, err := Start(ctx, s.options, spec)
 		if err != nil {
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()

@@ -58,6 +58,9 @@ type Options struct {
 	// CallLimit is how long a call of the stage may wait for its answer before the plugin is taken for wedged. 0: for ever.
 	CallLimit time.Duration
 
+	// Starting is told of each plugin that StartSet is about to start. nil: not told.
+	Starting func(Spec)
+
 	guard *reaper // of a set; nil: each plugin has its own
 }
 

@@ -294,8 +294,8 @@ func (f *found) decode() error {
 func (r *replay) finish(leftovers []string) (*Recovery, error) {
 	j := r.j
 	recovery := &Recovery{Torn: r.torn}
-	settled := &batch{done: make(chan struct{})}
-	close(settled.done)
+	durable := &batch{done: make(chan struct{})}
+	close(durable.done)
 	var all []*found
 	for _, f := range r.entries {
 		if f.segment.index >= j.first {
@@ -308,7 +308,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 		if j.live[hash] != nil {
 			return nil, fmt.Errorf("%s: transaction 0x%x is promised twice: %w", segmentName(f.segment.index), hash, ErrDamaged)
 		}
-		e := &entry{hash: hash, number: f.number, tx: f.tx, class: f.class, size: f.size, holders: 1, segment: f.segment, batch: settled}
+		e := &entry{hash: hash, number: f.number, tx: f.tx, class: f.class, size: f.size, holders: 1, segment: f.segment, batch: durable}
 		j.live[hash] = e
 		j.bytes += e.size
 		f.segment.live[e] = struct{}{}
@@ -328,7 +328,7 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 		leftovers = append(leftovers, segmentName(j.segments[0].index))
 		j.segments = j.segments[1:]
 	}
-	if err := r.settle(); err != nil {
+	if err := r.rewriteLast(); err != nil {
 		return nil, err
 	}
 	j.trash = leftovers
@@ -336,9 +336,9 @@ func (r *replay) finish(leftovers []string) (*Recovery, error) {
 	return recovery, nil
 }
 
-// settle writes the last segment anew. What was read from it may be in memory only: the process before may have ended before
+// rewriteLast writes the last segment anew. What was read from it may be in memory only: the process before may have ended before
 // its fsync, or after one that failed, and then not even another fsync of that file would write it.
-func (r *replay) settle() error {
+func (r *replay) rewriteLast() error {
 	j := r.j
 	if len(j.segments) == 0 {
 		return j.begin(j.first)

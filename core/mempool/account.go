@@ -18,7 +18,7 @@ type account struct {
 	ready     *Entry   // the one in the heap, if any
 	gapBytes  int      // of entries beyond end
 	gapped    *gap     // place in the list of accounts with a gap
-	settled   uint64   // last height that touched it
+	touched   uint64   // last height that touched it
 }
 
 // index is the place of a nonce in the chain. What lies in [committed, end) is all there, so its place follows from the
@@ -123,7 +123,7 @@ func tooOld(e *Entry) Dropped {
 // forget drops an account that holds nothing, unless a recent block moved its nonce: a stale nonce from the caller could
 // otherwise let a used one in again.
 func (p *Pool) forget(a *account) {
-	if len(a.chain) == 0 && a.settled == 0 && p.accounts[a.address] == a {
+	if len(a.chain) == 0 && a.touched == 0 && p.accounts[a.address] == a {
 		delete(p.accounts, a.address)
 	}
 }
@@ -135,15 +135,15 @@ const recentBlocks = 32
 
 func (p *Pool) remember(height uint64, touched []*account) {
 	for _, a := range touched {
-		a.settled = height + 1 // never 0
+		a.touched = height + 1 // never 0
 	}
 	p.recent = append(p.recent, touched)
 	if len(p.recent) <= recentBlocks {
 		return
 	}
 	for _, a := range p.recent[0] {
-		if a.settled+recentBlocks <= height+1 {
-			a.settled = 0
+		if a.touched+recentBlocks <= height+1 {
+			a.touched = 0
 			p.forget(a)
 		}
 	}

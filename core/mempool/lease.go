@@ -99,7 +99,7 @@ func (p *Pool) CommitBlock(height uint64, included []Key, refused []Rejected, no
 			p.accounts[address] = a
 		}
 		touched = append(touched, a)
-		a.settled = height + 1
+		a.touched = height + 1
 		for _, e := range p.advance(a, nonce) {
 			if !within[e.Hash] {
 				dropped = append(dropped, tooOld(e))

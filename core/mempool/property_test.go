@@ -45,7 +45,7 @@ func invariants(p *Pool) error {
 		if a.committed > a.staged || a.staged > a.end {
 			return fmt.Errorf("%s: committed %d, staged %d, end %d", name(a.address), a.committed, a.staged, a.end)
 		}
-		if len(a.chain) == 0 && a.settled == 0 {
+		if len(a.chain) == 0 && a.touched == 0 {
 			return fmt.Errorf("%s: kept for nothing", name(a.address))
 		}
 		beyond, whole := 0, 0
@@ -209,7 +209,7 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			p.Rewind(3-lease, 0)
 			p.Rewind(lease, 0)
 		case 8:
-			what = "settle"
+			what = "commit block"
 			// Keep one lease, so that it is a prefix of every chain, then put some prefix of it in a block.
 			p.Rewind(2, 0)
 			p.Rewind(1, 0)

@@ -54,6 +54,24 @@ func (b *bodies) wake() {
 // maxOpen is how many proposals of one peer may be on their way.
 const maxOpen = 4
 
+// closeOldest makes room for one more proposal on its way: its sender has left out parts of the older ones.
+func (b *bodies) closeOldest(from ID) {
+	count := 0
+	var oldest openBody
+	for k := range b.open {
+		if k.from != from {
+			continue
+		}
+		if count++; count == 1 || k.height < oldest.height || k.height == oldest.height && k.round < oldest.round {
+			oldest = k
+		}
+	}
+	if count >= maxOpen {
+		b.free(b.open[oldest])
+		delete(b.open, oldest)
+	}
+}
+
 // part takes a piece of a peer's proposal. fault is what the peer did wrong; used is false for a piece that is of no use.
 func (b *bodies) part(from ID, p *wire.BodyPart) (used bool, fault error) {
 	b.mu.Lock()
@@ -65,15 +83,7 @@ func (b *bodies) part(from ID, p *wire.BodyPart) (used bool, fault error) {
 			b.free(o)
 			delete(b.open, key)
 		}
-		count := 0
-		for k := range b.open {
-			if k.from == from {
-				count++
-			}
-		}
-		if count >= maxOpen {
-			return false, fmt.Errorf("more than %d proposals at a time", maxOpen)
-		}
+		b.closeOldest(from)
 		o = &body{height: p.Height, from: from}
 		b.open[key] = o
 	}
@@ -289,6 +299,9 @@ func (l *link) partFrame(p *wire.BodyPart) {
 		return
 	}
 	own, announced := l.n.Head()
+	if announced && p.Height == own.Height {
+		return // it was decided while this was on its way
+	}
 	if announced && (p.Height <= own.Height || p.Height > own.Height+uint64(limits.Ahead)) {
 		l.useless(outOfWindow)
 		return

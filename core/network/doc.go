@@ -13,17 +13,17 @@
 //	Announce                              the newest decided block; it is also the heartbeat
 //	PublishBody                           a proposal, part by part while it is built
 //	KeepBody, FetchBody, RejectBody       proposals by their value
-//	Gossip                                transactions that this node admitted
+//	Gossip, GossipTo                      transactions that this node admitted
 //	CatchUp                               decided blocks of peers, in order, until there are no more
 //	Blame                                 the core found that what a peer sent is wrong
-//	SetPeers, Reload, Peers, Stats        who is there
+//	SetPeers, Reload, Peers, Stats        the peers and their links
 //
 // Nothing that arrives is trusted: the network checks what it can without the chain (sizes, order, whether something was asked
 // for), and the core the rest. What a peer may cost is bounded by Limits; a peer that goes beyond them, or sends what is wrong, loses its link and is
 // refused for a while, with a reason in the log and in Peers.
 //
 // Parts: identity (keys and TLS), wire (messages), and without I/O peer (the states of a peer, its queue, what it may cost)
-// and catchup (who is asked for which blocks).
+// and catchup (which peer is asked for which blocks).
 package network
 
 import (
@@ -82,8 +82,8 @@ type Receiver interface {
 	Transactions(from ID, batch [][]byte) (invalid int)
 	// Head says that a peer has a new head. It may be a lie.
 	Head(from ID, head Head)
-	// Linked says that a link to a peer was made, or has ended. What was sent to the peer before is perhaps lost: waiting transactions may be given to
-	// Gossip again, which sends them to this peer alone. With twins a peer may have several links.
+	// Linked says that a link to a peer was made, or has ended. What was sent to the peer before is perhaps lost: transactions that wait are to be given to
+	// GossipTo. With twins a peer may have several links.
 	Linked(id ID, up bool)
 }
 

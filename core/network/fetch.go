@@ -46,58 +46,82 @@ func (l *link) ask(f *fetch, r *wire.Request) bool {
 func (l *link) cancel(id uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.pending[id]
-	delete(l.pending, id)
+	f, ok := l.pending[id]
+	if ok {
+		l.release(f)
+		delete(l.pending, id)
+	}
 	return ok
+}
+
+// release gives back what an answer holds. The lock is held.
+func (l *link) release(f *fetch) {
+	l.n.arriving.Add(-int64(len(f.buffer)))
+	f.buffer = nil
 }
 
 func (l *link) takePending() (list []*fetch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, f := range l.pending {
+		l.release(f)
 		list = append(list, f)
 		delete(l.pending, id)
 	}
 	return list
 }
 
+// fairBuffer is what an answer may hold though many others hold much.
+const fairBuffer = 1 << 20
+
+// take adds a piece to its answer, and gives the item when it is whole. Without a fetch the answer is one that was given up; full: it has to be,
+// because too much of many answers is on its way, and this is a large one.
+func (l *link) take(a *wire.Answer) (f *fetch, item []byte, full bool, fault error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f = l.pending[a.GetId()]
+	switch {
+	case f == nil && (a.Id == 0 || a.Id > l.lastAsked):
+		return nil, nil, false, fmt.Errorf("an answer to request %d, which was never put", a.Id)
+	case f == nil:
+		return nil, nil, false, nil
+	case len(a.Data) > l.n.o.Limits.Part:
+		return f, nil, false, fmt.Errorf("a piece of an answer with %d bytes, at most %d are allowed (network.part_bytes)", len(a.Data), l.n.o.Limits.Part)
+	case len(f.buffer)+len(a.Data) > f.most:
+		return f, nil, false, fmt.Errorf("an answer with more than %d bytes (network.body_bytes)", f.most)
+	}
+	if f.total -= len(a.Data); f.total < 0 || len(a.Data) == 0 && !a.ItemEnd && a.Status == wire.Answer_MORE {
+		return f, nil, false, errors.New("an answer that is longer than what was asked for, or without an end")
+	}
+	f.buffer = append(f.buffer, a.Data...)
+	full = l.n.arriving.Add(int64(len(a.Data))) > int64(l.n.o.Limits.Bodies/2) && len(f.buffer) > fairBuffer
+	if a.ItemEnd {
+		item = f.buffer
+		l.release(f)
+	}
+	return f, item, full, nil
+}
+
 // answerFrame takes a piece of an answer.
 func (l *link) answerFrame(a *wire.Answer) {
-	l.mu.Lock()
-	f, last := l.pending[a.GetId()], l.lastAsked
-	l.mu.Unlock()
+	f, item, full, fault := l.take(a)
 	switch {
-	case f == nil && (a.Id == 0 || a.Id > last):
-		l.fail("an answer to request %d, which was never put", a.Id)
+	case fault != nil:
+		l.fail("%v", fault)
 		return
 	case f == nil: // it was given up
 		l.useless(unasked)
 		l.charge(peer.Bytes, len(a.Data))
 		return
-	case len(a.Data) > l.n.o.Limits.Part:
-		l.fail("a piece of an answer with %d bytes, at most %d are allowed (network.part_bytes)", len(a.Data), l.n.o.Limits.Part)
-		return
 	}
 	f.alive()
-	f.buffer = append(f.buffer, a.Data...)
-	f.total -= len(a.Data)
-	switch {
-	case len(f.buffer) > f.most:
-		l.fail("an answer with more than %d bytes (network.body_bytes)", f.most)
-		return
-	case f.total < 0 || len(a.Data) == 0 && !a.ItemEnd && a.Status == wire.Answer_MORE:
-		l.fail("an answer that is longer than what was asked for, or without an end")
-		return
-	}
 	if a.ItemEnd {
-		data := f.buffer
-		f.buffer = nil
-		if err := f.item(data); err != nil {
+		if err := f.item(item); err != nil {
 			l.fail("a wrong answer: %v", err)
 			return
 		}
 	}
-	if a.Status != wire.Answer_MORE && l.cancel(f.id) {
+	if (full || a.Status != wire.Answer_MORE) && l.cancel(f.id) {
 		f.done(a.Status == wire.Answer_DONE)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -223,7 +224,13 @@ func (n *Network) refused(p *known, auth linkAuth, e *endError) {
 		n.ban(p, e.text)
 		return
 	}
-	if e.reason != wire.Goodbye_BANNED {
+	n.mu.Lock()
+	again := p != nil && p.refusal == e.text
+	if p != nil {
+		p.refusal = e.text
+	}
+	n.mu.Unlock()
+	if e.reason != wire.Goodbye_BANNED && !again {
 		n.o.Log.Warn("peer is refused", "peer", auth.id.Short(), "address", auth.conn.RemoteAddr().String(), "reason", e.Error())
 	}
 }
@@ -258,6 +265,9 @@ func (n *Network) serveBulk(s stream) error {
 
 // dial makes a link to a peer, and returns when it has ended. An error is why there was none.
 func (n *Network) dial(p *known, address string) error {
+	n.dialing.Add(1)
+	done := sync.OnceFunc(func() { n.dialing.Add(-1) })
+	defer done()
 	id := p.address.ID
 	config, err := identity.Config(n.o.Key, func(other ID) error {
 		if other != id {
@@ -320,6 +330,7 @@ func (n *Network) dial(p *known, address string) error {
 		return e
 	}
 	late.Stop()
+	done()
 	n.serveLink(l, control, bulk)
 	return nil
 }

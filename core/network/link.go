@@ -17,6 +17,12 @@ const goodbyeTime = 500 * time.Millisecond
 // maxRequests is how many requests of a peer wait to be answered.
 const maxRequests = 8
 
+// A node remembers more of what it has sent than of what it got, so that a peer that follows the rules never sends what counts as repeated.
+const (
+	sentTransactions = 1 << 13
+	gotTransactions  = sentTransactions / 4
+)
+
 // link is one connection to a peer whose handshake is done. Six goroutines belong to it: two read, two write, one hands transactions to the core,
 // one answers requests; a seventh watches them.
 type link struct {
@@ -39,7 +45,8 @@ type link struct {
 
 	mu           sync.Mutex
 	queue        *peer.Queue
-	known        *peer.Known // transactions that the peer has
+	sent         *peer.Known // transactions that the peer was sent
+	got          *peer.Known // and those that came from it
 	head         Head
 	hasHead      bool
 	pending      map[uint64]*fetch
@@ -100,9 +107,11 @@ func misbehaved(format string, args ...any) *endError {
 
 // newLink is a link whose handshake is done, as far as this side knows.
 func (n *Network) newLink(p *known, hello *wire.Hello, dialed bool, hangup func()) *link {
-	l := &link{n: n, peer: p, id: p.address.ID, serial: n.serial.Add(1), dialed: dialed, follower: hello.Follower || p.address.Follower, hello: hello, hangup: hangup,
-		since: time.Now(), ended: make(chan struct{}), closed: make(chan struct{}), bulk: make(chan stream, 1),
-		queue: peer.NewQueue(n.o.Limits.Queue), known: peer.NewKnown(n.seed, 1<<13), repeats: peer.NewKnown(n.seed, 1<<11), pending: make(map[uint64]*fetch),
+	l := &link{n: n, peer: p, id: p.address.ID, serial: n.serial.Add(1), dialed: dialed, hello: hello, hangup: hangup,
+		follower: hello.Follower || p.address.Follower,
+		since:    time.Now(), ended: make(chan struct{}), closed: make(chan struct{}), bulk: make(chan stream, 1),
+		queue: peer.NewQueue(n.o.Limits.Queue), sent: peer.NewKnown(n.seed, sentTransactions), got: peer.NewKnown(n.seed, gotTransactions), repeats: peer.NewKnown(n.seed, 1<<11),
+		pending: make(map[uint64]*fetch),
 		budget:  peer.NewBudget(n.rates(), n.o.Limits.Burst, time.Now()),
 		control: make(chan struct{}, 1), bulkWaits: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		inbound: make(chan [][]byte, 1024), requests: make(chan *wire.Request, maxRequests)}
@@ -119,6 +128,9 @@ func (l *link) fail(format string, args ...any) { l.end(misbehaved(format, args.
 
 // run does the work of the link until it ends, and says why.
 func (l *link) run(control, bulk stream) *endError {
+	// A frame that the peer does not read keeps the last one from being sent: the connection is closed all the same.
+	late := context.AfterFunc(l.ctx, func() { time.AfterFunc(goodbyeTime, l.hangup) })
+	defer late()
 	var all sync.WaitGroup
 	all.Go(func() { l.write(control, 0, l.control, l.popControl); l.farewell(control) })
 	all.Go(func() { l.write(bulk, 1, l.bulkWaits, l.popBulk) })
@@ -131,6 +143,7 @@ func (l *link) run(control, bulk stream) *endError {
 	for _, f := range l.takePending() {
 		f.done(false)
 	}
+	l.forgetInbound()
 	close(l.ended)
 	return l.cause()
 }
@@ -177,8 +190,6 @@ func (l *link) farewell(control stream) {
 	if e.theirs {
 		return
 	}
-	late := time.AfterFunc(goodbyeTime, l.hangup)
-	defer late.Stop()
 	frame := &wire.ControlFrame{Frame: &wire.ControlFrame_Goodbye{Goodbye: &wire.Goodbye{Reason: e.reason, Text: e.text}}}
 	if control.SendMsg(encode(frame)) != nil {
 		return

@@ -4,7 +4,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // listener bounds the connections that have not shown a key yet: for a new one too many, the oldest of the address that has most of
@@ -27,27 +26,22 @@ type conn struct {
 	left func() // set when a key was shown
 }
 
+// Accept implements net.Listener. Errors that pass, such as too many open files, are waited out by gRPC.
 func (l *listener) Accept() (net.Conn, error) {
-	for {
-		raw, err := l.Listener.Accept()
-		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Temporary() { //nolint:staticcheck // too many open files, aborted connections: they pass
-				time.Sleep(10 * time.Millisecond)
-				continue
-			}
-			return nil, err
-		}
-		host, _, err := net.SplitHostPort(raw.RemoteAddr().String())
-		if err != nil {
-			host = raw.RemoteAddr().String()
-		}
-		c := &conn{Conn: raw, l: l, host: host}
-		if victim := l.enter(c); victim != nil {
-			l.closed.Add(1)
-			_ = victim.Close()
-		}
-		return c, nil
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	host, _, err := net.SplitHostPort(raw.RemoteAddr().String())
+	if err != nil {
+		host = raw.RemoteAddr().String()
+	}
+	c := &conn{Conn: raw, l: l, host: host}
+	if victim := l.enter(c); victim != nil {
+		l.closed.Add(1)
+		_ = victim.Close()
+	}
+	return c, nil
 }
 
 // enter books a connection; the one to close for it is returned.

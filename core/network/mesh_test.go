@@ -14,7 +14,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ordo-sequencer/ordo/core/network/identity"
 	"github.com/ordo-sequencer/ordo/core/network/peer"
 )
 
@@ -99,10 +98,40 @@ func newMesh(t testing.TB, size int, change func(i int, o *Options)) []*testNode
 		nodes[i].start()
 	}
 	join(nodes...)
-	for _, n := range nodes {
-		n.wait("all links", func() bool { return len(n.up) == size-1 })
-	}
+	settle(t, nodes...)
 	return nodes
+}
+
+// settle waits until each node has one link with each other one, and none is being made: two that dial each other at the same time make a link too
+// many, and what was sent on it is lost.
+func settle(t testing.TB, nodes ...*testNode) {
+	t.Helper()
+	until(t, "settled", func() bool {
+		for _, n := range nodes {
+			if n.dialing.Load() > 0 {
+				return false
+			}
+		}
+		for _, n := range nodes {
+			n.mu.Lock()
+			links := len(n.up)
+			for _, up := range n.up {
+				if up != 1 {
+					links = 0
+				}
+			}
+			n.mu.Unlock()
+			if links != len(nodes)-1 {
+				return false
+			}
+		}
+		for _, n := range nodes {
+			if n.dialing.Load() > 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func join(nodes ...*testNode) {
@@ -131,7 +160,7 @@ func (n *testNode) wait(what string, is func() bool) {
 		select {
 		case <-changed:
 		case <-late:
-			n.t.Fatalf("no %s: %+v", what, n.Peers())
+			n.t.Fatalf("no %s: messages %d, transactions %d, heads %d, links %v", what, len(n.messages), len(n.transactions), len(n.heads), n.up)
 		}
 	}
 }
@@ -322,7 +351,7 @@ func TestProposals(t *testing.T) {
 	}
 	nodes[1].RejectBody(Value{5}, nodes[0].ID(), "it hashes to another value")
 	until(t, "banned", func() bool { return stateOf(nodes[1], nodes[0].ID()).State == "banned" })
-	if b, err = nodes[1].FetchBody(t.Context(), 5, Value{6}, nodes[0].ID()); err != nil {
+	if _, err = nodes[1].FetchBody(t.Context(), 5, Value{6}, nodes[0].ID()); err != nil {
 		t.Error(err)
 	}
 	for _, n := range nodes {
@@ -340,63 +369,4 @@ func stateOf(n *testNode, id ID) PeerInfo {
 		}
 	}
 	return PeerInfo{State: "none"}
-}
-
-// TestCatchUp: a node that is far behind gets all blocks in order from several peers, one of which serves wrong blocks and one of which has
-// less than it says.
-func TestCatchUp(t *testing.T) {
-	t.Parallel()
-	nodes := newMesh(t, 5, nil)
-	for _, n := range nodes[:2] {
-		n.grow(700, 3000)
-	}
-	nodes[2].grow(700, 3000)
-	nodes[2].mu.Lock()
-	for _, b := range nodes[2].chain {
-		wrong := *b
-		wrong.Body = []byte("something else")
-		nodes[2].chain[b.Height] = &wrong
-	}
-	nodes[2].mu.Unlock()
-	nodes[3].grow(100, 3000)
-	nodes[3].Announce(Head{Height: 699})
-	late := nodes[4]
-	late.wait("heads", func() bool { return len(late.heads) == 4 })
-	if err := late.follow(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if len(late.chain) != 700 {
-		t.Errorf("%d blocks", len(late.chain))
-	}
-	if s := stateOf(late, nodes[2].ID()); s.State != "banned" || s.Bans != 1 {
-		t.Errorf("the peer with wrong blocks: %+v", s)
-	}
-	for _, i := range []int{0, 1, 3} {
-		if s := stateOf(late, nodes[i].ID()); s.State != "linked" {
-			t.Errorf("peer %d: %+v", i, s)
-		}
-	}
-	if late.Stats().WrongBlocks == 0 {
-		t.Error("no wrong block is counted")
-	}
-	// It ends with an error of its own, and with its context.
-	nodes[0].grow(10, 10)
-	late.wait("the new head", func() bool { return late.heads[nodes[0].ID()].Height == 709 })
-	failed := errors.New("disk full")
-	if err := late.CatchUp(t.Context(), 700, func(context.Context, ID, *Block) error { return failed }); !errors.Is(err, failed) {
-		t.Errorf("%v", err)
-	}
-}
-
-// TestOneIdentity: a file that is made when it is missing has mode 0600 and gives the same identity again.
-func TestOneIdentity(t *testing.T) {
-	path := t.TempDir() + "/keys/node"
-	a, created, err := identity.LoadOrCreate(path)
-	if err != nil || !created {
-		t.Fatal(created, err)
-	}
-	b, created, err := identity.LoadOrCreate(path)
-	if err != nil || created || !a.Equal(b) {
-		t.Fatal(created, err)
-	}
 }

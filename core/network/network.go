@@ -51,6 +51,9 @@ type Network struct {
 	seenMu sync.Mutex
 	seen   *peer.Known
 
+	arriving atomic.Int64 // bytes of answers that are not whole yet
+	dialing  atomic.Int32 // attempts that have not come to a link or an error yet
+
 	dialsFailed, handshakes, bans, linksLost, strangers, fetchTimeouts, wrongBlocks atomic.Uint64
 }
 
@@ -64,6 +67,7 @@ type known struct {
 	gone    chan struct{} // it is removed
 	offers  *peer.Budget  // handshakes
 	conns   int           // open connections that have shown its key
+	refusal string        // why its newest handshake was refused; the log has each once
 }
 
 // New makes a network, which has no links before Start.
@@ -93,6 +97,7 @@ func (n *Network) Addr() string {
 
 // Start listens and dials. It returns when the address is taken and the peer file is read.
 func (n *Network) Start() error {
+	read := stampOf(n.o.PeerFile)
 	list, err := n.readPeerFile()
 	if err != nil {
 		return err
@@ -105,7 +110,7 @@ func (n *Network) Start() error {
 	n.setPeers(n.o.Peers, true)
 	n.setPeers(list, false)
 	if n.o.PeerFile != "" {
-		n.tasks.Go(n.watchPeerFile)
+		n.tasks.Go(func() { n.watchPeerFile(read) })
 	}
 	return nil
 }

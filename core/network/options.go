@@ -65,10 +65,10 @@ func DefaultLimits() Limits {
 	return Limits{
 		Message: 1 << 20, Part: 256 << 10, Body: 64 << 20, Bodies: 256 << 20, Queue: 96 << 20, Inbound: 16 << 20,
 		BatchBytes: 512 << 10, BatchCount: 512, Ahead: 10, Serve: 32,
-		Messages: 5000, Bytes: 64 << 20, Useless: 500, Requests: 100, Invalid: 5, Burst: 4 * time.Second,
+		Messages: 5000, Bytes: 64 << 20, Useless: 2000, Requests: 100, Invalid: 5, Burst: 4 * time.Second,
 		Ban: time.Minute, Connections: 256,
 		Handshake: 5 * time.Second, Heartbeat: time.Second, Silence: 10 * time.Second, Fetch: 10 * time.Second,
-		Redial: 250 * time.Millisecond, RedialMax: 10 * time.Second,
+		Redial: 250 * time.Millisecond, RedialMax: time.Second,
 	}
 }
 

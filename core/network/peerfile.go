@@ -63,9 +63,8 @@ func stampOf(path string) (s stamp) {
 	return s
 }
 
-// watchPeerFile reads the peer file when it has changed.
-func (n *Network) watchPeerFile() {
-	last := stampOf(n.o.PeerFile)
+// watchPeerFile reads the peer file when it has changed since it was read.
+func (n *Network) watchPeerFile(last stamp) {
 	t := time.NewTicker(peerFilePause)
 	defer t.Stop()
 	for {

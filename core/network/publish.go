@@ -14,7 +14,7 @@ func consensusItem(height uint64, data []byte) peer.Item {
 	return peer.Item{Class: peer.Control, Height: height, Bytes: len(frame), Frame: frame}
 }
 
-// Broadcast sends a consensus message to all validators that are linked now. Who is not gets it when the protocol sends it again.
+// Broadcast sends a consensus message to all validators that are linked now. One that is not gets it when the protocol sends it again.
 // A message that is larger than the limit is an error of the plugin.
 func (n *Network) Broadcast(height uint64, data []byte) error {
 	if err := n.mayMessage(data); err != nil {
@@ -82,7 +82,12 @@ func (n *Network) sendHeadTo(l *link) {
 
 // Gossip sends transactions that this node has admitted to the peers that do not have them yet. The network passes on nothing by
 // itself: a node of a mesh in which not all are linked with all gives what came from peers to Gossip too.
-func (n *Network) Gossip(transactions [][]byte) {
+func (n *Network) Gossip(transactions [][]byte) { n.gossip(n.allLinks(false), transactions) }
+
+// GossipTo is Gossip to one peer: what waits in the pool, when a link to it was made.
+func (n *Network) GossipTo(to ID, transactions [][]byte) { n.gossip(n.linksOf(to), transactions) }
+
+func (n *Network) gossip(links []*link, transactions [][]byte) {
 	limits := n.o.Limits
 	digests := make([]uint64, len(transactions))
 	n.seenMu.Lock()
@@ -113,11 +118,11 @@ func (n *Network) Gossip(transactions [][]byte) {
 		flush()
 		return items
 	}
-	for _, l := range n.allLinks(false) {
+	for _, l := range links {
 		missing := make([][]byte, 0, len(transactions))
 		l.mu.Lock()
 		for i, tx := range transactions {
-			if l.known.Add(digests[i]) {
+			if !l.got.Has(digests[i]) && l.sent.Add(digests[i]) {
 				missing = append(missing, tx)
 			}
 		}

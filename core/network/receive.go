@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ordo-sequencer/ordo/core/internal/grpcerr"
@@ -37,10 +38,10 @@ func (l *link) receive(s stream, in *inbox) (ok bool) {
 
 // brokenStream is why nothing can be read from a stream any more.
 func brokenStream(err error) *endError {
-	if grpcerr.ReceivedTooLarge(err) {
-		return misbehaved("a frame of more than %d bytes", maxFrame)
+	if size, limit, ok := grpcerr.ReceivedTooLarge(err); ok {
+		return misbehaved("a frame of %d bytes, at most %d are allowed", size, limit)
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 		return &endError{text: "the connection was closed", theirs: true}
 	}
 	return &endError{text: "the connection broke: " + clean(status.Convert(err).Message())}
@@ -146,7 +147,7 @@ func (l *link) consensusFrame(m *wire.Consensus) {
 	}
 	own, announced := l.n.Head()
 	switch {
-	case announced && m.Height <= own.Height:
+	case announced && m.Height < own.Height: // one of the height just decided was perhaps on its way
 		l.useless(late)
 		return
 	case announced && m.Height > own.Height+ahead:
@@ -209,9 +210,9 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 	}
 	bytes = 0
 	for _, tx := range f.Transactions {
-		digest := l.known.Digest(tx)
+		digest := l.got.Digest(tx)
 		l.mu.Lock()
-		repeated := !l.known.Add(digest)
+		repeated := !l.got.Add(digest)
 		l.mu.Unlock()
 		switch {
 		case repeated:
@@ -235,7 +236,21 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 	}
 	l.counts.inboundDropped.Add(uint64(len(fresh)))
 	for _, tx := range fresh {
-		l.n.forget(l.known.Digest(tx))
+		l.n.forget(l.got.Digest(tx))
+	}
+}
+
+// forgetInbound makes what was not admitted before the link ended new again, so that it is taken from another peer.
+func (l *link) forgetInbound() {
+	for {
+		select {
+		case batch := <-l.inbound:
+			for _, tx := range batch {
+				l.n.forget(l.got.Digest(tx))
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -261,7 +276,7 @@ func (l *link) admit() {
 
 // clean makes text of a peer fit for a log: one line, printable, short.
 func clean(text string) string {
-	const most = 200
+	const most = 400
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
 			return ' '

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -27,6 +28,9 @@ const (
 	overhead     = 64 << 10 // of a frame around what the limits count
 	maxFrame     = 1<<20 + overhead
 )
+
+// dialTime is for TCP alone: after a partition that swallows packets the next attempt must not come late.
+const dialTime = 2 * time.Second
 
 // linkAuth is what the handshake of TLS has found: the key of the other side, and the connection, which a link closes.
 type linkAuth struct {
@@ -148,7 +152,7 @@ func dialOptions(l Limits, c credentials.TransportCredentials) []grpc.DialOption
 		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow), grpc.WithReadBufferSize(ioBuffer), grpc.WithWriteBufferSize(ioBuffer),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec()), grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame)),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			d := net.Dialer{Timeout: l.Handshake}
+			d := net.Dialer{Timeout: min(dialTime, l.Handshake)}
 			return d.DialContext(ctx, "tcp", address) // and through no proxy of the environment
 		}),
 	}

@@ -69,7 +69,7 @@ func (e *env) action(line string) *ordov1.Action {
 		}
 		return &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: args["attempt"], Value: value}}}
 	case "validate", "body":
-		// txs=a/0,b/0 are the transactions, n how many count; a/0! comes without its signature, message/1 is from L1; lie=price and so on
+		// txs=a/0,b/0 are the transactions, n how many count; a/0! comes without its signature, message/1 is from L1; mutate=price and so on
 		p := &ordov1.Proposal{Context: template(e.now), N: args["n"]}
 		p.Context.Number = e.m.Height()
 		if args["number"] > 0 {
@@ -88,7 +88,7 @@ func (e *env) action(line string) *ordov1.Action {
 				p.Transactions = append(p.Transactions, t)
 			}
 		}
-		switch texts["lie"] {
+		switch texts["mutate"] {
 		case "sequencer":
 			p.Context.Sequencer = key("me")
 		case "price":

@@ -110,6 +110,7 @@ type (
 	// Stored says that storage has the block durably.
 	Stored struct {
 		Height uint64
+		Value  []byte
 		Items  []Item
 	}
 	// SuspectStage asks for a restart of a stage that answers but makes no progress.

@@ -101,5 +101,5 @@ func (m *Machine) stored() {
 	c := s.pending[0]
 	s.pending = s.pending[1:]
 	s.committed, s.block, s.noRoom = c.Height, c.Header.PartialHash, ""
-	m.emit(Stored{c.Height, c.Items})
+	m.emit(Stored{c.Height, c.Header.PartialHash, c.Items})
 }

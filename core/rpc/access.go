@@ -24,6 +24,19 @@ type Access struct {
 // this node's own page. The content type keeps out what a browser sends to any address without asking there first, in case it
 // sends no Origin.
 func (s *Server) checkAccess(r *http.Request, method string) *httpError {
+	if refused := s.checkPage(r, method); refused != nil {
+		return refused
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(r.Header["Content-Type"]) != 1 {
+		return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest,
+			"content type %q: %s takes application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")), method)}
+	}
+	return nil
+}
+
+// checkPage is the part of checkAccess that holds for sockets, too: a browser sends Origin with the request for a socket, and lets pages of
+// every origin open one.
+func (s *Server) checkPage(r *http.Request, method string) *httpError {
 	for _, origin := range r.Header["Origin"] {
 		if !s.Access.originAllowed(origin) {
 			return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
@@ -33,10 +46,6 @@ func (s *Server) checkAccess(r *http.Request, method string) *httpError {
 	if !s.Access.HostAllowed(r.Host) {
 		return &httpError{http.StatusForbidden, Errorf(InvalidRequest,
 			"host %q: %s is not served under this name: name it in rpc.allowed_hosts", clip(r.Host), method)}
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(r.Header["Content-Type"]) != 1 {
-		return &httpError{http.StatusUnsupportedMediaType, Errorf(InvalidRequest,
-			"content type %q: %s takes application/json only (curl: -H 'Content-Type: application/json')", clip(r.Header.Get("Content-Type")), method)}
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func asRequest(body string) string {
 
 // largeClass gives the world a class of so many bytes, at hash 0xb16.
 func largeClass(w *world, size int) (method, params string) {
-	w.storage.classes = append(w.storage.classes, &ordov1.Class{Hash: fe(0xb16), Definition: []byte(`{"abi":"` + strings.Repeat("a", size) + `"}`)})
+	w.storage.Known = append(w.storage.Known, &ordov1.Class{Hash: fe(0xb16), Definition: []byte(`{"abi":"` + strings.Repeat("a", size) + `"}`)})
 	return "starknet_getClass", `["latest","0xb16"]`
 }
 

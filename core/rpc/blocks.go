@@ -57,7 +57,7 @@ func newPreConfirmedHeader(c *ordov1.BlockContext) preConfirmedHeader {
 
 // header is that of an accepted block.
 type header struct {
-	Status string  `json:"status"`
+	Status string  `json:"status,omitempty"`
 	Hash   hexFelt `json:"block_hash"`
 	Parent hexFelt `json:"parent_hash"`
 	Root   hexFelt `json:"new_root"`

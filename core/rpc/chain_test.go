@@ -10,6 +10,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // world is a small chain that has one of everything:
@@ -82,8 +83,8 @@ func newWorld(t testing.TB) *world {
 	}
 	sent := result(0x202, emitted(0x66, fes(0xe2), nil))
 	sent.Messages = []*ordov1.MessageToL1{{FromAddress: fe(0x66), ToAddress: fe(0xabc), Payload: fes(1, 2)}}
-	storage := &fakeStorage{
-		blocks: []*ordov1.Block{
+	storage := &fakeStorage{Chain: fakestage.Chain{
+		Stored: []*ordov1.Block{
 			accepted(0, nil, nil, &ordov1.StateDiff{
 				Deployed: fes(0x77, 0xc1, 0x88, 0xc1, 0x99, 0xc0), Declared: fes(0xc1, 0xcc1), DeprecatedDeclared: fes(0xc0),
 				Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 100)}},
@@ -93,21 +94,21 @@ func newWorld(t testing.TB) *world {
 				&ordov1.StateDiff{Nonces: fes(0x77, 2), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 101, 2, 7)}}}),
 			accepted(2, []*ordov1.Transaction{declare, deploy, message},
 				[]*ordov1.TransactionResult{result(0x201), sent, result(0x203, emitted(0x99, fes(0xe1), fes(3)))},
-				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
+				&ordov1.StateDiff{Nonces: fes(0x66, 1, 0x77, 3), Declared: fes(0xc2, 0xcc), Migrated: fes(0xc5, 0xb5), Deployed: fes(0x66, 0xc1), Replaced: fes(0x88, 0xc2)}),
 		},
-		classes: []*ordov1.Class{
+		Known: []*ordov1.Class{
 			{Hash: fe(0xc1), Kind: ordov1.Class_SIERRA, CompiledClassHash: fe(0xcc1),
 				Definition: []byte(`{"sierra_program":["0x1"],"contract_class_version":"0.1.0","entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","function_idx":0}],"L1_HANDLER":[]},"abi":"[]"}`),
 				Casm:       []byte(`{"prime":"0x800000000000011000000000000000000000000000000000000000000000001","compiler_version":"2.1.0","bytecode":["0x1"],"hints":[[0,[{"TestLessThan":{"lhs":{"Immediate":"-0x1"},"rhs":{"Immediate":"-0x10000000000000000"},"dst":{"register":"AP","offset":0}}}]]],"pythonic_hints":[],"entry_points_by_type":{"CONSTRUCTOR":[],"EXTERNAL":[{"selector":"0x5","offset":0,"builtins":["range_check"]}],"L1_HANDLER":[]}}`)},
 			{Hash: fe(0xc0), Kind: ordov1.Class_CAIRO0, Definition: []byte(`{"program":"H4sI","entry_points_by_type":{"EXTERNAL":[]},"abi":[]}`)},
 		},
-	}
+	}}
 	storage.trueRoots()
 	decided := chainview.NewBlock(&ordov1.BlockHeader{Context: blockContext(3)}, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x301, 3)},
 		[]*ordov1.TransactionResult{result(0x301, emitted(0x99, fes(0xe1, 0x77), fes(4)))},
 		&ordov1.StateDiff{Nonces: fes(0x77, 4), Storage: []*ordov1.ContractStorage{{Address: fe(0x99), Entries: fes(1, 103)}}}, nil)
 	present := chainview.New(func() *ordov1.BlockContext { return blockContext(0) })
-	present.Start(storage.blocks[2].Header, nil, nil)
+	present.Start(storage.Stored[2].Header, nil, nil)
 	present.Decide(decided)
 	rejected := result(0x402)
 	rejected.Status, rejected.Rejection = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_INVALID_NONCE
@@ -115,13 +116,15 @@ func newWorld(t testing.TB) *world {
 	late.ClassHash = fe(0xc4)
 	present.Open(1, blockContext(4))
 	present.Candidates(1, []*ordov1.Transaction{account(ordov1.TransactionType_INVOKE, 0x401, 4), account(ordov1.TransactionType_INVOKE, 0x402, 9), late,
-		account(ordov1.TransactionType_INVOKE, 0x404, 6)}, []*ordov1.Class{{Hash: fe(0xc4), Definition: storage.classes[0].Definition, Casm: storage.classes[0].Casm}})
+		account(ordov1.TransactionType_INVOKE, 0x404, 6)}, []*ordov1.Class{{Hash: fe(0xc4), Definition: storage.Known[0].Definition, Casm: storage.Known[0].Casm}})
 	present.Preconfirm(1, []*ordov1.TransactionResult{result(0x401, emitted(0x99, fes(0xe1), fes(5))), rejected, result(0x403)}, &ordov1.StateDiff{Nonces: fes(0x77, 6), Declared: fes(0xc4, 0xcc4)})
 	present.Received(account(ordov1.TransactionType_INVOKE, 0x501, 7))
 	present.Drop(Key(fe(0x502)), mempool.ErrExpired)
 	execution := &fakeExecution{verdicts: map[Key]*ordov1.ValidateResponse_Verdict{}, errors: map[Key]*ordov1.ViewError{
 		Key(fe(0xdead)): {Code: ordov1.ViewError_CONTRACT_NOT_FOUND},
-		Key(fe(0xe21)):  {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
+		Key(fe(0xdead2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{
+			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xdead2), ClassHash: fe(0), Selector: fe(5)}}, Message: "not deployed"}},
+		Key(fe(0xe21)): {Code: ordov1.ViewError_ENTRYPOINT_NOT_FOUND},
 		Key(fe(0xbad)): {Code: ordov1.ViewError_CONTRACT_ERROR, Error: &ordov1.ContractError{
 			Frames: []*ordov1.ContractError_Frame{{Contract: fe(0xbad), ClassHash: fe(0xc1), Selector: fe(5)}, {Contract: fe(0x99), ClassHash: fe(0xc0), Selector: fe(6)}}, Message: "no & <no>"}},
 		Key(fe(0xbad2)): {Code: ordov1.ViewError_EXECUTION_ERROR, Error: &ordov1.ContractError{Message: "nonce"}},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ordo-sequencer/ordo/core/internal/connlimit"
 )
@@ -17,14 +19,72 @@ const noConnection = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 // conn is an open connection whose requests are watched for heads that can be read in two ways.
 type conn struct {
 	*connlimit.Conn
-	heads heads
+	heads  heads
+	socket atomic.Bool // it was upgraded: there are no heads any more
+
+	mu     sync.Mutex // of what is written to a socket
+	corked bool
+	cork   []byte
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.heads.feed(p[:n])
+	if !c.socket.Load() {
+		c.heads.feed(p[:n])
+	}
 	return n, err
+}
+
+// corkSize is how much a corked connection gathers.
+const corkSize = 64 << 10
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.socket.Load() {
+		return c.Conn.Write(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.corked {
+		return c.Conn.Write(p)
+	}
+	if len(c.cork)+len(p) > corkSize {
+		if err := c.flush(); err != nil {
+			return 0, err
+		}
+		if len(p) > corkSize {
+			return c.Conn.Write(p)
+		}
+	}
+	c.cork = append(c.cork, p...)
+	return len(p), nil
+}
+
+// flush writes what was gathered. The lock is held.
+func (c *conn) flush() error {
+	if len(c.cork) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(c.cork)
+	c.cork = c.cork[:0]
+	return err
+}
+
+// Cork implements socket.Wire: a thousand small notifications are a few writes.
+func (c *conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = true
+}
+
+// Uncork implements socket.Wire.
+func (c *conn) Uncork() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.flush()
+	c.corked, c.cork = false, nil // idle connections hold no buffer
+	return err
 }
 
 // framedListener makes each connection a conn.

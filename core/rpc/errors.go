@@ -61,6 +61,9 @@ var (
 	errUnexpected           = specError(63, "An unexpected error occurred")
 	errUnderpriced          = specError(64, "Replacement transaction is underpriced")
 	errFeeBelowMinimum      = specError(65, "Transaction fee below minimum")
+	errBadSubscription      = specError(66, "Invalid subscription id")
+	errTooManyAddresses     = specError(67, "Too many addresses in filter sender_address filter")
+	errTooFarBack           = specError(68, "Cannot go back more than 1024 blocks")
 	errInvalidProof         = specError(69, "The proof field in the invoke v3 transaction is invalid")
 )
 
@@ -152,6 +155,12 @@ func clientError(err error) (e *Error, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// isNotFound tells that an error is about a transaction that is not known.
+func isNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == errTransactionNotFound.Code
 }
 
 // writeError is clientError for the methods that send transactions. They have a code of the specification for what the node

@@ -1,13 +1,13 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
+	"github.com/ordo-sequencer/ordo/core/subscriptions"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -27,12 +27,11 @@ type emittedEvent struct {
 
 // eventQuery is a decoded filter with the page that is asked for.
 type eventQuery struct {
-	addresses map[Key]bool // empty: any
-	keys      [][]Key      // by position; an empty position allows any key
-	from, to  *BlockID
-	size      int
-	start     eventToken
-	token     bool
+	filter   subscriptions.EventFilter
+	from, to *BlockID
+	size     int
+	start    eventToken
+	token    bool
 }
 
 // eventToken is where the next page begins: the n-th event of a block, matching or not.
@@ -54,7 +53,7 @@ func parseToken(text string) (t eventToken, err error) {
 	return t, nil
 }
 
-func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
+func decodeEventQuery(p *jsonin.Object, l Limits, v *Version) (q eventQuery, err error) {
 	o := p.Object("filter")
 	for _, bound := range []struct {
 		name string
@@ -67,10 +66,10 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 		}
 	}
 	if o.Has("address") {
-		q.addresses = readAddresses(o)
+		q.filter.Addresses = addressSet(o, "address", v)
 	}
 	if o.Has("keys") {
-		q.keys = readKeys(o)
+		q.filter.Keys = readKeys(o)
 	}
 	size := o.Number("chunk_size")
 	if o.Err() == nil && size == 0 {
@@ -92,28 +91,37 @@ func decodeEventQuery(p *jsonin.Object, l Limits) (q eventQuery, err error) {
 	if size > uint64(l.EventsPage) {
 		return q, errPageTooBig
 	}
-	total := 0
-	for _, position := range q.keys {
-		total += len(position)
-	}
-	switch {
-	case total > l.Keys || len(q.keys) > l.Keys:
-		return q, withData(errTooManyKeys, fmt.Sprintf("at most %d are allowed", l.Keys))
-	case len(q.addresses) > l.Addresses:
-		return q, withData(errTooManyKeys, fmt.Sprintf("%d addresses, at most %d are allowed", len(q.addresses), l.Addresses))
+	if err := l.checkFilter(q.filter); err != nil {
+		return q, err
 	}
 	q.size = int(size)
 	return q, nil
 }
 
-func readAddresses(o *jsonin.Object) map[Key]bool {
+// checkFilter holds a filter of events to its limits.
+func (l Limits) checkFilter(f subscriptions.EventFilter) error {
+	total := 0
+	for _, position := range f.Keys {
+		total += len(position)
+	}
+	switch {
+	case total > l.Keys || len(f.Keys) > l.Keys:
+		return withData(errTooManyKeys, fmt.Sprintf("at most %d are allowed", l.Keys))
+	case len(f.Addresses) > l.Addresses:
+		return withData(errTooManyKeys, fmt.Sprintf("%d addresses, at most %d are allowed", len(f.Addresses), l.Addresses))
+	}
+	return nil
+}
+
+// addressSet reads one address or, where the version has them, a list.
+func addressSet(o *jsonin.Object, name string, v *Version) map[Key]bool {
 	set := map[Key]bool{}
-	raw := o.Raw("address")
-	if len(raw) > 0 && raw[0] == '[' {
-		for address := range felt.Rows(o.Felts("address")) {
+	raw := o.Raw(name)
+	if len(raw) > 0 && raw[0] == '[' && v.has(addressLists) {
+		for address := range felt.Rows(o.Felts(name)) {
 			set[Key(address)] = true
 		}
-	} else if one := o.Felt("address"); len(one) == felt.Size {
+	} else if one := o.Felt(name); len(one) == felt.Size {
 		set[Key(one)] = true
 	}
 	return set
@@ -139,27 +147,8 @@ func readKeys(o *jsonin.Object) [][]Key {
 	return positions
 }
 
-func (q *eventQuery) matches(e *ordov1.Event) bool {
-	if len(q.addresses) > 0 && (len(e.FromAddress) != felt.Size || !q.addresses[Key(e.FromAddress)]) {
-		return false
-	}
-	if len(e.Keys) < len(q.keys)*felt.Size {
-		return false
-	}
-	for i, allowed := range q.keys {
-		found := len(allowed) == 0
-		for _, k := range allowed {
-			found = found || bytes.Equal(k[:], e.Keys[i*felt.Size:(i+1)*felt.Size])
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *Server) events(ctx context.Context, p *jsonin.Object) (any, error) {
-	q, err := decodeEventQuery(p, s.Limits)
+	q, err := decodeEventQuery(p, s.Limits, versionOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +259,7 @@ func (p *eventPage) add(number uint64, hash []byte, results []*ordov1.Transactio
 		for j, e := range r.Events {
 			here := eventToken{number, at}
 			at++
-			if here.block == p.query.start.block && here.event < p.query.start.event || !p.query.matches(e) {
+			if here.block == p.query.start.block && here.event < p.query.start.event || !p.query.filter.Matches(e) {
 				continue
 			}
 			if len(p.Events) == p.query.size || p.felts >= pageFelts {

@@ -8,10 +8,10 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
-	"github.com/ordo-sequencer/ordo/core/internal/fakestage"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // dial serves gRPC in memory and connects to it.
@@ -20,136 +20,11 @@ func dial(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	return fakestage.Dial(t, register, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 }
 
-// fakeStorage answers from blocks in memory, applying their diffs on each read.
+// fakeStorage has a chain in memory, and proves its last states.
 type fakeStorage struct {
-	ordov1.UnimplementedStorageReadServer
-	blocks  []*ordov1.Block
-	classes []*ordov1.Class
-
+	fakestage.Chain
 	noProofs  bool                         // Proofs is not served
 	badProofs func(*ordov1.ProofsResponse) // spoils an answer; may be nil
-}
-
-func (f *fakeStorage) State(_ context.Context, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
-	top := uint64(len(f.blocks) - 1)
-	if q.AtHeight {
-		if q.Height > top {
-			return &ordov1.StateResponse{NotFound: true}, nil
-		}
-		top = q.Height
-	}
-	out := &ordov1.StateResponse{Height: top}
-	var d diffs
-	for _, b := range f.blocks[:top+1] {
-		d = append(d, b.StateDiff)
-	}
-	add := func(dst *[]byte, v Key, _ bool) { *dst = append(*dst, v[:]...) }
-	for first, second := range felt.Pairs(q.Storage) {
-		v, ok := d.Storage(Key(first), Key(second))
-		add(&out.Storage, v, ok)
-	}
-	for row := range felt.Rows(q.Nonces) {
-		v, ok := d.Nonce(Key(row))
-		add(&out.Nonces, v, ok)
-	}
-	for row := range felt.Rows(q.ClassHashes) {
-		v, ok := d.ClassHash(Key(row))
-		add(&out.ClassHashes, v, ok)
-	}
-	for row := range felt.Rows(q.CompiledClassHashes) {
-		v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.Declared }, row)
-		add(&out.CompiledClassHashes, v, ok)
-	}
-	return out, nil
-}
-
-func (f *fakeStorage) Classes(q *ordov1.ClassesRequest, out grpc.ServerStreamingServer[ordov1.Class]) error {
-	var failed error
-	for row := range felt.Rows(q.Hashes) {
-		for _, c := range f.classes {
-			if string(c.Hash) == string(row) && failed == nil {
-				failed = out.Send(c)
-			}
-		}
-	}
-	return failed
-}
-
-func (f *fakeStorage) Blocks(q *ordov1.BlocksRequest, out grpc.ServerStreamingServer[ordov1.Block]) error {
-	for _, b := range f.blocks {
-		n := b.Header.Context.Number
-		switch from := q.From.(type) {
-		case *ordov1.BlocksRequest_Hash:
-			if string(from.Hash) != string(b.Header.Hash) {
-				continue
-			}
-		case *ordov1.BlocksRequest_Number:
-			if n < from.Number || n > max(from.Number, q.To) {
-				continue
-			}
-		}
-		sent := &ordov1.Block{Header: b.Header}
-		if q.Transactions {
-			sent.Transactions = b.Transactions
-		}
-		if q.Results {
-			sent.Results = b.Results
-		}
-		if q.StateDiff {
-			sent.StateDiff = b.StateDiff
-		}
-		if err := out.Send(sent); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *fakeStorage) FindTransaction(_ context.Context, q *ordov1.FindTransactionRequest) (*ordov1.FindTransactionResponse, error) {
-	for _, b := range f.blocks {
-		for i, tx := range b.Transactions {
-			if string(tx.Hash) == string(q.Hash) {
-				return &ordov1.FindTransactionResponse{Found: true, Number: b.Header.Context.Number, Index: uint32(i)}, nil
-			}
-		}
-	}
-	return &ordov1.FindTransactionResponse{}, nil
-}
-
-// diffs answers from state diffs, the last one first.
-type diffs []*ordov1.StateDiff
-
-func lookup(d diffs, table func(*ordov1.StateDiff) []byte, key []byte) (v Key, ok bool) {
-	for i := len(d) - 1; i >= 0 && !ok; i-- {
-		for first, second := range felt.Pairs(table(d[i])) {
-			if string(first) == string(key) {
-				v, ok = Key(second), true
-			}
-		}
-	}
-	return v, ok
-}
-
-func (d diffs) Storage(contract, key Key) (Key, bool) {
-	return lookup(d, func(x *ordov1.StateDiff) []byte {
-		for _, c := range x.GetStorage() {
-			if Key(c.Address) == contract {
-				return c.Entries
-			}
-		}
-		return nil
-	}, key[:])
-}
-
-func (d diffs) Nonce(contract Key) (Key, bool) {
-	return lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetNonces() }, contract[:])
-}
-
-func (d diffs) ClassHash(contract Key) (Key, bool) {
-	if v, ok := lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetReplaced() }, contract[:]); ok {
-		return v, ok
-	}
-	return lookup(d, func(x *ordov1.StateDiff) []byte { return x.GetDeployed() }, contract[:])
 }
 
 // fakeExecution gives scripted outcomes by the contract or sender that is asked for.
@@ -162,7 +37,7 @@ type fakeExecution struct {
 func (f *fakeExecution) Validate(_ context.Context, q *ordov1.ValidateRequest) (*ordov1.ValidateResponse, error) {
 	out := &ordov1.ValidateResponse{}
 	for _, item := range q.Items {
-		verdict, ok := f.verdicts[Key(item.Transaction.Sender)]
+		verdict, ok := f.verdicts[judged(item.Transaction)]
 		if !ok {
 			verdict = &ordov1.ValidateResponse_Verdict{}
 		}
@@ -238,7 +113,7 @@ type fakePool struct {
 }
 
 func (p *fakePool) SubmitAt(_ context.Context, tx *ordov1.Transaction, _ *ordov1.Class, _ uint64) error {
-	if err := p.errors[Key(tx.Sender)]; err != nil {
+	if err := p.errors[judged(tx)]; err != nil {
 		return err
 	}
 	if p.chain.Status(Key(tx.Hash)).Status != chainview.Unknown {

@@ -18,7 +18,7 @@ import (
 // smallBody is what any request may hold in memory, without a share of Limits.Bodies.
 const smallBody = 64 << 10
 
-// ServeHTTP answers `/`, `/rpc` (also with a version below it) and `/is_alive`.
+// ServeHTTP answers the paths of the versions, and `/is_alive`, and serves WebSocket on the same paths and below `/ws`.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || len(r.Header["Origin"]) > 0 { // programs send no Origin, and pay nothing for browsers
 		cors(w.Header(), r)
@@ -30,18 +30,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	switch path := r.URL.Path; {
+	path := r.URL.Path
+	version := versionAt(path)
+	switch {
 	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
 	case path == "/is_alive":
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "Alive!!!") // older clients compare the text
-	case path != "/" && path != "/rpc" && path != "/rpc/v0_10":
-		http.Error(w, "not found: post json-rpc to / or /rpc"+s.formerly(path), http.StatusNotFound)
+	case version == nil:
+		http.Error(w, "not found: post json-rpc to one of "+servedPaths()+s.formerly(path), http.StatusNotFound)
+	case strings.HasPrefix(path, "/ws") && !isUpgrade(r):
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this path serves WebSocket: connect to ws://"+r.Host+path+", or post json-rpc to "+version.paths[0], http.StatusUpgradeRequired)
+	case isUpgrade(r):
+		s.serveSocket(w, r.WithContext(withVersion(r.Context(), version)))
 	case r.Method == http.MethodPost:
+		if version != newest { // nearly all are, and pay nothing for it
+			r = r.WithContext(withVersion(r.Context(), version))
+		}
 		s.post(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		s.hello(w)
+		s.hello(w, version)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		http.Error(w, "method not allowed: post json-rpc", http.StatusMethodNotAllowed)
@@ -88,13 +98,13 @@ func (s *Server) formerly(path string) string {
 	return ""
 }
 
-func (s *Server) hello(w http.ResponseWriter) {
+func (s *Server) hello(w http.ResponseWriter, version *Version) {
 	s.reply(w, http.StatusOK, struct {
 		Name    string `json:"name"`
 		Spec    string `json:"starknet_json_rpc"`
 		ChainID any    `json:"chain_id"`
 		Usage   string `json:"usage"`
-	}{"ordo", SpecVersion, s.ChainID, "post json-rpc 2.0 requests to this address"})
+	}{"ordo", version.Number, s.ChainID, "post json-rpc 2.0 requests to this address"})
 }
 
 // envelope is one answer. Exactly one of Result and Error is set.
@@ -124,7 +134,12 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer atWork(r.Context())()
-	ctx, cancel := context.WithTimeout(r.Context(), s.Limits.Work)
+	s.run(r.Context(), &httpAnswer{s, w, r}, c, body)
+}
+
+// run answers a body that was received.
+func (s *Server) run(ctx context.Context, to answerer, c *client, body []byte) {
+	ctx, cancel := context.WithTimeout(ctx, s.Limits.Work)
 	defer cancel()
 	c.caller = limiter.Caller{From: c.holder.From, Bytes: len(body)}
 	ctx = limiter.WithCaller(ctx, &c.caller)
@@ -133,7 +148,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	defer c.decoded.Close()
 	if size := int64(len(body)); size > smallBody {
 		if err := c.decoded.Take(ctx, size); err != nil {
-			s.refuse(w, unavailable(err))
+			to.refuse(unavailable(err), nil)
 			return
 		}
 	}
@@ -142,14 +157,13 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		failed = Errorf(ParseError, "parse error: the body is not valid UTF-8")
 	}
 	if failed != nil {
-		s.reply(w, http.StatusOK, failure(nil, failed))
+		text := written(failure(nil, failed))
+		_ = to.whole(text, s.Limits.sendTime(len(text)))
 		return
 	}
 	if method := s.guardedMethod(list); method != "" {
-		refused := s.checkAccess(r, method)
-		narrow(w.Header(), r, refused != nil)
-		if refused != nil {
-			s.refuse(w, refused)
+		if refused := to.allowed(method); refused != nil {
+			to.refuse(refused, list)
 			return
 		}
 	}
@@ -159,8 +173,49 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 		free = func() { c.decoded.Close(); c.body.Close() }
 		ctx = limiter.Holding(ctx, c.decoded.Close)
 	}
-	s.answer(ctx, s.output(ctx, w, c), list, batch, free)
+	s.answer(ctx, s.output(ctx, to, c), list, batch, free)
 }
+
+// httpAnswer answers over HTTP.
+type httpAnswer struct {
+	s *Server
+	w http.ResponseWriter
+	r *http.Request
+}
+
+func (a *httpAnswer) allowed(method string) *httpError {
+	refused := a.s.checkAccess(a.r, method)
+	narrow(a.w.Header(), a.r, refused != nil)
+	return refused
+}
+
+func (a *httpAnswer) refuse(why *httpError, _ []request) { a.s.refuse(a.w, why) }
+
+func (a *httpAnswer) whole(text []byte, within time.Duration) error {
+	a.deadline(within)
+	if len(text) == 0 { // notifications only
+		a.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	h := a.w.Header()
+	h["Content-Type"] = contentJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
+	_, err := a.w.Write(text)
+	return err
+}
+
+func (a *httpAnswer) piece(text []byte, within time.Duration, _ bool) error {
+	a.deadline(within)
+	a.w.Header()["Content-Type"] = contentJSON
+	_, err := a.w.Write(text)
+	return err
+}
+
+func (a *httpAnswer) deadline(within time.Duration) {
+	_ = http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(within)) // no connection in a test: no deadline
+}
+
+func (a *httpAnswer) broken() { panic(http.ErrAbortHandler) }
 
 // client is the address that a request comes from, and the memory that it holds.
 type client struct {
@@ -262,6 +317,27 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 	if n := int(r.ContentLength); n >= 0 && n < room {
 		room = n + 1 // so that the end is seen without another array
 	}
+	body, err := s.gather(r.Context(), r.Body, room, c)
+	var unread *unreadBody
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.Is(err, errTooLarge):
+		return nil, tooLarge
+	case errors.As(err, &unread):
+		return nil, s.notReceived(r, c, unread.error)
+	}
+	return nil, unavailable(err)
+}
+
+// errTooLarge is the end of a body over Limits.Body.
+var errTooLarge = errors.New("the body is too large")
+
+// unreadBody is an error of the connection that a body was read from.
+type unreadBody struct{ error }
+
+// gather reads a body to its end. Other errors are those of the memory that it needs.
+func (s *Server) gather(ctx context.Context, from io.Reader, room int, c *client) (body []byte, err error) {
 	body = make([]byte, 0, room)
 	defer c.holder.Done()
 	for next := 0; ; {
@@ -270,8 +346,8 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 			if size > smallBody {
 				// The old array and the new one are there together for a moment; that is within the margin.
 				c.holder.Done()
-				if err := c.body.Take(r.Context(), int64(size-cap(body))); err != nil {
-					return nil, unavailable(err)
+				if err := c.body.Take(ctx, int64(size-cap(body))); err != nil {
+					return nil, err
 				}
 			}
 			body = append(make([]byte, 0, size), body...)
@@ -280,15 +356,15 @@ func (s *Server) receive(r *http.Request, c *client) (body []byte, refused *http
 			c.holder.Begin()
 			next = len(body) + piece
 		}
-		n, err := r.Body.Read(body[len(body):cap(body)])
+		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > s.Limits.Body:
-			return nil, tooLarge
+			return nil, errTooLarge
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:
-			return nil, s.notReceived(r, c, err)
+			return nil, &unreadBody{err}
 		}
 	}
 }

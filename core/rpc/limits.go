@@ -22,6 +22,10 @@ type Limits struct {
 	Connections int
 	PerAddress  int // connections of one IPv4 address or IPv6 /64
 
+	Sockets       int // of the connections
+	Subscriptions int // of one socket
+	SocketQueue   int // bytes of notifications that wait for one socket; bytes of the filters of its subscriptions
+
 	Header  time.Duration // for the head of a request
 	Receive time.Duration // for the whole request
 	Idle    time.Duration // of a connection between requests
@@ -55,7 +59,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Body: 5 << 20, Bodies: 64 << 20, Batch: 1000, Answer: 64 << 20,
 		Answers: 128 << 20, Waiting: 16 << 20, Stall: time.Second,
-		Connections: 4096, PerAddress: 1024,
+		Connections: 4096, PerAddress: 1024, Sockets: 2048, Subscriptions: 1024, SocketQueue: 4 << 20,
 		Header: 10 * time.Second, Receive: time.Minute, Idle: 2 * time.Minute, Work: 150 * time.Second, Send: 30 * time.Second, Rate: 1 << 20,
 		Views: 8, ViewsWaiting: 4096, View: 20 * time.Second, ViewMemory: 512, Reads: 8, Scans: 8, ScansWaiting: 4096, Read: 20 * time.Second,
 		Turn: 10 * time.Second, Grace: 10 * time.Second,
@@ -69,7 +73,7 @@ func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ field, otherwise *int }{
 		{&l.Body, &d.Body}, {&l.Bodies, &d.Bodies}, {&l.Batch, &d.Batch}, {&l.Answer, &d.Answer}, {&l.Answers, &d.Answers}, {&l.Waiting, &d.Waiting}, {&l.ViewMemory, &d.ViewMemory}, {&l.Reads, &d.Reads}, {&l.Rate, &d.Rate},
-		{&l.Connections, &d.Connections}, {&l.PerAddress, &d.PerAddress},
+		{&l.Connections, &d.Connections}, {&l.PerAddress, &d.PerAddress}, {&l.Sockets, &d.Sockets}, {&l.Subscriptions, &d.Subscriptions}, {&l.SocketQueue, &d.SocketQueue},
 		{&l.Views, &d.Views}, {&l.ViewsWaiting, &d.ViewsWaiting}, {&l.Scans, &d.Scans}, {&l.ScansWaiting, &d.ScansWaiting},
 		{&l.Calldata, &d.Calldata}, {&l.Simulated, &d.Simulated},
 		{&l.EventsPage, &d.EventsPage}, {&l.EventsBlocks, &d.EventsBlocks}, {&l.Keys, &d.Keys}, {&l.Addresses, &d.Addresses}, {&l.ProofKeys, &d.ProofKeys},

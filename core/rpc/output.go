@@ -3,31 +3,44 @@ package rpc
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 )
 
+// answerer carries what one body is answered with to the client. A client has so long to take a text as the call says.
+type answerer interface {
+	// allowed is why the client may not call a guarded method; nil when it may.
+	allowed(method string) *httpError
+	// refuse answers the requests of a body that is not run; the list is empty when it was not taken apart.
+	refuse(why *httpError, list []request)
+	// whole sends an answer, nothing when it is empty.
+	whole(text []byte, within time.Duration) error
+	// piece sends a part of an answer.
+	piece(text []byte, within time.Duration, last bool) error
+	// broken ends the connection, so that no client takes what it has for the whole.
+	broken()
+}
+
 // output sends what one body is answered with. An answer up to a piece is held and sent whole, with its length; a larger one
 // goes piece by piece, and while a piece is on its way nothing more is made.
 type output struct {
 	s      *Server
-	w      http.ResponseWriter
+	to     answerer
 	client *client
 	share  limiter.Share // of the memory for answers
 	ctx    context.Context
 
 	json  jsonWriter
-	began bool          // the head is sent
+	began bool          // a piece is sent
 	piece bool          // the share has room for a piece
 	sent  int           // bytes
 	spent time.Duration // waiting for the client to take them
 }
 
-func (s *Server) output(ctx context.Context, w http.ResponseWriter, c *client) *output {
-	o := &output{s: s, w: w, client: c, ctx: ctx, share: s.answers.Share(&c.holder)}
-	o.json.buf, o.json.spill = make([]byte, 0, 256), o.spill
+func (s *Server) output(ctx context.Context, to answerer, c *client) *output {
+	o := &output{s: s, to: to, client: c, ctx: ctx, share: s.answers.Share(&c.holder)}
+	o.json.buf, o.json.spill, o.json.version = make([]byte, 0, 256), o.spill, versionOf(ctx)
 	return o
 }
 
@@ -69,45 +82,38 @@ func (o *output) spill(text []byte) error {
 		if err := o.reserve(); err != nil {
 			return err
 		}
-		o.w.Header()["Content-Type"] = contentJSON
 		o.began = true
 	}
-	return o.write(text)
+	return o.write(len(text), func(within time.Duration) error { return o.to.piece(text, within, false) })
 }
 
-// write waits until the client has taken the text, but not longer than its rate allows.
-func (o *output) write(text []byte) error {
-	allowed := o.s.Limits.sendTime(o.sent+len(text)) - o.spent
-	_ = http.NewResponseController(o.w).SetWriteDeadline(time.Now().Add(max(allowed, time.Millisecond))) // no connection in a test: no deadline
+// write waits until the client has taken a text, but not longer than its rate allows.
+func (o *output) write(size int, send func(within time.Duration) error) error {
+	allowed := o.s.Limits.sendTime(o.sent+size) - o.spent
 	if o.client.holder.Gone() {
 		return errCutOff
 	}
 	began := time.Now()
 	o.client.holder.Begin()
-	_, err := o.w.Write(text)
+	err := send(max(allowed, time.Millisecond))
 	o.client.holder.Done()
 	o.spent += time.Since(began)
-	o.sent += len(text)
+	o.sent += size
 	return err
 }
 
-// end sends what is left; an answer that was not begun gets its length, and one without any text is an empty one.
+// end sends what is left; an answer that was not begun is sent whole, and one without any text is an empty one.
 func (o *output) end() {
 	text := o.json.buf
 	switch {
 	case o.json.err != nil:
 		o.abort(o.json.err)
 	case o.began:
-		if o.write(text) != nil {
-			panic(http.ErrAbortHandler)
+		if o.write(len(text), func(within time.Duration) error { return o.to.piece(text, within, true) }) != nil {
+			o.to.broken()
 		}
-	case len(text) == 0: // notifications only
-		o.w.WriteHeader(http.StatusNoContent)
 	default:
-		h := o.w.Header()
-		h["Content-Type"] = contentJSON
-		h["Content-Length"] = []string{strconv.Itoa(len(text))}
-		_ = o.write(text)
+		_ = o.write(len(text), func(within time.Duration) error { return o.to.whole(text, within) })
 	}
 }
 
@@ -115,10 +121,10 @@ func (o *output) end() {
 // ends, so that no client takes what it has for the whole.
 func (o *output) abort(why error) {
 	if busy, ok := clientError(why); ok && !o.began {
-		o.s.refuse(o.w, &httpError{http.StatusServiceUnavailable, busy})
+		o.to.refuse(&httpError{http.StatusServiceUnavailable, busy}, nil)
 		return
 	}
-	panic(http.ErrAbortHandler)
+	o.to.broken()
 }
 
 // result writes the answer to one request. What it holds beside the text is counted until it is written.

@@ -29,7 +29,7 @@ func (f *fakeStorage) tries(height uint64) *trie.State {
 		}
 		return out
 	}
-	for _, b := range f.blocks[:height+1] {
+	for _, b := range f.Stored[:height+1] {
 		d := b.StateDiff
 		diff := &trie.Diff{Contracts: entries(d.Deployed, d.Replaced), Nonces: entries(d.Nonces), Classes: entries(d.Declared, d.Migrated)}
 		for _, c := range d.Storage {
@@ -44,7 +44,7 @@ func (f *fakeStorage) tries(height uint64) *trie.State {
 
 // trueRoots gives the headers the state roots that proofs are compared with.
 func (f *fakeStorage) trueRoots() {
-	for _, b := range f.blocks {
+	for _, b := range f.Stored {
 		roots, err := f.tries(b.Header.Context.Number).Roots()
 		if err != nil {
 			panic(err)
@@ -57,7 +57,7 @@ func (f *fakeStorage) Proofs(ctx context.Context, q *ordov1.ProofsRequest) (*ord
 	if f.noProofs {
 		return f.UnimplementedStorageReadServer.Proofs(ctx, q)
 	}
-	top := uint64(len(f.blocks) - 1)
+	top := uint64(len(f.Stored) - 1)
 	out := &ordov1.ProofsResponse{Height: q.Height, Lowest: provenFrom, Highest: top}
 	if out.OutOfReach = q.Height < provenFrom || q.Height > top; out.OutOfReach {
 		return out, nil
@@ -183,8 +183,8 @@ func TestStorageProofVerifies(t *testing.T) {
 		}
 	}
 	roots := trie.Roots{Contracts: number(answer.Roots.Contracts), Classes: number(answer.Roots.Classes)}
-	if got := roots.Root(true).Append(nil); string(got) != string(w.storage.blocks[2].Header.StateRoot) {
-		t.Errorf("the roots make %x, the header has %x", got, w.storage.blocks[2].Header.StateRoot)
+	if got := roots.Root(true).Append(nil); string(got) != string(w.storage.Stored[2].Header.StateRoot) {
+		t.Errorf("the roots make %x, the header has %x", got, w.storage.Stored[2].Header.StateRoot)
 	}
 	classes := proof(poseidon.HashPairs, answer.Classes)
 	leads(classes, roots.Classes, "0xc1", trie.ClassLeaf(number("0xcc1")))

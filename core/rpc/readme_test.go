@@ -7,12 +7,21 @@ import (
 	"testing"
 )
 
-// TestReadmeNamesEveryMethod: what this package serves is in the README, and nothing else is. The package devnet has the same
-// test for its methods.
+// TestReadmeNamesEveryMethod: what this package serves is in the README, or for WebSocket in the one of this folder, and nothing else is. The
+// package devnet has the same test for its methods.
 func TestReadmeNamesEveryMethod(t *testing.T) {
 	raw, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	own, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(own)) {
+		if row := regexp.MustCompile("^\\| `starknet_(subscribe|unsubscribe)").FindString(line); row != "" {
+			raw = append(raw, line...)
+		}
 	}
 	w, _ := extendedWorld(t)
 	server := w.server

@@ -48,6 +48,13 @@ type receipt struct {
 	Resources       resources     `json:"execution_resources"`
 }
 
+// receiptInBlock is a receipt with its place.
+type receiptInBlock struct {
+	*receipt
+	Hash   hexFelt `json:"block_hash,omitempty"`
+	Number uint64  `json:"block_number"`
+}
+
 func newReceipt(tx *ordov1.Transaction, r *ordov1.TransactionResult, finality string) *receipt {
 	out := &receipt{
 		Type: tx.Type.String(), TransactionHash: tx.Hash, Finality: finality, Execution: r.Status.String(),

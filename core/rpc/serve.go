@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,6 +44,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	var sockets sync.WaitGroup
+	sockets.Go(func() { s.sockets.Shutdown(grace) }) // the server knows nothing of them
+	defer sockets.Wait()
 	if server.Shutdown(grace) != nil {
 		server.Close()
 	}

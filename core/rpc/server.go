@@ -15,11 +15,12 @@ import (
 	"github.com/ordo-sequencer/ordo/core/internal/jsonin"
 	"github.com/ordo-sequencer/ordo/core/internal/limiter"
 	"github.com/ordo-sequencer/ordo/core/internal/retry"
+	"github.com/ordo-sequencer/ordo/core/rpc/socket"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
-// SpecVersion is the version of the Starknet JSON-RPC served.
+// SpecVersion is the newest version of the Starknet JSON-RPC served, which is the default.
 const SpecVersion = "0.10.2"
 
 // Options are the parts that the server answers from.
@@ -54,6 +55,8 @@ type Server struct {
 	makes     *limiter.Gate // of answers that may be large, until they have their share of the memory
 	reads     *limiter.Gate // of what may be large: a class, the body of a block
 	cutOff    sparse
+	sockets   *socket.Pool
+	broker    broker
 	storage   retry.Asker
 	execution retry.Asker
 }
@@ -87,9 +90,12 @@ func New(o Options) *Server {
 		storage:   retry.Asker{Stage: "storage", Deadline: l.Read, Grace: l.Grace},
 		execution: retry.Asker{Stage: "execution", Deadline: l.View + 5*time.Second, Grace: l.Grace, Crashes: o.Crashes},
 	}
-	for name, m := range s.writeMethods() {
-		m.Class = Open
-		s.methods[name] = m
+	s.sockets, s.broker.s = s.newPool(), s
+	for _, group := range []map[string]Method{s.writeMethods(), s.socketMethods()} {
+		for name, m := range group {
+			m.Class = Open
+			s.methods[name] = m
+		}
 	}
 	for _, group := range []map[string]Method{
 		s.chainMethods(), s.blockMethods(), s.transactionMethods(), s.stateMethods(), s.classMethods(), s.eventMethods(), s.viewMethods(), s.traceMethods(),
@@ -135,7 +141,7 @@ func (s *Server) Call(ctx context.Context, name string, params json.RawMessage) 
 		return nil, Errorf(MethodNotFound, "method %q is not served", clip(name))
 	}
 	return s.guarded(ctx, name, func() (any, error) {
-		p, err := m.bind(params)
+		p, err := versionOf(ctx).of(name, m).bind(params)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +167,7 @@ func (s *Server) told(ctx context.Context, name string, err error) *Error {
 		return nil
 	}
 	if e, ok := clientError(err); ok {
-		return e
+		return versionOf(ctx).fails(e)
 	}
 	if ctx.Err() == nil { // else the client left
 		s.Log.Warn("rpc: a method failed", "method", name, "error", err)
@@ -238,7 +244,7 @@ func clip(s string) string {
 
 func (s *Server) chainMethods() map[string]Method {
 	return map[string]Method{
-		"starknet_specVersion": {Call: func(context.Context, *jsonin.Object) (any, error) { return SpecVersion, nil }},
+		"starknet_specVersion": {Call: func(ctx context.Context, _ *jsonin.Object) (any, error) { return versionOf(ctx).Number, nil }},
 		"starknet_chainId":     {Call: func(context.Context, *jsonin.Object) (any, error) { return s.ChainID, nil }},
 		// The node makes the blocks itself, so it never has to catch up.
 		"starknet_syncing": {Call: func(context.Context, *jsonin.Object) (any, error) { return false, nil }},

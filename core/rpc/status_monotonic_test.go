@@ -14,6 +14,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/fakestage"
 )
 
 // counterNode is a node with one contract, 0x77, whose nonce, slot 1 and answer to any call count its transactions. It takes the
@@ -22,27 +23,13 @@ type counterNode struct {
 	ordov1.UnimplementedExecutionServer
 
 	mu      sync.Mutex
-	storage fakeStorage
 	run     uint64 // transactions with a result, in the newest attempt or before
 	applied uint64 // transactions in the tip of execution
 
+	stored *fakestage.Chain // read while it grows
 	chain  *chainview.Chain
 	build  uint64
 	before func(step string) // looks at the node before the next step
-}
-
-// Blocks and State are read while the chain grows.
-func (n *counterNode) locked() *lockedStorage { return &lockedStorage{n: n} }
-
-type lockedStorage struct {
-	ordov1.UnimplementedStorageReadServer
-	n *counterNode
-}
-
-func (s *lockedStorage) State(ctx context.Context, q *ordov1.StateRequest) (*ordov1.StateResponse, error) {
-	s.n.mu.Lock()
-	defer s.n.mu.Unlock()
-	return s.n.storage.State(ctx, q)
 }
 
 // View answers a call as execution does: an attempt is the open block until it is applied, also when it is closed.
@@ -102,11 +89,7 @@ func (n *counterNode) block(h uint64) {
 		n.applied = 3 * h
 		n.mu.Unlock()
 	})
-	step("committed", func() {
-		n.mu.Lock()
-		n.storage.blocks = append(n.storage.blocks, header)
-		n.mu.Unlock()
-	})
+	step("committed", func() { n.stored.Append(header) })
 	step("accepted", func() { n.chain.Accept(header.Header) })
 }
 
@@ -114,11 +97,10 @@ func (n *counterNode) block(h uint64) {
 // at every step of a block: between close and apply no less than at any other.
 func TestPreConfirmedNeverGoesBack(t *testing.T) {
 	genesis := accepted(0, nil, nil, &ordov1.StateDiff{Deployed: fes(0x77, 0xc1)})
-	n := &counterNode{chain: chainview.New(func() *ordov1.BlockContext { return blockContext(0) })}
-	n.storage.blocks = []*ordov1.Block{genesis}
+	n := &counterNode{stored: &fakestage.Chain{Stored: []*ordov1.Block{genesis}}, chain: chainview.New(func() *ordov1.BlockContext { return blockContext(0) })}
 	n.chain.Start(genesis.Header, nil, nil)
 	s := New(Options{ChainID: felt.MustShortString("SN_SEPOLIA"), Chain: n.chain,
-		Storage:   ordov1.NewStorageReadClient(dial(t, func(g *grpc.Server) { ordov1.RegisterStorageReadServer(g, n.locked()) })),
+		Storage:   ordov1.NewStorageReadClient(dial(t, func(g *grpc.Server) { ordov1.RegisterStorageReadServer(g, n.stored) })),
 		Execution: ordov1.NewExecutionClient(dial(t, func(g *grpc.Server) { ordov1.RegisterExecutionServer(g, n) }))})
 	read := func(method, params string) uint64 {
 		result, failed := s.Call(context.Background(), method, json.RawMessage(params))

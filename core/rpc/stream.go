@@ -20,6 +20,8 @@ type jsonWriter struct {
 	spill  func([]byte) error
 	err    error // of spill: the rest is not written
 	layout map[reflect.Type][]jsonField
+
+	version *Version // nil: newest
 }
 
 // jsonField is a field of a struct, with those of embedded structs in their places.
@@ -61,7 +63,7 @@ func (j *jsonWriter) Write(text []byte) (int, error) {
 
 // value writes v. What is small is left to encoding/json.
 func (j *jsonWriter) value(v any, large bool) error {
-	if !large {
+	if !large && (j.version == nil || j.version == newest) { // encoding/json knows of no versions
 		return j.whole(v)
 	}
 	if err := j.walk(reflect.ValueOf(v)); err != nil {
@@ -218,6 +220,9 @@ func (j *jsonWriter) layoutOf(t reflect.Type) []jsonField {
 		default:
 			if name == "" {
 				name = f.Name
+			}
+			if j.version != nil && !j.version.shows(t, name) {
+				continue
 			}
 			list = append(list, jsonField{index: i, head: strconv.Quote(name) + ":", omitEmpty: options == "omitempty"})
 		}

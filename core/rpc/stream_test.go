@@ -126,9 +126,11 @@ func TestLongTokens(t *testing.T) {
 }
 
 // postBody posts a body without a connection and returns the answer.
-func postBody(s *Server, body string) string {
+func postBody(s *Server, body string) string { return postAt(s, "/", body) }
+
+func postAt(s *Server, path, body string) string {
 	r := httptest.NewRecorder()
-	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	request.Host, request.Header = "127.0.0.1", http.Header{"Content-Type": {"application/json"}}
 	s.ServeHTTP(r, request)
 	return r.Body.String()

@@ -277,9 +277,5 @@ func (s *Server) transactionReceipt(ctx context.Context, p *jsonin.Object) (any,
 	if at.ref == nil {
 		return nil, errTransactionNotFound // it has no receipt before it has run
 	}
-	return struct {
-		*receipt
-		Hash   hexFelt `json:"block_hash,omitempty"`
-		Number uint64  `json:"block_number"`
-	}{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.accepted.GetHash(), at.ref.number}, nil
+	return receiptInBlock{newReceipt(at.tx, at.result, finality(at.ref)), at.ref.accepted.GetHash(), at.ref.number}, nil
 }

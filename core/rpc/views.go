@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -162,8 +163,11 @@ func (s *Server) runCall(ctx context.Context, ref *BlockRef, call *ordov1.CallVi
 func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1.BlockContext, q *ordov1.Simulation) (*ordov1.SimulationResults, error) {
 	r, err := s.view(ctx, &ordov1.ViewRequest{At: at, Context: block, View: &ordov1.ViewRequest_Simulate{Simulate: q}})
 	if failed, ok := err.(*failedView); ok {
-		// Only estimates tell a missing contract apart.
-		return nil, failed.ofTransaction(q.Estimate)
+		apart := q.Estimate && versionOf(ctx).has(missingContracts) // only estimates tell a missing contract apart
+		if apart && beganNowhere(failed.outcome, q.Transactions) {
+			return nil, errContractNotFound
+		}
+		return nil, failed.ofTransaction(apart)
 	}
 	if err != nil {
 		return nil, err
@@ -173,6 +177,13 @@ func (s *Server) simulate(ctx context.Context, at *ordov1.StateAt, block *ordov1
 		return nil, fmt.Errorf("execution: view: %d results of %d transactions", len(out.GetTransactions()), len(q.Transactions))
 	}
 	return out, nil
+}
+
+// beganNowhere tells whether a transaction failed because the contract that it begins in is not there: its only frame has no class.
+func beganNowhere(e *ordov1.ViewError, txs []*ordov1.Transaction) bool {
+	frames := e.GetError().GetFrames()
+	return e.Code == ordov1.ViewError_EXECUTION_ERROR && int(e.Index) < len(txs) && len(frames) == 1 &&
+		bytes.Equal(frames[0].Contract, txs[e.Index].Sender) && isZero(frames[0].ClassHash)
 }
 
 // broadcastParam reads a list of broadcast transactions.
@@ -189,7 +200,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 	for i, item := range items {
 		tx, class, err := s.Gateway.Read(ctx, item)
 		if err != nil {
-			return nil, s.unreadable(name, i, err)
+			return nil, unreadable(name, i, err)
 		}
 		q.Transactions = append(q.Transactions, tx)
 		if class != nil {
@@ -201,7 +212,7 @@ func (s *Server) broadcastParam(ctx context.Context, p *jsonin.Object, name stri
 
 // unreadable is the error of a transaction that cannot be estimated. Estimates have no errors of their own for what the gateway
 // rejects, so a class that does not compile is a failed execution, and an old version a wrong parameter.
-func (s *Server) unreadable(name string, i int, err error) error {
+func unreadable(name string, i int, err error) error {
 	e, ok := clientError(err)
 	switch refused, isRefused := err.(*gateway.Rejection); {
 	case isRefused:
@@ -340,7 +351,11 @@ func ethAddress(raw json.RawMessage) ([]byte, error) {
 }
 
 func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (any, error) {
-	flags := p.Flags("simulation_flags", false, "SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS")
+	allowed := []string{"SKIP_VALIDATE", "SKIP_FEE_CHARGE", "RETURN_INITIAL_READS"}
+	if !versionOf(ctx).has(readSets) {
+		allowed = allowed[:2]
+	}
+	flags := p.Flags("simulation_flags", false, allowed...)
 	ref, err := s.blockParam(ctx, p, "block_id")
 	if err != nil {
 		return nil, err
@@ -349,7 +364,7 @@ func (s *Server) simulateTransactions(ctx context.Context, p *jsonin.Object) (an
 	if err != nil {
 		return nil, err
 	}
-	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], flags[2], true
+	q.SkipValidate, q.SkipFeeCharge, q.InitialReads, q.Trace = flags[0], flags[1], len(flags) > 2 && flags[2], true
 	out := &ordov1.SimulationResults{}
 	if len(q.Transactions) > 0 {
 		if out, err = s.simulate(ctx, stateAt(ref), ref.Context(), q); err != nil {

@@ -46,6 +46,7 @@ type Config struct {
 
 	DataDir  string // empty: nothing outlives the process
 	LogLevel string
+	Quiet    bool   // the address and nothing else is printed at the start
 	Workers  int    // of the executor; 0: one per processor
 	Native   string // Cairo Native: auto, on, off or wait
 	Memory   int    // MiB for all processes of the node; 0: what its cgroup allows

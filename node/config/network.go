@@ -15,6 +15,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/ordo-sequencer/ordo/core/network"
 	"github.com/ordo-sequencer/ordo/core/network/peer"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -29,6 +30,7 @@ type Network struct {
 	PeerFile string
 	Twins    bool // a key may have several links
 	Follow   string
+	Limits   network.Limits // of what peers may cost
 
 	Ahead        time.Duration // of a proposal's time, after this node's clock
 	PricePercent uint64        // by which L1 prices of a proposal may differ
@@ -49,7 +51,7 @@ func networkOptions() []Option {
 			Get: func(c *Config) string { return *field(&c.Network) }}
 	}
 	anything := func(string) error { return nil }
-	return []Option{
+	return append(networkLimits(), []Option{
 		text("file", "FILE", "network file: chain id, time of block 0 and the validators; the same on every node. Empty: a chain of one sequencer",
 			func(n *Network) *string { return &n.File }, anything),
 		text("key_file", "FILE", "this node's ed25519 key (mode 0600), by which its peers know it and with which it signs; made when it is missing. Empty: node.key in the data folder",
@@ -83,6 +85,62 @@ func networkOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.FormatUint(c.Network.PricePercent, 10) }},
+	}...)
+}
+
+// networkLimits bound what peers may cost; package network says what each is, and checks them against each other.
+func networkLimits() []Option {
+	d := network.DefaultLimits()
+	row := func(o Option, key string) Option {
+		o.Key, o.Flag = "network."+key, "network-"+strings.ReplaceAll(key, "_", "-")
+		return o
+	}
+	number := func(key string, otherwise int, help string, of func(*network.Limits) *int) Option {
+		return row(count("", otherwise, help, func(c *Config) *int { return of(&c.Network.Limits) }), key)
+	}
+	rate := func(key string, otherwise float64, help string, of func(*network.Limits) *float64) Option {
+		o := rare("", help, "NUMBER", strconv.FormatFloat(otherwise, 'f', -1, 64))
+		o.Number = true
+		o.Set = func(c *Config, s string) error {
+			n, err := strconv.ParseFloat(s, 64)
+			if err != nil || !(n >= 1 && n <= 1e12) {
+				return fmt.Errorf("%q: choose a number from 1 to 1e12", s)
+			}
+			*of(&c.Network.Limits) = n
+			return nil
+		}
+		o.Get = func(c *Config) string { return strconv.FormatFloat(*of(&c.Network.Limits), 'f', -1, 64) }
+		return row(o, key)
+	}
+	span := func(key string, otherwise time.Duration, help string, of func(*network.Limits) *time.Duration) Option {
+		return row(span("", otherwise, help, func(c *Config) *time.Duration { return of(&c.Network.Limits) }), key)
+	}
+	type limits = network.Limits
+	return []Option{
+		number("message_bytes", d.Message, "bytes of a consensus message", func(l *limits) *int { return &l.Message }),
+		number("part_bytes", d.Part, "bytes of a part of a body or an answer", func(l *limits) *int { return &l.Part }),
+		number("body_bytes", d.Body, "bytes of a body, and of a block that a peer sends", func(l *limits) *int { return &l.Body }),
+		number("bodies_bytes", d.Bodies, "bytes of bodies that are held; a peer may fill its share", func(l *limits) *int { return &l.Bodies }),
+		number("queue_bytes", d.Queue, "bytes that wait to be sent to a peer", func(l *limits) *int { return &l.Queue }),
+		number("inbound_bytes", d.Inbound, "bytes of transactions of a peer that wait for admission", func(l *limits) *int { return &l.Inbound }),
+		number("batch_bytes", d.BatchBytes, "bytes of a batch of transactions", func(l *limits) *int { return &l.BatchBytes }),
+		number("batch_count", d.BatchCount, "transactions of a batch", func(l *limits) *int { return &l.BatchCount }),
+		number("ahead", d.Ahead, "heights above a peer's head for which its consensus messages are taken", func(l *limits) *int { return &l.Ahead }),
+		number("blocks_per_request", d.Serve, "blocks in one request of a node that catches up", func(l *limits) *int { return &l.Serve }),
+		number("max_connections", d.Connections, "open connections of all peers and strangers", func(l *limits) *int { return &l.Connections }),
+		rate("peer_messages", d.Messages, "control frames of a peer, a second", func(l *limits) *float64 { return &l.Messages }),
+		rate("peer_bytes", d.Bytes, "bytes of a peer that were not asked for, a second", func(l *limits) *float64 { return &l.Bytes }),
+		rate("peer_useless", d.Useless, "frames of a peer without effect, a second", func(l *limits) *float64 { return &l.Useless }),
+		rate("peer_requests", d.Requests, "requests of a peer for bodies and blocks, a second", func(l *limits) *float64 { return &l.Requests }),
+		rate("peer_invalid", d.Invalid, "invalid transactions of a peer, a second", func(l *limits) *float64 { return &l.Invalid }),
+		span("peer_burst", d.Burst, "how much of these a peer may spend at once, in seconds of it", func(l *limits) *time.Duration { return &l.Burst }),
+		span("ban", d.Ban, "how long a peer that misbehaved is refused; it doubles up to 32 times with each repetition", func(l *limits) *time.Duration { return &l.Ban }),
+		span("handshake_timeout", d.Handshake, "for the handshake with a peer", func(l *limits) *time.Duration { return &l.Handshake }),
+		span("heartbeat", d.Heartbeat, "between two heads that are sent to a peer", func(l *limits) *time.Duration { return &l.Heartbeat }),
+		span("silence_timeout", d.Silence, "without a frame of a peer, after which its link is closed", func(l *limits) *time.Duration { return &l.Silence }),
+		span("fetch_timeout", d.Fetch, "for the next piece of an answer of a peer", func(l *limits) *time.Duration { return &l.Fetch }),
+		span("redial", d.Redial, "the first pause before a peer is dialed again; it doubles", func(l *limits) *time.Duration { return &l.Redial }),
+		span("redial_max", d.RedialMax, "the longest such pause", func(l *limits) *time.Duration { return &l.RedialMax }),
 	}
 }
 

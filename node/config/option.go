@@ -259,7 +259,8 @@ func nodeOptions() []Option {
 			Help: "folder that keeps the chain; empty: a private one that is removed at the end",
 			Set:  func(c *Config, s string) error { c.DataDir = s; return nil },
 			Get:  func(c *Config) string { return c.DataDir }},
-		{Key: "node.log_level", Flag: "log-level", Default: "warn", Value: "LEVEL", Help: "trace, debug, info, warn or error",
+		{Key: "node.log_level", Flag: "log-level", Default: "warn", Value: "LEVEL",
+			Help: "trace, debug, info, warn or error (ordo dev: info, which also prints a line for each transaction and block)",
 			Set: func(c *Config, s string) error {
 				if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, s) {
 					return fmt.Errorf("%q: choose trace, debug, info, warn or error", s)
@@ -268,6 +269,15 @@ func nodeOptions() []Option {
 				return nil
 			},
 			Get: func(c *Config) string { return c.LogLevel }},
+		{Key: "node.quiet", Flag: "quiet", Short: "q", Default: "false", Bool: true,
+			Help: "print the address and nothing else at the start, no line for a transaction or block, and warnings and errors only unless --log-level is given",
+			Set: func(c *Config, s string) (err error) {
+				if c.Quiet, err = strconv.ParseBool(s); err != nil {
+					return fmt.Errorf("%q: choose true or false", s)
+				}
+				return nil
+			},
+			Get: func(c *Config) string { return strconv.FormatBool(c.Quiet) }},
 		{Key: "node.workers", Flag: "workers", Default: "0", Number: true, Value: "NUMBER", Help: "threads of the executor; 0: one per processor",
 			Set: func(c *Config, s string) error {
 				n, err := whole(s, 1024)

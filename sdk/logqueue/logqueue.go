@@ -41,7 +41,7 @@ type Queue struct {
 	inFlight int    // bytes that are being written
 	dropped  loss   // since the last line that told of it
 	accepted uint64 // records ever taken
-	settled  uint64 // of those, written or given up
+	finished uint64 // of those, written or given up
 	moved    chan struct{}
 	closed   bool
 
@@ -130,7 +130,7 @@ func (q *Queue) run() {
 		buffer = batch
 
 		q.mu.Lock()
-		q.inFlight, q.settled = 0, last
+		q.inFlight, q.finished = 0, last
 		close(q.moved)
 		q.moved = make(chan struct{})
 		q.mu.Unlock()
@@ -174,9 +174,9 @@ func (q *Queue) Flush(ctx context.Context) error {
 	q.mu.Unlock()
 	for {
 		q.mu.Lock()
-		settled, moved := q.settled, q.moved
+		finished, moved := q.finished, q.moved
 		q.mu.Unlock()
-		if settled >= target {
+		if finished >= target {
 			return nil
 		}
 		select {

@@ -232,7 +232,7 @@ func (n *node) proof(ctx context.Context) error {
 	params := map[string]any{"block_id": "latest", "contract_addresses": []string{genesis.STRKAddress().Hex(), "0x5"},
 		"contracts_storage_keys": []any{map[string]any{"contract_address": genesis.STRKAddress().Hex(), "storage_keys": []string{"0x1", "0x2"}}}}
 	var result json.RawMessage
-	if err := insist(ctx, func() error { return n.Call(ctx, "starknet_getStorageProof", params, &result) }); err != nil {
+	if err := n.insist(ctx, func() error { return n.Call(ctx, "starknet_getStorageProof", params, &result) }); err != nil {
 		return err
 	}
 	file, err := json.Marshal(map[string]any{"params": params, "result": result})

@@ -53,7 +53,7 @@ func hangs() (all []trial) {
 		{"ordering", "Score", 0},
 		{"execution", "Build", 0}, {"execution", "Validate", 0}, {"execution", "View", 0},
 		{"execution", "Apply", 2}, // not the first of the start
-		{"storage", "State", 0}, {"storage", "Classes", 0}, {"storage", "FindTransaction", 0},
+		{"storage", "State", 0}, {"storage", "Classes", 0}, {"storage", "FindTransaction", 0}, {"storage", "Proofs", 0},
 		{"storage", "Commit", 2}, {"storage", "Roots", 2},
 		{"consensus", "Run", 0}, {"consensus", "Run", 3},
 	} {

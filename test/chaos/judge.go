@@ -48,8 +48,8 @@ func (r *round) status(ctx context.Context, e *entry) string {
 	return s.Finality
 }
 
-// settle lets the node finish: it waits until the senders have ended and nothing is on its way.
-func (r *round) settle(ctx context.Context) {
+// finish lets the node finish: it waits until the senders have ended and nothing is on its way.
+func (r *round) finish(ctx context.Context) {
 	r.node.note("waiting until nothing is on its way")
 	ended := make(chan struct{})
 	go func() { r.load.work.Wait(); close(ended) }()
@@ -130,7 +130,7 @@ func (r *round) judge(ctx context.Context, o options) {
 		r.fail("%s", w)
 	}
 	if err := r.node.stop(); err != nil {
-		r.fail("at its end: %v\n%s", err, r.node.lastWords(12))
+		r.fail("at its end: %v\n%s", err, r.node.lastOutput(12))
 	}
 	sleep(ctx, 100*time.Millisecond)
 	if left := r.node.orphans(); len(left) > 0 {
@@ -194,13 +194,15 @@ func (r *round) replay(ctx context.Context, o options, head client.Block) (roots
 	args := append([]string{"replay", "--data-dir", filepath.Join(r.dir, "data")}, r.genesis()...)
 	cmd := exec.CommandContext(ctx, filepath.Join(o.bin, "ordo"), args...)
 	cmd.Env = r.node.environment()
-	out, err := cmd.CombinedOutput()
+	var errs strings.Builder // and how far it is
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
 	m := replayed.FindSubmatch(out)
 	switch {
 	case ctx.Err() != nil:
 		return 0
 	case err != nil:
-		r.fail("ordo replay: %v\n%s", err, out)
+		r.fail("ordo replay: %v\n%s%s", err, out, &errs)
 		return 0
 	case m != nil:
 		roots, _ = strconv.Atoi(string(m[1]))

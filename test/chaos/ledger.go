@@ -74,7 +74,7 @@ func (l *ledger) replace(old, by *entry) {
 	defer l.mu.Unlock()
 	old.replaced = by.hash
 	if !old.acked.IsZero() && old.height == 0 {
-		l.settled(old)
+		l.arrived(old)
 	}
 }
 
@@ -87,7 +87,7 @@ func (l *ledger) included(hash string, height uint64) bool {
 		return false
 	}
 	if e.height == 0 && !e.acked.IsZero() && e.replaced == "" {
-		l.settled(e)
+		l.arrived(e)
 	}
 	e.height = height
 	if e.class != "" {
@@ -96,8 +96,8 @@ func (l *ledger) included(hash string, height uint64) bool {
 	return true
 }
 
-// settled records that an entry is on its way no more. The lock is held.
-func (l *ledger) settled(e *entry) {
+// arrived records that an entry is on its way no more. The lock is held.
+func (l *ledger) arrived(e *entry) {
 	l.waiting[e.sender]--
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -147,7 +147,7 @@ func (l *ledger) drop(e *entry, why string) {
 	defer l.mu.Unlock()
 	if e.dropped == "" && e.height == 0 {
 		e.dropped = why
-		l.settled(e)
+		l.arrived(e)
 	}
 }
 

@@ -143,7 +143,7 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 
 // run is an ordinary round.
 func (r *round) run(ctx context.Context, o options, kills int, until time.Time) error {
-	settle, end, err := r.begin(ctx, o, r.flags(1_000_000, "1s"))
+	finish, end, err := r.begin(ctx, o, r.flags(1_000_000, "1s"))
 	if end != nil {
 		defer end()
 	}
@@ -152,7 +152,7 @@ func (r *round) run(ctx context.Context, o options, kills int, until time.Time) 
 	}
 	r.report.rounds++
 	r.strikes(ctx, o, kills, until)
-	settle()
+	finish()
 	if ctx.Err() == nil {
 		r.judge(ctx, o)
 	}

@@ -1,23 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
 // core is the name of the core among the targets; the others are stages.
@@ -33,36 +30,36 @@ type node struct {
 	args []string
 	log  *os.File // what all instances printed
 
-	mu    sync.Mutex
-	life  *life
-	lives int
-	seen  map[int]process // every process that was ever seen under a core
+	mu      sync.Mutex
+	newest  *instance
+	started int             // instances
+	seen    map[int]process // every process that was ever seen under a core
 }
 
-// life is one core process.
-type life struct {
-	number  int
-	cmd     *exec.Cmd
-	started time.Time
-	asked   bool          // the test ended it
-	done    chan struct{} // closed when it is reaped
-	err     error         // valid after done
+// instance is one core process.
+type instance struct {
+	*nodetest.Process
+	number int
+	asked  bool // the test ended it
 }
 
-func (l *life) ended() bool {
-	select {
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// process is one entry of /proc. The time of the start tells it from a later one with the same number.
+// process is a process of this machine.
 type process struct {
-	pid, parent, group int
-	start, state       string
-	stage              string // of a plugin
+	nodetest.Proc
+	stage string // of a plugin
+}
+
+// processes are all of this machine.
+func processes() map[int]process {
+	all := map[int]process{}
+	for pid, p := range nodetest.Processes() {
+		stage := ""
+		if rest, ok := strings.CutPrefix(p.Name, "ordo-"); ok {
+			stage, _, _ = strings.Cut(rest, "-")
+		}
+		all[pid] = process{p, stage}
+	}
+	return all
 }
 
 func newNode(bin, dir string, flags ...string) (*node, error) {
@@ -85,55 +82,31 @@ func newNode(bin, dir string, flags ...string) (*node, error) {
 	return n, nil
 }
 
-// environment is ours without what would configure a node.
+// environment is that of a node whose temp folder can be looked through.
 func (n *node) environment() []string {
-	env := []string{"TMPDIR=" + n.tmp, "GOTRACEBACK=all"}
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		switch {
-		case strings.HasPrefix(name, "ORDO_"), name == "TMPDIR", name == "GOTRACEBACK",
-			name == "HOST", name == "PORT", name == "SEED", name == "CHAIN_ID", name == "ACCOUNTS":
-		default:
-			env = append(env, entry)
-		}
-	}
-	return env
+	return append(nodetest.Environment(), "TMPDIR="+n.tmp, "GOTRACEBACK=all")
 }
 
 // launch begins the next instance. It does not wait until the node serves.
-func (n *node) launch() (*life, error) {
+func (n *node) launch() (*instance, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.lives++
-	l := &life{number: n.lives, cmd: exec.Command(filepath.Join(n.bin, "ordo"), n.args...), started: time.Now(), done: make(chan struct{})}
-	l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr = n.environment(), n.log, n.log
-	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed campaign leaves no node behind
-	n.note("instance %d begins", l.number)
-	started := make(chan error)
-	go l.run(started)
-	if err := <-started; err != nil {
+	n.started++
+	n.note("instance %d begins", n.started)
+	cmd := exec.Command(filepath.Join(n.bin, "ordo"), n.args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = n.environment(), n.log, n.log
+	p, err := nodetest.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	n.life = l
-	return l, nil
+	n.newest = &instance{Process: p, number: n.started}
+	return n.newest, nil
 }
 
-// run waits on the thread that forked: the kernel tells a child of its parent's end when that thread ends.
-func (l *life) run(started chan<- error) {
-	runtime.LockOSThread()
-	err := l.cmd.Start()
-	started <- err
-	if err != nil {
-		return
-	}
-	l.err = l.cmd.Wait()
-	close(l.done)
-}
-
-func (n *node) current() *life {
+func (n *node) current() *instance {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.life
+	return n.newest
 }
 
 // note writes a line of ours between those of the node.
@@ -143,19 +116,19 @@ func (n *node) note(format string, args ...any) {
 
 // find returns the processes of the targets that are there now.
 func (n *node) find(targets []string) (found []process) {
-	l := n.current()
-	if l.ended() {
+	i := n.current()
+	if i.Ended() {
 		return nil
 	}
 	all := processes()
 	for _, p := range all {
-		if p.pid == l.cmd.Process.Pid {
+		if p.PID == i.PID() {
 			p.stage = core
-		} else if p.parent != l.cmd.Process.Pid {
+		} else if p.Parent != i.PID() {
 			continue
 		}
 		for _, target := range targets {
-			if p.stage == target && p.state != "Z" {
+			if p.stage == target && p.State != "Z" {
 				found = append(found, p)
 			}
 		}
@@ -165,14 +138,14 @@ func (n *node) find(targets []string) (found []process) {
 
 // look remembers the processes of the node, to find orphans later: its plugins and whatever runs in their groups.
 func (n *node) look() {
-	l := n.current()
+	i := n.current()
 	all := processes()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range all {
-		_, ours := n.seen[p.group]
-		if p.parent == l.cmd.Process.Pid || ours {
-			n.seen[p.pid] = p
+		_, ours := n.seen[p.Group]
+		if p.Parent == i.PID() || ours {
+			n.seen[p.PID] = p
 		}
 	}
 }
@@ -183,50 +156,16 @@ func (n *node) orphans() (left []string) {
 	defer n.mu.Unlock()
 	living := processes()
 	for _, p := range n.seen {
-		now, ok := living[p.pid]
-		if !ok || now.start != p.start || now.state == "Z" {
-			delete(n.seen, p.pid)
+		now, ok := living[p.PID]
+		if !ok || !now.Same(p.Proc) || now.State == "Z" {
+			delete(n.seen, p.PID)
 			continue
 		}
-		if n.life.ended() || now.parent != n.life.cmd.Process.Pid && living[now.group].parent != n.life.cmd.Process.Pid {
-			left = append(left, fmt.Sprintf("%s (pid %d, state %s)", p.stage, p.pid, now.state))
+		if n.newest.Ended() || now.Parent != n.newest.PID() && living[now.Group].Parent != n.newest.PID() {
+			left = append(left, fmt.Sprintf("%s (pid %d, state %s)", p.stage, p.PID, now.State))
 		}
 	}
 	return left
-}
-
-// processes reads /proc as ps would.
-func processes() map[int]process {
-	all := map[int]process{}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		raw, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		// pid (name) state ppid pgrp ... 22: starttime; the name may hold anything but ends at the last bracket
-		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-		if len(fields) < 20 {
-			continue
-		}
-		p := process{pid: pid, state: fields[0], start: fields[19]}
-		p.parent, _ = strconv.Atoi(fields[1])
-		p.group, _ = strconv.Atoi(fields[2])
-		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		name, _, _ := bytes.Cut(line, []byte{0})
-		if stage, ok := strings.CutPrefix(filepath.Base(string(name)), "ordo-"); ok {
-			p.stage, _, _ = strings.Cut(stage, "-")
-		}
-		all[pid] = p
-	}
-	return all
 }
 
 // plugin is a line of ordo_plugins.
@@ -263,53 +202,38 @@ func (n *node) serving(ctx context.Context) ([]plugin, error) {
 
 // stop asks the node to end and says how that went.
 func (n *node) stop() error {
-	l := n.current()
+	i := n.current()
 	n.look()
-	if l.ended() {
-		return fmt.Errorf("the node had ended before it was asked to: %v", l.err)
+	if i.Ended() {
+		return fmt.Errorf("the node had ended before it was asked to: %v", i.Err())
 	}
-	l.asked = true
+	i.asked = true
 	n.note("SIGTERM")
-	_ = l.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-l.done:
-		return l.err
-	case <-time.After(40 * time.Second):
-		n.dump()
-		return errors.New("the node does not end on SIGTERM")
-	}
+	return i.Stop(40 * time.Second)
 }
 
 // dump ends a node that hangs, and has it print where.
 func (n *node) dump() {
-	l := n.current()
-	if l.ended() {
+	i := n.current()
+	if i.Ended() {
 		return
 	}
-	l.asked = true
+	i.asked = true
 	n.note("SIGQUIT, for the goroutines")
-	_ = l.cmd.Process.Signal(syscall.SIGCONT)
-	_ = l.cmd.Process.Signal(syscall.SIGQUIT)
-	select {
-	case <-l.done:
-	case <-time.After(10 * time.Second):
-		_ = l.cmd.Process.Kill()
-		<-l.done
-	}
+	i.Dump(10 * time.Second)
 }
 
 // end makes sure that nothing runs on.
 func (n *node) end() {
-	if l := n.current(); l != nil && !l.ended() {
-		l.asked = true
-		_ = l.cmd.Process.Kill()
-		<-l.done
+	if i := n.current(); i != nil && !i.Ended() {
+		i.asked = true
+		_ = i.Kill()
 	}
 	n.log.Close()
 }
 
-// lastWords is the end of what the node printed.
-func (n *node) lastWords(lines int) string {
+// lastOutput is the end of what the node printed.
+func (n *node) lastOutput(lines int) string {
 	raw, err := os.ReadFile(n.log.Name())
 	if err != nil {
 		return err.Error()
@@ -334,7 +258,7 @@ func (n *node) why() string {
 		}
 	}
 	if found == nil {
-		return n.lastWords(12)
+		return n.lastOutput(12)
 	}
 	return strings.Join(found, "")
 }

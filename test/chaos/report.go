@@ -20,7 +20,7 @@ type report struct {
 	again                      int                       // while the node recovered from another
 	atStart                    int                       // before the core served
 	startsGivenUp              int                       // since a plugin was struck meanwhile
-	lives                      int                       // of cores
+	instances                  int                       // of cores
 	restarts                   uint64                    // of plugins, as the node tells
 	times                      map[string][]time.Duration
 
@@ -88,7 +88,7 @@ func (r *report) orphan(text string) {
 func (r *report) round(o *round, v *verdict, blocks, roots int) {
 	signed, acked := o.ledger.counts()
 	r.signed, r.acked, r.included = r.signed+signed, r.acked+acked, r.included+v.included
-	r.blocks, r.roots, r.lives = r.blocks+blocks, r.roots+roots, r.lives+o.node.lives
+	r.blocks, r.roots, r.instances = r.blocks+blocks, r.roots+roots, r.instances+o.node.started
 	r.orders, r.overDeath, r.overMany = r.orders+v.orders, r.overDeath+v.ordersOverDeath, r.overMany+v.ordersOverMany
 	r.rebuilt, r.undone = r.rebuilt+v.rebuilt, r.undone+v.ordersNotKept
 	for _, n := range o.born {
@@ -131,7 +131,7 @@ func (r *report) print() {
 		fmt.Fprintf(w, "  %s\t%d\t%d\n", target, r.byTarget[target]["SIGKILL"], r.byTarget[target]["SIGSTOP"])
 	}
 	row("strikes", fmt.Sprintf("%d (%d processes), in %d rounds; %d during a recovery, %d during a start of the core", r.strikes, r.processes, r.rounds, r.again, r.atStart))
-	row("restarts seen", fmt.Sprintf("%d of plugins, %d of cores (%d of their starts given up, a plugin was struck)", r.restarts, max(0, r.lives-r.rounds-r.spent), r.startsGivenUp))
+	row("restarts seen", fmt.Sprintf("%d of plugins, %d of cores (%d of their starts given up, a plugin was struck)", r.restarts, max(0, r.instances-r.rounds-r.spent), r.startsGivenUp))
 	if r.spent > 0 {
 		row("budgets spent", fmt.Sprintf("%d: the node stopped and said whose; started again", r.spent))
 	}

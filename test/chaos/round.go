@@ -81,7 +81,7 @@ func (r *round) fail(format string, args ...any) {
 }
 
 // begin starts the node, its observer, and the load. The returned functions end sending, and everything.
-func (r *round) begin(ctx context.Context, o options, flags []string) (settle, end func(), err error) {
+func (r *round) begin(ctx context.Context, o options, flags []string) (finish, end func(), err error) {
 	if o.logLevel != "" {
 		flags = append(flags, "--log-level", o.logLevel)
 	}
@@ -115,15 +115,15 @@ func (r *round) begin(ctx context.Context, o options, flags []string) (settle, e
 	}()
 	sending, enough := context.WithCancel(hard)
 	r.load.start(sending, hard, r.seed, genesis.Accounts(0, senders))
-	settle = func() {
+	finish = func() {
 		enough()
-		r.settle(hard)
+		r.finish(hard)
 		endAll()
 		<-watched
 		<-asked
 		r.load.work.Wait()
 	}
-	return settle, func() { enough(); endAll(); r.node.end() }, nil
+	return finish, func() { enough(); endAll(); r.node.end() }, nil
 }
 
 func (r *round) newLoad(o options) (*load, error) {

@@ -12,7 +12,7 @@ import (
 // it was; started again, it must have lost nothing.
 func (r *round) spend(ctx context.Context, o options) error {
 	const restarts = 2
-	settle, end, err := r.begin(ctx, o, r.flags(restarts, "60s"))
+	finish, end, err := r.begin(ctx, o, r.flags(restarts, "60s"))
 	if end != nil {
 		defer end()
 	}
@@ -40,15 +40,15 @@ func (r *round) spend(ctx context.Context, o options) error {
 		sleep(ctx, time.Duration(random.Int64N(int64(time.Second))))
 	}
 	select {
-	case <-first.done:
+	case <-first.Done():
 	case <-time.After(upLimit):
 		r.fail("%s ended %d times, the budget is %d restarts: the node goes on", stage, restarts+1, restarts)
 		r.revive(ctx)
 	}
-	if words := r.node.lastWords(12); first.err == nil || !strings.Contains(words, stage+"/") {
-		r.fail("%s spent its budget: the node ended with %v and does not name it:\n%s", stage, first.err, words)
+	if words := r.node.lastOutput(12); first.Err() == nil || !strings.Contains(words, stage+"/") {
+		r.fail("%s spent its budget: the node ended with %v and does not name it:\n%s", stage, first.Err(), words)
 	}
-	if first.ended() && r.node.current() == first {
+	if first.Ended() && r.node.current() == first {
 		first.asked = true
 		if err := r.relaunch(); err != nil {
 			return err
@@ -60,7 +60,7 @@ func (r *round) spend(ctx context.Context, o options) error {
 	// The last end of the stage and the end of the core are one event after the other, and no single one.
 	r.windows = append(r.windows, window{from: from, to: time.Now(), text: "budget of " + stage})
 	sleep(ctx, time.Second)
-	settle()
+	finish()
 	if ctx.Err() == nil {
 		r.judge(ctx, o)
 	}

@@ -88,7 +88,7 @@ func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
 	if len(found) == 0 {
 		return 0
 	}
-	l := r.node.current()
+	i := r.node.current()
 	r.node.look()
 	r.node.note("%s", s)
 	signal := syscall.SIGKILL
@@ -97,31 +97,31 @@ func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
 	}
 	for _, p := range found {
 		if p.stage == core && !s.stop {
-			l.asked = true
+			i.asked = true
 		}
-		_ = syscall.Kill(p.pid, signal)
+		_ = syscall.Kill(p.PID, signal)
 		if p.stage != core && !(s.stop && s.resume) {
-			gone[p.pid] = true
+			gone[p.PID] = true
 		}
 	}
-	r.report.strike(s, found, r.served[l.number])
+	r.report.strike(s, found, r.served[i.number])
 	if s.stop && (s.resume || s.has(core)) {
 		sleep(ctx, s.hold)
 		for _, p := range found {
-			if now, ok := processes()[p.pid]; !ok || now.start != p.start {
+			if now, ok := processes()[p.PID]; !ok || !now.Same(p.Proc) {
 				continue
 			}
 			switch {
 			case s.resume:
-				_ = syscall.Kill(p.pid, syscall.SIGCONT)
+				_ = syscall.Kill(p.PID, syscall.SIGCONT)
 			case p.stage == core:
-				l.asked = true
-				_ = syscall.Kill(p.pid, syscall.SIGKILL)
+				i.asked = true
+				_ = syscall.Kill(p.PID, syscall.SIGKILL)
 			}
 		}
 	}
-	if l.asked {
-		<-l.done
+	if i.asked {
+		<-i.Done()
 		if err := r.relaunch(); err != nil {
 			r.fail("%v", err)
 		}
@@ -157,9 +157,9 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 	deadline := time.Now().Add(upLimit)
 	var last error
 	for ctx.Err() == nil {
-		l := r.node.current()
-		if l.ended() && !l.asked && len(gone) > 0 && !r.served[l.number] {
-			r.node.note("instance %d gave its start up: %v", l.number, l.err)
+		i := r.node.current()
+		if i.Ended() && !i.asked && len(gone) > 0 && !r.served[i.number] {
+			r.node.note("instance %d gave its start up: %v", i.number, i.Err())
 			r.report.startsGivenUp++
 			if err := r.relaunch(); err != nil {
 				return time.Time{}, err
@@ -177,9 +177,9 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 				}
 			}
 			if last == nil {
-				r.served[l.number], r.stops = true, 0
+				r.served[i.number], r.stops = true, 0
 				for _, p := range list {
-					r.born[fmt.Sprintf("%d %s", l.number, p.Stage)] = p.Restarts
+					r.born[fmt.Sprintf("%d %s", i.number, p.Stage)] = p.Restarts
 				}
 				return time.Now(), nil
 			}
@@ -191,18 +191,18 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 
 // alive starts a node again that ended without having been struck.
 func (r *round) alive() {
-	l := r.node.current()
-	if !l.ended() || l.asked {
+	i := r.node.current()
+	if !i.Ended() || i.asked {
 		return
 	}
-	r.node.note("instance %d ended by itself: %v", l.number, l.err)
+	r.node.note("instance %d ended by itself: %v", i.number, i.Err())
 	if r.stops++; r.stops > 3 {
-		l.asked = true // no use
+		i.asked = true // no use
 		return
 	}
-	r.fail("the node stopped by itself (%v):\n%s", l.err, r.node.why())
+	r.fail("the node stopped by itself (%v):\n%s", i.Err(), r.node.why())
 	if err := r.relaunch(); err != nil {
-		l.asked = true
+		i.asked = true
 		r.fail("%v", err)
 	}
 }

@@ -1,42 +1,17 @@
 package mutate
 
-import "slices"
+import (
+	"slices"
+	"sync"
 
-// Codes are the errors that the specification lists for each method.
-var Codes = map[string][]int{
-	"starknet_addDeclareTransaction":           {51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65},
-	"starknet_addDeployAccountTransaction":     {28, 52, 53, 54, 55, 58, 59, 61, 63, 64, 65},
-	"starknet_addInvokeTransaction":            {52, 53, 54, 55, 58, 59, 61, 63, 64, 65, 69},
-	"starknet_blockHashAndNumber":              {32},
-	"starknet_blockNumber":                     {32},
-	"starknet_call":                            {20, 21, 24, 40},
-	"starknet_estimateFee":                     {20, 24, 41},
-	"starknet_estimateMessageFee":              {20, 24, 40},
-	"starknet_getBlockTransactionCount":        {24},
-	"starknet_getBlockWithReceipts":            {24},
-	"starknet_getBlockWithTxHashes":            {24},
-	"starknet_getBlockWithTxs":                 {24},
-	"starknet_getClass":                        {24, 28},
-	"starknet_getClassAt":                      {20, 24},
-	"starknet_getClassHashAt":                  {20, 24},
-	"starknet_getCompiledCasm":                 {28, 100},
-	"starknet_getEvents":                       {24, 31, 33, 34},
-	"starknet_getMessagesStatus":               {29},
-	"starknet_getNonce":                        {20, 24},
-	"starknet_getStateUpdate":                  {24},
-	"starknet_getStorageAt":                    {20, 24},
-	"starknet_getStorageProof":                 {24, 42},
-	"starknet_getTransactionByBlockIdAndIndex": {24, 27},
-	"starknet_getTransactionByHash":            {29},
-	"starknet_getTransactionReceipt":           {29},
-	"starknet_getTransactionStatus":            {29},
-	"starknet_simulateTransactions":            {24, 41},
-	"starknet_traceBlockTransactions":          {24},
-	"starknet_traceTransaction":                {10, 29},
-}
+	"github.com/ordo-sequencer/ordo/test/openrpc"
+)
 
-// Beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
-var Beyond = map[string][]int{
+// specified is the table of the specification that lists the errors of each method.
+var specified = sync.OnceValues(func() (*openrpc.Table, error) { return openrpc.Load(openrpc.Versions[0]) })
+
+// beyond are errors that a method gives although the specification does not list them for it, and those of devnet's methods.
+var beyond = map[string][]int{
 	"starknet_traceBlockTransactions": {10}, // when the state before the block is not kept
 	"devnet_getAccountBalance":        {24, 40},
 	"devnet_mint":                     {63}, // the token refuses: no such address, a sum over 2^256
@@ -46,7 +21,18 @@ var Beyond = map[string][]int{
 // -32603 is not among them: it is a fault of the node.
 var general = []int{-32700, -32600, -32601, -32602, -32005, -32006, -32008}
 
-// MayFail tells whether an answer of the method may have the error.
-func MayFail(method string, code int) bool {
-	return slices.Contains(general, code) || slices.Contains(Codes[method], code) || slices.Contains(Beyond[method], code)
+// mayFail tells whether an answer of the method may have the error.
+func mayFail(method string, code int) (bool, error) {
+	if slices.Contains(general, code) || Beside(method, code) {
+		return true, nil
+	}
+	table, err := specified()
+	if err != nil {
+		return false, err
+	}
+	m := table.Methods[method]
+	return m != nil && slices.Contains(m.Codes, code), nil
 }
+
+// Beside tells whether a method may give an error that the specification does not list for it.
+func Beside(method string, code int) bool { return slices.Contains(beyond[method], code) }

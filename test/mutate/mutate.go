@@ -305,8 +305,14 @@ func Check(method string, status int, answer []byte) error {
 		case a.Error == nil:
 		case a.Error.Code == nil || a.Error.Message == nil || *a.Error.Message == "":
 			return fmt.Errorf("an error without code or message")
-		case !MayFail(method, *a.Error.Code):
-			return fmt.Errorf("error %d (%s) is none of the method's", *a.Error.Code, *a.Error.Message)
+		default:
+			may, err := mayFail(method, *a.Error.Code)
+			if err != nil {
+				return err
+			}
+			if !may {
+				return fmt.Errorf("error %d (%s) is none of the method's", *a.Error.Code, *a.Error.Message)
+			}
 		}
 	}
 	return nil

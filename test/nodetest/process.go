@@ -3,17 +3,14 @@
 package nodetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,8 +155,8 @@ func (p *Process) Err() error {
 // PID is the number of the core's process.
 func (p *Process) PID() int { return p.Cmd.Process.Pid }
 
-// Stop asks the node to end and tells when it does not end well, or when a process below it outlives it. A node that hangs prints its goroutines before it is killed. For one
-// that has ended before it does nothing.
+// Stop asks the node to end and tells when it does not end well, or when a process below it outlives it. A node that hangs prints its
+// goroutines before it is killed. For one that has ended before it does nothing.
 func (p *Process) Stop(limit time.Duration) error {
 	if p.Ended() {
 		return nil
@@ -179,6 +176,13 @@ func (p *Process) Stop(limit time.Duration) error {
 		return nil
 	case <-time.After(limit):
 	}
+	p.Dump(limit)
+	return fmt.Errorf("the node does not end within %s of SIGTERM", limit)
+}
+
+// Dump ends a node that hangs, and has it print where.
+func (p *Process) Dump(limit time.Duration) {
+	_ = p.Cmd.Process.Signal(syscall.SIGCONT)
 	_ = p.Cmd.Process.Signal(syscall.SIGQUIT)
 	select {
 	case <-p.done:
@@ -186,7 +190,6 @@ func (p *Process) Stop(limit time.Duration) error {
 		_ = p.Cmd.Process.Kill()
 		<-p.done
 	}
-	return fmt.Errorf("the node does not end within %s of SIGTERM", limit)
 }
 
 // Kill ends the core without warning, and waits for its end.
@@ -196,37 +199,4 @@ func (p *Process) Kill() error {
 	}
 	<-p.done
 	return nil
-}
-
-// Child is a process below a node: a plugin, or what the node starts for a while.
-type Child struct {
-	PID  int
-	Name string
-}
-
-// Alive tells whether the process is still there; a later one with its number has another name.
-func (c Child) Alive() bool {
-	name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.PID), "cmdline"))
-	return err == nil && strings.Contains(string(name), c.Name)
-}
-
-// Children lists the child processes of the node as ps would.
-func (p *Process) Children() (list []Child) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		// pid (name) state ppid ...; the name may hold anything but ends at the last bracket
-		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-		if len(fields) < 2 || fields[1] != strconv.Itoa(p.PID()) {
-			continue
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-		name, _, _ := bytes.Cut(line, []byte{0})
-		list = append(list, Child{pid, filepath.Base(string(name))})
-	}
-	return list
 }

@@ -15,21 +15,22 @@
 package openrpc
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Version is the version of the specification that the table was made from.
-const Version = "0.10.2"
+// Versions are the versions of the specification that there are tables of, the newest first.
+var Versions = []string{"0.10.2", "0.9.0"}
 
-//go:embed testdata/starknet-0.10.2.txt
-var facts string
+//go:embed testdata/starknet-*.txt
+var facts embed.FS
 
 // Table is one version of the specification.
 type Table struct {
+	Version string
 	Methods map[string]*Method
 	Errors  map[int]*Error
 	types   map[string]Type
@@ -57,8 +58,19 @@ type Error struct {
 	Data          Type // nil when the specification gives it none
 }
 
-// Load returns the table of the specification.
-func Load() (*Table, error) { return Parse(facts) }
+// Load returns the table of a version of the specification.
+func Load(version string) (*Table, error) {
+	text, err := facts.ReadFile("testdata/starknet-" + version + ".txt")
+	if err != nil {
+		return nil, fmt.Errorf("no table of version %s: %w", version, err)
+	}
+	t, err := Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("version %s: %w", version, err)
+	}
+	t.Version = version
+	return t, nil
+}
 
 // WebSocket tells whether the method is one of the subscriptions, which need a connection that stays.
 func (m *Method) WebSocket() bool {

@@ -6,9 +6,11 @@ import (
 	"testing"
 )
 
-func load(t *testing.T) *Table {
+func load(t *testing.T) *Table { return loadVersion(t, Versions[0]) }
+
+func loadVersion(t *testing.T, version string) *Table {
 	t.Helper()
-	table, err := Load()
+	table, err := Load(version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,13 +19,15 @@ func load(t *testing.T) *Table {
 
 // TestTableIsWhole: a table that lost a part would let wrong answers pass.
 func TestTableIsWhole(t *testing.T) {
-	table := load(t)
-	if len(table.Methods) != 44 || len(table.Errors) != 35 || len(table.types) < 120 {
-		t.Errorf("%d methods, %d errors, %d types", len(table.Methods), len(table.Errors), len(table.types))
-	}
-	for name, m := range table.Methods {
-		if strings.Contains(name, "subscription") != (m.Result == nil) {
-			t.Errorf("%s has the result %v", name, m.Result)
+	for version, errors := range map[string]int{"0.10.2": 35, "0.9.0": 34} {
+		table := loadVersion(t, version)
+		if len(table.Methods) != 44 || len(table.Errors) != errors || len(table.types) < 120 {
+			t.Errorf("%s: %d methods, %d errors, %d types", version, len(table.Methods), len(table.Errors), len(table.types))
+		}
+		for name, m := range table.Methods {
+			if strings.Contains(name, "subscription") != (m.Result == nil) {
+				t.Errorf("%s: %s has the result %v", version, name, m.Result)
+			}
 		}
 	}
 }

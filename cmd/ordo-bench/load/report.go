@@ -27,6 +27,10 @@ func (r *Report) Print(out io.Writer) {
 	}{{"answered", r.Answer}, {"PRE_CONFIRMED", r.PreConfirmed}, {"ACCEPTED_ON_L2", r.Accept}} {
 		fmt.Fprintf(out, "  %-15s p50 %8.1f ms   p99 %8.1f ms   p99.9 %8.1f ms   max %8.1f ms\n", l.name, l.P50, l.P99, l.P999, l.Max)
 	}
+	if s := r.Subscriptions; s != nil {
+		fmt.Fprintf(out, "  %d subscribers: %d notifications, %.0f a second; accepted: %d heads, %d events, %d receipts, %d transactions; %d statuses followed to the end; %d missed or doubled something\n",
+			s.Subscribers, s.Notifications, s.PerSecond, s.Heads, s.Events, s.Receipts, s.Transactions, s.Followed, s.Wrong)
+	}
 	if r.SignedLate > 0 {
 		fmt.Fprintf(out, "  %d transactions were signed during the run, %.0f us each: raise --presign\n", r.SignedLate, r.SignMicros)
 	}

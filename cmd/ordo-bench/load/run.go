@@ -42,6 +42,7 @@ type Options struct {
 	Token        string
 	Recipients   int
 	Markets      int
+	Subscribers  int    // sockets with a subscription each, of all kinds
 	Contracts    string // folder of class files: for --account-class, --token erc20 and swaps
 	Progress     io.Writer
 }
@@ -61,8 +62,8 @@ func (o *Options) Check() error {
 		return errors.New("--model open needs a --rate above 0")
 	case o.Accounts < 1 || o.Depth < 1 || o.Batch < 1 || o.Recipients < 1 || o.Markets < 1:
 		return errors.New("--accounts, --depth, --batch, --recipients and --markets must be at least 1")
-	case o.Transactions < 0 || o.Connections < 0 || o.Presign < 0:
-		return errors.New("--transactions, --connections and --presign must not be negative")
+	case o.Transactions < 0 || o.Connections < 0 || o.Presign < 0 || o.Subscribers < 0:
+		return errors.New("--transactions, --connections, --presign and --subscribers must not be negative")
 	case o.Duration < time.Second:
 		return errors.New("--duration must be at least 1s")
 	case o.Poll < 100*time.Microsecond:
@@ -77,35 +78,36 @@ func (o *Options) Check() error {
 
 // Report is what a run found.
 type Report struct {
-	Target       string              `json:"target"`
-	Note         string              `json:"note,omitempty"` // what is special about the node or the run
-	Kind         string              `json:"kind"`
-	Model        string              `json:"model"`
-	Rate         float64             `json:"rate,omitempty"`
-	Depth        int                 `json:"depth,omitempty"`
-	Accounts     int                 `json:"accounts"`
-	AccountClass string              `json:"account_class"`
-	Token        string              `json:"token,omitempty"`
-	Batch        int                 `json:"batch"`
-	Connections  int                 `json:"connections"`
-	Submitted    int                 `json:"submitted"`      // answered with a hash
-	Accepted     int                 `json:"accepted_on_l2"` //
-	Lost         int                 `json:"lost"`           // submitted, and in no accepted block at the end
-	Unsent       int                 `json:"unsent"`         // due in the open model, and never taken by the node
-	Refused      map[string]int      `json:"refused"`
-	Blocks       int                 `json:"blocks"` // with transactions of this run
-	SendSeconds  float64             `json:"send_seconds"`
-	Seconds      float64             `json:"seconds"` // first submission to last acceptance
-	Speed        float64             `json:"tx_per_second"`
-	PerSecond    []int               `json:"accepted_per_second"`
-	SignedBefore int                 `json:"signed_before"`
-	SignedLate   int                 `json:"signed_late"` // while the run was on: the tool took processor time from the node
-	SignMicros   float64             `json:"sign_us_per_tx"`
-	Answer       latency.Percentiles `json:"answer_ms"`        // until the node has answered with the hash
-	PreConfirmed latency.Percentiles `json:"pre_confirmed_ms"` // until it is seen in the pre-confirmed block
-	Accept       latency.Percentiles `json:"accepted_ms"`      // until its block is seen accepted
-	ToolCPU      float64             `json:"tool_cpu_seconds"` // what the load itself cost the machine
-	Processes    []process.Usage     `json:"processes,omitempty"`
+	Target        string              `json:"target"`
+	Note          string              `json:"note,omitempty"` // what is special about the node or the run
+	Kind          string              `json:"kind"`
+	Model         string              `json:"model"`
+	Rate          float64             `json:"rate,omitempty"`
+	Depth         int                 `json:"depth,omitempty"`
+	Accounts      int                 `json:"accounts"`
+	AccountClass  string              `json:"account_class"`
+	Token         string              `json:"token,omitempty"`
+	Batch         int                 `json:"batch"`
+	Connections   int                 `json:"connections"`
+	Submitted     int                 `json:"submitted"`      // answered with a hash
+	Accepted      int                 `json:"accepted_on_l2"` //
+	Lost          int                 `json:"lost"`           // submitted, and in no accepted block at the end
+	Unsent        int                 `json:"unsent"`         // due in the open model, and never taken by the node
+	Refused       map[string]int      `json:"refused"`
+	Blocks        int                 `json:"blocks"` // with transactions of this run
+	SendSeconds   float64             `json:"send_seconds"`
+	Seconds       float64             `json:"seconds"` // first submission to last acceptance
+	Speed         float64             `json:"tx_per_second"`
+	PerSecond     []int               `json:"accepted_per_second"`
+	SignedBefore  int                 `json:"signed_before"`
+	SignedLate    int                 `json:"signed_late"` // while the run was on: the tool took processor time from the node
+	SignMicros    float64             `json:"sign_us_per_tx"`
+	Answer        latency.Percentiles `json:"answer_ms"`        // until the node has answered with the hash
+	PreConfirmed  latency.Percentiles `json:"pre_confirmed_ms"` // until it is seen in the pre-confirmed block
+	Accept        latency.Percentiles `json:"accepted_ms"`      // until its block is seen accepted
+	Subscriptions *Subscriptions      `json:"subscriptions,omitempty"`
+	ToolCPU       float64             `json:"tool_cpu_seconds"` // what the load itself cost the machine
+	Processes     []process.Usage     `json:"processes,omitempty"`
 }
 
 // patience is how long a run waits for what is on its way when nothing is accepted any more.
@@ -156,6 +158,14 @@ func Run(ctx context.Context, o Options, url string, pid int) (*Report, error) {
 	if err := r.setup.Call(ctx, "starknet_blockNumber", []any{}, &height); err != nil {
 		return nil, err
 	}
+	var subscribers *crowd
+	if r.Subscribers > 0 {
+		listening, leave := context.WithCancel(ctx)
+		defer leave()
+		if subscribers, err = r.subscribe(listening, url, height); err != nil {
+			return nil, err
+		}
+	}
 	var watcher *process.Watcher
 	if pid > 0 {
 		if watcher, err = process.Watch(pid, time.Second); err != nil {
@@ -173,6 +183,11 @@ func Run(ctx context.Context, o Options, url string, pid int) (*Report, error) {
 	}
 	r.settle()
 	r.bar.Describe("auditing")
+	if subscribers != nil {
+		if err := subscribers.check(ctx, r); err != nil {
+			return r.report, err
+		}
+	}
 	return r.report, r.audit(ctx)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/check"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify/feeder"
+	"github.com/ordo-sequencer/ordo/sdk/progress"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 	"github.com/spf13/cobra"
 )
@@ -62,7 +63,7 @@ func NewCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
-		Short: "recompute every hash in Starknet JSON files",
+		Short: "Recompute every hash in Starknet JSON files",
 		Long:  long,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -79,6 +80,9 @@ func NewCommand() *cobra.Command {
 				return misuse(cmd, fmt.Errorf("--chain-id: %w", err))
 			}
 			var files []*check.File
+			shown := progress.New("verify", cmd.ErrOrStderr())
+			defer shown.Close()
+			shown.Step("reading")
 			if proof {
 				if files, err = readProofs(args, root); err != nil {
 					return misuse(cmd, err)
@@ -88,8 +92,10 @@ func NewCommand() *cobra.Command {
 					return misuse(cmd, errors.New("--state-root is for --proof"))
 				}
 				files = read(args)
-				check.Run(files, check.Options{ChainID: chainID, Compiled: known, Strict: strict})
+				check.Run(files, check.Options{ChainID: chainID, Compiled: known, Strict: strict,
+					Progress: func(done, of int) { shown.At("files", uint64(done), uint64(of)) }})
 			}
+			shown.Close()
 			sum := check.Summarize(files)
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), files, sum)

@@ -135,7 +135,7 @@ func (s *Scheduler) Poll(now time.Time) (send []Request, cancel []Request) {
 	}
 }
 
-// gap is the lowest run of heights that nobody was asked for and that there is room for.
+// gap is the lowest run of heights that no peer was asked for and that there is room for.
 func (s *Scheduler) gap() (from uint64, count int) {
 	end := s.next + uint64(s.rules.Ahead)
 	if s.bytes >= s.rules.Bytes {

@@ -39,7 +39,7 @@ func Config(key ed25519.PrivateKey, accept func(ID) error) (*tls.Config, error) 
 	}, nil
 }
 
-// Peer is who is at the other end of a connection. TLS has verified that the other side holds the key.
+// Peer is the identity at the other end of a connection. TLS has verified that the other side holds the key.
 func Peer(state tls.ConnectionState) (ID, error) {
 	if len(state.PeerCertificates) != 1 {
 		return ID{}, fmt.Errorf("%d certificates, want one", len(state.PeerCertificates))

@@ -346,7 +346,7 @@ func (x *Hello) GetFollower() bool {
 	return false
 }
 
-// Head is the newest decided block of a node. It is sent when it changes, and at least every second.
+// Head is the newest decided block of a node. It is sent when it changes, and at least every second; empty where there is none yet.
 type Head struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`

@@ -52,7 +52,7 @@ func (p *page) where(e environment) {
 	if e.Busy != nil {
 		p.say(", %.0f %% of the processors in use", *e.Busy*100)
 	}
-	p.say(". Command: `%s`\n\n", e.Command)
+	p.say(".\nCommand: `%s`\n\n", e.Command)
 	if e.disturbed() {
 		p.say("**The machine was busy with something else: these figures say what runs, not how fast.**\n\n")
 	}
@@ -76,7 +76,7 @@ func (p *page) runs(list []loadRun) {
 		p.say("| %s | %s | %s | %d | %d | **%.0f** | %.1f / %.1f | %.1f / %.1f | %.0f / %.0f |\n", node(r), r.Kind, model, r.Accounts, r.Accepted, r.Speed,
 			r.Answer.P50, r.Answer.P99, r.PreConfirmed.P50, r.PreConfirmed.P99, r.Accept.P50, r.Accept.P99)
 	}
-	p.say("\nClass of the accounts: %s. ", strings.Join(classes(list), ", "))
+	p.say("\nClass of the accounts: %s.\n", strings.Join(classes(list), ", "))
 	p.say("Journal on, signatures checked, true roots; nonces and balances were audited at the end.\n\n")
 }
 
@@ -195,7 +195,7 @@ func (p *page) exec() error {
 	if ok, err := read(p.dir, "exec", &e); !ok {
 		return err
 	}
-	p.say("## Execution through the plugin, beside the bare crate\n\nThe same block of transfers, from its start to its close, through the plugin process over gRPC and in a process with the crate alone: with ordo's functions for hashes and signatures ([ADR 3](../adr/0003-the-executor-hashes-with-our-functions.md)), and as the crates are published. Signatures were checked before, as admission does, and ordo's functions remember them.\n\n")
+	p.say("## Execution through the plugin, beside the bare crate\n\nThe same block of transfers, from its start to its close, through the plugin process over gRPC and in a process with the crate alone:\nwith ordo's functions for hashes and signatures ([ADR 3](../adr/0003-the-executor-hashes-with-our-functions.md)), and as the crates are published.\nSignatures were checked before, as admission does, and ordo's functions remember them.\n\n")
 	p.say("| engine | workers | plugin tx/s | bare crate tx/s | ratio | crates as published tx/s | ratio |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	var names []string
 	plugin, bare, published := series{name: "plugin"}, series{name: "bare crate"}, series{name: "as published"}

@@ -51,7 +51,7 @@ func TestPage(t *testing.T) {
 		"Test CPU, 2 processors, 4.0 GB, Linux 6.1", "Command: `ordo bench test`", "**The machine was busy", "| vm | 2 | 95 | 100 | **0.950** |",
 		"a ratio of **12.0**", "| go | yes | 1 |", "Not measured: python; raw/hop.json says why.", "warm **400 ms**", "| 100000 | **490** |",
 		"| hash | by | ns | ratio |\n|---|---|---:|---:|\n| pedersen | ordo, in batches of 256 | 3600 | **1.0** |\n| pedersen | gnark-crypto | 54000 | **15.0** |\n\nNot measured: starknet-types-core; raw/commit.json says why.\n\nTest CPU",
-		"load average at the start 3.00, 2 % of the processors in use. Command: `ordo bench test`\n\n## A call", // and not busy
+		"load average at the start 3.00, 2 % of the processors in use.\nCommand: `ordo bench test`\n\n## A call", // and not busy
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -115,9 +115,11 @@ func (n *node) plugins(ctx context.Context) (list []plugin, err error) {
 func ordo(ctx context.Context, o options, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(o.bin, "ordo"), args...)
 	cmd.Env = nodetest.Environment()
-	out, err := cmd.CombinedOutput()
+	var errs strings.Builder // and how far it is
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
 	if err != nil {
-		err = errors.Join(err, errors.New(clip(string(out), 1500)))
+		err = errors.Join(err, errors.New(clip(errs.String()+string(out), 1500)))
 	}
 	return strings.TrimSpace(string(out)), err
 }

@@ -1,25 +1,31 @@
 // What a developer does with starknet.js against a dev node: declare, deploy through the UDC, deploy an account, invoke,
 // call, estimate, simulate, trace, read events, wait for ACCEPTED_ON_L2. Prints one JSON line; any failure ends it.
 //
-//   node flow.mjs URL ERC20.contract_class.json ERC20.compiled_contract_class.json ACCOUNT_CLASS_HASH
+// Then surface.mjs reads the chain by every method that the client has.
+//
+//   node flow.mjs URL ERC20.contract_class.json ERC20.compiled_contract_class.json
+//     TAKER.contract_class.json TAKER.compiled_contract_class.json ACCOUNT_CLASS_HASH
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { surface } from './surface.mjs';
+
 // The library lies in the cache, not beside this file.
 const require = createRequire(pathToFileURL(path.join(process.env.ORDO_E2E_JS, 'package.json')));
 const { Account, CallData, Contract, RpcProvider, TransactionFinalityStatus, cairo, ec, hash, json, num, stark } = require('starknet');
 
-const [url, sierraFile, casmFile, accountClass] = process.argv.slice(2);
+const [url, sierraFile, casmFile, takerSierraFile, takerCasmFile, accountClass] = process.argv.slice(2);
 const STRK = '0x4718f5a0fc34cc1af16a1cdee98ffb20c31f5cd61d6ab07201858f4287c938d';
 
 const provider = await RpcProvider.create({ nodeUrl: url });
 assert.equal(await provider.getSpecVersion(), '0.10.2');
+const quick = { retryInterval: 50 };
 const accepted = async (txHash) => {
   const receipt = await provider.waitForTransaction(txHash, {
-    retryInterval: 50,
+    ...quick,
     successStates: [TransactionFinalityStatus.ACCEPTED_ON_L2],
   });
   assert.equal(receipt.execution_status, 'SUCCEEDED');
@@ -50,7 +56,7 @@ const supply = 1_000_000n;
 const constructor = new CallData(contract.abi).compile('constructor', {
   name_: 'Token', symbol_: 'TOK', decimals_: 18, initial_supply: cairo.uint256(supply), recipient: account.address,
 });
-const deployment = await account.deployContract({ classHash: declared.class_hash, constructorCalldata: constructor });
+const deployment = await account.deployContract({ classHash: declared.class_hash, constructorCalldata: constructor }, quick);
 await accepted(deployment.transaction_hash);
 const token = new Contract({ abi: contract.abi, address: deployment.address, providerOrAccount: account });
 assert.equal(await token.balance_of(account.address), supply);
@@ -118,6 +124,17 @@ const reverting = await account.execute(transfer(fresh, supply * 2n), {
 const reverted = await provider.waitForTransaction(reverting.transaction_hash, { retryInterval: 50 });
 assert.equal(reverted.execution_status, 'REVERTED');
 assert.match(reverted.revert_reason, /u256_sub Overflow/);
+
+// a contract that takes messages
+const read = (file) => json.parse(fs.readFileSync(file, 'utf8'));
+const taker = await account.declareAndDeploy({ contract: read(takerSierraFile), casm: read(takerCasmFile), constructorCalldata: [1] }, quick);
+await accepted(taker.deploy.transaction_hash);
+
+await surface({
+  library: require('starknet'), url, provider, account, second, transfer,
+  token: token.address, class: declared.class_hash, taker: taker.deploy.contract_address,
+  invoke: back.transaction_hash, declare: declared.transaction_hash, deploy: deployedAccount.transaction_hash, reverted: reverting.transaction_hash,
+});
 
 const block = await provider.getBlockWithReceipts('latest');
 assert.equal(block.status, 'ACCEPTED_ON_L2');

@@ -1,7 +1,10 @@
-"""What a developer does with starknet.py against a dev node: declare, deploy through the UDC, deploy an account, invoke,
+r"""What a developer does with starknet.py against a dev node: declare, deploy through the UDC, deploy an account, invoke,
 call, estimate, read events, wait for ACCEPTED_ON_L2. Prints one JSON line; any failure ends it.
 
-    python flow.py URL ERC20.contract_class.json ERC20.compiled_contract_class.json ACCOUNT_CLASS_HASH
+Then surface.py reads the chain by every method that the client has.
+
+    python flow.py URL ERC20.contract_class.json ERC20.compiled_contract_class.json \
+        TAKER.contract_class.json TAKER.compiled_contract_class.json ACCOUNT_CLASS_HASH
 """
 
 import asyncio
@@ -10,14 +13,20 @@ import sys
 import time
 
 import aiohttp
+from starknet_py.common import create_casm_class
 from starknet_py.contract import Contract
 from starknet_py.hash.address import compute_address
+from starknet_py.hash.casm_class_hash import compute_casm_class_hash
+from starknet_py.hash.hash_method import HashMethod
 from starknet_py.hash.selector import get_selector_from_name
 from starknet_py.net.account.account import Account
-from starknet_py.net.client_models import TransactionExecutionStatus, TransactionStatus
+from starknet_py.net.client_models import Call, TransactionExecutionStatus, TransactionStatus
 from starknet_py.net.full_node_client import FullNodeClient
 from starknet_py.net.models import StarknetChainId
 from starknet_py.net.signer.key_pair import KeyPair
+from starknet_py.net.udc_deployer.deployer import Deployer
+
+from surface import World, surface
 
 STRK = 0x4718F5A0FC34CC1AF16A1CDEE98FFB20C31F5CD61D6AB07201858F4287C938D
 
@@ -33,7 +42,15 @@ async def accepted(client: FullNodeClient, tx_hash: int):
         await asyncio.sleep(0.05)
 
 
-async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -> None:
+def read(*files: str) -> list:
+    texts = []
+    for file in files:
+        with open(file, encoding="utf-8") as f:
+            texts.append(f.read())
+    return texts
+
+
+async def main(url: str, sierra_file: str, casm_file: str, taker_sierra_file: str, taker_casm_file: str, account_class: int) -> None:
     client = FullNodeClient(node_url=url)
     assert await client.spec_version() == "0.10.2"
     predeployed = await first_account(url)
@@ -45,10 +62,7 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
     )
 
     # declare
-    with open(sierra_file, encoding="utf-8") as f:
-        sierra = f.read()
-    with open(casm_file, encoding="utf-8") as f:
-        casm = f.read()
+    sierra, casm = read(sierra_file, casm_file)
     declared = await Contract.declare_v3(account, compiled_contract=sierra, compiled_contract_casm=casm, auto_estimate=True)
     await accepted(client, declared.hash)
 
@@ -68,9 +82,9 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
     # fund and deploy an account
     keys = KeyPair.generate()
     address = compute_address(class_hash=account_class, constructor_calldata=[keys.public_key], salt=keys.public_key)
-    strk = await Contract.from_address(address=STRK, provider=account)
-    funding = await strk.functions["transfer"].invoke_v3(recipient=address, amount=10**20, auto_estimate=True)
-    await accepted(client, funding.hash)
+    # By the account: the library takes seconds to read an ABI.
+    funding = await account.execute_v3(Call(STRK, get_selector_from_name("transfer"), [address, 10**20, 0]), auto_estimate=True)
+    await accepted(client, funding.transaction_hash)
     created = await Account.deploy_account_v3(
         address=address, class_hash=account_class, salt=keys.public_key, key_pair=keys, client=client, auto_estimate=True,
     )
@@ -84,9 +98,8 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
     assert fee.overall_fee > 0
     paid = await prepared.invoke(auto_estimate=True)
     await accepted(client, paid.hash)
-    own = Contract(address=token.address, abi=token.data.abi, provider=second, cairo_version=1)
-    back = await own.functions["transfer"].invoke_v3(recipient=account.address, amount=400, auto_estimate=True)
-    receipt = await accepted(client, back.hash)
+    back = await second.execute_v3(Call(token.address, get_selector_from_name("transfer"), [account.address, 400, 0]), auto_estimate=True)
+    receipt = await accepted(client, back.transaction_hash)
     (balance,) = await token.functions["balance_of"].call(address)
     assert balance == 600, balance
 
@@ -103,7 +116,7 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
         if not token_of_page:
             break
     assert len(events) == 3, events
-    assert events[-1].transaction_hash == back.hash
+    assert events[-1].transaction_hash == back.transaction_hash
     assert events[-1].block_number == receipt.block_number
 
     # blocks, with every field that the library insists on
@@ -111,6 +124,19 @@ async def main(url: str, sierra_file: str, casm_file: str, account_class: int) -
     assert block.new_root != 0
     await client.get_block(block_number="pre_confirmed")
     await client.get_state_update(block_number="latest")
+
+    # a contract that takes messages, and the rest of the surface
+    sierra, casm = read(taker_sierra_file, taker_casm_file)
+    casm_class = create_casm_class(casm)
+    declare = await account.sign_declare_v3(sierra, compute_casm_class_hash(casm_class, hash_method=HashMethod.BLAKE2S), auto_estimate=True)
+    taker_class = await client.declare(declare)
+    await accepted(client, taker_class.transaction_hash)
+    deploy = Deployer().create_contract_deployment_raw(class_hash=taker_class.class_hash, raw_calldata=[1])
+    await accepted(client, (await account.execute_v3(deploy.call, auto_estimate=True)).transaction_hash)
+    await surface(World(
+        client=client, account=account, token=token.address, token_class=declared.class_hash, taker=deploy.address,
+        sent={"INVOKE": back.transaction_hash, "DECLARE": declared.hash, "DEPLOY_ACCOUNT": created.hash},
+    ), url)
     print(json.dumps({"token": hex(token.address), "block": block.block_number, "events": len(events)}))
 
 
@@ -121,4 +147,4 @@ async def first_account(url: str) -> dict:
             return (await response.json())["result"][0]
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4], 16)))
+asyncio.run(main(*sys.argv[1:6], int(sys.argv[6], 16)))

@@ -1,6 +1,6 @@
-// Command gen writes the table of the specification from its OpenRPC documents. It is run by hand, when the version changes:
+// Command gen writes the table of a version of the specification from its OpenRPC documents. It is run by hand, when there is a new one:
 //
-//	go run ./test/openrpc/gen FOLDER > test/openrpc/testdata/starknet-0.10.2.txt
+//	go run ./test/openrpc/gen FOLDER > test/openrpc/testdata/starknet-VERSION.txt
 //
 // FOLDER is a checkout of https://github.com/starkware-libs/starknet-specs, or the folder api of it.
 package main
@@ -54,6 +54,7 @@ func write(folder string) (text string, err error) {
 		}
 	}()
 	methods := make(map[string][]any)
+	version := ""
 	for _, name := range documents {
 		raw, err := read(folder, name)
 		if err != nil {
@@ -67,13 +68,16 @@ func write(folder string) (text string, err error) {
 		if err := json.Unmarshal(raw, &doc); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
-		if doc.Info.Version != openrpc.Version {
-			return "", fmt.Errorf("%s is of version %s, want %s: change openrpc.Version and the name of the table", name, doc.Info.Version, openrpc.Version)
+		if version == "" {
+			version = doc.Info.Version
+		}
+		if doc.Info.Version != version || !slices.Contains(openrpc.Versions, version) {
+			return "", fmt.Errorf("%s is of version %s, want one of %v, the same for all documents: change openrpc.Versions for a new one", name, doc.Info.Version, openrpc.Versions)
 		}
 		g.all[name], methods[name] = &document{doc.Components.Schemas, doc.Components.Errors, doc.Components.ContentDescriptors}, doc.Methods
 	}
 	g.mend()
-	fmt.Fprintf(&g.b, "// Facts of the Starknet JSON-RPC specification %s, written by test/openrpc/gen; package openrpc describes the notation.\n", openrpc.Version)
+	fmt.Fprintf(&g.b, "// Facts of the Starknet JSON-RPC specification %s, written by test/openrpc/gen; package openrpc describes the notation.\n", version)
 	for _, name := range documents {
 		g.errors(name)
 	}

@@ -68,6 +68,7 @@ type Options struct {
 	ChainID  string                  // empty: found out from the transaction hashes
 	Strict   bool                    // a block that verifies under another version than it prints is a mismatch
 	Compiled map[felt.Felt]felt.Felt // compiled class hashes by class hash, beyond what is declared and known
+	Progress func(files, of int)     // told before each file; nil: not told
 }
 
 // KnownChains are tried in this order when the chain id is not given.
@@ -79,7 +80,10 @@ func Run(files []*File, o Options) {
 	for _, f := range files {
 		r.collect(f)
 	}
-	for _, f := range files {
+	for i, f := range files {
+		if o.Progress != nil {
+			o.Progress(i, len(files))
+		}
 		if f.Input == nil {
 			if f.Err != nil {
 				f.Error = f.Err.Error()

@@ -13,14 +13,13 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"text/tabwriter"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/ordo-sequencer/ordo/plugins/storage/badger"
+	"github.com/ordo-sequencer/ordo/sdk/progress"
 )
 
 // Exit statuses.
@@ -95,8 +94,8 @@ func (c command) printJSON(v any) {
 }
 
 func (c command) check(dir string) int {
-	progress, done := c.progress()
-	r, err := badger.Check(c.ctx, dir, progress)
+	steps, done := c.progress()
+	r, err := badger.Check(c.ctx, dir, steps)
 	done()
 	if err != nil {
 		return c.fail(err)
@@ -130,9 +129,9 @@ func (c command) report(r *badger.Report) {
 }
 
 func (c command) repair(dir string) int {
-	progress, done := c.progress()
+	steps, done := c.progress()
 	log := hclog.New(&hclog.LoggerOptions{Output: c.errs, Level: hclog.Warn})
-	p, err := badger.Repair(c.ctx, dir, badger.RepairOptions{Progress: progress, Log: log, Agree: func(p *badger.Plan) bool {
+	p, err := badger.Repair(c.ctx, dir, badger.RepairOptions{Progress: steps, Log: log, Agree: func(p *badger.Plan) bool {
 		done()
 		return c.agree(p)
 	}})
@@ -177,8 +176,8 @@ func (c command) agree(p *badger.Plan) bool {
 }
 
 func (c command) stats(dir string) int {
-	progress, done := c.progress()
-	s, err := badger.Stats(c.ctx, dir, progress)
+	steps, done := c.progress()
+	s, err := badger.Stats(c.ctx, dir, steps)
 	done()
 	if err != nil {
 		return c.fail(err)
@@ -205,38 +204,8 @@ func (c command) stats(dir string) int {
 	return fine
 }
 
-// progress is a bar for each step on a terminal, and nothing elsewhere.
+// progress shows the steps on stderr.
 func (c command) progress() (badger.Progress, func()) {
-	f, isFile := c.errs.(*os.File)
-	if !isFile {
-		return nil, func() {}
-	}
-	if st, err := f.Stat(); err != nil || st.Mode()&os.ModeCharDevice == 0 {
-		return nil, func() {}
-	}
-	var mu sync.Mutex
-	var bar *progressbar.ProgressBar
-	var now string
-	finish := func() {
-		if bar != nil {
-			_ = bar.Finish()
-			bar = nil
-		}
-	}
-	return func(step string, n, total uint64) {
-			mu.Lock()
-			defer mu.Unlock()
-			if step != now || bar == nil {
-				finish()
-				now = step
-				bar = progressbar.NewOptions64(int64(total), progressbar.OptionSetWriter(f), progressbar.OptionSetDescription(step),
-					progressbar.OptionClearOnFinish(), progressbar.OptionShowCount())
-			}
-			bar.ChangeMax64(int64(total))
-			_ = bar.Set64(int64(n))
-		}, func() {
-			mu.Lock()
-			defer mu.Unlock()
-			finish()
-		}
+	shown := progress.New("db", c.errs)
+	return shown.At, shown.Close
 }

@@ -1,4 +1,4 @@
-// Package fakestage has stages that tests of the core serve in their own process, with real gRPC between.
+// Package fakestage has stages that tests serve in their own process, with real gRPC between.
 package fakestage
 
 import (
