@@ -49,7 +49,7 @@ func takes(info *ordov1.DescribeResponse) (t Takes, err error) {
 		return t, err
 	}
 	has := func(key string) bool { return rules.Properties[key] != nil }
-	t = Takes{KeyFile: has("key_file"), NodeKeyFile: has("node_key_file"), Listen: has("listen"), Peers: has("peers"), AcceptUnknown: has("accept_unknown")}
+	t = Takes{KeyFile: has("key_file"), NodeKeyFile: has("node_key_file"), Listen: has("listen"), Peers: has("peers"), AcceptUnknown: has("accept_unknown_peers")}
 	if t.Peers {
 		switch kind := rules.Properties["peers"].Type; kind {
 		case "string":

@@ -65,7 +65,7 @@ type Takes struct {
 	Listen        bool `json:"listen,omitempty"`
 	Peers         bool `json:"peers,omitempty"`
 	PeersText     bool `json:"peers_text,omitempty"` // one text with commas between, not a list
-	AcceptUnknown bool `json:"accept_unknown,omitempty"`
+	AcceptUnknown bool `json:"accept_unknown_peers,omitempty"`
 }
 
 // Services of a node, by the ports that they have above the base port.
@@ -233,7 +233,7 @@ func (l *Layout) engine(folder string, node int) map[string]any {
 		all["listen"] = l.address(engineService, node)
 	}
 	if l.Takes.AcceptUnknown {
-		all["accept_unknown"] = true // twins
+		all["accept_unknown_peers"] = true // twins
 	}
 	if l.Takes.Peers {
 		peers := []string{}
