@@ -79,7 +79,7 @@ func lock(dir string) (*os.File, error) {
 }
 
 // create makes the folder of a new localnet. The layout file comes last: a folder without it is none.
-func create(dir string, l *Layout, validators int) error {
+func create(dir string, l *Layout, validators int) (err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -89,6 +89,14 @@ func create(dir string, l *Layout, validators int) error {
 			return fmt.Errorf("%s is not empty and holds no localnet (there is %s): choose another folder with --dir", dir, e.Name())
 		}
 	}
+	defer func() {
+		if err != nil { // what was made so far would look like files of the user's
+			for k := range l.Members {
+				_ = os.RemoveAll(folderOf(dir, k))
+			}
+			_ = os.Remove(networkPath(dir))
+		}
+	}()
 	for k := range validators {
 		l.Members = append(l.Members, Member{Kind: Validator})
 		if err := l.makeKey(dir, k); err != nil {

@@ -153,8 +153,12 @@ func (l *Layout) Wires(from int) (list []Wire) {
 
 // Ports are the addresses that a node listens at.
 func (l *Layout) Ports(node int) []string {
-	list := []string{l.address(rpcService, node), l.address(meshService, node)}
-	if l.Takes.Listen && l.Members[node].Kind != Follower {
+	list := []string{l.address(rpcService, node)}
+	if l.Members[node].Kind == Follower {
+		return list // it dials
+	}
+	list = append(list, l.address(meshService, node))
+	if l.Takes.Listen {
 		list = append(list, l.address(engineService, node))
 	}
 	return list
