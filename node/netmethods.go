@@ -107,7 +107,7 @@ func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	err = e.node.gateway.Relay(ctx, encoded)
+	err = e.node.gateway.Forward(ctx, encoded)
 	var rejected *gateway.Rejection
 	var invalid *gateway.InvalidError
 	switch {

@@ -51,6 +51,7 @@ func root(screen *terminal) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(),
+		keyCommand(), peersCommand(),
 		localnet.NewCommand(screen.out, screen.errs, screen.serveOn), versionCommand())
 	return cmd
 }
