@@ -1,28 +1,33 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // follower brings the blocks of another node, by its JSON-RPC, and hands what clients send here on to it. It is the pool of the
 // gateway: a transaction is admitted here when it is admitted there.
 type follower struct {
-	source client.Node
-	log    hclog.Logger
-	driver *driver.Driver
+	source  client.Node
+	log     hclog.Logger
+	chainID string
+	driver  *driver.Driver
 
 	lag    atomic.Int64 // blocks
 	ctx    context.Context
@@ -36,7 +41,8 @@ func (n *Node) newFollower() *follower {
 	if url == "" || url == "peers" {
 		return nil
 	}
-	f := &follower{source: client.Node{URL: url}, log: n.log.Named("follow"), driver: n.driver}
+	source := client.Node{URL: url, HTTP: &http.Client{Transport: bounded{http.DefaultTransport}}}
+	f := &follower{source: source, log: n.log.Named("follow"), chainID: n.config.ChainID}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -55,59 +61,157 @@ const (
 	followWait       = 10 * time.Second // that the source may wait for the next block
 )
 
-// run fetches and executes one block after the other. What the source says is compared with what this node comes to: a block that is
-// not as it says is not taken, whatever follows.
-func (f *follower) run() {
-	pause := firstFollowPause
-	fetched := make(chan *decidedBlocks, 1)
-	for f.ctx.Err() == nil {
-		next := f.driver.Chain().Next().GetNumber()
-		err := f.some(next, fetched)
-		switch {
-		case err == nil:
-			pause = firstFollowPause
-			continue
-		case f.ctx.Err() != nil:
-			return
+// pause waits before the next attempt, and returns how long to wait after that one.
+func (f *follower) pause(ctx context.Context, d time.Duration) time.Duration {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	return min(2*d, lastFollowPause)
+}
+
+// genesis takes the context of block 0 from the source, for a node without a network file that has no chain yet. It waits for the source.
+func (f *follower) genesis(ctx context.Context, storage ordov1.StorageClient, g *driver.Genesis) error {
+	head, err := storage.Head(ctx, &ordov1.HeadRequest{})
+	if err != nil {
+		return fmt.Errorf("storage: head: %w", err)
+	}
+	if !head.Empty {
+		return nil
+	}
+	for pause := firstFollowPause; ; {
+		zero, err := f.zero(ctx)
+		if err == nil {
+			g.Context = zero
+			return nil
 		}
-		f.log.Warn("the next block does not come: trying again", "number", f.driver.Chain().Next().GetNumber(), "from", f.source.URL, "in", pause, "error", err)
-		select {
-		case <-time.After(pause):
-		case <-f.ctx.Done():
-			return
+		if ctx.Err() != nil {
+			return err
 		}
-		pause = min(2*pause, lastFollowPause)
+		f.log.Warn("block 0 does not come: trying again", "from", f.source.URL, "in", pause, "error", err)
+		pause = f.pause(ctx, pause)
 	}
 }
 
-// some executes the blocks of one answer, while the next one is on its way.
-func (f *follower) some(next uint64, fetched chan *decidedBlocks) error {
-	answer, err := f.fetch(next)
-	for err == nil && answer != nil && len(answer.Blocks) > 0 {
+// zero asks the source for the context of its block 0.
+func (f *follower) zero(ctx context.Context) (*ordov1.BlockContext, error) {
+	var chain felt.Felt
+	if err := f.source.Call(ctx, "starknet_chainId", []any{}, &chain); err != nil {
+		return nil, err
+	}
+	if want := felt.MustShortString(f.chainID); chain != want {
+		return nil, fmt.Errorf("its chain id is %s, this node's is %s (%s): set chain.id", chain, want, f.chainID)
+	}
+	answer, err := f.fetch(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Blocks) == 0 || answer.Blocks[0].Height != 0 {
+		return nil, errors.New("it does not answer with block 0")
+	}
+	b, err := answer.Blocks[0].read()
+	if err != nil {
+		return nil, err
+	}
+	p := &ordov1.Proposal{}
+	if err := proto.Unmarshal(b.Body, p); err != nil || p.Context == nil || p.Context.Number != 0 || len(p.Context.Sequencer) != felt.Size {
+		return nil, errors.New("its block 0 cannot be read")
+	}
+	return p.Context, nil
+}
+
+// sameChain compares block 0 of the source with this node's.
+func (f *follower) sameChain(ctx context.Context) error {
+	ours, err := f.driver.Decided(ctx, 0)
+	if err != nil || ours == nil {
+		return err
+	}
+	answer, err := f.fetch(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if len(answer.Blocks) == 0 {
+		return errors.New("it does not answer with block 0")
+	}
+	theirs, err := answer.Blocks[0].read()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(ours.Value, theirs.Value) {
+		return fmt.Errorf("block 0 is %x here and %x there: it is another chain, or genesis.seed, accounts, initial_balance or account_class differ", ours.Value, theirs.Value)
+	}
+	return nil
+}
+
+// run fetches and executes one block after the other. What the source says is compared with what this node comes to: a block that is
+// not as it says is not taken, whatever follows.
+func (f *follower) run() {
+	next := func() uint64 { return f.driver.Chain().Next().GetNumber() }
+	same := false // chain, as the newest answer of the source says
+	for pause := firstFollowPause; f.ctx.Err() == nil; {
+		before := next()
+		var err error
+		if !same {
+			err = f.sameChain(f.ctx)
+		}
+		if same = err == nil; same {
+			err = f.some(before)
+		}
+		if err == nil || next() > before {
+			pause = firstFollowPause
+		}
+		if err == nil || f.ctx.Err() != nil {
+			continue
+		}
+		same = false
+		f.log.Warn("the next block does not come: trying again", "number", next(), "from", f.source.URL, "in", pause, "error", err)
+		pause = f.pause(f.ctx, pause)
+	}
+}
+
+// some executes blocks as long as they come, while the next ones are on their way.
+func (f *follower) some(next uint64) error {
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	type fetched struct {
+		answer *decidedBlocks
+		err    error
+	}
+	answer, err := f.fetch(ctx, next)
+	for err == nil && len(answer.Blocks) > 0 {
 		f.lag.Store(int64(answer.Head) - int64(next) + 1)
 		after := next + uint64(len(answer.Blocks))
-		var later error
+		later := make(chan fetched, 1)
 		go func() {
-			var a *decidedBlocks
-			a, later = f.fetch(after)
-			fetched <- a
+			a, err := f.fetch(ctx, after)
+			later <- fetched{a, err}
 		}()
 		for _, b := range answer.Blocks {
-			if err = f.learn(b, next); err != nil {
-				break
+			if err := f.learn(b, next); err != nil {
+				return err
 			}
 			next++
 		}
-		answer = <-fetched
-		if err == nil {
-			err = later
-		}
+		f.lag.Store(max(0, int64(answer.Head)-int64(next)+1))
+		got := <-later
+		answer, err = got.answer, got.err
 	}
-	f.lag.Store(0)
 	return err
 }
 
 func (f *follower) learn(b decidedBlock, next uint64) error {
+	if b.Height != next {
+		return fmt.Errorf("the source sends block %d, block %d is next", b.Height, next)
+	}
+	block, err := b.read()
+	if err != nil {
+		return err
+	}
+	return f.driver.Learn(f.ctx, block)
+}
+
+// read decodes a block as it comes in JSON.
+func (b *decidedBlock) read() (*driver.DecidedBlock, error) {
 	block := &driver.DecidedBlock{Height: b.Height}
 	for _, part := range []struct {
 		to   *[]byte
@@ -115,20 +219,31 @@ func (f *follower) learn(b decidedBlock, next uint64) error {
 	}{{&block.Value, b.Value}, {&block.Body, b.Body}, {&block.Certificate, b.Certificate}} {
 		var err error
 		if *part.to, err = base64.StdEncoding.DecodeString(part.text); err != nil {
-			return fmt.Errorf("block %d of the source cannot be read: %w", b.Height, err)
+			return nil, fmt.Errorf("block %d of the source cannot be read: %w", b.Height, err)
 		}
 	}
-	if b.Height != next {
-		return fmt.Errorf("the source sends block %d, block %d is next", b.Height, next)
-	}
-	return f.driver.Learn(f.ctx, block)
+	return block, nil
 }
 
-func (f *follower) fetch(from uint64) (*decidedBlocks, error) {
-	ctx, cancel := context.WithTimeout(f.ctx, followWait+20*time.Second)
+func (f *follower) fetch(ctx context.Context, from uint64) (*decidedBlocks, error) {
+	ctx, cancel := context.WithTimeout(ctx, followWait+20*time.Second)
 	defer cancel()
 	answer := &decidedBlocks{}
 	err := f.source.Call(ctx, "ordo_decidedBlocks", map[string]any{"from": from, "wait_ms": followWait.Milliseconds()}, answer)
+	return answer, err
+}
+
+// maxFollowAnswer is how large an answer of the source may be: that of ordo_decidedBlocks, with one more block of the largest size.
+const maxFollowAnswer = 128 << 20
+
+// bounded is a transport whose answers end with an error when they are too large.
+type bounded struct{ http.RoundTripper }
+
+func (t bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = http.MaxBytesReader(nil, answer.Body, maxFollowAnswer)
+	}
 	return answer, err
 }
 

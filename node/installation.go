@@ -45,8 +45,8 @@ func Installed() (Installation, error) {
 	return i, nil
 }
 
-// plugin finds the binary of a stage: a shipped name first, else a path.
-func (i Installation) plugin(stage, choice string) (string, error) {
+// Plugin finds the binary of a stage: a shipped name first, else a path.
+func (i Installation) Plugin(stage, choice string) (string, error) {
 	if strings.ContainsRune(choice, filepath.Separator) {
 		return choice, nil
 	}
@@ -99,7 +99,7 @@ func specs(c config.Config, i Installation, shares *memory.Shares) ([]host.Spec,
 		var path string
 		if chosen.Attach == "" {
 			var err error
-			if path, err = i.plugin(sdk.StageName(stage), chosen.Plugin); err != nil {
+			if path, err = i.Plugin(sdk.StageName(stage), chosen.Plugin); err != nil {
 				return err
 			}
 		}

@@ -36,7 +36,7 @@ func TestPluginNames(t *testing.T) {
 		{"fiffo", "", "no such plugin: did you mean fifo?"},
 		{"nothing", "", "--ordering nothing: no such plugin"},
 	} {
-		got, err := i.plugin("ordering", c.choice)
+		got, err := i.Plugin("ordering", c.choice)
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("--ordering %s: %q, %v; want %q, %q", c.choice, got, err, c.want, c.err)
 		}

@@ -71,9 +71,6 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	if from == 0 {
-		return nil, rpc.InvalidParam("from", "block 0 is made from the network's genesis: ask for block 1 and later ones")
-	}
 	chain := e.node.driver.Chain()
 	waiting, cancel := context.WithTimeout(ctx, min(time.Duration(wait)*time.Millisecond, decidedWait))
 	defer cancel()
@@ -110,7 +107,7 @@ func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	err = e.node.gateway.Relay(ctx, encoded)
+	err = e.node.gateway.Forward(ctx, encoded)
 	var rejected *gateway.Rejection
 	var invalid *gateway.InvalidError
 	switch {

@@ -198,11 +198,19 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 			options.Block.Sequencer = m.self.Address
 		}
 	}
+	if n.follower = n.newFollower(); n.follower != nil && n.member == nil {
+		if err := n.follower.genesis(ctx, ordov1.NewStorageClient(options.Stages.Storage), options.Genesis); err != nil {
+			return err
+		}
+	}
 	if n.journal != nil { // a nil pointer in the interface would not be nil
 		options.Journal = n.journal
 	}
 	if n.driver, err = driver.New(options); err != nil {
 		return err
+	}
+	if n.follower != nil {
+		n.follower.driver = n.driver
 	}
 	if start := n.config.StartTime; start != 0 {
 		n.driver.SetTimeOffset(int64(start) - time.Now().Unix())
@@ -273,7 +281,7 @@ func (n *Node) startServer() error {
 	if n.mesh != nil {
 		o.Admitted = n.mesh.admitted
 	}
-	if n.follower = n.newFollower(); n.follower != nil {
+	if n.follower != nil {
 		o.Pool = n.follower
 	}
 	n.gateway = gateway.New(o)

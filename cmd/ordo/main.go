@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordo-sequencer/ordo/cmd/ordo/db"
+	"github.com/ordo-sequencer/ordo/cmd/ordo/localnet"
 	"github.com/ordo-sequencer/ordo/cmd/ordo/verify"
 	"github.com/ordo-sequencer/ordo/core/host"
 )
@@ -49,7 +50,9 @@ func root(screen *terminal) *cobra.Command {
 		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(), versionCommand())
+	cmd.AddCommand(devCommand(screen), runCommand(screen), pluginCommand(), replayCommand(), verify.NewCommand(), benchCommand(), db.NewCommand(),
+		keyCommand(), peersCommand(),
+		localnet.NewCommand(screen.out, screen.errs, screen.serveOn), versionCommand())
 	return cmd
 }
 

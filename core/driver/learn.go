@@ -27,10 +27,11 @@ type WrongBlock struct{ Why string }
 
 func (e *WrongBlock) Error() string { return e.Why }
 
-// Decided reads a decided block for another node; nil when storage does not have it.
+// Decided reads a decided block for another node; nil when storage does not have it. Of block 0 the body has the context alone: its state is
+// what the settings of a chain make it.
 func (d *Driver) Decided(ctx context.Context, height uint64) (*DecidedBlock, error) {
 	b, err := readBlock(ctx, d.read.client, height, true)
-	if err != nil || b == nil || height == 0 {
+	if err != nil || b == nil {
 		return nil, err
 	}
 	body, err := proposalOf(ctx, d.read.client, b)
@@ -66,7 +67,7 @@ func (d *Driver) Learn(ctx context.Context, b *DecidedBlock) error {
 		select {
 		case <-changed:
 		case why := <-result:
-			return &WrongBlock{why}
+			return &WrongBlock{fmt.Sprintf("block %d: %s", b.Height, why)}
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-d.done:

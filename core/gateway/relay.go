@@ -33,6 +33,15 @@ func (b *Broadcast) Encode() ([]byte, error) {
 // Relay admits a transaction that another node has admitted. It is validated like one of a client, and is not passed on. An InvalidError
 // is the fault of the node that sent it.
 func (g *Gateway) Relay(ctx context.Context, encoded []byte) error {
+	return g.relay(ctx, encoded, nil)
+}
+
+// Forward is Relay for a node that follows this one and has no peers of its own: what it brings is passed on as if a client had sent it.
+func (g *Gateway) Forward(ctx context.Context, encoded []byte) error {
+	return g.relay(ctx, encoded, g.admitted)
+}
+
+func (g *Gateway) relay(ctx context.Context, encoded []byte, admitted func(*Broadcast)) error {
 	b, err := g.decodeRelayed(encoded)
 	if err != nil {
 		return &InvalidError{err}
@@ -45,6 +54,9 @@ func (g *Gateway) Relay(ctx context.Context, encoded []byte) error {
 	}
 	if errors.Is(err, mempool.ErrDuplicate) {
 		return nil
+	}
+	if err == nil && admitted != nil {
+		admitted(b)
 	}
 	return err
 }

@@ -166,8 +166,27 @@ func (p *Plugin) shakeHands(ctx context.Context, client *plugin.Client) (address
 	return "", err
 }
 
-// introduce asks the plugin for its description and configures it.
-func (p *Plugin) introduce(ctx context.Context) error {
+// Describe starts a plugin, asks what it is, and ends it: it is not configured.
+func Describe(ctx context.Context, options Options, spec Spec) (*ordov1.DescribeResponse, error) {
+	options = options.withDefaults()
+	spec.Generation = max(spec.Generation, 1)
+	path, err := spec.executable()
+	if err != nil {
+		return nil, fmt.Errorf("%s plugin: %w", sdk.StageName(spec.Stage), err)
+	}
+	p, err := launch(ctx, options, spec, path)
+	if err == nil {
+		defer p.Kill()
+		err = p.describe(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s plugin %s: %w", sdk.StageName(spec.Stage), path, err)
+	}
+	return p.Info(), nil
+}
+
+// describe asks the plugin for its description.
+func (p *Plugin) describe(ctx context.Context) error {
 	client := ordov1.NewPluginClient(p.data)
 	describing, cancel := context.WithTimeout(ctx, p.options.StartTimeout)
 	defer cancel()
@@ -190,6 +209,15 @@ func (p *Plugin) introduce(ctx context.Context) error {
 	if p.process != nil {
 		p.process.output.rename(p.log)
 	}
+	return nil
+}
+
+// introduce asks the plugin for its description and configures it.
+func (p *Plugin) introduce(ctx context.Context) error {
+	if err := p.describe(ctx); err != nil {
+		return err
+	}
+	client, info := ordov1.NewPluginClient(p.data), p.Info()
 	if p.spec.DataDir != "" {
 		if err := os.MkdirAll(p.spec.DataDir, 0o700); err != nil {
 			return fmt.Errorf("data folder: %w", err)

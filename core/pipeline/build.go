@@ -35,6 +35,12 @@ func (m *Machine) executed(in Executed) error {
 			return nil
 		}
 	}
+	if m.learning() && a == m.open {
+		if at := slices.IndexFunc(a.results, isRejected); at >= 0 { // no node keeps them with a block
+			m.unlearn(a, fmt.Sprintf("transaction %d is rejected: %s: %s", at, a.results[at].Rejection, a.results[at].Reason))
+			return nil
+		}
+	}
 	a.readers.batches, a.resume.tries = append(a.readers.batches, batch{first, len(a.results), in.Results.Delta}), 0
 	for len(a.chunks) > 0 && a.chunks[0] <= len(a.results) {
 		a.chunks = a.chunks[1:]

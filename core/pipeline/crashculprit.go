@@ -70,7 +70,8 @@ func (m *Machine) interrupt(a *attempt, c cause, blamed bool) error {
 func (m *Machine) dropCulprit(a *attempt, at int, reason string) error {
 	if a.redo() != nil {
 		if a.source.(*redoSource).learned {
-			return m.unlearn(a, fmt.Sprintf("and it cannot be built here: transaction %d: %s", at, reason))
+			m.unlearn(a, fmt.Sprintf("it cannot be built here: transaction %d: %s", at, reason))
+			return nil
 		}
 		return fmt.Errorf("pipeline: block %d is decided and cannot be built here: transaction %d: %s", m.height, at, reason)
 	}

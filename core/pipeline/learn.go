@@ -40,17 +40,17 @@ func (m *Machine) learn(in Learned) {
 	m.open = a
 }
 
-// unlearn lets go of a learned block that came to something else here. One that a certificate proves must not: then this node is wrong.
-func (m *Machine) unlearn(a *attempt, why string) error {
+// unlearn lets go of a learned block that came to something else here. A certificate proves a value and not the body that came with it, so the
+// node that sent them may be wrong in any case, and must not be able to stop this one.
+func (m *Machine) unlearn(a *attempt, why string) {
 	if a.source.(*redoSource).proven {
-		return fmt.Errorf("pipeline: the validators decided block %d, %s: this node has another execution, configuration or state: compare them with the validators', and replay the chain", m.height, why)
+		why += "; the validators decided the value: the body is of another block, or this node has another execution, configuration or state"
 	}
 	m.becomeAbandoned(a)
 	m.emit(Unlearned{m.height, why})
 	if m.consensus.startDeferred {
 		m.beginConsensus()
 	}
-	return nil
 }
 
 // learning says whether a learned block is being executed. What consensus wants at this height has no effect meanwhile.

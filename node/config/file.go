@@ -236,17 +236,36 @@ func unknownKey(key string, known map[string]Option, stages map[string]*Stage) s
 
 // Sample writes a configuration as a commented file that FromFile reads back.
 func Sample(c Config) string {
+	return "# ordo run --config FILE. Each key has a flag and environment variables too; a flag beats the environment, the\n" +
+		"# environment beats this file.\n" +
+		written(c, func(o Option) bool { return !o.Rare || o.Get(&c) != o.Default }, true)
+}
+
+// Changed writes what of a configuration is not the default, as a file that FromFile reads back.
+func Changed(c Config) string {
+	standard := Default()
+	stages := c.stages()
+	return written(c, func(o Option) bool {
+		stage, isPlugin := strings.CutSuffix(o.Key, ".plugin")
+		return o.Get(&c) != o.Get(&standard) || isPlugin && len(stages[stage].Settings) > 0
+	}, false)
+}
+
+func (c Config) stages() map[string]Stage {
+	return map[string]Stage{"ordering": c.Ordering, "execution": c.Execution, "storage": c.Storage, "consensus": c.Consensus}
+}
+
+// written is the file with the options that are asked for; with hints it says of each stage what its own settings would be.
+func written(c Config, include func(Option) bool, hints bool) string {
 	var out strings.Builder
-	out.WriteString("# ordo run --config FILE. Each key has a flag and environment variables too; a flag beats the environment, the\n" +
-		"# environment beats this file.\n")
 	table := ""
 	for _, o := range Options() {
-		if o.Rare && o.Get(&c) == o.Default {
+		if !include(o) {
 			continue
 		}
 		name, key, _ := strings.Cut(o.Key, ".")
 		if name != table {
-			endTable(&out, table, c)
+			endTable(&out, table, c, hints)
 			fmt.Fprintf(&out, "\n[%s]\n", name)
 			table = name
 		}
@@ -256,17 +275,19 @@ func Sample(c Config) string {
 		}
 		fmt.Fprintf(&out, "# %s (--%s)\n%s = %s\n", o.Help, o.Flag, key, value)
 	}
-	endTable(&out, table, c)
+	endTable(&out, table, c, hints)
 	return out.String()
 }
 
-func endTable(out *strings.Builder, table string, c Config) {
-	stage, ok := map[string]Stage{"ordering": c.Ordering, "execution": c.Execution, "storage": c.Storage, "consensus": c.Consensus}[table]
+func endTable(out *strings.Builder, table string, c Config, hints bool) {
+	stage, ok := c.stages()[table]
 	if !ok {
 		return
 	}
 	if len(stage.Settings) == 0 {
-		fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list --config` shows what the plugins of a running node take\n")
+		if hints {
+			fmt.Fprintf(out, "# config = { } # the plugin's own settings; `ordo plugin list --config` shows what the plugins of a running node take\n")
+		}
 		return
 	}
 	body, err := toml.Marshal(stage.Settings)

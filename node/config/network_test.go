@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -56,5 +57,27 @@ func TestNetworkFileErrors(t *testing.T) {
 		if _, err := parseNetwork([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestChangedReadsBack: the short file has the same settings as the long one.
+func TestChangedReadsBack(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"nothing":  func(*Config) {},
+		"some":     func(c *Config) { c.Port, c.Devnet, c.Network.Twins = 7, true, true },
+		"settings": func(c *Config) { c.Consensus.Settings = map[string]any{"peers": []any{"a", "b"}, "n": int64(3)} },
+	} {
+		c := Default()
+		change(&c)
+		got := Default()
+		if err := FromFile(&got, name, []byte(Changed(c))); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, Changed(c))
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: got %+v\nwant %+v\n%s", name, got, c, Changed(c))
+		}
+	}
+	if text := Changed(Default()); text != "" {
+		t.Errorf("a default configuration has changed: %s", text)
 	}
 }

@@ -80,22 +80,29 @@ func Load(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
+// Create makes a key file with a new key. A file that is there is an error.
+func Create(path string) (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err == nil {
+		err = write(path, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("node key: %w", err)
+	}
+	return key, nil
+}
+
 // LoadOrCreate reads a key file, and makes one with a new key when there is none; created tells which.
 func LoadOrCreate(path string) (key ed25519.PrivateKey, created bool, err error) {
 	key, err = Load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, false, err
 	}
-	if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		return nil, false, fmt.Errorf("node key: %w", err)
-	}
-	if err := write(path, key); errors.Is(err, fs.ErrExist) { // another process was first
+	if key, err = Create(path); errors.Is(err, fs.ErrExist) { // another process was first
 		key, err = Load(path)
 		return key, false, err
-	} else if err != nil {
-		return nil, false, fmt.Errorf("node key: %w", err)
 	}
-	return key, true, nil
+	return key, err == nil, err
 }
 
 // write makes the file as a whole or not at all, never over another, and readable for its owner only.

@@ -1,0 +1,102 @@
+package localnet
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordo-sequencer/ordo/client"
+	"github.com/ordo-sequencer/ordo/test/need"
+	"github.com/ordo-sequencer/ordo/test/nodetest"
+)
+
+// status is what a test reads of ordo localnet status --json.
+type status struct {
+	Height uint64 `json:"height"`
+	Nodes  []struct {
+		Kind     string `json:"kind"`
+		URL      string `json:"url"`
+		PID      int    `json:"pid"`
+		State    string `json:"state"`
+		Answers  bool   `json:"answers"`
+		Height   uint64 `json:"height"`
+		Peers    int    `json:"peers"`
+		Restarts int    `json:"restarts"`
+	} `json:"nodes"`
+}
+
+// network is an ordo localnet of a test.
+type network struct {
+	*nodetest.Process
+	dir string
+}
+
+var ready = regexp.MustCompile(`localnet is ready|"event":"ready"`)
+
+// launch starts ordo localnet in a folder, and waits until all its nodes serve.
+func launch(t *testing.T, dir string, args ...string) *network {
+	t.Helper()
+	n := &network{ordo(t, append([]string{"localnet", "--dir", dir}, args...)...), dir}
+	if _, ok := n.Out.Await(within(t, 2*patient), ready, n.Done()); !ok {
+		t.Fatalf("the localnet does not start:\n%s", n.Out)
+	}
+	return n
+}
+
+// try runs a control command.
+func (n *network) try(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(within(t, 2*patient), filepath.Join(need.Binaries(t), "ordo"), append([]string{"localnet"}, append(args, "--dir", n.dir)...)...)
+	cmd.Env = nodetest.Environment()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// do runs a control command that must succeed.
+func (n *network) do(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := n.try(t, args...)
+	if err != nil {
+		t.Fatalf("localnet %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (n *network) status(t *testing.T) (s status) {
+	t.Helper()
+	out := n.do(t, "status", "--json")
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return s
+}
+
+// nodes are the clients of all nodes.
+func (n *network) nodes(t *testing.T) (list []client.Node) {
+	t.Helper()
+	for _, one := range n.status(t).Nodes {
+		list = append(list, client.Node{URL: one.URL})
+	}
+	return list
+}
+
+// awaits waits until the status is as it should be.
+func (n *network) awaits(t *testing.T, what string, is func(status) bool) {
+	t.Helper()
+	ctx := within(t, patient)
+	for {
+		s := n.status(t)
+		if is(s) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not so within %s: %s: %+v", patient, what, s)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
