@@ -65,7 +65,7 @@ func (m *Machine) persisted() error {
 	case w.kind == recordWrite && w.height == m.height:
 		c.records = append(c.records, w.data)
 	case w.kind == guardWrite && w.sign != nil:
-		m.tellSigned(w.sign, true)
+		m.tellSigned(w.sign, w.height, true)
 	}
 	if len(c.writes) > 0 {
 		m.nextWrite()

@@ -41,12 +41,12 @@ func (m *Machine) sign(s *ordov1.Action_Sign) {
 	signed, again := c.signed[ballot{s.Kind, s.Round}]
 	switch {
 	case !m.options.Network.signs():
-		m.tellSigned(s, false)
+		m.tellSigned(s, m.height, false)
 	case again && !bytes.Equal(signed, s.Data):
 		m.emit(RefuseSignature{Height: m.height, Kind: s.Kind, Round: s.Round})
-		m.tellSigned(s, false)
+		m.tellSigned(s, m.height, false)
 	case again && !c.guarding(s):
-		m.tellSigned(s, true)
+		m.tellSigned(s, m.height, true)
 	default:
 		c.signed[ballot{s.Kind, s.Round}] = s.Data
 		m.write(write{kind: guardWrite, data: appendGuard(s), sign: s})
@@ -63,12 +63,13 @@ func (c *consensus) guarding(s *ordov1.Action_Sign) bool {
 	return false
 }
 
-// tellSigned answers Sign. Events that came up since the answer with Sign follow it.
-func (m *Machine) tellSigned(s *ordov1.Action_Sign, good bool) {
+// tellSigned answers Sign, at the height at which it was guarded: a decision may have come between. Events that came up since the answer
+// with Sign follow it.
+func (m *Machine) tellSigned(s *ordov1.Action_Sign, height uint64, good bool) {
 	signed := &ordov1.ConsensusEvent_Signed{Id: s.Id}
 	if good {
 		n := &m.options.Network
-		signed.Signature = n.Sign(sdk.SignedBytes(n.ChainID, m.height, s.Kind, s.Round, s.Data))
+		signed.Signature = n.Sign(sdk.SignedBytes(n.ChainID, height, s.Kind, s.Round, s.Data))
 	}
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Signed_{Signed: signed}})
 	c := &m.consensus
