@@ -37,6 +37,31 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// TestForward: what a follower brings is passed on, in the form in which this gateway admitted it.
+func TestForward(t *testing.T) {
+	var told, passed []*Broadcast
+	sender := start(t, &fakestage.Questions{}, &basket{})
+	sender.admitted = func(b *Broadcast) { told = append(told, b) }
+	receiver := start(t, &fakestage.Questions{}, &basket{})
+	receiver.admitted = func(b *Broadcast) { passed = append(passed, b) }
+	if _, err := sender.Submit(t.Context(), transaction("INVOKE")); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := told[0].Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receiver.Forward(t.Context(), encoded); err != nil {
+		t.Fatal(err)
+	}
+	if len(passed) != 1 || !proto.Equal(passed[0].Transaction, told[0].Transaction) {
+		t.Fatalf("passed on %v", passed)
+	}
+	if err := receiver.Forward(t.Context(), []byte{0xff}); err == nil || len(passed) != 1 {
+		t.Errorf("what cannot be read: %v, passed on %d", err, len(passed))
+	}
+}
+
 // TestRelayRejectsWhatNoNodeAdmits: the peer that sends it is to blame.
 func TestRelayRejectsWhatNoNodeAdmits(t *testing.T) {
 	var told *Broadcast

@@ -2,6 +2,7 @@ package localnet
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
@@ -64,6 +65,8 @@ func proposers(t *testing.T, n client.Node, to uint64) map[string]int {
 // that stays so when one is killed, one is cut off, and followers come late.
 func TestLocalnetOfFour(t *testing.T) {
 	need.Binaries(t, "plugins/ordo-consensus-comet")
+	start := time.Now()
+	phase := func(what string) { t.Logf("%s after %s", what, time.Since(start).Round(100*time.Millisecond)) }
 	n := launch(t, t.TempDir(), "--validators", "4", "--consensus", "comet", "--base-port", "0")
 	n.awaits(t, "all are linked", func(s status) bool {
 		for _, one := range s.Nodes {
@@ -74,6 +77,7 @@ func TestLocalnetOfFour(t *testing.T) {
 		return true
 	})
 	nodes := n.nodes(t)
+	phase("linked")
 	s := newSenders(8)
 	for n.status(t).Height < 30 {
 		s.round(t, nodes)
@@ -87,15 +91,18 @@ func TestLocalnetOfFour(t *testing.T) {
 		t.Errorf("blocks by proposer: %v", by)
 	}
 
+	phase("30 blocks")
 	n.do(t, "kill", "3")
 	for range 3 {
 		s.round(t, nodes[:3])
 	}
+	phase("3 rounds without node 3")
 	n.do(t, "restart", "3")
 	for range 3 {
 		s.round(t, nodes)
 	}
 
+	phase("3 rounds with node 3 again")
 	n.do(t, "partition", "0,1,2|3")
 	n.awaits(t, "node 3 is alone", func(s status) bool { return s.Nodes[3].Peers == 0 })
 	alone := n.status(t).Nodes[3].Height
@@ -105,10 +112,12 @@ func TestLocalnetOfFour(t *testing.T) {
 	if now := n.status(t); now.Nodes[3].Height > alone+1 || now.Height <= alone {
 		t.Errorf("during the partition node 3 is at block %d, it was at %d, the others are at %d", now.Nodes[3].Height, alone, now.Height)
 	}
+	phase("3 rounds in a partition")
 	n.do(t, "heal")
 	n.awaits(t, "node 3 is there again", func(s status) bool { return s.Nodes[3].Height >= s.Height })
 	s.round(t, nodes)
 
+	phase("healed")
 	n.do(t, "add", "--follow", "peers")
 	n.do(t, "add", "--follow", "url")
 	nodes = n.nodes(t)
@@ -118,6 +127,7 @@ func TestLocalnetOfFour(t *testing.T) {
 		reaches(t, node, head)
 		same(t, node, nodes[0])
 	}
+	phase("followers are there")
 	for i, a := range s.accounts {
 		for _, node := range nodes {
 			if got, err := node.Nonce(within(t, patient), "latest", a.Address); err != nil || got != s.nonces[i] {
