@@ -82,9 +82,13 @@ func TestFourValidators(t *testing.T) {
 	nodes[3].blocks(at + 15)
 
 	quiet()
+	twin.mu.Lock()
+	twin.nonce = 1 << 32 // never the block that the other one builds
+	twin.mu.Unlock()
 	twin.start() // and fetches the chain, which it does faster than a busy one grows, but not much
 	twin.blocks(at + 15)
-	quiet = traffic(nodes)
+	// Each of the two builds a block of its own when it is their turn to propose, and votes for that.
+	quiet = traffic(append([]*node{twin}, nodes...))
 	for _, n := range nodes {
 		n.until("a report of the twin", time.Minute, func() bool { return len(n.reports) > 0 })
 		n.mu.Lock()
