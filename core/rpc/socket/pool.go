@@ -58,18 +58,25 @@ type Pool struct {
 }
 
 // A block wakes the writers of all subscribers at the same moment. So few of them work at a time that the goroutines of the block path never
-// wait behind a thousand; one that waits for its client gives its turn back soon.
+// wait behind a thousand; one that waits for its client gives its turn back soon. While little waits, the next turn begins after a rest as
+// long as the last one was: what a block tells a thousand subscribers then takes half of a processor and not all of it.
 const (
-	writersAtATime = 2
+	writersAtATime = 1
 	longestTurn    = time.Millisecond
+	littleWaits    = 16 << 20 // bytes, of all connections
 )
 
 // turn waits for a writer's turn.
 func (p *Pool) turn() (over func()) {
 	p.turns <- struct{}{}
+	began := time.Now()
 	give := sync.OnceFunc(func() { <-p.turns })
 	late := time.AfterFunc(longestTurn, give)
 	return func() {
+		if took := time.Since(began); took < longestTurn && p.waiting.Load() < littleWaits {
+			late.Reset(took)
+			return
+		}
 		late.Stop()
 		give()
 	}
