@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -29,6 +30,8 @@ type minter struct {
 const (
 	mintWait     = 10 * time.Second
 	mintPatience = 500 * time.Millisecond // for a block that the client may have yet to ask for
+	mintTries    = 20
+	mintPause    = 100 * time.Millisecond // for the other node's mint to run
 	mintL2Gas    = 200_000_000            // far above a mint, far below the most a transaction may use
 	mintL1Gas    = 100_000
 )
@@ -44,11 +47,8 @@ func (d *Devnet) serveMint(ctx context.Context, p *rpc.Params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, err := d.sendMint(ctx, address, unit, amount)
+	hash, err := d.sendAndAwaitMint(ctx, address, unit, amount)
 	if err != nil {
-		return nil, err
-	}
-	if err := d.awaitMint(ctx, hash.Append(nil)); err != nil {
 		return nil, err
 	}
 	total, err := d.balanceOf(ctx, d.server.PreConfirmed(), address, unit)
@@ -60,6 +60,34 @@ func (d *Devnet) serveMint(ctx context.Context, p *rpc.Params) (any, error) {
 		Unit    string    `json:"unit"`
 		Hash    felt.Felt `json:"tx_hash"`
 	}{total.String(), unit, hash}, nil
+}
+
+// sendAndAwaitMint sends a mint until it has the nonce that it took. In a network each node has the same faucet, and another node may
+// have minted with that nonce.
+func (d *Devnet) sendAndAwaitMint(ctx context.Context, to felt.Felt, unit string, amount *big.Int) (hash felt.Felt, err error) {
+	for try := 1; ; try++ {
+		var taken bool
+		if hash, err = d.sendMint(ctx, to, unit, amount); err != nil {
+			taken = nonceTaken(err)
+		} else if err = d.awaitMint(ctx, hash.Append(nil)); err != nil {
+			taken = nonceTaken(d.Chain.Status(chainview.Key(hash.Append(nil))).Why)
+		}
+		if !taken || try == mintTries {
+			return hash, err
+		}
+		select {
+		case <-time.After(mintPause):
+		case <-ctx.Done():
+			return hash, ctx.Err()
+		}
+	}
+}
+
+// nonceTaken says whether a transaction failed because another one has its nonce.
+func nonceTaken(err error) bool {
+	rejection, _ := errors.AsType[*gateway.Rejection](err)
+	return errors.Is(err, mempool.ErrNonceTooOld) || errors.Is(err, mempool.ErrUnderpriced) || errors.Is(err, mempool.ErrExecuting) || errors.Is(err, mempool.ErrReplaced) ||
+		rejection != nil && rejection.Code == ordov1.RejectionCode_INVALID_NONCE
 }
 
 // decimal reads a whole JSON number below 2^256; clients in JavaScript write 1e+21. Its length and its exponent are bounded

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
@@ -118,6 +119,23 @@ func TestMintWaitsForItsBlock(t *testing.T) {
 	w.serve(WhenAccepted(w.chain))
 	answers := make(chan string, 1)
 	go func() { answers <- call(t, w, "devnet_mint", `["0x66", 5]`) }()
+	w.chain.Drop(chainview.Key((<-in.txs).Hash), errors.New("no luck"))
+	if got := <-answers; !strings.Contains(got, "the mint was dropped: no luck") {
+		t.Error(got)
+	}
+}
+
+// TestMintsOfTwoNodes: another node of the network has minted with the nonce that this one took, so this one takes the next.
+func TestMintsOfTwoNodes(t *testing.T) {
+	w := newWorld(t)
+	in := &admitted{w.options.Gateway, make(chan *ordov1.Transaction, 1)}
+	w.options.Gateway = in
+	w.serve(WhenAccepted(w.chain))
+	answers := make(chan string, 1)
+	go func() { answers <- call(t, w, "devnet_mint", `["0x66", 5]`) }()
+	for range 3 {
+		w.chain.Drop(chainview.Key((<-in.txs).Hash), fmt.Errorf("dropped: %w", mempool.ErrNonceTooOld))
+	}
 	w.chain.Drop(chainview.Key((<-in.txs).Hash), errors.New("no luck"))
 	if got := <-answers; !strings.Contains(got, "the mint was dropped: no luck") {
 		t.Error(got)
