@@ -58,7 +58,13 @@ func (f *follower) close() {
 const (
 	firstFollowPause = 100 * time.Millisecond
 	lastFollowPause  = 10 * time.Second
-	followWait       = 10 * time.Second // that the source may wait for the next block
+	followTimeout    = 30 * time.Second
+)
+
+// Pauses while the source has no new block.
+const (
+	firstLook = 20 * time.Millisecond
+	lastLook  = 500 * time.Millisecond
 )
 
 // pause waits before the next attempt, and returns how long to wait after that one.
@@ -148,6 +154,7 @@ func (f *follower) sameChain(ctx context.Context) error {
 func (f *follower) run() {
 	next := func() uint64 { return f.driver.Chain().Next().GetNumber() }
 	same := false // chain, as the newest answer of the source says
+	look := firstLook
 	for pause := firstFollowPause; f.ctx.Err() == nil; {
 		before := next()
 		var err error
@@ -160,8 +167,16 @@ func (f *follower) run() {
 		if err == nil || next() > before {
 			pause = firstFollowPause
 		}
-		if err == nil || f.ctx.Err() != nil {
+		if next() > before {
+			look = firstLook
+		}
+		if err == nil {
+			f.pause(f.ctx, look)
+			look = min(2*look, lastLook)
 			continue
+		}
+		if f.ctx.Err() != nil {
+			return
 		}
 		same = false
 		f.log.Warn("the next block does not come: trying again", "number", next(), "from", f.source.URL, "in", pause, "error", err)
@@ -226,10 +241,10 @@ func (b *decidedBlock) read() (*driver.DecidedBlock, error) {
 }
 
 func (f *follower) fetch(ctx context.Context, from uint64) (*decidedBlocks, error) {
-	ctx, cancel := context.WithTimeout(ctx, followWait+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
 	answer := &decidedBlocks{}
-	err := f.source.Call(ctx, "ordo_decidedBlocks", map[string]any{"from": from, "wait_ms": followWait.Milliseconds()}, answer)
+	err := f.source.Call(ctx, "ordo_decidedBlocks", map[string]any{"from": from}, answer)
 	return answer, err
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk/progress"
 )
 
-// Output is what a node tells the people who run it. Nothing that it writes to may block for long.
+// Output is what a node tells its operator. Nothing that it writes to may block for long.
 type Output struct {
 	Log      io.Writer          // lines of the log
 	Colour   bool               // of the log

@@ -32,7 +32,7 @@ func (n *Node) networkMethods(inner rpc.Extension) rpc.Extension {
 // Methods implements rpc.Extension.
 func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 	all := map[string]rpc.Method{
-		"ordo_decidedBlocks": {Params: []string{"from", "wait_ms"}, Call: e.decidedBlocks},
+		"ordo_decidedBlocks": {Params: []string{"from"}, Call: e.decidedBlocks, Large: true},
 		"ordo_relay":         {Params: []string{"transaction"}, Call: e.relay},
 		"ordo_network":       {Call: e.network},
 		"ordo_peers":         {Call: e.peers},
@@ -58,23 +58,16 @@ type decidedBlock struct {
 // Bounds of one answer of ordo_decidedBlocks.
 const (
 	decidedCount = 64
-	decidedBytes = 8 << 20
-	decidedWait  = 30 * time.Second
+	decidedBytes = 4 << 20 // of bodies; the last one may go beyond it
 )
 
-// decidedBlocks answers with the blocks from a height on, when there is one, or with none when the time is over.
+// decidedBlocks answers with the blocks from a height on, as many as one answer takes; none when there is no such block yet.
 func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (any, error) {
-	from, wait := p.Number("from"), uint64(0)
-	if p.Has("wait_ms") {
-		wait = p.Number("wait_ms")
-	}
+	from := p.Number("from")
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	chain := e.node.driver.Chain()
-	waiting, cancel := context.WithTimeout(ctx, min(time.Duration(wait)*time.Millisecond, decidedWait))
-	defer cancel()
-	_ = chain.Await(waiting, func() bool { return chain.Latest().GetContext().GetNumber() >= from })
 	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Blocks: []decidedBlock{}}
 	size := 0
 	for height := from; height <= answer.Head && len(answer.Blocks) < decidedCount && size < decidedBytes; height++ {

@@ -89,6 +89,7 @@ type mesh struct {
 	outbox  chan []byte // admitted transactions that are to be passed on
 	dropped atomic.Uint64
 	ahead   chan struct{} // a peer is ahead
+	sharing sharing
 	work    sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -255,7 +256,11 @@ func (m *mesh) Linked(id network.ID, up bool) {
 	if !up {
 		return
 	}
+	if !m.sharing.begin(id) {
+		return
+	}
 	m.work.Go(func() {
+		defer m.sharing.turn(m.ctx, id)()
 		var batch [][]byte
 		for _, w := range m.driver.Waiting() {
 			if w.Tx.Type == ordov1.TransactionType_L1_HANDLER {
@@ -277,6 +282,44 @@ func (m *mesh) Linked(id network.ID, up bool) {
 			m.network.GossipTo(id, batch)
 		}
 	})
+}
+
+// sharing bounds what it costs to give linked peers what waits in the pool: one peer at a time, and a rest as long as that took, so that
+// one which links again and again keeps neither the pool nor a processor busy.
+type sharing struct {
+	one  sync.Mutex // held by the peer that is served
+	mu   sync.Mutex
+	next map[network.ID]bool // peers that wait for their turn
+}
+
+// begin is false when the peer waits already: it will get what waits then.
+func (s *sharing) begin(id network.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next[id] {
+		return false
+	}
+	if s.next == nil {
+		s.next = map[network.ID]bool{}
+	}
+	s.next[id] = true
+	return true
+}
+
+// turn waits for the turn of a peer; over ends it.
+func (s *sharing) turn(ctx context.Context, id network.ID) (over func()) {
+	s.one.Lock()
+	s.mu.Lock()
+	delete(s.next, id)
+	s.mu.Unlock()
+	began := time.Now()
+	return func() {
+		defer s.one.Unlock()
+		select {
+		case <-time.After(time.Since(began)):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Block implements network.Source.

@@ -11,6 +11,9 @@ import (
 // hashLag is the protocol's: block N writes the hash of N-hashLag into its state.
 const hashLag = starknet.BlockHashLag
 
+// maxHeld is how many events may wait for the answer to Sign before messages of peers are dropped.
+const maxHeld = 1000
+
 // Machine is the state of the pipeline. Make one with New. All of it is owned by the goroutine that calls Step.
 type Machine struct {
 	options      Options
@@ -265,6 +268,9 @@ func (m *Machine) tell(event *ordov1.ConsensusEvent) {
 		return
 	}
 	if m.consensus.signing > 0 && event.GetSigned() == nil {
+		if event.GetMessage() != nil && len(m.consensus.held) >= maxHeld {
+			return // messages may be lost, and peers send more of them for as long as the disk is full
+		}
 		m.consensus.held = append(m.consensus.held, event)
 		return
 	}

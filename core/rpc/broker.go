@@ -94,7 +94,7 @@ func (b *broker) rest() {
 	}
 }
 
-// pump takes the changes of a feed until nobody follows it any more.
+// pump takes the changes of a feed until it has no follower any more.
 func (b *broker) pump(ctx context.Context, feed *chainview.Feed) {
 	for {
 		changes, err := feed.Take(ctx)

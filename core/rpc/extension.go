@@ -29,6 +29,10 @@ type Method struct {
 	Call   func(ctx context.Context, p *Params) (any, error)
 	Class  AccessClass
 
+	// Large says that the method only reads, and that its answer may be large: few of them are made at a time, and it takes a share of the
+	// memory for answers. It must not wait for anything but storage.
+	Large bool
+
 	repeatable bool // it changes nothing, so its answer can be let go and made again
 	large      bool // its answer may be large by nature: few are made at a time
 }

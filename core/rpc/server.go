@@ -121,6 +121,7 @@ func (s *Server) register(methods map[string]Method) {
 		if _, taken := s.methods[name]; taken || strings.HasPrefix(name, specPrefix) {
 			panic("rpc: method " + name + " is registered twice, or has a name of the specification")
 		}
+		m.repeatable, m.large = m.Large, m.Large
 		s.methods[name] = m
 	}
 }

@@ -1,7 +1,7 @@
 // Package printer prints what happens on a development node: a line for each transaction and each block.
 //
 // The lines are made beside the path of the blocks: Printer copies the few facts that a line needs into a bounded queue, and a
-// goroutine of its own writes them. Above a rate that nobody can read, transactions are counted instead: see Rate.
+// goroutine of its own writes them. Above a rate at which lines cannot be read, transactions are counted instead: see Rate.
 package printer
 
 import (
