@@ -16,7 +16,8 @@
 //  4. When a process has ended, see to it that none of its answers is still on its way, then give StageDown; when another process serves
 //     the stage, StageUp. What the machine had asked of the old one it asks again.
 //  5. Carry out one Persist at a time, in order. A command Persist with Lasting replaces what the last one of that kind kept.
-//  6. Give Learned only for a block whose certificate is valid, whose hashes were recomputed and whose classes were compiled here.
+//  6. Give Learned only for a block that CheckLearned finds nothing wrong with, whose hashes were recomputed and whose classes were
+//     compiled here, and whose certificate is valid where the chain has certificates.
 //  7. With Options.Journaled, make the order of what Open and Add hand over durable and say so with OrderPersisted, for results of
 //     anything else are not shown.
 //

@@ -60,6 +60,9 @@ func (m *Machine) openBuild(a *attempt) {
 	switch {
 	case a.context == nil:
 		a.context = m.context(m.now)
+	case m.learning() && !bytes.Equal(a.context.OldBlockHash, old): // CheckLearned may have looked before that hash was known
+		m.unlearn(a, fmt.Sprintf("it names another hash for block %d", m.height-hashLag))
+		return
 	case a.fromPeer() != nil && !bytes.Equal(a.context.OldBlockHash, old):
 		m.rejectProposal(a, fmt.Sprintf("the proposal names another hash for block %d", m.height-hashLag))
 		return
