@@ -61,7 +61,7 @@ func (p *Raft) electionExpired() {
 	p.setElection()
 }
 
-// noticeRole follows what raft says about who leads.
+// noticeRole follows what raft says about the leader.
 func (p *Raft) noticeRole() {
 	status := p.node.BasicStatus()
 	leads := status.RaftState == raftLeader

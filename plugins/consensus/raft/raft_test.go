@@ -15,7 +15,7 @@ import (
 	"github.com/ordo-sequencer/ordo/sdk/consensustest"
 )
 
-var schedules = flag.Int("schedules", 100, "random schedules for each number of validators")
+var schedules = flag.Int("schedules", 40, "random schedules for each number of validators")
 
 // quick are times that fit into the 1.2 s in which a random schedule has its faults.
 const quick = `{"heartbeat_ms":20,"election_ms":150,"block_ms":100,"retry_ms":50}`
