@@ -28,6 +28,10 @@ const (
 func measureNetwork(ctx context.Context, o networkOptions, engine string, validators int, say func(string)) (*NetworkRun, error) {
 	run := &NetworkRun{Consensus: name(engine), Validators: validators}
 	common := []string{"genesis.account_class=" + string(genesis.Native), "genesis.accounts=" + strconv.Itoa(o.accounts), "genesis.initial_balance=1" + strings.Repeat("0", 25)}
+	if engine == solo {
+		// With a block for each transaction, its default, a development node answers when the transaction is in one. Full blocks do not wait for the second.
+		common = append(common, "chain.block_generation_on=1")
+	}
 	err := o.onNetwork(ctx, engine, validators, common, say, func(n *network) (err error) {
 		say("empty heights")
 		if run.Empty, err = n.emptyHeights(ctx, o.heights); err != nil {
@@ -43,7 +47,7 @@ func measureNetwork(ctx context.Context, o networkOptions, engine string, valida
 		return nil, err
 	}
 	each := (o.block*o.blocks + o.accounts - 1) / o.accounts
-	limited := append(common, "execution.config.block.max_transactions="+strconv.Itoa(o.block), "pool.nonce_gap="+strconv.Itoa(each+1))
+	limited := append(slices.Clip(common), "execution.config.block.max_transactions="+strconv.Itoa(o.block), "pool.nonce_gap="+strconv.Itoa(each+1))
 	return run, o.onNetwork(ctx, engine, validators, limited, say, func(n *network) (err error) {
 		if run.Full, err = n.fullHeights(ctx, o, max(each, 2), say); err != nil {
 			err = fmt.Errorf("full heights: %w", err)

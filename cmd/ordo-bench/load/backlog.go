@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sync/errgroup"
@@ -42,26 +41,23 @@ func NewBacklog(ctx context.Context, o Options, url string, each int) (*Backlog,
 
 // Fill sends what has to wait, and says how many that are. What the round before sent is in blocks by now.
 func (b *Backlog) Fill(ctx context.Context) (waiting int, err error) {
-	b.held = b.held[:0]
-	work, ctx := errgroup.WithContext(ctx)
-	work.SetLimit(8)
-	var sent atomic.Int64
+	all := make([][]flight, b.each) // by nonce: a node takes those of one sender one after the other
 	for _, a := range b.run.accounts {
 		txs := a.transactions(b.run.workload, a.sent, b.each)
 		signed := b.run.setup.signer.signMany(txs)
-		list := make([]flight, b.each)
-		for i := range list {
-			list[i] = flight{account: a, n: a.sent + uint64(i), hash: signed[i].hash, tx: txs[i], signed: signed[i]}
+		for i := range all {
+			all[i] = append(all[i], flight{account: a, n: a.sent + uint64(i), hash: signed[i].hash, tx: txs[i], signed: signed[i]})
 		}
 		a.sent += uint64(b.each)
-		b.held = append(b.held, list[0])
-		work.Go(func() error {
-			sent.Add(int64(len(list) - 1))
-			return b.send(ctx, list[1:])
-		})
 	}
-	err = work.Wait()
-	return int(sent.Load()), err
+	b.held = all[0]
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(8)
+	for _, list := range all[1:] {
+		waiting += len(list)
+		work.Go(func() error { return b.send(ctx, list) })
+	}
+	return waiting, work.Wait()
 }
 
 // Release sends the first transaction of each account, and says how many can run now.
