@@ -71,6 +71,10 @@ func (r *netRound) judge(ctx context.Context) {
 	}
 	r.failAll(v.wrong)
 	r.report.round(r.round, v, len(first), 0)
+	r.report.instances += 1 + r.net.restarts()
+	for _, n := range r.born {
+		r.report.restarts += n
+	}
 	r.report.compared += len(first) * len(r.net.members)
 }
 

@@ -15,7 +15,8 @@ import (
 type netRound struct {
 	*round
 	net     *network
-	watches []*observer // one for each node
+	watches []*observer       // one for each node
+	born    map[string]uint64 // restarts of plugins, by node, core and stage
 }
 
 // settings are those of all nodes.
@@ -30,7 +31,7 @@ func (r *netRound) run(ctx context.Context, o options, kills int, until time.Tim
 		return err
 	}
 	defer r.net.end()
-	r.ledger = newLedger()
+	r.ledger, r.born = newLedger(), map[string]uint64{}
 	r.ledger.network = true
 	var nodes []client.Node
 	var observe []func(context.Context)
@@ -237,6 +238,10 @@ func (r *netRound) up(ctx context.Context, m *member, gone map[int]bool) error {
 			m.mu.Lock()
 			m.served = true
 			m.mu.Unlock()
+			pid := r.net.core(processes(), m)
+			for _, p := range list {
+				r.born[fmt.Sprintf("%d %d %s", m.number, pid, p.Stage)] = p.Restarts
+			}
 			return nil
 		}
 		sleep(ctx, 15*time.Millisecond)

@@ -33,6 +33,7 @@ type member struct {
 	number int
 
 	mu     sync.Mutex
+	starts int  // again
 	busy   int  // restarts that are due or at work
 	served bool // it has served since its newest start
 	stops  int  // it has ended by itself so often
@@ -124,6 +125,7 @@ func (n *network) folder(m *member) string {
 func (n *network) restart(ctx context.Context, m *member, after time.Duration) {
 	m.mu.Lock()
 	m.busy++
+	m.starts++
 	m.served = false
 	m.mu.Unlock()
 	go func() {
@@ -149,6 +151,16 @@ func (m *member) standing() (busy, served bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.busy > 0, m.served
+}
+
+// restarts is how often nodes were started again.
+func (n *network) restarts() (all int) {
+	for _, m := range n.members {
+		m.mu.Lock()
+		all += m.starts
+		m.mu.Unlock()
+	}
+	return all
 }
 
 // tail is the end of what a node has printed.
