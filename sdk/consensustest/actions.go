@@ -112,7 +112,7 @@ func (n *node) decide(d *ordov1.Action_Decide) {
 		n.fault("decide: attempt %d of height %d has value %x, not %x", d.Attempt, n.height, a.value, d.Value)
 	default:
 		if n.w.subject.Verify != nil && n.honest {
-			n.w.checks.certificate(n, d)
+			n.w.checks.certificate(n, n.height, d.Value, d.Certificate)
 		}
 		n.conclude(block{n.height, a.value, a.body, d.Certificate})
 	}

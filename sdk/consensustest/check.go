@@ -138,19 +138,19 @@ func (c *checks) durable(n *node, height uint64, value []byte) {
 }
 
 // certificate holds the certificate of a decision of an honest node.
-func (c *checks) certificate(n *node, d *ordov1.Action_Decide) {
-	if err := c.w.verify(n.height, d.Value, d.Certificate); err != nil {
-		c.w.fail(Certificate, n, "verify does not take the certificate of block %d: %v", n.height, err)
+func (c *checks) certificate(n *node, height uint64, value, certificate []byte) {
+	if err := c.w.verify(height, value, certificate); err != nil {
+		c.w.fail(Certificate, n, "verify does not take the certificate of block %d: %v", height, err)
 		return
 	}
-	if key := fmt.Sprint(n.height); !c.verified[key] {
+	if key := fmt.Sprint(height); !c.verified[key] {
 		c.verified[key] = true
-		other := bytes.Clone(d.Value)
+		other := bytes.Clone(value)
 		other[0] ^= 1
-		if c.w.verify(n.height, other, d.Certificate) == nil {
-			c.w.fail(Certificate, n, "verify takes the certificate of block %d for another value", n.height)
-		} else if c.w.verify(n.height+1, d.Value, d.Certificate) == nil {
-			c.w.fail(Certificate, n, "verify takes the certificate of block %d for block %d", n.height, n.height+1)
+		if c.w.verify(height, other, certificate) == nil {
+			c.w.fail(Certificate, n, "verify takes the certificate of block %d for another value", height)
+		} else if c.w.verify(height+1, value, certificate) == nil {
+			c.w.fail(Certificate, n, "verify takes the certificate of block %d for block %d", height, height+1)
 		}
 	}
 }

@@ -138,10 +138,10 @@ func (h *Host) Decided(height uint64, value, honest []byte, learned bool) {
 	}
 }
 
-// Certified holds a decision of the protocol before it is carried out.
-func (h *Host) Certified(d *ordov1.Action_Decide) {
-	if n := h.node; n.w.subject.Verify != nil && n.honest && n.w.failure == nil {
-		n.w.checks.certificate(n, d)
+// Certified holds the certificate of a decision of the protocol.
+func (h *Host) Certified(height uint64, value, certificate []byte) {
+	if n := h.node; n.w.subject.Verify != nil && n.honest {
+		n.w.checks.certificate(n, height, value, certificate)
 	}
 }
 

@@ -36,6 +36,7 @@ type node struct {
 	pumping  bool
 	steps    int           // events that its plugins have answered
 	effect   time.Duration // when the newest answer takes effect
+	late     []func()      // answers that have not yet
 
 	height   uint64 // to be decided
 	chain    []block
@@ -119,7 +120,7 @@ func (n *node) endPlugin() {
 	}
 	n.plugin = nil
 	n.instance++
-	n.effect = 0
+	n.effect, n.late = 0, nil
 }
 
 // newPlugin begins an instance of the plugin.
@@ -251,11 +252,14 @@ func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action))
 	w.recorder.actions(w, n, actions)
 	n.steps++
 	w.atEvent(n)
-	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now { // in order: none overtakes an earlier one
+	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now || len(n.late) > 0 { // in order: none overtakes an earlier one
+		n.late = append(n.late, func() { answer(actions) })
 		instance := n.instance
 		w.after(n.effect-w.now, n, func() {
 			if n.instance == instance {
-				answer(actions)
+				next := n.late[0]
+				n.late = n.late[1:]
+				next()
 			}
 		})
 		return
