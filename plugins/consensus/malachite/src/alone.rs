@@ -18,7 +18,13 @@ pub async fn run(host: Host, config: Config, mut pending: bool) {
         if open.is_none() && !resting && (pending || demanded || config.empty_blocks) {
             attempt += 1;
             let (deadline_ms, idle_ms) = (config.build_ms, config.idle_ms);
-            host.act(Build { attempt, deadline_ms, idle_ms, allow_empty: demanded || config.empty_blocks, ..Default::default() });
+            host.act(Build {
+                attempt,
+                deadline_ms,
+                idle_ms,
+                allow_empty: demanded || config.empty_blocks,
+                ..Default::default()
+            });
             (open, sealed, pending) = (Some(attempt), false, false);
         }
         if demanded && !sealed && open == Some(attempt) {

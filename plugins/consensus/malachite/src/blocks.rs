@@ -30,7 +30,11 @@ pub enum Judged {
     Unknown,
     /// No peer has the body: the retry asks again.
     Missing,
-    Known { id: Id, round: Round, valid: bool },
+    Known {
+        id: Id,
+        round: Round,
+        valid: bool,
+    },
 }
 
 /// Malachite keeps two proposals for each round at most, so no map here grows further than its own.
@@ -162,7 +166,9 @@ impl Blocks {
 
     /// A validation has ended. A block that is to be decided and is not valid here is asked for again.
     pub fn judged(&mut self, attempt: u64, valid: bool, missing: bool, decided: Option<Id>) -> Judged {
-        let Some((_, id, round)) = self.validating.take_if(|(open, ..)| *open == attempt) else { return Judged::Unknown };
+        let Some((_, id, round)) = self.validating.take_if(|(open, ..)| *open == attempt) else {
+            return Judged::Unknown;
+        };
         if missing || !valid && decided == Some(id) {
             self.later.insert(id, round);
         }

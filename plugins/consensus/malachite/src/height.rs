@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use malachite::gen::{CoResult, Gen};
-use malachite::{ConsensusMsg, Effect, Error, Input, LivenessMsg, MisbehaviorEvidence, Resumable as _, Resume, SignedConsensusMsg, State};
+use malachite::{
+    ConsensusMsg, Effect, Error, Input, LivenessMsg, MisbehaviorEvidence, Resumable as _, Resume, SignedConsensusMsg,
+    State,
+};
 use malachite_types::{CommitCertificate, Round, SignedProposal, SignedVote, Timeout, TimeoutKind, Validity};
 use ordo_sdk::bytes::Bytes;
-use ordo_sdk::consensus::{Event, Input as FromCore, Persist, Report, Send, Sign};
+use ordo_sdk::consensus::{Decided, Event, Persist, Report, Send, Sign};
 use ordo_sdk::tracing::{debug, warn};
 use prost::Message as _;
 
@@ -20,8 +23,8 @@ use crate::wire::{self, Content, Entry, Intent, Item, Message, Record};
 /// Why Malachite's work ends before its end.
 #[derive(Debug)]
 pub enum Stop {
-    /// The core did not answer Sign but told something else: the height was decided by others, and what was begun has no effect.
-    Interrupted(Box<FromCore>),
+    /// The height was decided by others while a signature was awaited, and what was begun has no effect.
+    Decided(Decided),
     /// To go on would break the chain.
     Halted(String),
 }
@@ -108,7 +111,9 @@ impl<'a> Height<'a> {
                 self.send(match message {
                     LivenessMsg::Vote(vote) => Content::Vote(wire::vote(&vote)),
                     LivenessMsg::PolkaCertificate(polka) => Content::Polka(wire::polka(&polka)),
-                    LivenessMsg::SkipRoundCertificate(round) => Content::RoundCertificate(wire::round_certificate(&round)),
+                    LivenessMsg::SkipRoundCertificate(round) => {
+                        Content::RoundCertificate(wire::round_certificate(&round))
+                    }
                 });
                 resume.resume_with(())
             }
@@ -165,9 +170,15 @@ impl<'a> Height<'a> {
                     };
                 resume.resume_with(right)
             }
-            Effect::VerifyCommitCertificate(certificate, _, _, resume) => resume.resume_with(self.signatures.commit(&certificate)),
-            Effect::VerifyPolkaCertificate(certificate, _, _, resume) => resume.resume_with(self.signatures.polka(&certificate)),
-            Effect::VerifyRoundCertificate(certificate, _, _, resume) => resume.resume_with(self.signatures.round(&certificate)),
+            Effect::VerifyCommitCertificate(certificate, _, _, resume) => {
+                resume.resume_with(self.signatures.commit(&certificate))
+            }
+            Effect::VerifyPolkaCertificate(certificate, _, _, resume) => {
+                resume.resume_with(self.signatures.polka(&certificate))
+            }
+            Effect::VerifyRoundCertificate(certificate, _, _, resume) => {
+                resume.resume_with(self.signatures.round(&certificate))
+            }
             Effect::WalAppend(_, input, resume) => {
                 self.note(&input);
                 resume.resume_with(())
@@ -179,7 +190,9 @@ impl<'a> Height<'a> {
             Effect::CertVerifiedSyncValue(.., resume) => resume.resume_with(()),
             Effect::CertRejectedSyncValue(.., resume) => resume.resume_with(()),
             Effect::ExtendVote(.., resume) => resume.resume_with(None),
-            Effect::VerifyVoteExtension(.., resume) => resume.resume_with(Err(malachite::VoteExtensionError::InvalidVoteExtension)),
+            Effect::VerifyVoteExtension(.., resume) => {
+                resume.resume_with(Err(malachite::VoteExtensionError::InvalidVoteExtension))
+            }
         })
     }
 
@@ -216,11 +229,17 @@ impl<'a> Height<'a> {
             match input.event {
                 Event::Signed(signed) if signed.id == id => break signed.signature,
                 Event::Signed(_) => {} // of a height before
-                _ => return Err(Stop::Interrupted(Box::new(input))),
+                Event::Decided(decided) => return Err(Stop::Decided(decided)),
+                _ => self.node.backlog.push_back(input), // it was on its way before the core knew of this Sign
             }
         };
         if signature.is_empty() {
-            warn!(height = self.number, round = intent.round, kind = intent.kind, "the core refuses a signature: this node says nothing here");
+            warn!(
+                height = self.number,
+                round = intent.round,
+                kind = intent.kind,
+                "the core refuses a signature: this node says nothing here"
+            );
         } else {
             self.signatures.made(self.own, &intent, &signature);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use malachite_types::{CommitCertificate, LinearTimeouts};
 use ordo_sdk::bytes::Bytes;
-use ordo_sdk::consensus::{Message as FromPeer, Send, Start, Validator as Member};
+use ordo_sdk::consensus::{Input, Message as FromPeer, Send, Start, Validator as Member};
 use ordo_sdk::tracing::debug;
 use prost::Message as _;
 
@@ -35,6 +35,8 @@ pub struct Node {
     /// There are transactions; the operator wants a block.
     pub pending: bool,
     pub demanded: bool,
+    /// Events that came while a signature was awaited.
+    pub backlog: VecDeque<Input>,
     early: BTreeMap<Address, VecDeque<Bytes>>,
     /// The height before, as a message for a validator that is still there.
     before: Option<Bytes>,
@@ -58,6 +60,7 @@ impl Node {
             timers: Timers::default(),
             attempt: 0,
             signing: 0,
+            backlog: VecDeque::new(),
             early: BTreeMap::new(),
             before: None,
             helped: BTreeMap::new(),
@@ -65,6 +68,14 @@ impl Node {
             config,
             set,
         })
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Input {
+        match self.backlog.pop_front() {
+            Some(input) => input,
+            None => self.host.next().await,
+        }
     }
 
     /// Takes the validators of the next height, when they are others.
@@ -86,7 +97,11 @@ impl Node {
         }
         let kept = self.early.entry(sender).or_default();
         if kept.len() >= self.config.max_early_messages {
-            debug!(sender = sender.0, limit = self.config.max_early_messages, "max_early_messages: a message for the next height is dropped");
+            debug!(
+                sender = sender.0,
+                limit = self.config.max_early_messages,
+                "max_early_messages: a message for the next height is dropped"
+            );
             kept.pop_front();
         }
         kept.push_back(Bytes::copy_from_slice(&message.data)); // its own bytes: a slice would keep the whole frame
@@ -110,7 +125,10 @@ impl Node {
     /// Keeps what decided a height, for validators that are still there. None: it was learned, and the core helps them.
     pub fn decided(&mut self, certificate: Option<&CommitCertificate<Ordo>>) {
         self.before = certificate.map(|certificate| {
-            let items = commit_votes(certificate).iter().map(|vote| Item { content: Some(Content::Vote(wire::vote(vote))) }).collect();
+            let items = commit_votes(certificate)
+                .iter()
+                .map(|vote| Item { content: Some(Content::Vote(wire::vote(vote))) })
+                .collect();
             Message { height: certificate.height.0, items, help: true, ..Default::default() }.encode_to_vec().into()
         });
     }

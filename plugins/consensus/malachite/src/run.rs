@@ -3,7 +3,7 @@
 use malachite::{LocallyProposedValue, MisbehaviorEvidence, Params, State, ThresholdParams, ValuePayload};
 use malachite_types::{Round, ValueOrigin, VoteExtensionPolicy};
 use ordo_sdk::bytes::Bytes;
-use ordo_sdk::consensus::{Abandon, Build, Decide, Decided, Event, Halt, Input as FromCore, Message as FromPeer, Seal, Start, Validate};
+use ordo_sdk::consensus::{Abandon, Build, Decide, Decided, Event, Halt, Message as FromPeer, Seal, Start, Validate};
 use ordo_sdk::tracing::{debug, error, info, warn};
 use prost::Message as _;
 
@@ -39,7 +39,7 @@ async fn heights(host: Host, mut start: Start) -> Result<(), String> {
     loop {
         let decided = match node.own {
             Some(own) => decide(&mut node, own, number, std::mem::take(&mut records)).await?,
-            None => follow(&mut node, number, None).await, // no validator: the core takes blocks on their certificates
+            None => follow(&mut node).await, // no validator: the core takes blocks on their certificates
         };
         number = decided.height + 1;
         (node.pending, node.demanded) = (decided.pending > 0, false);
@@ -49,20 +49,10 @@ async fn heights(host: Host, mut start: Start) -> Result<(), String> {
 }
 
 /// Waits until others have decided the height.
-async fn follow(node: &mut Node, number: u64, first: Option<FromCore>) -> Decided {
-    let mut next = first;
+async fn follow(node: &mut Node) -> Decided {
     loop {
-        let input = match next.take() {
-            Some(input) => input,
-            None => node.host.next().await,
-        };
-        match input.event {
-            Event::Decided(decided) => {
-                node.decided(None);
-                return decided;
-            }
-            Event::Message(message) if about(&message) == Some(number + 1) => node.keep(message),
-            _ => {}
+        if let Event::Decided(decided) = node.next().await.event {
+            return decided;
         }
     }
 }
@@ -91,15 +81,19 @@ async fn decide(node: &mut Node, own: Address, number: u64, records: Vec<Bytes>)
     let decided = loop {
         let input = match stopped {
             Err(Stop::Halted(reason)) => return Err(reason),
-            Err(Stop::Interrupted(input)) => break follow(height.node, number, Some(*input)).await,
+            Err(Stop::Decided(decided)) => {
+                height.node.decided(None);
+                break decided;
+            }
             Ok(()) => {
                 next_actions(&mut height, &state);
-                height.node.host.next().await
+                height.node.next().await
             }
         };
         match input.event {
             Event::Decided(decided) => {
-                let certificate = height.decision.take().filter(|certificate| certificate.value_id.value() == decided.value);
+                let certificate =
+                    height.decision.take().filter(|certificate| certificate.value_id.value() == decided.value);
                 height.node.decided(certificate.as_ref());
                 break decided;
             }
@@ -107,8 +101,17 @@ async fn decide(node: &mut Node, own: Address, number: u64, records: Vec<Bytes>)
         }
     };
     // What Malachite has found and not reported, because others have decided the height.
-    let evidence = MisbehaviorEvidence { proposals: state.driver.take_proposal_evidence(), votes: state.driver.take_vote_evidence() };
+    let evidence = MisbehaviorEvidence {
+        proposals: state.driver.take_proposal_evidence(),
+        votes: state.driver.take_vote_evidence(),
+    };
     height.report(&evidence);
+    for input in std::mem::take(&mut height.node.backlog) {
+        match input.event {
+            Event::Message(message) if about(&message) == Some(number + 1) => height.node.keep(message),
+            _ => {} // about the height that is over
+        }
+    }
     Ok(decided)
 }
 
@@ -125,7 +128,7 @@ async fn idle(node: &mut Node, number: u64, restarted: bool) -> Idle {
         return Idle::Begin(None);
     }
     loop {
-        let input = node.host.next().await;
+        let input = node.next().await;
         match input.event {
             Event::Ready(_) => node.pending = true,
             Event::CreateBlock(_) => node.demanded = true,
@@ -171,7 +174,8 @@ async fn begin(
     }
     let mut entries = Vec::new();
     for record in records {
-        let unknown = |_| Stop::Halted(format!("height {number}: a record of consensus that this program did not write"));
+        let unknown =
+            |_| Stop::Halted(format!("height {number}: a record of consensus that this program did not write"));
         let record = Record::decode(record).map_err(unknown)?;
         entries.extend(record.entries.into_iter().filter_map(|entry| wire::read_entry(number, entry)));
         let before = height.replaying.get_or_insert_default();
@@ -237,7 +241,11 @@ async fn take(height: &mut Height<'_>, state: &mut State<Ordo>, event: Event, no
         }
         Event::Failed(failed) => {
             if height.blocks.failed(failed.attempt) {
-                info!(height = height.number, cause = failed.reason, "the block was not built: it is tried again after resend_ms");
+                info!(
+                    height = height.number,
+                    cause = failed.reason,
+                    "the block was not built: it is tried again after resend_ms"
+                );
                 height.retry();
             }
         }
@@ -277,7 +285,11 @@ async fn heard(height: &mut Height<'_>, state: &mut State<Ordo>, data: Bytes) ->
     let Ok(message) = Message::decode(data) else { return Ok(()) };
     let members = height.node.set.len();
     if message.items.len() > 4 * members + 16 {
-        debug!(height = height.number, items = message.items.len(), "a message with more votes than there can be is dropped");
+        debug!(
+            height = height.number,
+            items = message.items.len(),
+            "a message with more votes than there can be is dropped"
+        );
         return Ok(());
     }
     if message.demand {
@@ -290,7 +302,9 @@ async fn heard(height: &mut Height<'_>, state: &mut State<Ordo>, data: Bytes) ->
         let number = height.number;
         let known = |signer: Address| usize::from(signer.0) < members;
         let input = match item.content {
-            Some(Content::Vote(wire)) => wire::read_vote(number, wire).filter(|vote| known(vote.signer)).map(Input::Vote),
+            Some(Content::Vote(wire)) => {
+                wire::read_vote(number, wire).filter(|vote| known(vote.signer)).map(Input::Vote)
+            }
             Some(Content::Proposal(wire)) => {
                 wire::read_proposal(number, wire).filter(|proposal| known(proposal.proposer)).map(Input::Proposal)
             }
@@ -326,7 +340,15 @@ fn next_actions(height: &mut Height<'_>, state: &State<Ordo>) {
         height.blocks.build(attempt, round);
         let (deadline_ms, idle_ms) = (height.node.config.build_ms, height.node.config.idle_ms);
         let round = round.as_u32().unwrap_or_default();
-        height.node.host.act(Build { attempt, round, deadline_ms, idle_ms, allow_empty: true, publish: true, ..Default::default() });
+        height.node.host.act(Build {
+            attempt,
+            round,
+            deadline_ms,
+            idle_ms,
+            allow_empty: true,
+            publish: true,
+            ..Default::default()
+        });
     }
     if height.node.demanded {
         if let Some(attempt) = height.blocks.seal() {

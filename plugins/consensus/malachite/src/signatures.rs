@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use malachite_types::{
-    CertificateError, CommitCertificate, NilOrVal, PolkaCertificate, RoundCertificate, RoundCertificateType, SignedProposal, SignedVote,
-    ThresholdParam, VoteType,
+    CertificateError, CommitCertificate, NilOrVal, PolkaCertificate, RoundCertificate, RoundCertificateType,
+    SignedProposal, SignedVote, ThresholdParam, VoteType,
 };
 use ordo_sdk::bytes::Bytes;
 use ordo_sdk::consensus::{signed_bytes, verify_signature, Scheme};
@@ -53,7 +53,8 @@ impl Signatures {
     }
 
     pub fn proposal(&mut self, proposal: &SignedProposal<Ordo>) -> bool {
-        proposal.height.0 == self.height && self.check(proposal.proposer, &proposal_intent(proposal), &proposal.signature)
+        proposal.height.0 == self.height
+            && self.check(proposal.proposer, &proposal_intent(proposal), &proposal.signature)
     }
 
     /// Adds up the power of votes that are of different validators and signed well.
@@ -64,7 +65,9 @@ impl Signatures {
         let mut counted = vec![false; self.set.len()];
         let mut signed = 0;
         for vote in votes {
-            let Some(validator) = self.set.get(vote.signer) else { return Err(CertificateError::UnknownValidator(vote.signer)) };
+            let Some(validator) = self.set.get(vote.signer) else {
+                return Err(CertificateError::UnknownValidator(vote.signer));
+            };
             let power = validator.power;
             if std::mem::replace(&mut counted[usize::from(vote.signer.0)], true) {
                 return Err(CertificateError::DuplicateVote(vote.signer));

@@ -4,8 +4,9 @@
 
 use malachite::Input;
 use malachite_types::{
-    CommitCertificate, CommitSignature, NilOrVal, PolkaCertificate, PolkaSignature, Round, RoundCertificate, RoundCertificateType,
-    RoundSignature, SignedProposal, SignedVote, Timeout, TimeoutKind, Validity, ValueOrigin, VoteType,
+    CommitCertificate, CommitSignature, NilOrVal, PolkaCertificate, PolkaSignature, Round, RoundCertificate,
+    RoundCertificateType, RoundSignature, SignedProposal, SignedVote, Timeout, TimeoutKind, Validity, ValueOrigin,
+    VoteType,
 };
 use ordo_sdk::bytes::Bytes;
 use prost::Message as _;
@@ -271,7 +272,8 @@ pub fn polka(polka: &PolkaCertificate<Ordo>) -> PolkaWire {
 }
 
 pub fn read_polka(height: u64, wire: PolkaWire) -> Option<PolkaCertificate<Ordo>> {
-    let signatures = wire.signatures.into_iter().map(|one| Some(PolkaSignature::new(address(one.signer)?, one.signature)));
+    let signatures =
+        wire.signatures.into_iter().map(|one| Some(PolkaSignature::new(address(one.signer)?, one.signature)));
     Some(PolkaCertificate {
         height: Height(height),
         round: round(wire.round)?,
@@ -306,7 +308,8 @@ pub fn certificate(certificate: &CommitCertificate<Ordo>) -> Vec<u8> {
 
 pub fn read_certificate(height: u64, text: &[u8]) -> Option<CommitCertificate<Ordo>> {
     let wire = CertificateWire::decode(text).ok()?;
-    let signatures = wire.signatures.into_iter().map(|one| Some(CommitSignature::new(address(one.signer)?, one.signature)));
+    let signatures =
+        wire.signatures.into_iter().map(|one| Some(CommitSignature::new(address(one.signer)?, one.signature)));
     Some(CommitCertificate {
         height: Height(height),
         round: round(wire.round)?,
@@ -330,9 +333,11 @@ pub fn entry(input: &Input<Ordo>) -> Option<Entry> {
             };
             Logged::Timeout(TimeoutWire { step, round: number(timeout.round) })
         }
-        Input::ProposedValue(value, _) => {
-            Logged::Value(ValueWire { round: number(value.round), id: bytes(&value.value), valid: value.validity.is_valid() })
-        }
+        Input::ProposedValue(value, _) => Logged::Value(ValueWire {
+            round: number(value.round),
+            id: bytes(&value.value),
+            valid: value.validity.is_valid(),
+        }),
         _ => return None,
     };
     Some(Entry { content: Some(content) })
