@@ -69,8 +69,9 @@ func join(c *config.Config) (*membership, error) {
 }
 
 // machine is what the pipeline knows of the network.
-func (m *membership) machine() pipeline.Network {
-	n := pipeline.Network{Validators: m.validators.Members, Self: m.id[:], Scheme: sdk.SchemeEd25519, ChainID: m.validators.ChainID}
+func (m *membership) machine(limits network.Limits) pipeline.Network {
+	n := pipeline.Network{Validators: m.validators.Members, Self: m.id[:], Scheme: sdk.SchemeEd25519, ChainID: m.validators.ChainID,
+		KeptBytes: limits.Bodies / 2} // as much as the mesh holds of this node's own
 	if m.self != nil {
 		n.Sign = func(message []byte) []byte { return ed25519.Sign(m.key, message) }
 	}
@@ -86,6 +87,8 @@ type mesh struct {
 	learns  bool // blocks of peers are executed when they are ahead: this node follows, or its protocol does not fetch them itself
 
 	started atomic.Bool
+	serving chan struct{} // closed when it is started
+	early   early
 	outbox  chan []byte // admitted transactions that are to be passed on
 	dropped atomic.Uint64
 	ahead   chan struct{} // a peer is ahead
@@ -102,7 +105,7 @@ const (
 )
 
 func (n *Node) newMesh() *mesh {
-	m := &mesh{log: n.log, outbox: make(chan []byte, gossipQueue), ahead: make(chan struct{}, 1)}
+	m := &mesh{log: n.log, outbox: make(chan []byte, gossipQueue), ahead: make(chan struct{}, 1), serving: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -136,6 +139,10 @@ func (m *mesh) start(n *Node) error {
 		return err
 	}
 	m.started.Store(true)
+	for _, b := range m.early.end() {
+		m.network.KeepBody(b.height, b.value, b.data)
+	}
+	close(m.serving)
 	m.work.Go(m.announce)
 	m.work.Go(m.gossip)
 	if m.learns {
@@ -361,69 +368,4 @@ func (m *mesh) catchUp() {
 			m.log.Warn("catch-up stopped, and is tried again when a peer is ahead", "error", err)
 		}
 	}
-}
-
-// peers is the mesh as consensus sees it. It is there before the mesh is linked: until then nothing is sent.
-type peers struct{ mesh *mesh }
-
-// Send implements driver.Peers.
-func (p peers) Send(to, message []byte) {
-	m := p.mesh
-	if !m.started.Load() {
-		return
-	}
-	height := m.driver.Chain().Next().GetNumber()
-	var err error
-	if len(to) == 0 {
-		err = m.network.Broadcast(height, message)
-	} else if id := (network.ID{}); len(to) == len(id) {
-		err = m.network.Send(network.ID(to), height, message)
-	} else {
-		err = fmt.Errorf("a key of %d bytes", len(to))
-	}
-	if err != nil && !errors.Is(err, network.ErrNoLink) {
-		m.log.Error("a message of consensus is not sent", "error", err)
-	}
-}
-
-// bodyPart is how large the parts are in which a body is published.
-const bodyPart = 128 << 10
-
-// Publish implements driver.Peers.
-func (p peers) Publish(height uint64, round uint32, value, body []byte) {
-	if !p.mesh.started.Load() || len(value) != felt.Size {
-		return
-	}
-	publication := p.mesh.network.PublishBody(height, round)
-	for rest := body; len(rest) > 0; {
-		n := min(len(rest), bodyPart)
-		publication.Part(rest[:n])
-		rest = rest[n:]
-	}
-	publication.Finish(network.Value(value))
-}
-
-// fetchLimit is how long the body of a proposal may take to come.
-const fetchLimit = 5 * time.Second
-
-// Fetch implements driver.Peers.
-func (p peers) Fetch(ctx context.Context, value, from []byte, answer func(body []byte)) {
-	m := p.mesh
-	if !m.started.Load() || len(value) != felt.Size {
-		answer(nil)
-		return
-	}
-	m.work.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, fetchLimit)
-		defer cancel()
-		var id network.ID
-		copy(id[:], from)
-		body, err := m.network.FetchBody(ctx, m.driver.Chain().Next().GetNumber(), network.Value(value), id)
-		if err != nil {
-			m.log.Debug("the body of a proposal is missing", "value", fmt.Sprintf("%x", value), "error", err)
-			answer(nil)
-			return
-		}
-		answer(body.Data)
-	})
 }

@@ -192,7 +192,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 	}
 	if m := n.member; m != nil {
 		n.mesh = n.newMesh()
-		options.Network, options.Peers = m.machine(), peers{n.mesh}
+		options.Network, options.Peers = m.machine(n.config.Network.Limits), peers{n.mesh}
 		options.Genesis.Timestamp, options.Genesis.Sequencer = m.validators.GenesisTime, make([]byte, felt.Size)
 		if m.self != nil {
 			options.Block.Sequencer = m.self.Address

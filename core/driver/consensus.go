@@ -35,6 +35,8 @@ type Peers interface {
 	Send(to, message []byte)
 	// Publish gives the body of a proposal to all peers. They may also ask for it by its value.
 	Publish(height uint64, round uint32, value, body []byte)
+	// Keep serves the body of a value that is the caller's own again, or was found valid, to peers and to Fetch, until its height is decided.
+	Keep(height uint64, value, body []byte)
 	// Fetch finds the body of a value: here, or at a peer, first at the one named. answer is called once, with nil when none has it.
 	Fetch(ctx context.Context, value, from []byte, answer func(body []byte))
 }
@@ -89,6 +91,13 @@ func (c *consensus) send(message pipeline.Send) {
 func (c *consensus) publish(p pipeline.Publish) {
 	if c.peers != nil {
 		c.peers.Publish(p.Height, p.Round, p.Value, p.Body)
+	}
+}
+
+// keep serves the body of a proposal.
+func (c *consensus) keep(k pipeline.Keep) {
+	if c.peers != nil {
+		c.peers.Keep(k.Height, k.Value, k.Body)
 	}
 }
 

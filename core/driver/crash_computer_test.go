@@ -64,7 +64,7 @@ type computer struct {
 }
 
 // boot turns the computer on. An error means that it went off meanwhile.
-func boot(t *testing.T, storage *fakestage.Storage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action) (*computer, error) {
+func boot(t *testing.T, storage *fakestage.Storage, disk *memory, fuse *fuse, protocol func(*ordov1.ConsensusEvent) []*ordov1.Action, change ...func(*Options)) (*computer, error) {
 	w := newWorld(t)
 	w.storage = storage
 	m := &computer{world: w, fuse: fuse, disk: disk}
@@ -91,6 +91,9 @@ func boot(t *testing.T, storage *fakestage.Storage, disk *memory, fuse *fuse, pr
 			ordov1.RegisterConsensusServer(s, &fakestage.Consensus{Step: protocol})
 		}),
 		OrderingCapabilities: []string{sdk.CapArrival}}
+	for _, c := range change {
+		c(&w.options)
+	}
 	if w.node, err = New(w.options); err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,8 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 			d.consensus.send(c)
 		case pipeline.Publish:
 			d.consensus.publish(c)
+		case pipeline.Keep:
+			d.consensus.keep(c)
 		case pipeline.Fetch:
 			d.consensus.fetch(c)
 		case pipeline.Unlearned:

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"fmt"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -15,7 +16,7 @@ func (m *Machine) handleActions(actions *ordov1.Actions) error {
 		}
 		c.answered++
 	}
-	if m.learning() || c.answered < c.learned {
+	if c.answered < c.learned {
 		for _, action := range actions.Actions {
 			m.runTimer(action)
 		}
@@ -32,7 +33,7 @@ func (m *Machine) handleActions(actions *ordov1.Actions) error {
 
 // runActions carries out actions up to the next barrier.
 func (m *Machine) runActions() error {
-	for len(m.consensus.todo) > 0 && !m.consensus.barrier() {
+	for len(m.consensus.todo) > 0 && !m.barrier() {
 		action := m.consensus.todo[0]
 		m.consensus.todo = m.consensus.todo[1:]
 		if err := m.runAction(action); err != nil {
@@ -134,7 +135,7 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 	if m.attempts[b.Attempt] != nil {
 		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
-	if old.fromPeer() != nil && old.state != built {
+	if p := old.fromPeer(); p != nil && !(old.block != nil && old.block.header != nil && bytes.Equal(old.block.header.PartialHash, p.value)) {
 		return fmt.Errorf("pipeline: consensus: build: attempt %d of height %d is a proposal that was not found valid and cannot be proposed again: the consensus plugin is broken", b.ReuseAttempt, m.height)
 	}
 	n := len(old.all())
@@ -148,6 +149,9 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 			m.becomeAbandoned(m.open)
 		}
 		next := *old
+		if old.source.borrowed() { // from now on it is this node's proposal of another one's transactions
+			next.source, next.order = &fixedSource{peer: true}, old.all()
+		}
 		next.id, next.round, next.publish = b.Attempt, b.Round, b.Publish
 		m.attempts[b.Attempt] = &next
 		m.tellBuilt(&next)

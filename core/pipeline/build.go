@@ -118,6 +118,10 @@ func (m *Machine) headerHashed(in HeaderHashed) error {
 	case p == nil:
 		m.tellBuilt(a)
 	case bytes.Equal(p.value, value):
+		if why := m.keepValid(a); why != "" {
+			m.missing(a, why)
+			return nil
+		}
 		m.verdict(a, true, "")
 	default:
 		m.becomeFailed(a)

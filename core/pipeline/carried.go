@@ -39,7 +39,7 @@ func (m *Machine) detachConsensus() {
 		c.writes[i].sign = nil
 	}
 	c.timers, c.todo, c.startDeferred, c.seq, c.answered, c.learned = map[uint64]bool{}, nil, false, 0, 0, 0
-	c.held, c.signing = nil, 0
+	c.held, c.signing, c.lost = nil, 0, nil
 	carried := m.lastOwn()
 	for _, id := range slices.Sorted(maps.Keys(m.attempts)) {
 		if a := m.attempts[id]; a != carried && a.lease != 0 && (carried == nil || a.lease != carried.lease) && !a.state.ended() {

@@ -148,6 +148,12 @@ type (
 		Value  []byte
 		Body   []byte
 	}
+	// Keep serves the body of a value to the peers, and to Fetch, until its height is decided.
+	Keep struct {
+		Height uint64
+		Value  []byte
+		Body   []byte
+	}
 	// Fetch wants the body of a value, from the proposer or any peer; Fetched answers.
 	Fetch struct {
 		Build uint64
@@ -197,6 +203,7 @@ func (SuspectStage) command()      {}
 func (CulpritFound) command()      {}
 func (Publish) command()           {}
 func (Fetch) command()             {}
+func (Keep) command()              {}
 func (Report) command()            {}
 func (Unlearned) command()         {}
 func (RefuseSignature) command()   {}

@@ -51,7 +51,7 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	m.height++
 	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
 	c := &m.consensus
-	c.records, c.signed, c.blockRequested = nil, map[ballot][]byte{}, false
+	c.records, c.signed, c.blockRequested, c.bodies = nil, map[ballot][]byte{}, false, bodies{}
 	c.parent = &ordov1.ConsensusEvent_Parent{Value: b.header.PartialHash, Certificate: certificate}
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})

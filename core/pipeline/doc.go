@@ -48,7 +48,8 @@
 // it where it is, "-" when the input cannot come. After each input the machine goes on by itself: it opens a held or
 // interrupted attempt when nothing is in the way, and closes one that has run. An answer that belongs to another build than the open one is the input "late".
 // The rows "build" and "validate" are the actions of consensus that begin an attempt, "learned" is a block that the other validators
-// decided: the open attempt is abandoned. While a learned block is executed, and in answers to events before its Decided, actions have no effect.
+// decided: the open attempt is abandoned. While a learned block is executed, actions wait. When it was right they are void, and so are those in
+// answers to events before its Decided; when it was wrong they are carried out.
 //
 //	input           none     checking held        interrupted paused      running     sealed      expired     full        closing     hashing
 //	build           held     held     held        held        held        held        held        held        held        held        held

@@ -22,18 +22,20 @@ func (m *Machine) CheckLearned(p *ordov1.Proposal) string {
 	return ""
 }
 
-// learn begins to execute a block that other nodes have decided. Consensus is told when this node has come to the same value.
+// learn begins to execute a block that other nodes have decided. What consensus wants waits meanwhile; it is told when this node has come to the
+// same value.
 func (m *Machine) learn(in Learned) {
 	if in.Height != m.height || m.draining || m.learning() || len(m.recovery.redo) > 0 {
 		return
 	}
-	if m.open != nil {
-		m.becomeAbandoned(m.open)
+	if a := m.open; a != nil {
+		if m.becomeAbandoned(a); m.attempts[a.id] == a {
+			m.consensus.lost = a
+		}
 	}
 	if m.carried != nil {
 		m.becomeAbandoned(m.carried)
 	}
-	m.voidActions()
 	d := in.Decided
 	a := m.newAttempt(&redoSource{block: &d, learned: true, proven: in.Proven}, d.Round)
 	a.context, a.degraded, a.order = d.Context, d.Degraded, d.Items
@@ -48,12 +50,21 @@ func (m *Machine) unlearn(a *attempt, why string) {
 	}
 	m.becomeAbandoned(a)
 	m.emit(Unlearned{m.height, why})
-	if m.consensus.startDeferred {
+	c := &m.consensus
+	if c.startDeferred {
 		m.beginConsensus()
+	}
+	if lost := c.lost; lost != nil {
+		c.lost, c.announced = nil, false
+		m.becomeFailed(lost)
+		m.tellFailed(lost, "it was abandoned for a block that a peer said was decided", false)
+	}
+	if err := m.runActions(); err != nil && m.fault == nil {
+		m.fault = err
 	}
 }
 
-// learning says whether a learned block is being executed. What consensus wants at this height has no effect meanwhile.
+// learning says whether a learned block is being executed.
 func (m *Machine) learning() bool {
 	if m.open == nil {
 		return false
@@ -62,14 +73,14 @@ func (m *Machine) learning() bool {
 	return ok && s.learned
 }
 
-// voidActions drops what consensus wants and what is not done yet.
+// voidActions drops what consensus wants at this height and what is not done yet.
 func (m *Machine) voidActions() {
 	c := &m.consensus
 	for i := range c.writes {
 		c.writes[i].sign = nil
 	}
 	todo, held := c.todo, c.held
-	c.todo, c.held, c.signing = nil, nil, 0
+	c.todo, c.held, c.signing, c.lost = nil, nil, 0, nil
 	for _, action := range todo {
 		m.runTimer(action)
 	}

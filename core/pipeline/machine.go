@@ -11,7 +11,7 @@ import (
 // hashLag is the protocol's: block N writes the hash of N-hashLag into its state.
 const hashLag = starknet.BlockHashLag
 
-// maxHeld is how many events may wait for the answer to Sign before messages of peers are dropped.
+// maxHeld is how many events may wait for the answer to Sign, and actions for a barrier, before messages of peers are dropped.
 const maxHeld = 1000
 
 // Machine is the state of the pipeline. Make one with New. All of it is owned by the goroutine that calls Step.
@@ -54,7 +54,10 @@ type consensus struct {
 	state          []byte                        // the last lasting record
 	parent         *ordov1.ConsensusEvent_Parent // nil: the block below is genesis
 	signed         map[ballot][]byte             // what this node has signed at this height
-	writes         []write                       // on their way to the disk, the first one given to the driver
+	writes         []write                       // on their way to the disk
+	writing        int                           // so many of them are given to the driver
+	bodies         bodies                        // of this height
+	lost           *attempt                      // the one that was open when a block was learned; nil: none, or another instance began it
 	signing        int                           // Signs that are not answered
 	held           []*ordov1.ConsensusEvent      // behind the answers to those
 	learned        uint64                        // the event of the last unasked Decided: actions in answers to those before it are void
@@ -108,11 +111,12 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 	if m.storage.hashes == nil {
 		m.storage.hashes = map[uint64][]byte{}
 	}
-	records, guards := readRecords(head.Log)
-	m.consensus.records = records
-	for _, g := range guards {
+	log := readRecords(head.Log)
+	m.consensus.records = log.records
+	for _, g := range log.guards {
 		m.consensus.signed[ballot{g.Kind, g.Round}] = g.Data
 	}
+	m.restore(head.Height+uint64(len(head.Decided))+1, log.bodies)
 	for stage, names := range options.Capabilities {
 		m.capabilities.set(stage, names)
 	}
@@ -150,7 +154,11 @@ func (m *Machine) Step(nowMs uint64, input Input) ([]Command, error) {
 		return m.flush(), err
 	}
 	m.maybeAdopt()
-	m.advance()
+	for again := true; again; { // what is done for one attempt can begin another
+		open := m.open
+		m.advance()
+		again = m.open != open && m.open != nil && m.fault == nil
+	}
 	m.announce()
 	return m.flush(), m.fault
 }
@@ -267,10 +275,10 @@ func (m *Machine) tell(event *ordov1.ConsensusEvent) {
 	if m.consensusDown() && event.GetStart() == nil {
 		return
 	}
+	if event.GetMessage() != nil && max(len(m.consensus.held), len(m.consensus.todo)) >= maxHeld {
+		return // messages may be lost, and peers send more of them for as long as the disk is full, or a learned block is executed
+	}
 	if m.consensus.signing > 0 && event.GetSigned() == nil {
-		if event.GetMessage() != nil && len(m.consensus.held) >= maxHeld {
-			return // messages may be lost, and peers send more of them for as long as the disk is full
-		}
 		m.consensus.held = append(m.consensus.held, event)
 		return
 	}

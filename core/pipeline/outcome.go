@@ -23,6 +23,11 @@ func (m *Machine) tellBuilt(a *attempt) {
 		}
 		body, _ := proto.Marshal(proposal) // fails only on invalid UTF-8 in a string field, and those are ours
 		if a.publish {
+			if why := m.keep(told.Value, body); why != "" {
+				m.becomeFailed(a)
+				m.tellFailed(a, why, false)
+				return
+			}
 			m.emit(Publish{m.height, a.round, told.Value, body})
 		} else {
 			told.Proposal = body
@@ -50,9 +55,7 @@ func (m *Machine) rejectProposal(a *attempt, reason string) {
 // missProposal ends the attempt of a proposal whose body no peer has.
 func (m *Machine) missProposal(a *attempt) {
 	m.becomeAbandoned(a)
-	m.becomeFailed(a)
-	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: &ordov1.ConsensusEvent_Verdict{Attempt: a.id, Missing: true,
-		Reason: "no peer has the body of the proposal"}}})
+	m.missing(a, "no peer has the body of the proposal")
 }
 
 // fail ends an attempt without a value, and without a word on whether the proposal was good.
@@ -62,6 +65,10 @@ func (m *Machine) fail(a *attempt, reason string, empty bool) {
 	m.becomeFailed(a)
 	m.consensus.announced = false // what it had taken is ready once more
 	if asked {
-		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: a.id, Reason: reason, Empty: empty}}})
+		m.tellFailed(a, reason, empty)
 	}
+}
+
+func (m *Machine) tellFailed(a *attempt, reason string, empty bool) {
+	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{Attempt: a.id, Reason: reason, Empty: empty}}})
 }

@@ -109,6 +109,8 @@ func (e *env) carryOut(out []Command) {
 			line = "persist " + persisted(c)
 		case Publish:
 			line = fmt.Sprintf("publish height=%d value=%s", c.Height, c.Value)
+		case Keep:
+			line = fmt.Sprintf("keep height=%d value=%s", c.Height, c.Value)
 		case Fetch:
 			line = fmt.Sprintf("fetch build=%d value=%s from=%s", c.Build, c.Value, c.From)
 		case Unlearned:
@@ -184,12 +186,16 @@ func persisted(c Persist) (s string) {
 	if c.Lasting {
 		return fmt.Sprintf("lasting %s", c.Data)
 	}
-	records, guards := readRecords(c.Data)
-	for _, r := range records {
-		s += string(r)
+	log := readRecords(c.Data)
+	var all []string
+	for _, k := range log.bodies {
+		all = append(all, fmt.Sprintf("body value=%s", k.value))
 	}
-	for _, g := range guards {
-		s += fmt.Sprintf("guard height=%d kind=%d round=%d: %s", c.Height, g.Kind, g.Round, g.Data)
+	for _, r := range log.records {
+		all = append(all, string(r))
 	}
-	return s
+	for _, g := range log.guards {
+		all = append(all, fmt.Sprintf("guard height=%d kind=%d round=%d: %s", c.Height, g.Kind, g.Round, g.Data))
+	}
+	return strings.Join(all, ", ")
 }

@@ -72,6 +72,13 @@ func (c *chaos) perform(out []Command) {
 			c.work = append(c.work, command)
 		case Persist:
 			c.barrier = true
+			for _, k := range readRecords(command.Data).bodies {
+				c.written[string(k.value)] = true
+			}
+		case Publish:
+			c.toKeep[string(command.Value)] = command.Height
+		case Keep:
+			c.toKeep[string(command.Value)] = command.Height
 		case HashHeader:
 			if command.Build == c.viewed && names(c.view) != names(command.Items) {
 				c.fatal("shown: %s; in the block: %s", names(c.view), names(command.Items))

@@ -89,6 +89,9 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 	if c.r.Intn(2) == 0 {
 		empty = "empty"
 	}
+	if c.r.Intn(3) == 0 {
+		empty += " publish"
+	}
 	switch roll := c.r.Intn(12); {
 	case roll < 4 && len(ready) > 0:
 		a := ready[c.r.Intn(len(ready))]

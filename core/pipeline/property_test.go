@@ -65,6 +65,9 @@ type chaos struct {
 	foreign, stripped map[uint64]bool   // attempts that are another node's proposals, and those of them that a rejected transaction is in
 	bodies            map[string][]byte // of proposals that consensus knows by their values
 	signed            map[string]string // what was signed at a height, of a kind, in a round
+	toKeep            map[string]uint64 // heights of the proposals that a vote of this node may rest on, by value
+	resting           []string          // values that must have been given when what was asked for last is signed
+	written           map[string]bool   // values of those that were given to the journal
 	barrier           bool              // consensus waits for what it persists
 	unsigned          int               // answers to Sign that must come before any other event
 	drainIn           string            // state of the open attempt in which the node begins to drain; "": it does not
@@ -78,7 +81,8 @@ type chaos struct {
 func newChaos(t *testing.T, seed int64) *chaos {
 	c := &chaos{t: t, seed: seed, r: rand.New(rand.NewSource(seed)), nonces: map[string]uint64{}, settled: map[string]string{}, tried: map[uint64]bool{},
 		full: map[uint64]bool{}, reuse: map[uint64]reused{}, ns: map[uint64]uint64{}, built: map[uint64][]byte{},
-		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}, bodies: map[string][]byte{}, signed: map[string]string{}}
+		foreign: map[uint64]bool{}, stripped: map[uint64]bool{}, chained: map[string]uint64{}, bodies: map[string][]byte{}, signed: map[string]string{},
+		toKeep: map[string]uint64{}, written: map[string]bool{}}
 	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
 	c.journaled, c.deadly = seed%3 > 0, c.mortal && seed%7 == 3 && seed%4 != 2
 	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}

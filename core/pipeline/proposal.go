@@ -133,6 +133,7 @@ func (m *Machine) fetched(in Fetched) {
 	case len(in.Body) == 0:
 		m.missProposal(a)
 	default:
+		a.fromPeer().fetched = in.Body
 		m.examine(a, in.Body)
 	}
 }

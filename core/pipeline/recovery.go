@@ -40,6 +40,7 @@ func (m *Machine) redone(a *attempt) error {
 			m.unlearn(a, fmt.Sprintf("0x%x there, 0x%x here", d.Value, a.block.header.PartialHash))
 			return nil
 		}
+		m.voidActions()
 		if err := m.conclude(a, d.Certificate); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ type Network struct {
 	Self       []byte              // key of this node; nil: it watches only
 	Scheme     string              // of keys and signatures
 	ChainID    string              // part of what is signed
+	KeptBytes  int                 // most bytes of the bodies of a height that are kept; 128 MiB
 
 	// Sign signs with the key of Self. It is pure: equal messages, equal signatures. nil: this node signs nothing.
 	Sign func(message []byte) []byte

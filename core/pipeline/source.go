@@ -42,6 +42,7 @@ type proposalSource struct {
 	from     []byte           // key of the proposer
 	decided  bool             // consensus knows that it is decided; independent of all else
 	proposal *ordov1.Proposal // nil: its body is awaited
+	fetched  []byte           // the body, where it came by its value
 }
 
 // redoSource builds a block that is decided: before a restart, or by the other validators.

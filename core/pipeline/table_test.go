@@ -105,7 +105,7 @@ func nameOf(a *attempt) string {
 func (c *chaos) visitor(in Input) (taken func()) {
 	open := nameOf(c.m.open)
 	row := c.rowOf(in)
-	if answered, ok := in.(Answered); ok && len(answered.Actions.Actions) > 0 && !c.m.consensus.barrier() && !c.m.learning() && c.m.consensus.answered >= c.m.consensus.learned && len(c.m.consensus.todo) == 0 {
+	if answered, ok := in.(Answered); ok && len(answered.Actions.Actions) > 0 && !c.m.barrier() && c.m.consensus.answered >= c.m.consensus.learned && len(c.m.consensus.todo) == 0 {
 		switch a := answered.Actions.Actions[0].Action.(type) {
 		case *ordov1.Action_Validate_:
 			row = "validate"

@@ -58,7 +58,7 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		var out []Command
 		e.m, out = New(Options{Capabilities: abilities(d.HasArg("arrival"), d.HasArg("proposals")), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
 			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template,
-			Network: network(list("validators"), text("self")), Proposals: Tolerance{PricePercent: number("price-percent", 0)}}, e.pool, e.now, head)
+			Network: keeping(network(list("validators"), text("self")), number("kept-bytes", 0)), Proposals: Tolerance{PricePercent: number("price-percent", 0)}}, e.pool, e.now, head)
 		if d.HasArg("engine") {
 			e.m.capabilities.engine = true
 		}
@@ -188,6 +188,8 @@ func (e *env) before(head *Head, fields []string) {
 			head.Log = appendRecord(head.Log, recordWrite, []byte(f))
 		case fields[0] == "guard": // of kind 1, round 0
 			head.Log = appendRecord(head.Log, guardWrite, appendGuard(&ordov1.Action_Sign{Kind: 1, Data: []byte(f)}))
+		case fields[0] == "body": // of a proposal that this node had published or found valid
+			head.Log = appendRecord(head.Log, bodyWrite, appendBody([]byte(f), []byte("a body")))
 		case fields[0] == "state":
 			head.State = []byte(f)
 		case fields[0] == "theirs":
@@ -229,4 +231,10 @@ func (e *env) stageUp(stage ordov1.Stage, head uint64, block string) {
 		}
 	}
 	e.step(in)
+}
+
+// keeping bounds the bodies that are kept; 0: the default.
+func keeping(n Network, bytes uint64) Network {
+	n.KeptBytes = int(bytes)
+	return n
 }
