@@ -232,8 +232,9 @@ mod tests {
             blocks.proposed(id(n), round(0));
             blocks.next(round(0), n.into());
             blocks.judged(n.into(), valid, false, None);
-            blocks.proposed(id(n), round(1));
         }
+        blocks.proposed(id(1), round(1));
+        blocks.proposed(id(2), round(1));
         assert_eq!(blocks.next(round(1), 9), validate(9, 1, 1));
         blocks.judged(9, true, false, None);
         assert_eq!(blocks.next(round(1), 10), Want::Nothing);

@@ -15,10 +15,11 @@ use prost::Message as _;
 
 use crate::blocks::Blocks;
 use crate::context::{milliseconds, Address, Id, Ordo};
+use crate::messages::{Content, Entry, Intent, Item, Message, Record};
 use crate::node::Node;
 use crate::signatures::Signatures;
 use crate::timers::Kind;
-use crate::wire::{self, Content, Entry, Intent, Item, Message, Record};
+use crate::wire;
 
 /// Why Malachite's work ends before its end.
 #[derive(Debug)]

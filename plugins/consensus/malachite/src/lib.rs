@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod height;
 mod host;
+mod messages;
 mod node;
 mod run;
 mod signatures;

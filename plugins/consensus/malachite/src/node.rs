@@ -11,9 +11,10 @@ use prost::Message as _;
 use crate::config::Config;
 use crate::context::{Address, Ordo, Set};
 use crate::host::Host;
+use crate::messages::{Content, Item, Message};
 use crate::signatures::commit_votes;
 use crate::timers::Timers;
-use crate::wire::{self, Content, Item, Message};
+use crate::wire;
 
 /// The longest message that is kept for the next height: a round certificate of a thousand validators.
 const LONGEST_EARLY: usize = 128 << 10;

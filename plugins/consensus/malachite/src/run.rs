@@ -13,9 +13,10 @@ use crate::config::Config;
 use crate::context::{self, Address, Id, Ordo};
 use crate::height::{Height, Stop};
 use crate::host::Host;
+use crate::messages::{Content, Message, Record};
 use crate::node::Node;
 use crate::timers::Kind;
-use crate::wire::{self, Content, Message, Record};
+use crate::wire;
 
 type Input = malachite::Input<Ordo>;
 
@@ -239,15 +240,13 @@ async fn take(height: &mut Height<'_>, state: &mut State<Ordo>, event: Event, no
                 propose(height, state, round, id).await?;
             }
         }
-        Event::Failed(failed) => {
-            if height.blocks.failed(failed.attempt) {
-                info!(
-                    height = height.number,
-                    cause = failed.reason,
-                    "the block was not built: it is tried again after resend_ms"
-                );
-                height.retry();
-            }
+        Event::Failed(failed) if height.blocks.failed(failed.attempt) => {
+            info!(
+                height = height.number,
+                cause = failed.reason,
+                "the block was not built: it is tried again after resend_ms"
+            );
+            height.retry();
         }
         Event::Verdict(verdict) => {
             let decided = height.decision.as_ref().map(|certificate| certificate.value_id);

@@ -10,7 +10,8 @@ use ordo_sdk::bytes::Bytes;
 use ordo_sdk::consensus::{signed_bytes, verify_signature, Scheme};
 
 use crate::context::{Address, Ordo, Set, Vote};
-use crate::wire::{proposal_intent, vote_intent, Intent};
+use crate::messages::Intent;
+use crate::wire::{proposal_intent, vote_intent};
 
 type Result = std::result::Result<(), CertificateError<Ordo>>;
 

@@ -1,4 +1,4 @@
-//! Messages, records and certificates as bytes: small protobuf messages, and what they are in Malachite's terms.
+//! What messages, records and certificates are in Malachite's terms.
 //!
 //! What cannot be read is an error or nothing, never a panic: messages and certificates are from other nodes.
 
@@ -12,179 +12,15 @@ use ordo_sdk::bytes::Bytes;
 use prost::Message as _;
 
 use crate::context::{Address, Height, Id, Ordo, Proposal, Vote};
+use crate::messages::{
+    CertificateWire, Entry, Intent, Logged, PolkaWire, ProposalWire, RoundCertificateWire, SignatureWire, TimeoutWire,
+    ValueWire, VoteWire,
+};
 
 /// Kinds of Sign.
 pub const PROPOSAL: u32 = 1;
 pub const PREVOTE: u32 = 2;
 pub const PRECOMMIT: u32 = 3;
-
-/// A message of a validator about one height.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Message {
-    #[prost(uint64, tag = "1")]
-    pub height: u64,
-    #[prost(message, repeated, tag = "2")]
-    pub items: Vec<Item>,
-    /// The sender has begun the height because there is something to put in a block.
-    #[prost(bool, tag = "3")]
-    pub wake: bool,
-    /// Its operator wants a block, empty if need be.
-    #[prost(bool, tag = "4")]
-    pub demand: bool,
-    /// Votes are sent again: the sender waits for those of others.
-    #[prost(bool, tag = "5")]
-    pub again: bool,
-    /// It answers such a message; no message answers it.
-    #[prost(bool, tag = "6")]
-    pub help: bool,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Item {
-    #[prost(oneof = "Content", tags = "1, 2, 3, 4")]
-    pub content: Option<Content>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Content {
-    #[prost(message, tag = "1")]
-    Vote(VoteWire),
-    #[prost(message, tag = "2")]
-    Proposal(ProposalWire),
-    #[prost(message, tag = "3")]
-    Polka(PolkaWire),
-    #[prost(message, tag = "4")]
-    RoundCertificate(RoundCertificateWire),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct VoteWire {
-    #[prost(uint32, tag = "1")]
-    pub kind: u32,
-    #[prost(uint32, tag = "2")]
-    pub round: u32,
-    /// Empty: for no block.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub id: Bytes,
-    #[prost(uint32, tag = "4")]
-    pub signer: u32,
-    #[prost(bytes = "bytes", tag = "5")]
-    pub signature: Bytes,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ProposalWire {
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    #[prost(uint32, optional, tag = "2")]
-    pub pol_round: Option<u32>,
-    #[prost(bytes = "bytes", tag = "3")]
-    pub id: Bytes,
-    #[prost(uint32, tag = "4")]
-    pub signer: u32,
-    #[prost(bytes = "bytes", tag = "5")]
-    pub signature: Bytes,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PolkaWire {
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub id: Bytes,
-    #[prost(message, repeated, tag = "3")]
-    pub signatures: Vec<SignatureWire>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct RoundCertificateWire {
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    /// More than 2/3 precommits of the round, which is over; else more than 1/3 votes of it.
-    #[prost(bool, tag = "2")]
-    pub precommits: bool,
-    #[prost(message, repeated, tag = "3")]
-    pub votes: Vec<VoteWire>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SignatureWire {
-    #[prost(uint32, tag = "1")]
-    pub signer: u32,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub signature: Bytes,
-}
-
-/// The certificate of a decision: precommits of one round.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct CertificateWire {
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub id: Bytes,
-    #[prost(message, repeated, tag = "3")]
-    pub signatures: Vec<SignatureWire>,
-}
-
-/// What is persisted before a signature is asked for: the inputs since the record before, and what is to be signed.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Record {
-    #[prost(message, repeated, tag = "1")]
-    pub entries: Vec<Entry>,
-    #[prost(message, optional, tag = "2")]
-    pub intent: Option<Intent>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Entry {
-    #[prost(oneof = "Logged", tags = "1, 2, 3, 4, 5")]
-    pub content: Option<Logged>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Logged {
-    #[prost(message, tag = "1")]
-    Vote(VoteWire),
-    #[prost(message, tag = "2")]
-    Proposal(ProposalWire),
-    #[prost(message, tag = "3")]
-    Polka(PolkaWire),
-    #[prost(message, tag = "4")]
-    Timeout(TimeoutWire),
-    #[prost(message, tag = "5")]
-    Value(ValueWire),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct TimeoutWire {
-    /// 1 propose, 2 prevote, 3 precommit.
-    #[prost(uint32, tag = "1")]
-    pub step: u32,
-    #[prost(uint32, tag = "2")]
-    pub round: u32,
-}
-
-/// A verdict of the core about a block.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ValueWire {
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub id: Bytes,
-    #[prost(bool, tag = "3")]
-    pub valid: bool,
-}
-
-/// What a Sign asks for.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Intent {
-    #[prost(uint32, tag = "1")]
-    pub kind: u32,
-    #[prost(uint32, tag = "2")]
-    pub round: u32,
-    #[prost(bytes = "bytes", tag = "3")]
-    pub data: Bytes,
-}
 
 fn number(round: Round) -> u32 {
     round.as_u32().unwrap_or_default()
@@ -371,5 +207,81 @@ pub fn proposed(height: u64, round: Round, id: Id, valid: bool) -> malachite::Pr
         proposer: id.builder(),
         value: id,
         validity: Validity::from_bool(valid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::Record;
+
+    const ID: [u8; 34] = [7; 34];
+
+    fn signed(kind: VoteType, id: NilOrVal<Id>) -> SignedVote<Ordo> {
+        let vote = Vote { kind, height: Height(5), round: Round::new(2), id, signer: Address(1) };
+        SignedVote::new(vote, Bytes::from_static(b"signature"))
+    }
+
+    fn inputs() -> Vec<Input<Ordo>> {
+        let id = Id(ID);
+        let votes = vec![signed(VoteType::Prevote, NilOrVal::Val(id)), signed(VoteType::Prevote, NilOrVal::Nil)];
+        let proposals = [Round::Nil, Round::new(1)].map(|pol_round| {
+            let proposal = Proposal { height: Height(5), round: Round::new(2), id, pol_round, proposer: Address(1) };
+            Input::Proposal(SignedProposal::new(proposal, Bytes::from_static(b"signature")))
+        });
+        let polka = PolkaCertificate::new(Height(5), Round::new(2), id, votes.clone());
+        let mut all = vec![
+            Input::Vote(signed(VoteType::Precommit, NilOrVal::Nil)),
+            Input::PolkaCertificate(polka),
+            Input::TimeoutElapsed(Timeout::propose(Round::new(2))),
+            Input::TimeoutElapsed(Timeout::prevote(Round::new(2))),
+            Input::TimeoutElapsed(Timeout::precommit(Round::new(2))),
+            Input::ProposedValue(proposed(5, Round::new(2), id, false), ValueOrigin::Consensus),
+        ];
+        all.extend(votes.into_iter().map(Input::Vote));
+        all.extend(proposals);
+        all
+    }
+
+    #[test]
+    fn what_is_logged_comes_back_as_it_was() {
+        for input in inputs() {
+            let text = Record { entries: vec![entry(&input).unwrap()], intent: None }.encode_to_vec();
+            let record = Record::decode(&text[..]).unwrap();
+            assert_eq!(read_entry(5, record.entries[0].clone()), Some(input));
+        }
+        assert_eq!(entry(&Input::TimeoutElapsed(Timeout::rebroadcast(Round::new(0)))), None);
+    }
+
+    #[test]
+    fn round_certificates_and_certificates_come_back_as_they_were() {
+        let votes =
+            vec![signed(VoteType::Precommit, NilOrVal::Val(Id(ID))), signed(VoteType::Precommit, NilOrVal::Nil)];
+        let (at, of) = (Height(5), Round::new(2));
+        for kind in [RoundCertificateType::Precommit, RoundCertificateType::Skip] {
+            let round = RoundCertificate::new_from_votes(at, of, kind, votes.clone());
+            assert_eq!(read_round_certificate(5, round_certificate(&round)), Some(round));
+        }
+        let commit = CommitCertificate::new(at, of, Id(ID), votes);
+        assert_eq!(read_certificate(5, &certificate(&commit)), Some(commit));
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_read() {
+        let good = vote(&signed(VoteType::Prevote, NilOrVal::Val(Id(ID))));
+        assert!(read_vote(5, good.clone()).is_some());
+        for change in [
+            |vote: &mut VoteWire| vote.kind = PROPOSAL,
+            |vote: &mut VoteWire| vote.round = u32::MAX,
+            |vote: &mut VoteWire| vote.id = Bytes::from_static(b"short"),
+            |vote: &mut VoteWire| vote.signer = 1 << 16,
+        ] {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert_eq!(read_vote(5, bad), None);
+        }
+        let of_another_round = RoundCertificateWire { round: 1, precommits: false, votes: vec![good] };
+        assert_eq!(read_round_certificate(5, of_another_round), None);
+        assert_eq!(read_entry(5, Entry { content: Some(Logged::Timeout(TimeoutWire { step: 4, round: 0 })) }), None);
     }
 }
