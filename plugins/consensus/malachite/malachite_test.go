@@ -3,6 +3,8 @@ package malachite_test
 
 import (
 	"flag"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,7 +21,12 @@ const parallel = 16
 
 func plugin(t *testing.T) conformance.Subject {
 	t.Helper()
-	return conformance.Process(need.Binaries(t, "plugins/ordo-consensus-malachite") + "/plugins/ordo-consensus-malachite")
+	dir := need.Binaries(t)
+	path := filepath.Join(dir, "plugins", "ordo-consensus-malachite")
+	if _, err := os.Stat(path); err != nil {
+		need.Absent(t, "no "+path, "run make test, or ORDO_MALACHITE=1 make build before go test")
+	}
+	return conformance.Process(path)
 }
 
 // subject is the plugin with the times of a quick network.

@@ -11,8 +11,10 @@ use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Event, Input, Problem, Protocol, Schema, Verifier, CAP_CERTIFICATES};
+use super::config::{Problem, Schema};
+use super::protocol::{Input, Protocol, Verifier, CAP_CERTIFICATES};
 use crate::serve::serve_as;
+use crate::v1::consensus_event::Event;
 use crate::v1::consensus_server::{Consensus, ConsensusServer};
 use crate::v1::diagnostic::Severity;
 use crate::v1::plugin_server::{Plugin, PluginServer};
@@ -205,8 +207,9 @@ mod tests {
     use tokio_stream::StreamExt;
     use tonic::Code;
 
-    use super::super::{Seal, Start, Timer};
     use super::*;
+    use crate::v1::action::Seal;
+    use crate::v1::consensus_event::{Start, Timer};
     use crate::v1::Action;
 
     /// Seals the attempt that a timer names, and panics at 0.
