@@ -16,10 +16,10 @@ type senders struct {
 	nonces   []uint64
 }
 
-func newSenders(count int) *senders {
+func newSenders(count int, chain string) *senders {
 	s := &senders{nonces: make([]uint64, count)}
 	for _, a := range genesis.Accounts(0, count) {
-		s.accounts = append(s.accounts, client.NewAccount(a, chainID))
+		s.accounts = append(s.accounts, client.NewAccount(a, chain))
 	}
 	return s
 }
@@ -83,7 +83,7 @@ func ofFour(t *testing.T, consensus string) {
 	})
 	nodes := n.nodes(t)
 	phase("linked")
-	s := newSenders(8)
+	s := newSenders(8, chainID)
 	for n.status(t).Height < 30 {
 		s.round(t, nodes)
 	}
