@@ -69,12 +69,14 @@ func (n *node) written() {
 		n.disk.records, n.disk.guards, n.disk.bodies = nil, nil, nil
 	case w.lasting:
 		n.disk.state = w.record
+		n.keepBodies()
 	case w.height != uint64(len(n.disk.blocks))+1: // of a height that is decided
 	case w.guard != nil:
 		n.disk.guards = append(n.disk.guards, *w.guard)
 		n.keepBodies()
 	default:
 		n.disk.records = append(n.disk.records, w.record)
+		n.keepBodies()
 	}
 	if w.sign != nil {
 		n.tellSigned(w.sign, w.height)

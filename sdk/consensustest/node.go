@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -245,6 +246,11 @@ func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action))
 	}
 	w.recorder.event(w, n, event)
 	actions, err := n.plugin.Step(event)
+	if logging, ok := n.plugin.(sdk.Logging); ok {
+		for _, line := range logging.Lines() {
+			w.recorder.logged(w, n, line)
+		}
+	}
 	if err != nil {
 		w.fail(ProtocolFault, n, "event %s: %v", w.words().event(event), err)
 		return
