@@ -18,6 +18,7 @@ import (
 type Localnet struct {
 	dir    string // absolute
 	binary string // the ordo that the nodes are
+	record bool   // what goes between the nodes and their consensus is kept
 	tell   func(Event)
 
 	actions sync.Mutex // one action at a time

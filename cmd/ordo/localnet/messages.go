@@ -22,9 +22,12 @@ func faultsPath(dir string, node int) string { return filepath.Join(folderOf(dir
 func (l *Layout) hosted() bool { return l.Takes == Takes{} }
 
 // flags are settings of a node that its file does not have, for they are of this localnet alone.
-func (l *Layout) flags(dir string, node int) (list []string) {
+func (l *Layout) flags(dir string, node int, record bool) (list []string) {
 	if l.hosted() && l.Members[node].Kind != Follower {
 		list = append(list, "--network-message-faults", faultsPath(dir, node))
+		if record {
+			list = append(list, "--consensus-record", recordPath(dir, node))
+		}
 	}
 	return list
 }
