@@ -258,23 +258,6 @@ func stall(limit time.Duration) time.Duration {
 	return limit
 }
 
-// supervisorEvents carries the supervisor's news to the node.
-type supervisorEvents struct{ driver *driver.Driver }
-
-func (e supervisorEvents) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
-	switch in := e.driver.StageDown(stage, why, why.Forced); {
-	case in.Asked:
-		return host.Questions
-	case in.Block:
-		return host.Block
-	}
-	return host.Process
-}
-
-func (e supervisorEvents) StageUp(stage ordov1.Stage, p *host.Plugin) error {
-	return e.driver.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
-}
-
 func (n *Node) startServer() error {
 	// They wait for a stage that is being started again themselves, see limits.restart_wait.
 	execution := ordov1.NewExecutionClient(n.sup.Link(ordov1.Stage_STAGE_EXECUTION))
