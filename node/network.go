@@ -17,6 +17,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
 	"github.com/ordo-sequencer/ordo/core/network/peer"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -89,7 +90,8 @@ type mesh struct {
 	started atomic.Bool
 	serving chan struct{} // closed when it is started
 	early   early
-	outbox  chan []byte // admitted transactions that are to be passed on
+	disturb *disturb.Sender // nil: messages of consensus are sent as they are
+	outbox  chan []byte     // admitted transactions that are to be passed on
 	dropped atomic.Uint64
 	// unadmitted counts transactions of peers that this node did not admit, and that are not invalid.
 	unadmitted atomic.Uint64
@@ -134,6 +136,9 @@ func (m *mesh) start(n *Node) error {
 		o.Peers = append(o.Peers, a)
 	}
 	if m.network, err = network.New(o); err != nil {
+		return err
+	}
+	if err := m.disturbed(n); err != nil {
 		return err
 	}
 	m.tell() // before any message of consensus
