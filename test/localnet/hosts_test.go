@@ -159,7 +159,7 @@ func (h *host) write(t *testing.T, name, text string) {
 // page is what docs/operators.md has for four hosts.
 type page struct {
 	network, config, follower string
-	keys            [5]string // as the page abbreviates them, by host
+	keys                      [5]string // as the page abbreviates them, by host
 }
 
 // readPage takes the files out of the page. Text that is not there fails the test: it changes with the page.
