@@ -37,7 +37,7 @@ func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 	all := map[string]rpc.Method{
 		"ordo_decidedBlocks": {Params: []string{"from"}, Call: e.decidedBlocks, Large: true},
 		"ordo_relay":         {Params: []string{"transaction"}, Call: e.relay},
-		"ordo_network":       {Call: e.network},
+		"ordo_network":       {Params: []string{"heights"}, Call: e.network},
 		"ordo_peers":         {Call: e.peers},
 		"ordo_evidence":      {Call: e.evidence},
 	}
@@ -152,16 +152,34 @@ type networkInfo struct {
 	Peers     int    `json:"peers"`    // with a link
 	Reports   uint64 `json:"reports"`  // of consensus about validators
 	Dropped   uint64 `json:"dropped"`  // admitted transactions that were not passed on
+
+	Round    uint64          `json:"round"`    // of the height that is being decided, as consensus tells
+	Proposer string          `json:"proposer"` // address that the newest decided block pays; empty before the first since the start
+	Heights  []decidedHeight `json:"heights,omitempty"`
 }
 
-func (e *networkExtension) network(context.Context, *rpc.Params) (any, error) {
-	n := e.node
+// network tells of this node; with heights, also of so many of its newest decided blocks.
+func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, error) {
+	n, count := e.node, uint64(0)
+	if p.Has("heights") {
+		count = p.Number("heights")
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if count > keptHeights {
+		return nil, rpc.InvalidParam("heights", "at most %d are kept", keptHeights)
+	}
 	chain := n.driver.Chain()
 	info := networkInfo{Follows: n.config.Network.Follow, Pending: n.driver.Pending(), Accepted: chain.Latest().GetContext().GetNumber()}
 	if next := chain.Next().GetNumber(); next > 0 {
 		info.Decided = next - 1
 	}
 	_, info.Reports = n.driver.Evidence()
+	info.Round, info.Heights = n.round(ctx), n.heights.list(int(count))
+	if newest := n.heights.list(1); len(newest) > 0 {
+		info.Proposer = newest[0].Sequencer
+	}
 	if m := n.member; m != nil {
 		info.Key, info.Validator = m.id.String(), m.self != nil && info.Follows == ""
 		if m.self != nil {
