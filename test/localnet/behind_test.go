@@ -3,14 +3,18 @@ package localnet
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
+	"github.com/ordo-sequencer/ordo/test/need"
 	"github.com/ordo-sequencer/ordo/test/nodetest"
 )
 
@@ -169,5 +173,60 @@ func TestFollowerTakesNoBlockWithoutCertificate(t *testing.T) {
 	}
 	if named := follower.Out.Lines("from=" + s.URL); len(named) == 0 {
 		t.Errorf("the source is not named:\n%s", follower.Out)
+	}
+}
+
+// TestFollowerKeepsUp measures a follower of a node that runs many transactions a second: ORDO_FOLLOW_RATE, `make follow`. It judges no time: what
+// is told depends on the machine. The follower must have the same chain at the end.
+func TestFollowerKeepsUp(t *testing.T) {
+	rate := os.Getenv("ORDO_FOLLOW_RATE")
+	if rate == "" {
+		t.Skip("a measurement: make follow, or ORDO_FOLLOW_RATE=1000")
+	}
+	bin := need.Binaries(t, "ordo-bench")
+	for _, source := range []string{"url", "peers"} {
+		t.Run(source, func(t *testing.T) {
+			n := launch(t, filepath.Join(t.TempDir(), "net"), "--validators", "1", "--consensus", "solo", "--base-port", "0",
+				"--set", "genesis.accounts=20", "--set", "genesis.account_class=native", "--set", "chain.block_generation_on=1")
+			n.do(t, "add", "--follow", source)
+			nodes := n.nodes(t)
+			before := n.status(t)
+			load := exec.CommandContext(within(t, 3*patient), filepath.Join(bin, "ordo-bench"), "load", "--url", nodes[0].URL, "--model", "open", "--rate", rate,
+				"--accounts", "20", "--batch", "20", "--connections", "4", "--duration", "30s", "--account-class", "native")
+			load.Env = nodetest.Environment()
+			var out strings.Builder
+			load.Stdout, load.Stderr = &out, &out
+			if err := load.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- load.Wait() }()
+			var lags []uint64
+			for running := true; running; {
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Errorf("ordo-bench load: %v", err)
+					}
+					running = false
+				case <-time.After(100 * time.Millisecond):
+					a, errA := nodes[0].Block(t.Context(), "latest")
+					b, errB := nodes[1].Block(t.Context(), "latest")
+					if errA == nil && errB == nil && a.Number >= b.Number {
+						lags = append(lags, a.Number-b.Number)
+					}
+				}
+			}
+			began := time.Now()
+			head := reaches(t, nodes[0], 1).Number
+			reaches(t, nodes[1], head)
+			took := time.Since(began)
+			same(t, nodes[1], nodes[0])
+			slices.Sort(lags)
+			after := n.status(t)
+			t.Logf("%s\nfollower by %s: behind in blocks of 1 s at the p50 %d, p99 %d, most %d, of %d looks; at the last block %s after the load; processor time of node %.1f s, follower %.1f s",
+				&out, source, lags[len(lags)/2], lags[len(lags)*99/100], lags[len(lags)-1], len(lags), took.Round(time.Millisecond),
+				after.Nodes[0].Processor-before.Nodes[0].Processor, after.Nodes[1].Processor-before.Nodes[1].Processor)
+		})
 	}
 }

@@ -26,6 +26,8 @@ type status struct {
 		Height   uint64 `json:"height"`
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
+
+		Processor float64 `json:"processor_seconds"`
 	} `json:"nodes"`
 }
 
