@@ -3,6 +3,7 @@ package localnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -158,6 +159,20 @@ func TestFollowerOfASoloNode(t *testing.T) {
 			t.Fatalf("a transaction that was sent to the follower is %+v at %s: %v", got, n.URL, err)
 		}
 	}
+
+	// What the node rejects and the follower cannot know of has the node's own error.
+	dear, cheap := *c.sender, *c.sender
+	dear.Tip, cheap.Tip = 100, 1
+	transfer := client.Transfer(genesis.STRKAddress(), felt.FromUint64(907), 1)
+	if _, err := first.Submit(within(t, patient), dear.Invoke(c.nonce+1, transfer)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := follower.Submit(within(t, patient), cheap.Invoke(c.nonce+1, transfer))
+	if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Code != 64 {
+		t.Errorf("a replacement that pays less, by the follower: %v", err)
+	}
+	c.send(t, follower.Node)
+	c.nonce++
 
 	kill(t, follower)
 	head = c.grow(t, 12)
