@@ -63,11 +63,16 @@ func proposers(t *testing.T, n client.Node, to uint64) map[string]int {
 
 // TestLocalnetOfFour: transactions that are sent to each of four validators end up in blocks of several, all nodes have the same chain, and
 // that stays so when one is killed, one is cut off, and followers come late.
-func TestLocalnetOfFour(t *testing.T) {
-	need.Binaries(t, "plugins/ordo-consensus-comet")
+func TestLocalnetOfFour(t *testing.T) { // an engine, and a hosted protocol
+	t.Run("comet", func(t *testing.T) { ofFour(t, "comet") })
+	t.Run("malachite", func(t *testing.T) { ofFour(t, "malachite") })
+}
+
+func ofFour(t *testing.T, consensus string) {
+	need.Binaries(t, "plugins/ordo-consensus-"+consensus)
 	start := time.Now()
 	phase := func(what string) { t.Logf("%s after %s", what, time.Since(start).Round(100*time.Millisecond)) }
-	n := launch(t, t.TempDir(), "--validators", "4", "--consensus", "comet", "--base-port", "0")
+	n := launch(t, t.TempDir(), "--validators", "4", "--consensus", consensus, "--base-port", "0")
 	n.awaits(t, "all are linked", func(s status) bool {
 		for _, one := range s.Nodes {
 			if one.Peers != 3 {
