@@ -1,5 +1,5 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
-.PHONY: build dev test lint proto bench chaos fuzz attack damage byzantine metamorphic bench-page
+.PHONY: build dev test lint proto bench chaos network fuzz attack damage byzantine metamorphic bench-page
 
 build: ## bin/ordo, bin/ordo-bench, bin/plugins/, bin/contracts/
 	@scripts/setup.sh
@@ -35,6 +35,9 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N"
 	@go run ./test/chaos $(ARGS)
+
+network: build ## a localnet of four under load and every fault, one validator 1,000 blocks late; ARGS="-seed N -rounds K -late BLOCKS"
+	@go test -count=1 -timeout 12h -run TestNetworkUnderFaults -v ./test/localnet -args -rounds 1 $(ARGS)
 
 byzantine: build ## a whole node with one faulty plugin, every fault; ORDO_BYZANTINE=N: N of each stage
 	@ORDO_BYZANTINE=$${ORDO_BYZANTINE:-all} go test -count=1 -timeout 40m ./test/byzantine

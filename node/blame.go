@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/network"
@@ -14,14 +13,6 @@ import (
 func (m *mesh) judges(err error) bool {
 	if rejected := (*gateway.Rejection)(nil); !errors.As(err, &rejected) {
 		return true // no state makes it valid
-	}
-	if m.lacks() {
-		return false
-	}
-	// A transaction and the head that its account is in come by different ways, in any order.
-	select {
-	case <-time.After(patience):
-	case <-m.ctx.Done():
 	}
 	return !m.lacks()
 }

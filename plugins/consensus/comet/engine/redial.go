@@ -12,7 +12,7 @@ import (
 // which dial each other do not both close what the other one opened, again and again.
 const (
 	firstRedial = 250 * time.Millisecond
-	lastRedial  = time.Second
+	lastRedial  = 500 * time.Millisecond
 )
 
 // redial dials, beside the caller, the peers that there is no connection with, until the context ends; what is on its way then ends by itself. CometBFT does so too, every 5 to 8 s, after 20 attempts
