@@ -244,7 +244,7 @@ func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 	for _, encoded := range batch {
 		work.Go(func() error {
 			err := m.gateway.Relay(m.ctx, encoded)
-			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) {
+			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) && m.judges(err) {
 				count.Add(1)
 				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
 			} else if err != nil && m.ctx.Err() == nil {

@@ -142,6 +142,7 @@ func (c *chain) grow(t *testing.T, blocks int) uint64 {
 // TestFollowerOfASoloNode: a follower that comes late has the same chain, serves it, passes writes on, and is not led astray by kills of
 // either side.
 func TestFollowerOfASoloNode(t *testing.T) {
+	t.Parallel()
 	data, mine := t.TempDir(), t.TempDir()
 	first := dev(t, "--data-dir", data)
 	c := newChain(first.Node)
@@ -216,6 +217,7 @@ func endless(w http.ResponseWriter) {
 // TestFollowerIsNotLiedTo: whatever the source says of a block, the follower serves none that differs from the chain, and goes on when the
 // source is honest again.
 func TestFollowerIsNotLiedTo(t *testing.T) {
+	t.Parallel()
 	node := dev(t)
 	chain := newChain(node.Node)
 	s := newSource(t, node.URL)
