@@ -252,7 +252,7 @@ func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action))
 		}
 	}
 	if err != nil {
-		w.fail(ProtocolFault, n, "event %s: %v", w.words().event(event), err)
+		w.fail(ProtocolFault, n, "event %s: %v", w.words().Event(event), err)
 		return
 	}
 	w.recorder.actions(w, n, actions)

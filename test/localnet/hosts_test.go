@@ -278,7 +278,7 @@ func fourHosts(t *testing.T) {
 	hosts[3].run(t)
 	phase("host 3 was killed, and is there again")
 
-	// Two followers, as the page says: by the JSON-RPC of host 1, and by links with the validators, who are told its key.
+	// Two followers, as the page says: by the JSON-RPC of host 1, and by links with the validators, which are told its key.
 	key := sh(t, ordo, "key", "new", filepath.Join(hosts[6].dir, "node.key"))
 	for _, h := range hosts[1:5] {
 		h.write(t, "peers", key+" follower\n")

@@ -2,6 +2,7 @@ package localnet
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -27,6 +28,8 @@ type status struct {
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
 		Proposer *int   `json:"proposer"`
+
+		Processor float64 `json:"processor_seconds"`
 	} `json:"nodes"`
 }
 
@@ -69,10 +72,7 @@ func (n *network) do(t *testing.T, args ...string) string {
 
 func (n *network) status(t *testing.T) (s status) {
 	t.Helper()
-	out := n.do(t, "status", "--json")
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	decode(t, n.do(t, "status", "--json"), &s)
 	return s
 }
 
@@ -86,6 +86,29 @@ func (n *network) builder(t *testing.T) int {
 	}
 	t.Fatal("no node says which one built its newest block")
 	return 0
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+var listens = regexp.MustCompile(`(?m)^listen = "(.*)"$`)
+
+// meshAddress is where a node listens for peers, by its configuration.
+func meshAddress(t *testing.T, config string) string {
+	t.Helper()
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := listens.FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("no listen in %s", text)
+	}
+	return string(found[1])
 }
 
 // nodes are the clients of all nodes.
