@@ -17,6 +17,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
 	"github.com/ordo-sequencer/ordo/core/network/peer"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -89,13 +90,16 @@ type mesh struct {
 	started atomic.Bool
 	serving chan struct{} // closed when it is started
 	early   early
-	outbox  chan []byte // admitted transactions that are to be passed on
+	disturb *disturb.Sender // nil: messages of consensus are sent as they are
+	outbox  chan []byte     // admitted transactions that are to be passed on
 	dropped atomic.Uint64
-	ahead   chan struct{} // a peer is ahead
-	sharing sharing
-	work    sync.WaitGroup
-	ctx     context.Context
-	cancel  context.CancelFunc
+	// unadmitted counts transactions of peers that this node did not admit, and that are not invalid.
+	unadmitted atomic.Uint64
+	ahead      chan struct{} // a peer is ahead
+	sharing    sharing
+	work       sync.WaitGroup
+	ctx        context.Context
+	cancel     context.CancelFunc
 }
 
 // gossipQueue is how many admitted transactions may wait to be passed on, and relays how many of peers are validated at a time.
@@ -132,6 +136,9 @@ func (m *mesh) start(n *Node) error {
 		o.Peers = append(o.Peers, a)
 	}
 	if m.network, err = network.New(o); err != nil {
+		return err
+	}
+	if err := m.disturbed(n); err != nil {
 		return err
 	}
 	m.tell() // before any message of consensus
@@ -243,8 +250,13 @@ func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) {
 				count.Add(1)
 				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
-			} else if err != nil && !errors.Is(err, mempool.ErrNonceTooOld) {
-				m.network.Forget(encoded)
+			} else if err != nil && m.ctx.Err() == nil {
+				if !errors.Is(err, mempool.ErrNonceTooOld) {
+					m.network.Forget(encoded)
+				}
+				if n := m.unadmitted.Add(1); n%1000 == 1 {
+					m.log.Warn("transactions that a peer has admitted are not admitted here", "peer", from.Short(), "not admitted", n, "error", err)
+				}
 			}
 			return nil
 		})
