@@ -1,7 +1,7 @@
 # Few verbs. Everything heavy lives in scripts/; the Rust target folder lives outside the clone.
 .PHONY: build dev test lint proto bench chaos fuzz attack damage byzantine metamorphic bench-page
 
-build: ## bin/ordo, bin/ordo-bench, bin/plugins/, bin/contracts/
+build: ## bin/ordo, bin/ordo-bench, bin/plugins/, bin/contracts/; ORDO_MALACHITE=1: the consensus plugin malachite too
 	@scripts/setup.sh
 
 dev: build ## set up, build, run a dev node; ARGS="--ordering fee"

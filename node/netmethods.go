@@ -153,6 +153,8 @@ type networkInfo struct {
 	Reports   uint64 `json:"reports"`  // of consensus about validators
 	Dropped   uint64 `json:"dropped"`  // admitted transactions that were not passed on
 
+	Unadmitted uint64 `json:"unadmitted"` // transactions that a peer has admitted and this node has not
+
 	Round    uint64          `json:"round"`    // of the height that is being decided, as consensus tells
 	Proposer string          `json:"proposer"` // address that the newest decided block pays; empty before the first since the start
 	Heights  []decidedHeight `json:"heights,omitempty"`
@@ -190,7 +192,7 @@ func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, err
 		info.Lag = n.follower.lag.Load()
 	}
 	if n.mesh != nil {
-		info.Dropped, info.Lag = n.mesh.dropped.Load(), max(info.Lag, n.mesh.lag())
+		info.Dropped, info.Unadmitted, info.Lag = n.mesh.dropped.Load(), n.mesh.unadmitted.Load(), max(info.Lag, n.mesh.lag())
 		for _, p := range n.mesh.list() {
 			info.Peers += min(1, len(p.Links))
 		}

@@ -93,6 +93,8 @@ type mesh struct {
 	disturb *disturb.Sender // nil: messages of consensus are sent as they are
 	outbox  chan []byte     // admitted transactions that are to be passed on
 	dropped atomic.Uint64
+	// unadmitted counts transactions of peers that this node did not admit, and that are not invalid.
+	unadmitted atomic.Uint64
 	ahead   chan struct{} // a peer is ahead
 	sharing sharing
 	work    sync.WaitGroup
@@ -245,6 +247,10 @@ func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) {
 				count.Add(1)
 				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
+			} else if err != nil && m.ctx.Err() == nil {
+				if n := m.unadmitted.Add(1); n%1000 == 1 {
+					m.log.Warn("transactions that a peer has admitted are not admitted here", "peer", from.Short(), "not admitted", n, "error", err)
+				}
 			}
 			return nil
 		})

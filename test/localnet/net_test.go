@@ -26,6 +26,7 @@ type status struct {
 		Height   uint64 `json:"height"`
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
+		Proposer *int   `json:"proposer"`
 	} `json:"nodes"`
 }
 
@@ -73,6 +74,18 @@ func (n *network) status(t *testing.T) (s status) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return s
+}
+
+// builder is the node that built the newest block.
+func (n *network) builder(t *testing.T) int {
+	t.Helper()
+	for _, one := range n.status(t).Nodes {
+		if one.Proposer != nil {
+			return *one.Proposer
+		}
+	}
+	t.Fatal("no node says which one built its newest block")
+	return 0
 }
 
 // nodes are the clients of all nodes.
