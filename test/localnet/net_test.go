@@ -27,6 +27,8 @@ type status struct {
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
 		Proposer *int   `json:"proposer"`
+
+		Processor float64 `json:"processor_seconds"`
 	} `json:"nodes"`
 }
 
