@@ -1,10 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -44,8 +47,30 @@ func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 
 // decidedBlocks are consecutive blocks for a node that follows. Bytes are in base64.
 type decidedBlocks struct {
-	Head   uint64         `json:"head"` // newest block with a root
-	Blocks []decidedBlock `json:"blocks"`
+	Head   uint64           `json:"head"` // newest block with a root
+	Blocks decidedBlockList `json:"blocks"`
+}
+
+// decidedBlockList is read up to the number of blocks that an answer may have: an empty block takes more memory than text.
+type decidedBlockList []decidedBlock
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *decidedBlockList) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("its blocks are no list")
+	}
+	for d.More() {
+		if len(*l) == decidedCount {
+			return fmt.Errorf("it sends more than %d blocks in one answer", decidedCount)
+		}
+		var b decidedBlock
+		if err := d.Decode(&b); err != nil {
+			return fmt.Errorf("its block cannot be read: %w", err)
+		}
+		*l = append(*l, b)
+	}
+	return nil
 }
 
 type decidedBlock struct {
@@ -68,7 +93,7 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 		return nil, err
 	}
 	chain := e.node.driver.Chain()
-	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Blocks: []decidedBlock{}}
+	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Blocks: decidedBlockList{}}
 	size := 0
 	for height := from; height <= answer.Head && len(answer.Blocks) < decidedCount && size < decidedBytes; height++ {
 		b, err := e.node.driver.Decided(ctx, height)
@@ -120,7 +145,7 @@ type networkInfo struct {
 	Validator bool   `json:"validator"`           // its key is in the network file, and it does not follow
 	Sequencer string `json:"sequencer,omitempty"` // address that blocks of this node pay
 	Follows   string `json:"follows,omitempty"`
-	Lag       int64  `json:"lag"`      // blocks behind the node that is followed
+	Lag       int64  `json:"lag"`      // blocks behind the node that is followed, or behind the furthest head that a linked peer tells
 	Decided   uint64 `json:"decided"`  // newest decided block
 	Accepted  uint64 `json:"accepted"` // newest block with a root
 	Pending   int    `json:"pending"`  // transactions that wait
@@ -167,7 +192,7 @@ func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, err
 		info.Lag = n.follower.lag.Load()
 	}
 	if n.mesh != nil {
-		info.Dropped, info.Unadmitted = n.mesh.dropped.Load(), n.mesh.unadmitted.Load()
+		info.Dropped, info.Unadmitted, info.Lag = n.mesh.dropped.Load(), n.mesh.unadmitted.Load(), max(info.Lag, n.mesh.lag())
 		for _, p := range n.mesh.list() {
 			info.Peers += min(1, len(p.Links))
 		}
