@@ -290,6 +290,8 @@ func twin(s *stage) {
 	if err := s.members[k].Call(s.ctx(), "ordo_network", []any{}, &of); err != nil {
 		s.t.Fatal(err)
 	}
+	release := s.load.hold() // it catches up with a chain that rests, so that it is level soon
+	defer release()
 	number, again := s.twins[k]
 	if again {
 		s.do(s.t, "restart", fmt.Sprint(number))
@@ -298,7 +300,9 @@ func twin(s *stage) {
 		s.do(s.t, "twin", fmt.Sprint(k))
 		s.twins[k] = number
 	}
-	s.tell("node %d is a twin of node %d", number, k)
+	reaches(s.t, client.Node{URL: s.status(s.t).Nodes[number].URL}, s.head())
+	release()
+	s.tell("node %d is a twin of node %d, and level at block %d", number, k, s.head())
 	s.await("every node reports the key", func() (bool, error) {
 		for i, n := range s.members {
 			reported, err := reports(s, n, of.Key)
