@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -30,6 +32,7 @@ type follower struct {
 	driver  *driver.Driver
 
 	lag    atomic.Int64 // blocks
+	behind *lagLog
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -43,6 +46,7 @@ func (n *Node) newFollower() *follower {
 	}
 	source := client.Node{URL: url, HTTP: &http.Client{Transport: bounded{http.DefaultTransport}}}
 	f := &follower{source: source, log: n.log.Named("follow"), chainID: n.config.ChainID}
+	f.behind = &lagLog{log: f.log}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -194,7 +198,7 @@ func (f *follower) some(next uint64) error {
 	}
 	answer, err := f.fetch(ctx, next)
 	for err == nil && len(answer.Blocks) > 0 {
-		f.lag.Store(int64(answer.Head) - int64(next) + 1)
+		f.lag.Store(lagOf(answer.Head, next))
 		after := next + uint64(len(answer.Blocks))
 		later := make(chan fetched, 1)
 		go func() {
@@ -206,8 +210,9 @@ func (f *follower) some(next uint64) error {
 				return err
 			}
 			next++
+			f.lag.Store(lagOf(answer.Head, next))
+			f.behind.at(time.Now(), next, answer.Head)
 		}
-		f.lag.Store(max(0, int64(answer.Head)-int64(next)+1))
 		got := <-later
 		answer, err = got.answer, got.err
 	}
@@ -257,9 +262,20 @@ type bounded struct{ http.RoundTripper }
 func (t bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
-		answer.Body = http.MaxBytesReader(nil, answer.Body, maxFollowAnswer)
+		answer.Body = &boundedBody{http.MaxBytesReader(nil, answer.Body, maxFollowAnswer)}
 	}
 	return answer, err
+}
+
+// boundedBody says in words of an operator that an answer is too large.
+type boundedBody struct{ io.ReadCloser }
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		err = fmt.Errorf("its answer is larger than %d MiB: it is no node of ordo, or a faulty one", large.Limit>>20)
+	}
+	return n, err
 }
 
 // SubmitAt implements gateway.Pool: the source admits first.
@@ -274,12 +290,22 @@ func (f *follower) SubmitAt(ctx context.Context, tx *ordov1.Transaction, class *
 	}
 	err = f.source.Call(ctx, "ordo_relay", map[string]any{"transaction": base64.StdEncoding.EncodeToString(encoded)}, nil)
 	if refused := (*client.Error)(nil); errors.As(err, &refused) {
-		return &gateway.Rejection{Code: ordov1.RejectionCode_OTHER, Reason: fmt.Sprintf("the node that this one follows: %s", refused.Message)}
+		return handedOn(refused)
 	}
 	if err != nil {
 		return fmt.Errorf("the node that this one follows: %w", err)
 	}
 	return f.driver.SubmitAt(ctx, tx, class, nonce)
+}
+
+// handedOn is what a client reads when the source does not admit its transaction: the words and the code of the source, so that it does not
+// matter to a client which of the nodes it asks.
+func handedOn(e *client.Error) error {
+	const most = 4 << 10
+	if len(e.Data) > most {
+		e.Data = nil
+	}
+	return &rpc.Error{Code: rpc.Code(e.Code), Message: e.Message[:min(len(e.Message), most)], Data: e.Data}
 }
 
 // Deploying implements gateway.Pool.

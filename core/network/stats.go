@@ -172,7 +172,7 @@ func (n *Network) Peers() []PeerInfo {
 	list := make([]PeerInfo, 0, len(n.peers))
 	for id, p := range n.peers {
 		state, since, reason := p.machine.State()
-		info := PeerInfo{ID: id, Address: p.address.Dial, Follower: p.address.Follower, State: state.String(), Since: since, Reason: reason,
+		info := PeerInfo{ID: id, Address: p.address.Dial, Follower: p.follower, State: state.String(), Since: since, Reason: reason,
 			Failures: p.machine.Failures(), Bans: p.machine.Bans()}
 		if until := p.machine.Until(); until.After(now) {
 			info.Until = &until
@@ -197,6 +197,18 @@ func (l *link) info() LinkInfo {
 	}
 	i.Queued = l.queue.Bytes()
 	return i
+}
+
+// HighestHead is the height of the highest head that a linked peer has announced; false: none has announced one. It may be a lie.
+func (n *Network) HighestHead() (height uint64, announced bool) {
+	for _, l := range n.allLinks(false) {
+		l.mu.Lock()
+		if l.hasHead {
+			height, announced = max(height, l.head.Height), true
+		}
+		l.mu.Unlock()
+	}
+	return height, announced
 }
 
 // Stats are the counters of all links, of those that have ended too.

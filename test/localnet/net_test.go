@@ -27,6 +27,9 @@ type status struct {
 		Height   uint64 `json:"height"`
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
+		Proposer *int   `json:"proposer"`
+
+		Processor float64 `json:"processor_seconds"`
 	} `json:"nodes"`
 }
 
@@ -94,6 +97,18 @@ func meshAddress(t *testing.T, config string) string {
 		t.Fatalf("no listen in %s", text)
 	}
 	return string(found[1])
+}
+
+// builder is the node that built the newest block.
+func (n *network) builder(t *testing.T) int {
+	t.Helper()
+	for _, one := range n.status(t).Nodes {
+		if one.Proposer != nil {
+			return *one.Proposer
+		}
+	}
+	t.Fatal("no node says which one built its newest block")
+	return 0
 }
 
 // nodes are the clients of all nodes.
