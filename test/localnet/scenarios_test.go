@@ -149,7 +149,7 @@ var proposalFaults = [...]struct{ name, says string }{
 	{"a time to come", "is from the future"},
 	{"another sequencer", "pays its fees to"},
 	{"another L2 price", "another price of L2 gas"},
-	{"another L1 price", "proposal.price_percent"}, // the first ones are in every run: issue 12 names them
+	{"another L1 price", "proposal.price_percent"},
 	{"another data price", "proposal.price_percent"},
 	{"a time of the past", "is older than its parent"},
 	{"cut in the middle", "is rejected"},
@@ -169,8 +169,8 @@ var proposalFaults = [...]struct{ name, says string }{
 	{"a transfer that its account did not sign", "signature"},
 }
 
-// named are those of proposalFaults that every run has.
-const named = 6
+// named are those of proposalFaults that every run has: garbage, a signature, a time, a sequencer, a price.
+const named = 5
 
 // falsePropositions has a validator propose what breaks the rules, one kind after the other.
 func falsePropositions(s *stage) {

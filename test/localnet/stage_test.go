@@ -137,7 +137,7 @@ func (s *stage) await(what string, holds func() (bool, error)) {
 		select {
 		case <-ctx.Done():
 			s.t.Fatalf("not so within %s: %s: %v", limit, what, err)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(2 * pause):
 		}
 	}
 }
