@@ -36,11 +36,11 @@ damage: build ## 10,000 damaged requests per method, 2,000 sockets
 chaos: build ## kills processes of a node under load and checks what was promised; ARGS="--kills 1000 --seed N", ARGS="--localnet 4 --kills 200"
 	@go run ./test/chaos $(ARGS)
 
-network: build ## a localnet of four under load and every fault, one validator 1,000 blocks late; ARGS="-seed N -rounds K -late BLOCKS"
-	@go test -count=1 -timeout 12h -run TestNetworkUnderFaults -v ./test/localnet -args -rounds 1 $(ARGS)
-
 follow: build ## followers that are far behind, lied to, beside a busy node, with figures; ORDO_FOLLOW_BLOCKS=N ORDO_FOLLOW_RATE=N
 	@ORDO_FOLLOW_BLOCKS=$${ORDO_FOLLOW_BLOCKS:-10000} ORDO_FOLLOW_RATE=$${ORDO_FOLLOW_RATE:-1000} go test -count=1 -v -timeout 60m -run 'TestFollower' ./test/localnet
+
+network: build ## a localnet of four under load and every fault, one validator 1,000 blocks late; ARGS="-seed N -rounds K -late BLOCKS"
+	@go test -count=1 -timeout 12h -run TestNetworkUnderFaults -v ./test/localnet -args -rounds 1 $(ARGS)
 
 byzantine: build ## a whole node with one faulty plugin, every fault; ORDO_BYZANTINE=N: N of each stage
 	@ORDO_BYZANTINE=$${ORDO_BYZANTINE:-all} go test -count=1 -timeout 40m ./test/byzantine

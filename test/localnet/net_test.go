@@ -76,6 +76,18 @@ func (n *network) status(t *testing.T) (s status) {
 	return s
 }
 
+// builder is the node that built the newest block.
+func (n *network) builder(t *testing.T) int {
+	t.Helper()
+	for _, one := range n.status(t).Nodes {
+		if one.Proposer != nil {
+			return *one.Proposer
+		}
+	}
+	t.Fatal("no node says which one built its newest block")
+	return 0
+}
+
 func decode(t *testing.T, text string, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), into); err != nil {
@@ -97,18 +109,6 @@ func meshAddress(t *testing.T, config string) string {
 		t.Fatalf("no listen in %s", text)
 	}
 	return string(found[1])
-}
-
-// builder is the node that built the newest block.
-func (n *network) builder(t *testing.T) int {
-	t.Helper()
-	for _, one := range n.status(t).Nodes {
-		if one.Proposer != nil {
-			return *one.Proposer
-		}
-	}
-	t.Fatal("no node says which one built its newest block")
-	return 0
 }
 
 // nodes are the clients of all nodes.

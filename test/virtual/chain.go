@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
@@ -117,10 +118,22 @@ func transaction(id uint64) *ordov1.Transaction {
 		ResourceBounds: &ordov1.ResourceBounds{L2GasPrice: []byte{1}}, Signature: []byte(signature)}
 }
 
-// Transaction implements consensustest.Core: it is admitted when the journal has it.
+// Transaction implements consensustest.Core: it is admitted when the journal has it. A client whose earlier transactions this node does not have
+// sends those again: they came while it was down.
 func (n *node) Transaction(id uint64) {
-	if n.host.Up() && n.machine != nil {
-		n.admit(id)
+	if !n.host.Up() || n.machine == nil {
+		return
+	}
+	missing := []uint64{id}
+	for before := id; before > accounts; {
+		before -= accounts
+		if _, included := n.chain.included[keyOf(before)]; included || n.pool.Get(keyOf(before)) != nil {
+			break
+		}
+		missing = append(missing, before)
+	}
+	for _, one := range slices.Backward(missing) {
+		n.admit(one)
 	}
 }
 
