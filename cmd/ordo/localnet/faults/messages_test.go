@@ -9,6 +9,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
+	"github.com/ordo-sequencer/ordo/sdk/regions"
 )
 
 func keys(n int) (all []identity.ID) {
@@ -83,7 +84,7 @@ func TestPlanOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := PlanOf([]Message{m}, 0, keys(4), all)
-	if len(p.Rules) != 2 || p.Rules[0].Delay.Low != RoundTrip("us-east", "eu-west")/2 || p.Rules[0].Delay.High != p.Rules[0].Delay.Low+time.Millisecond {
+	if len(p.Rules) != 2 || p.Rules[0].Delay.Low != regions.RoundTrip("us-east", "eu-west")/2 || p.Rules[0].Delay.High != p.Rules[0].Delay.Low+time.Millisecond {
 		t.Errorf("%+v", p)
 	}
 }
