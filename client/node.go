@@ -176,6 +176,7 @@ type Block struct {
 	Parent       string   `json:"parent_hash"`
 	Root         string   `json:"new_root"`
 	Timestamp    uint64   `json:"timestamp"`
+	Sequencer    string   `json:"sequencer_address"`
 	Transactions []string `json:"transactions"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type follower struct {
 	driver    *driver.Driver
 
 	lag    atomic.Int64 // blocks
+	behind *lagLog
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -46,6 +48,7 @@ func (n *Node) newFollower() *follower {
 	}
 	source := client.Node{URL: url, HTTP: &http.Client{Transport: bounded{http.DefaultTransport}}}
 	f := &follower{source: source, log: n.log.Named("follow"), chainID: n.config.ChainID, execution: n.config.ExecutionMode}
+	f.behind = &lagLog{log: f.log}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -197,7 +200,7 @@ func (f *follower) some(next uint64) error {
 	}
 	answer, err := f.fetch(ctx, next)
 	for err == nil && len(answer.Blocks) > 0 {
-		f.lag.Store(int64(answer.Head) - int64(next) + 1)
+		f.lag.Store(lagOf(answer.Head, next))
 		after := next + uint64(len(answer.Blocks))
 		later := make(chan fetched, 1)
 		go func() {
@@ -209,8 +212,9 @@ func (f *follower) some(next uint64) error {
 				return err
 			}
 			next++
+			f.lag.Store(lagOf(answer.Head, next))
+			f.behind.at(time.Now(), next, answer.Head)
 		}
-		f.lag.Store(max(0, int64(answer.Head)-int64(next)+1))
 		got := <-later
 		answer, err = got.answer, got.err
 	}
@@ -263,9 +267,20 @@ type bounded struct{ http.RoundTripper }
 func (t bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
-		answer.Body = http.MaxBytesReader(nil, answer.Body, maxFollowAnswer)
+		answer.Body = &boundedBody{http.MaxBytesReader(nil, answer.Body, maxFollowAnswer)}
 	}
 	return answer, err
+}
+
+// boundedBody says in words of an operator that an answer is too large.
+type boundedBody struct{ io.ReadCloser }
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		err = fmt.Errorf("its answer is larger than %d MiB: it is no node of ordo, or a faulty one", large.Limit>>20)
+	}
+	return n, err
 }
 
 // SubmitAt implements gateway.Pool: the source admits first.

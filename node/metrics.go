@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/host"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // metrics serves what a node counts, in Prometheus' format. Everything is read when it is asked for.
@@ -83,7 +85,7 @@ func (s *metrics) close() {
 type gauges struct {
 	m *Node
 
-	up, restarts, generation, calls, errors, messages, p99, height, waiting, journal *prometheus.Desc
+	up, restarts, generation, calls, errors, messages, p99, counters, height, decided, round, waiting, journal *prometheus.Desc
 
 	sockets, subscriptions, queued, refused, cut *prometheus.Desc
 }
@@ -100,6 +102,9 @@ func newGauges(m *Node) *gauges {
 		errors:     prometheus.NewDesc("ordo_plugin_call_errors_total", "Calls of this instance that ended with an error", method, nil),
 		messages:   prometheus.NewDesc("ordo_plugin_messages_received_total", "Messages that this instance of the plugin has sent", method, nil),
 		p99:        prometheus.NewDesc("ordo_plugin_response_seconds", "Time from a message to the next answer, in this instance", append(slices.Clip(method), "quantile"), nil),
+		counters:   prometheus.NewDesc("ordo_plugin_counter", "What the plugin itself counts, by name; its page says what each means", append(slices.Clip(stage), "name"), nil),
+		decided:    prometheus.NewDesc("ordo_chain_decided_height", "Number of the newest decided block", nil, nil),
+		round:      prometheus.NewDesc("ordo_consensus_round", "Round of the height that is being decided", nil, nil),
 		height:     prometheus.NewDesc("ordo_chain_height", "Number of the newest block with a root", nil, nil),
 		waiting:    prometheus.NewDesc("ordo_pool_transactions", "Transactions that wait", nil, nil),
 		journal:    prometheus.NewDesc("ordo_journal_bytes", "Size of the journal's files", nil, nil),
@@ -113,7 +118,7 @@ func newGauges(m *Node) *gauges {
 }
 
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.up, g.restarts, g.generation, g.calls, g.errors, g.messages, g.p99, g.height, g.waiting, g.journal,
+	for _, d := range []*prometheus.Desc{g.up, g.restarts, g.generation, g.calls, g.errors, g.messages, g.p99, g.counters, g.height, g.decided, g.round, g.waiting, g.journal,
 		g.sockets, g.subscriptions, g.queued, g.refused, g.cut} {
 		to <- d
 	}
@@ -127,6 +132,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
+	round := uint64(g.m.driver.Round())
 	for _, s := range g.m.sup.StageStatuses() {
 		stage, name := sdk.StageName(s.Stage), s.Plugin.Info().GetName()
 		up := 0.0
@@ -143,6 +149,20 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 			gauge(g.p99, c.P50.Seconds(), stage, name, c.Method, "0.5")
 			gauge(g.p99, c.P99.Seconds(), stage, name, c.Method, "0.99")
 		}
+		if s.State != host.Up {
+			continue
+		}
+		counted := counters(context.Background(), s.Plugin)
+		if told, ok := counted[roundCounter]; ok && s.Stage == ordov1.Stage_STAGE_CONSENSUS {
+			round = told
+		}
+		for _, key := range slices.Sorted(maps.Keys(counted)) {
+			gauge(g.counters, float64(counted[key]), stage, name, key)
+		}
+	}
+	gauge(g.round, float64(round))
+	if next := g.m.driver.Chain().Next().GetNumber(); next > 0 {
+		gauge(g.decided, float64(next-1))
 	}
 	gauge(g.height, float64(g.m.driver.Chain().Latest().GetContext().GetNumber()))
 	gauge(g.waiting, float64(g.m.driver.Pending()))

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -34,7 +37,7 @@ func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 	all := map[string]rpc.Method{
 		"ordo_decidedBlocks": {Params: []string{"from"}, Call: e.decidedBlocks, Large: true},
 		"ordo_relay":         {Params: []string{"transaction"}, Call: e.relay},
-		"ordo_network":       {Call: e.network},
+		"ordo_network":       {Params: []string{"heights"}, Call: e.network},
 		"ordo_peers":         {Call: e.peers},
 		"ordo_evidence":      {Call: e.evidence},
 	}
@@ -44,9 +47,31 @@ func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 
 // decidedBlocks are consecutive blocks for a node that follows. Bytes are in base64.
 type decidedBlocks struct {
-	Head      uint64         `json:"head"`      // newest block with a root
-	Execution string         `json:"execution"` // eager or lazy; empty in answers of nodes before: eager
-	Blocks    []decidedBlock `json:"blocks"`
+	Head      uint64           `json:"head"`      // newest block with a root
+	Execution string           `json:"execution"` // eager or lazy; empty in answers of nodes before: eager
+	Blocks    decidedBlockList `json:"blocks"`
+}
+
+// decidedBlockList is read up to the number of blocks that an answer may have: an empty block takes more memory than text.
+type decidedBlockList []decidedBlock
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *decidedBlockList) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("its blocks are no list")
+	}
+	for d.More() {
+		if len(*l) == decidedCount {
+			return fmt.Errorf("it sends more than %d blocks in one answer", decidedCount)
+		}
+		var b decidedBlock
+		if err := d.Decode(&b); err != nil {
+			return fmt.Errorf("its block cannot be read: %w", err)
+		}
+		*l = append(*l, b)
+	}
+	return nil
 }
 
 type decidedBlock struct {
@@ -69,7 +94,7 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 		return nil, err
 	}
 	chain := e.node.driver.Chain()
-	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Execution: e.node.config.ExecutionMode, Blocks: []decidedBlock{}}
+	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Execution: e.node.config.ExecutionMode, Blocks: decidedBlockList{}}
 	size := 0
 	for height := from; height <= answer.Head && len(answer.Blocks) < decidedCount && size < decidedBytes; height++ {
 		b, err := e.node.driver.Decided(ctx, height)
@@ -122,23 +147,41 @@ type networkInfo struct {
 	Validator bool   `json:"validator"`           // its key is in the network file, and it does not follow
 	Sequencer string `json:"sequencer,omitempty"` // address that blocks of this node pay
 	Follows   string `json:"follows,omitempty"`
-	Lag       int64  `json:"lag"`      // blocks behind the node that is followed
+	Lag       int64  `json:"lag"`      // blocks behind the node that is followed, or behind the furthest head that a linked peer tells
 	Decided   uint64 `json:"decided"`  // newest decided block
 	Accepted  uint64 `json:"accepted"` // newest block with a root
 	Pending   int    `json:"pending"`  // transactions that wait
 	Peers     int    `json:"peers"`    // with a link
 	Reports   uint64 `json:"reports"`  // of consensus about validators
 	Dropped   uint64 `json:"dropped"`  // admitted transactions that were not passed on
+
+	Round    uint64          `json:"round"`    // of the height that is being decided, as consensus tells
+	Proposer string          `json:"proposer"` // address that the newest decided block pays; empty before the first since the start
+	Heights  []decidedHeight `json:"heights,omitempty"`
 }
 
-func (e *networkExtension) network(context.Context, *rpc.Params) (any, error) {
-	n := e.node
+// network tells of this node; with heights, also of so many of its newest decided blocks.
+func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, error) {
+	n, count := e.node, uint64(0)
+	if p.Has("heights") {
+		count = p.Number("heights")
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if count > keptHeights {
+		return nil, rpc.InvalidParam("heights", "at most %d are kept", keptHeights)
+	}
 	chain := n.driver.Chain()
 	info := networkInfo{Execution: n.config.ExecutionMode, Follows: n.config.Network.Follow, Pending: n.driver.Pending(), Accepted: chain.Latest().GetContext().GetNumber()}
 	if next := chain.Next().GetNumber(); next > 0 {
 		info.Decided = next - 1
 	}
 	_, info.Reports = n.driver.Evidence()
+	info.Round, info.Heights = n.round(ctx), n.heights.list(int(count))
+	if newest := n.heights.list(1); len(newest) > 0 {
+		info.Proposer = newest[0].Sequencer
+	}
 	if m := n.member; m != nil {
 		info.Key, info.Validator = m.id.String(), m.self != nil && info.Follows == ""
 		if m.self != nil {
@@ -149,7 +192,7 @@ func (e *networkExtension) network(context.Context, *rpc.Params) (any, error) {
 		info.Lag = n.follower.lag.Load()
 	}
 	if n.mesh != nil {
-		info.Dropped = n.mesh.dropped.Load()
+		info.Dropped, info.Lag = n.mesh.dropped.Load(), max(info.Lag, n.mesh.lag())
 		for _, p := range n.mesh.list() {
 			info.Peers += min(1, len(p.Links))
 		}

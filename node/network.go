@@ -344,12 +344,28 @@ func (m *mesh) Block(ctx context.Context, height uint64) (*network.Block, error)
 // patience is how long a peer may be ahead before its blocks are fetched: what consensus decides here by itself costs nothing.
 const patience = 300 * time.Millisecond
 
-// catchUp executes the blocks of peers that are ahead.
+// lag is how many blocks the furthest of the linked peers says to be ahead.
+func (m *mesh) lag() int64 {
+	if !m.started.Load() {
+		return 0
+	}
+	height, ok := m.network.HighestHead()
+	if !ok {
+		return 0
+	}
+	return lagOf(height, m.driver.Chain().Next().GetNumber())
+}
+
+// catchUp executes the blocks of peers that are ahead. It tries again by itself as long as one is: no new head may come from a chain that
+// rests.
 func (m *mesh) catchUp() {
 	chain := m.driver.Chain()
-	for {
+	behind := &lagLog{log: m.log.Named("network")}
+	var again <-chan time.Time
+	for pause := firstFollowPause; ; {
 		select {
 		case <-m.ahead:
+		case <-again:
 		case <-m.ctx.Done():
 			return
 		}
@@ -365,10 +381,20 @@ func (m *mesh) catchUp() {
 			if wrong := (*driver.WrongBlock)(nil); errors.As(err, &wrong) {
 				return network.Wrong(err)
 			}
+			if head, ok := m.network.HighestHead(); ok && err == nil {
+				behind.at(time.Now(), b.Height+1, head)
+			}
 			return err
 		})
+		if chain.Next().GetNumber() > next {
+			pause = firstFollowPause
+		}
+		if again = nil; m.lag() > 0 {
+			again = time.After(pause)
+			pause = min(2*pause, lastFollowPause)
+		}
 		if err != nil && m.ctx.Err() == nil {
-			m.log.Warn("catch-up stopped, and is tried again when a peer is ahead", "error", err)
+			m.log.Warn("catch-up stopped, and is tried again", "in", pause, "error", err)
 		}
 	}
 }

@@ -51,6 +51,7 @@ type Node struct {
 	follower *follower   // nil: blocks do not come from a node's JSON-RPC
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
+	heights  *heights
 
 	output Output
 	ending shutdown
@@ -60,6 +61,7 @@ type Node struct {
 // so that a second node on the same ends at once.
 func Start(ctx context.Context, c config.Config, installed Installation, out Output) (*Node, error) {
 	m := &Node{config: c, output: out, log: newLog("ordo", c.LogLevel, out)}
+	m.heights = newHeights(cmp.Or(out.Observer, driver.LogObserver(m.log)))
 	err := m.start(ctx, installed)
 	out.Progress.Done()
 	if err != nil {
@@ -190,7 +192,7 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		Follow:         n.config.Network.Follow != "",
 		Recovery:       recovery,
 		Log:            n.log,
-		Observer:       n.output.Observer,
+		Observer:       n.heights,
 	}
 	if m := n.member; m != nil {
 		n.mesh = n.newMesh()

@@ -12,14 +12,18 @@ import (
 )
 
 // Plugins describes the running plugins for `ordo plugin list`.
-func (n *Node) Plugins(context.Context) []rpc.PluginInfo {
+func (n *Node) Plugins(ctx context.Context) []rpc.PluginInfo {
 	var list []rpc.PluginInfo
 	health := make(map[ordov1.Stage]driver.Health)
 	for _, h := range n.driver.Health() {
 		health[h.Stage] = h
 	}
 	for _, standing := range n.sup.StageStatuses() {
-		list = append(list, describe(standing, health[standing.Stage]))
+		info := describe(standing, health[standing.Stage])
+		if standing.State == host.Up {
+			info.Counters = counters(ctx, standing.Plugin)
+		}
+		list = append(list, info)
 	}
 	return list
 }

@@ -49,6 +49,9 @@ const (
 
 // Run starts an instance of the service. Nothing happens before the host's calls.
 func (s *Service) Run(log hclog.Logger) *Server {
+	if s.logs != nil {
+		s.logs(log)
+	}
 	return &Server{service: s, log: log, drained: make(chan struct{})}
 }
 

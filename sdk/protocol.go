@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 
+	"github.com/hashicorp/go-hclog"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
 	"google.golang.org/grpc/codes"
@@ -16,7 +18,8 @@ import (
 // It is called by one goroutine at a time and must not know a clock, a socket, a file, a random number or a map's order:
 // the same events give the same actions, on any machine. The first event of a Protocol is Start.
 //
-// An event that a protocol does not know (a later minor of the plugin protocol) is answered with no action.
+// An event that a protocol does not know (a later minor of the plugin protocol) is answered with no action. On gives each event to the
+// function for it, Build, Decide and the other functions make actions, and a protocol that embeds Log writes lines without a logger.
 type Protocol interface {
 	Step(event *ordov1.ConsensusEvent) []*ordov1.Action
 }
@@ -39,6 +42,7 @@ func ServeProtocol(d Description, part any, begin func() Protocol) *Service {
 	}
 	s := Consensus(d, h)
 	h.rules, s.impl = s.rules, part
+	s.logs = func(log hclog.Logger) { h.log.Store(&log) }
 	return s
 }
 
@@ -47,6 +51,7 @@ type protocolService struct {
 	begin    func() Protocol
 	verifier Verifier // nil: no certificates
 	rules    *schema.Schema
+	log      atomic.Pointer[hclog.Logger] // nil before the service runs
 }
 
 // Verify says whether a certificate proves a decision.
@@ -63,6 +68,11 @@ func (h *protocolService) Verify(ctx context.Context, request *ordov1.VerifyRequ
 // Run answers each event with exactly one Actions of the same seq.
 func (h *protocolService) Run(stream ordov1.Consensus_RunServer) error {
 	protocol := h.begin()
+	logging, _ := protocol.(Logging)
+	lines := lineWriter{log: hclog.NewNullLogger()}
+	if log := h.log.Load(); log != nil {
+		lines.log = *log
+	}
 	started := false
 	for {
 		event, err := stream.Recv()
@@ -82,7 +92,11 @@ func (h *protocolService) Run(stream ordov1.Consensus_RunServer) error {
 				start.Config = whole // with the defaults, as in Configure
 			}
 		}
+		lines.before(event)
 		actions := &ordov1.Actions{Seq: event.GetSeq(), Actions: protocol.Step(event)}
+		if logging != nil {
+			lines.after(logging.Lines())
+		}
 		if err := stream.Send(actions); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"github.com/hashicorp/go-hclog"
 
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/sdk/schema"
@@ -61,6 +62,8 @@ type Service struct {
 	register    func(grpc.ServiceRegistrar)
 	// sockets are the services that are served on a socket of their own, by role.
 	sockets map[string]func(grpc.ServiceRegistrar)
+	// logs takes the logger of the instance, where the stage writes lines by itself.
+	logs func(hclog.Logger)
 }
 
 // Ordering serves a level-2 ordering plugin. See ServeScore for level 1.
@@ -90,7 +93,7 @@ func Storage(d Description, part StoragePart) *Service {
 		}}
 }
 
-// Consensus serves a consensus plugin that handles its own stream. See Hosted for level 1.
+// Consensus serves a consensus plugin that handles its own stream. See ServeProtocol for level 1.
 func Consensus(d Description, part ordov1.ConsensusServer) *Service {
 	return &Service{description: d, rules: d.rules(), stage: ordov1.Stage_STAGE_CONSENSUS, impl: part,
 		register: func(r grpc.ServiceRegistrar) { ordov1.RegisterConsensusServer(r, part) }}

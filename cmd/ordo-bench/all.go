@@ -229,5 +229,17 @@ func (o allOptions) parts() []part {
 			}
 			return runGrowth(ctx, run)
 		}},
+		{"network", func(ctx context.Context) (any, error) {
+			run := defaultNetwork()
+			run.quiet = o.quiet
+			if o.quick {
+				run.validators, run.heights, run.rounds, run.blocks, run.accounts, run.duration = []int{1, 4}, 50, 1, 10, 100, 4*time.Second
+			}
+			report, err := runNetwork(ctx, run)
+			if report != nil { // what was not measured is in it
+				return report, nil
+			}
+			return nil, err
+		}},
 	}
 }

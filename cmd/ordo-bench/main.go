@@ -26,6 +26,6 @@ func main() {
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{Use: "ordo-bench", Short: "Measure a node and its parts", SilenceUsage: true, SilenceErrors: true}
-	cmd.AddCommand(execCommand(), commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), proofsCommand(), allCommand(), profiledCommand())
+	cmd.AddCommand(execCommand(), commitCommand(), loadCommand(), hopCommand(), startCommand(), growthCommand(), proofsCommand(), networkCommand(), allCommand(), profiledCommand())
 	return cmd
 }

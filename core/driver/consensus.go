@@ -72,7 +72,10 @@ func (c *consensus) current() *instance { return c.at.instance }
 func (c *consensus) down() {}
 
 // tell queues an event.
-func (c *consensus) tell(event *ordov1.ConsensusEvent) { c.at.events.push(event) }
+func (c *consensus) tell(event *ordov1.ConsensusEvent) {
+	c.talk.tell(event)
+	c.at.events.push(event)
+}
 
 // send gives a message to the peers. Without any it is dropped, and logged as a warning once.
 func (c *consensus) send(message pipeline.Send) {

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
-	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // DecidedBlock is a block as nodes hand it to each other: what it can be executed again from, and the proof that it was decided.
@@ -85,16 +82,9 @@ func (d *Driver) readLearned(ctx context.Context, b *DecidedBlock) (*pipeline.Le
 	wrong := func(format string, args ...any) error {
 		return &WrongBlock{fmt.Sprintf("block %d: ", b.Height) + fmt.Sprintf(format, args...)}
 	}
-	p := &ordov1.Proposal{}
-	switch err := proto.Unmarshal(b.Body, p); {
-	case err != nil:
-		return nil, wrong("its body cannot be decoded")
-	case p.Context.GetNumber() != b.Height:
-		return nil, wrong("its body is of block %d", p.Context.GetNumber())
-	case len(b.Value) != felt.Size:
-		return nil, wrong("its value has %d bytes", len(b.Value))
-	case p.N != uint64(len(p.Transactions)):
-		return nil, wrong("its body lists %d transactions and counts %d", len(p.Transactions), p.N)
+	p, why := pipeline.ReadLearned(b.Height, b.Value, b.Body)
+	if why != "" {
+		return nil, wrong("%s", why)
 	}
 	if kind := d.kindOf(p); kind != "" {
 		return nil, wrong("%s", kind)

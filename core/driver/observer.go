@@ -28,6 +28,9 @@ type Observer interface {
 	Dropped(tx *ordov1.Transaction, why error)
 }
 
+// LogObserver is the observer of a node that has no other: the log.
+func LogObserver(log hclog.Logger) Observer { return logObserver{log} }
+
 // logObserver is the observer of a node that has no other: the log.
 type logObserver struct{ log hclog.Logger }
 

@@ -38,6 +38,7 @@ func (s *stall) look(now time.Time, height uint64, waiting int) (stalled time.Du
 type talk struct {
 	answers atomic.Uint64
 	last    atomic.Pointer[lastAction]
+	round   atomic.Uint32 // that its actions at this height are about
 }
 
 type lastAction struct {
@@ -51,7 +52,27 @@ func (t *talk) hear(now time.Time, actions []*ordov1.Action) {
 	if n := len(actions); n > 0 {
 		t.last.Store(&lastAction{actionName(actions[n-1]), now})
 	}
+	for _, a := range actions {
+		switch a := a.GetAction().(type) {
+		case *ordov1.Action_Build_:
+			t.round.Store(a.Build.GetRound())
+		case *ordov1.Action_Validate_:
+			t.round.Store(a.Validate.GetRound())
+		case *ordov1.Action_Sign_:
+			t.round.Store(a.Sign.GetRound())
+		}
+	}
 }
+
+// tell takes note of a new height.
+func (t *talk) tell(event *ordov1.ConsensusEvent) {
+	if event.GetDecided() != nil || event.GetStart() != nil {
+		t.round.Store(0)
+	}
+}
+
+// Round is the round of the height to be decided, as far as the actions of consensus name it.
+func (d *Driver) Round() uint32 { return d.consensus.talk.round.Load() }
 
 // actionName is the name of an action in the plugin protocol: "Build".
 func actionName(a *ordov1.Action) string {

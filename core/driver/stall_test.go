@@ -91,3 +91,35 @@ func (l *stallLog) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
+
+// TestRoundIsThatOfTheHeight: what consensus builds, validates or signs for tells its round; a new height begins with none.
+func TestRoundIsThatOfTheHeight(t *testing.T) {
+	var k talk
+	at := time.Unix(1, 0)
+	sign := func(round uint32) *ordov1.Action {
+		return &ordov1.Action{Action: &ordov1.Action_Sign_{Sign: &ordov1.Action_Sign{Round: round}}}
+	}
+	for _, c := range []struct {
+		what string
+		do   func()
+		want uint32
+	}{
+		{"nothing yet", func() {}, 0},
+		{"a build", func() { k.hear(at, []*ordov1.Action{fakestage.Build(&ordov1.Action_Build{Round: 1})}) }, 1},
+		{"the last of several", func() { k.hear(at, []*ordov1.Action{sign(2), sign(3), {}}) }, 3},
+		{"an event of the height", func() { k.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Built_{}}) }, 3},
+		{"the next height", func() {
+			k.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: &ordov1.ConsensusEvent_Decided{}}})
+		}, 0},
+		{"a validation", func() {
+			k.hear(at, []*ordov1.Action{{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Round: 4}}}})
+		}, 4},
+		{"another instance", func() {
+			k.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Start_{Start: &ordov1.ConsensusEvent_Start{}}})
+		}, 0},
+	} {
+		if c.do(); k.round.Load() != c.want {
+			t.Errorf("after %s: round %d, want %d", c.what, k.round.Load(), c.want)
+		}
+	}
+}

@@ -103,6 +103,15 @@ func (p *Plugin) Healthy(ctx context.Context) error {
 	return nil
 }
 
+// Counters asks the plugin what it has counted, by name. Give ctx a deadline: a wedged plugin does not answer.
+func (p *Plugin) Counters(ctx context.Context) (map[string]uint64, error) {
+	resp, err := ordov1.NewPluginClient(p.control).Describe(ctx, &ordov1.DescribeRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: describe: %w", p.Name(), p.meter.explain(err))
+	}
+	return resp.GetCounters(), nil
+}
+
 // Drain lets the plugin finish and flush. It goes on running, and refuses calls; Stop ends it. Without a deadline in ctx
 // the plugin gets ten seconds.
 func (p *Plugin) Drain(ctx context.Context) error {

@@ -199,6 +199,18 @@ func (l *link) info() LinkInfo {
 	return i
 }
 
+// HighestHead is the height of the highest head that a linked peer has announced; false: none has announced one. It may be a lie.
+func (n *Network) HighestHead() (height uint64, announced bool) {
+	for _, l := range n.allLinks(false) {
+		l.mu.Lock()
+		if l.hasHead {
+			height, announced = max(height, l.head.Height), true
+		}
+		l.mu.Unlock()
+	}
+	return height, announced
+}
+
 // Stats are the counters of all links, of those that have ended too.
 func (n *Network) Stats() Stats {
 	s := Stats{States: make(map[string]int), Traffic: newTraffic()}

@@ -4,8 +4,27 @@ import (
 	"bytes"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
+
+// ReadLearned reads the body of a block that other nodes have decided, and says what is wrong with it at first sight, "" when nothing is.
+func ReadLearned(height uint64, value, body []byte) (p *ordov1.Proposal, why string) {
+	p = &ordov1.Proposal{}
+	switch err := proto.Unmarshal(body, p); {
+	case err != nil:
+		return nil, "its body cannot be decoded"
+	case p.Context.GetNumber() != height:
+		return nil, fmt.Sprintf("its body is of block %d", p.Context.GetNumber())
+	case len(value) != len(mempool.Key{}):
+		return nil, fmt.Sprintf("its value has %d bytes", len(value))
+	case p.N != uint64(len(p.Transactions)):
+		return nil, fmt.Sprintf("its body lists %d transactions and counts %d", len(p.Transactions), p.N)
+	}
+	return p, ""
+}
 
 // CheckLearned says why a proposal cannot be the next block, "" when it can: what does not depend on its transactions.
 func (m *Machine) CheckLearned(p *ordov1.Proposal) string {

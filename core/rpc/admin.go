@@ -29,7 +29,9 @@ type PluginInfo struct {
 	Attached     string       `json:"attached,omitempty"`  // address of one that the node does not start
 	APIMinor     uint32       `json:"api_minor"`           // of the plugin protocol
 	Methods      []MethodInfo `json:"methods,omitempty"`
-	ConfigSchema string       `json:"config_schema,omitempty"` // JSON Schema of what [STAGE.config] takes
+
+	Counters     map[string]uint64 `json:"counters,omitempty"`      // what the plugin itself counts
+	ConfigSchema string            `json:"config_schema,omitempty"` // JSON Schema of what [STAGE.config] takes
 }
 
 // MethodInfo is what one method of a plugin has served.

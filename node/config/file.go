@@ -290,9 +290,10 @@ func endTable(out *strings.Builder, table string, c Config, hints bool) {
 		}
 		return
 	}
-	body, err := toml.Marshal(stage.Settings)
+	// With the tables around it, so that tables within have their full name. The line of the stage is there already.
+	body, err := toml.Marshal(map[string]any{table: map[string]any{"config": stage.Settings}})
 	if err == nil {
-		fmt.Fprintf(out, "[%s.config]\n%s", table, body)
+		out.WriteString(strings.TrimPrefix(string(body), "["+table+"]\n"))
 	}
 }
 

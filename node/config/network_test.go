@@ -66,6 +66,10 @@ func TestChangedReadsBack(t *testing.T) {
 		"nothing":  func(*Config) {},
 		"some":     func(c *Config) { c.Port, c.Devnet, c.Network.Twins = 7, true, true },
 		"settings": func(c *Config) { c.Consensus.Settings = map[string]any{"peers": []any{"a", "b"}, "n": int64(3)} },
+		"tables": func(c *Config) {
+			c.Execution.Settings = map[string]any{"workers": int64(1), "block": map[string]any{"max_transactions": int64(5), "deep": map[string]any{"x": "y"}}}
+			c.Consensus.Settings = map[string]any{"only": map[string]any{"tables": true}}
+		},
 	} {
 		c := Default()
 		change(&c)

@@ -96,7 +96,7 @@ func (n *node) sendMessage(s *ordov1.Action_Send) {
 	}
 	n.others(func(to *node) {
 		if to.signs() && (len(s.To) == 0 || bytes.Equal(s.To, to.key.public)) {
-			n.send(to, message{s.Data})
+			n.send(to, Message{s.Data})
 		}
 	})
 }
@@ -112,7 +112,7 @@ func (n *node) decide(d *ordov1.Action_Decide) {
 		n.fault("decide: attempt %d of height %d has value %x, not %x", d.Attempt, n.height, a.value, d.Value)
 	default:
 		if n.w.subject.Verify != nil && n.honest {
-			n.w.checks.certificate(n, d)
+			n.w.checks.certificate(n, n.height, d.Value, d.Certificate)
 		}
 		n.conclude(block{n.height, a.value, a.body, d.Certificate})
 	}
@@ -120,7 +120,7 @@ func (n *node) decide(d *ordov1.Action_Decide) {
 
 // conclude ends the height with a block and tells the protocol.
 func (n *node) conclude(b block) {
-	n.w.checks.decided(n, b)
+	n.w.checks.decided(n, b.height, b.value, n.honestValue(b))
 	n.write(write{decided: &b})
 	n.chain = append(n.chain, b)
 	n.include(b.body)

@@ -368,8 +368,8 @@ func (n *node) judge(a *attempt, reason string, missing bool) {
 	n.announce()
 }
 
-// arrived takes a transaction into the pool.
-func (n *node) arrived(id uint64) {
+// Transaction implements Core: the pool takes it.
+func (n model) Transaction(id uint64) {
 	if !n.up() || n.included[id] {
 		return
 	}

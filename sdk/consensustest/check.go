@@ -22,6 +22,8 @@ const (
 	Evidence      Checker = "evidence"       // what honest nodes report is about a node that lies
 	Halted        Checker = "halted"         // an honest node does not halt
 	ProtocolFault Checker = "protocol-fault" // no event is answered with what a core must refuse
+	Transactions  Checker = "transactions"   // what was admitted is in one block, or waits; for a Core that has a pool of its own
+	CoreFault     Checker = "core-fault"     // the core of an honest node does not stop by itself, and does what its commands say
 )
 
 // Failure is that a checker fired.
@@ -85,52 +87,70 @@ func (c *checks) begin(w *world) {
 func (c *checks) highest() uint64 { return c.top }
 
 // decided holds a block that a node goes on with, decided by itself or learned.
-func (c *checks) decided(n *node, b block) {
+func (c *checks) decided(n *node, height uint64, value, honest []byte) {
+	n.fresh[height] = string(value)
 	if !n.honest {
 		return
 	}
-	c.top = max(c.top, b.height)
-	p, ok := readProposal(b.body)
-	if !ok || p.broken || p.height != b.height || p.parent != n.parent() || !bytes.Equal(trueValue(b.body), b.value) {
-		c.w.fail(Validity, n, "it decides %x at height %d, and honest execution comes to %x", b.value[:4], b.height, trueValue(b.body)[:4])
+	c.top = max(c.top, height)
+	if !bytes.Equal(honest, value) {
+		c.w.fail(Validity, n, "it decides %s at height %d, and honest execution comes to %s", short(value), height, short(honest))
 	}
 }
 
+// honestValue is what honest execution makes of a block on top of the one below; nil when it rejects it.
+func (n *node) honestValue(b block) []byte {
+	p, ok := readProposal(b.body)
+	if !ok || p.broken || p.height != b.height || p.parent != n.parent() {
+		return nil
+	}
+	return trueValue(b.body)
+}
+
+// short is the beginning of a value.
+func short(value []byte) string {
+	if len(value) == 0 {
+		return "no value"
+	}
+	return fmt.Sprintf("%x", value[:min(4, len(value))])
+}
+
 // durable holds a decision when the node can not forget it any more: until then it has told nothing that it would have to keep.
-func (c *checks) durable(n *node, b block) {
+func (c *checks) durable(n *node, height uint64, value []byte) {
+	delete(n.fresh, height)
 	if !n.honest {
 		return
 	}
-	for uint64(len(c.agreed)) < b.height {
+	for uint64(len(c.agreed)) < height {
 		c.agreed = append(c.agreed, decision{})
 	}
-	first := &c.agreed[b.height-1]
+	first := &c.agreed[height-1]
 	if first.node == nil {
-		*first = decision{b.value, n}
+		*first = decision{value, n}
 	}
 	switch {
-	case bytes.Equal(first.value, b.value):
-	case n.lost[b.height] == string(first.value):
-		c.w.fail(Durable, n, "it decides %x at height %d, where %s decided %x, as it did itself before a crash: it told others before the decision was durable", b.value[:4], b.height, first.node.name, first.value[:4])
+	case bytes.Equal(first.value, value):
+	case n.lost[height] == string(first.value):
+		c.w.fail(Durable, n, "it decides %x at height %d, where %s decided %x, as it did itself before a crash: it told others before the decision was durable", value[:4], height, first.node.name, first.value[:4])
 	default:
-		c.w.fail(Agreement, n, "it decides %x at height %d, where %s decided %x", b.value[:4], b.height, first.node.name, first.value[:4])
+		c.w.fail(Agreement, n, "it decides %x at height %d, where %s decided %x", value[:4], height, first.node.name, first.value[:4])
 	}
 }
 
 // certificate holds the certificate of a decision of an honest node.
-func (c *checks) certificate(n *node, d *ordov1.Action_Decide) {
-	if err := c.w.verify(n.height, d.Value, d.Certificate); err != nil {
-		c.w.fail(Certificate, n, "verify does not take the certificate of block %d: %v", n.height, err)
+func (c *checks) certificate(n *node, height uint64, value, certificate []byte) {
+	if err := c.w.verify(height, value, certificate); err != nil {
+		c.w.fail(Certificate, n, "verify does not take the certificate of block %d: %v", height, err)
 		return
 	}
-	if key := fmt.Sprint(n.height); !c.verified[key] {
+	if key := fmt.Sprint(height); !c.verified[key] {
 		c.verified[key] = true
-		other := bytes.Clone(d.Value)
+		other := bytes.Clone(value)
 		other[0] ^= 1
-		if c.w.verify(n.height, other, d.Certificate) == nil {
-			c.w.fail(Certificate, n, "verify takes the certificate of block %d for another value", n.height)
-		} else if c.w.verify(n.height+1, d.Value, d.Certificate) == nil {
-			c.w.fail(Certificate, n, "verify takes the certificate of block %d for block %d", n.height, n.height+1)
+		if c.w.verify(height, other, certificate) == nil {
+			c.w.fail(Certificate, n, "verify takes the certificate of block %d for another value", height)
+		} else if c.w.verify(height+1, value, certificate) == nil {
+			c.w.fail(Certificate, n, "verify takes the certificate of block %d for block %d", height, height+1)
 		}
 	}
 }

@@ -49,7 +49,11 @@ func (n *node) write(w write) {
 }
 
 func (n *node) nextWrite() {
-	n.w.after(n.w.between(50*time.Microsecond, 500*time.Microsecond)+n.extra(SlowDisk), n, n.written)
+	n.w.after(n.writeTime(), n, n.written)
+}
+
+func (n *node) writeTime() time.Duration {
+	return n.w.between(50*time.Microsecond, 500*time.Microsecond) + n.extra(SlowDisk)
 }
 
 // written takes that the oldest write is durable.
@@ -61,16 +65,18 @@ func (n *node) written() {
 	switch {
 	case w.decided != nil:
 		n.disk.blocks = append(n.disk.blocks, *w.decided)
-		n.w.checks.durable(n, *w.decided)
+		n.w.checks.durable(n, w.decided.height, w.decided.value)
 		n.disk.records, n.disk.guards, n.disk.bodies = nil, nil, nil
 	case w.lasting:
 		n.disk.state = w.record
+		n.keepBodies()
 	case w.height != uint64(len(n.disk.blocks))+1: // of a height that is decided
 	case w.guard != nil:
 		n.disk.guards = append(n.disk.guards, *w.guard)
 		n.keepBodies()
 	default:
 		n.disk.records = append(n.disk.records, w.record)
+		n.keepBodies()
 	}
 	if w.sign != nil {
 		n.tellSigned(w.sign, w.height)

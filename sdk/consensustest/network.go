@@ -8,11 +8,10 @@ import (
 )
 
 // packet is what goes from a core to another.
-type packet interface{ size() int }
+type packet = Packet
 
 type (
-	message struct{ data []byte } // of the protocol
-	body    struct {              // of a proposal
+	body struct { // of a proposal
 		value, body []byte
 	}
 	want struct{ value []byte }  // asks for a body
@@ -20,12 +19,11 @@ type (
 	ask  struct{ height uint64 } // asks for a decided block
 )
 
-func (m message) size() int { return len(m.data) }
-func (b body) size() int    { return len(b.body) }
-func (want) size() int      { return 32 }
-func (head) size() int      { return 8 }
-func (ask) size() int       { return 8 }
-func (b block) size() int   { return len(b.body) + len(b.certificate) }
+func (b body) Size() int  { return len(b.body) }
+func (want) Size() int    { return 32 }
+func (head) Size() int    { return 8 }
+func (ask) Size() int     { return 8 }
+func (b block) Size() int { return len(b.body) + len(b.certificate) }
 
 // link is the way from a node to another; packets keep their order on it.
 type link struct{ last time.Duration }
@@ -73,10 +71,10 @@ func (n *node) send(to *node, p packet) {
 		case Stale:
 			stale = stale || f.random.Float64() < f.Rate
 		case Corrupt:
-			if m, ok := p.(message); ok && len(m.data) > 0 && f.random.Float64() < f.Rate {
-				changed := bytes.Clone(m.data)
+			if m, ok := p.(Message); ok && len(m.Data) > 0 && f.random.Float64() < f.Rate {
+				changed := bytes.Clone(m.Data)
 				changed[f.random.IntN(len(changed))] ^= byte(1 << f.random.IntN(8))
-				p = message{changed}
+				p = Message{changed}
 			}
 		case Delay:
 			latency += f.Amount
@@ -87,7 +85,7 @@ func (n *node) send(to *node, p packet) {
 				overtakes += draw(f, f.Amount)
 			}
 		case Bandwidth:
-			w.sending[n.number] = max(w.sending[n.number], w.now) + time.Duration(p.size())*time.Second/time.Duration(max(f.Bytes, 1))
+			w.sending[n.number] = max(w.sending[n.number], w.now) + time.Duration(p.Size())*time.Second/time.Duration(max(f.Bytes, 1))
 			latency += w.sending[n.number] - w.now
 		}
 	}
@@ -98,12 +96,12 @@ func (n *node) send(to *node, p packet) {
 	for _, later := range copies {
 		w.after(at+overtakes+later-w.now, to, func() { to.receive(n, p) })
 	}
-	if m, ok := p.(message); ok {
+	if m, ok := p.(Message); ok {
 		if old := w.recent[n.number]; stale && len(old) > 0 {
-			again := message{old[w.random.IntN(len(old))]}
+			again := Message{old[w.random.IntN(len(old))]}
 			w.after(at-w.now, to, func() { to.receive(n, again) })
 		}
-		old := append(w.recent[n.number], m.data)
+		old := append(w.recent[n.number], m.Data)
 		w.recent[n.number] = old[max(0, len(old)-recentMessages):]
 	}
 }
@@ -114,12 +112,17 @@ func draw(f *liveFault, up time.Duration) time.Duration {
 
 // receive takes a packet that came through.
 func (n *node) receive(from *node, p packet) {
-	if !n.up() {
-		return
+	if n.up() {
+		n.core.Receive(&Host{from}, p)
 	}
+}
+
+// Receive implements Core.
+func (n model) Receive(sender *Host, p Packet) {
+	from := sender.node
 	switch p := p.(type) {
-	case message:
-		event := &ordov1.ConsensusEvent_Message{From: from.key.public, Data: p.data}
+	case Message:
+		event := &ordov1.ConsensusEvent_Message{From: from.key.public, Data: p.Data}
 		n.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Message_{Message: event}})
 	case body:
 		n.takeBody(p)

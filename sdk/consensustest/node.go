@@ -5,19 +5,22 @@ import (
 	"maps"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// node is a model of the core around one protocol.
+// node is one node of a run, and the model of the core around its protocol.
 type node struct {
 	w        *world
+	core     Core // what stands around the protocol: the model below, or that of the scenario
 	number   int
 	name     string
 	key      identity
 	honest   bool // the checkers hold it to what an honest node does
 	diverged bool // its execution comes to other values
 	disk     disk
-	lost     map[uint64]string // decisions that a crash lost: their values by height
+	fresh    map[uint64]string // decisions that are not durable: their values by height
+	lost     map[uint64]string // those that a crash lost
 
 	process  int // which process of the core it is: rises with each crash
 	running  bool
@@ -34,6 +37,7 @@ type node struct {
 	pumping  bool
 	steps    int           // events that its plugins have answered
 	effect   time.Duration // when the newest answer takes effect
+	late     []func()      // answers that have not yet
 
 	height   uint64 // to be decided
 	chain    []block
@@ -71,17 +75,71 @@ type ballot struct{ kind, round uint32 }
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
 
 func newNode(w *world, number int, key identity, name string) *node {
-	return &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}, lost: map[uint64]string{}}
+	n := &node{w: w, number: number, key: key, name: name, honest: true, timers: map[uint64]int{}, fresh: map[uint64]string{}, lost: map[uint64]string{}}
+	if n.core = (model{n}); w.scenario.Core != nil {
+		n.core = w.scenario.Core(&Host{n})
+	}
+	return n
 }
 
 func (n *node) up() bool { return n.running && n.stopped == "" }
 
-// start begins a process of the core with what is on the disk.
+// start begins a process of the core.
 func (n *node) start() {
 	if n.running {
 		return
 	}
 	n.running = true
+	n.core.Start()
+}
+
+// crash ends the process. What is not durable is lost.
+func (n *node) crash() {
+	if !n.running {
+		return
+	}
+	n.core.End()
+	n.running, n.pausedTo = false, 0
+	n.process++
+	n.endPlugin()
+	maps.Copy(n.lost, n.fresh)
+	n.fresh = map[uint64]string{}
+}
+
+// restartPlugin ends the plugin only.
+func (n *node) restartPlugin() {
+	if n.up() {
+		n.w.recorder.note(n.w, n, "the plugin ends and starts again")
+		n.core.Restart()
+	}
+}
+
+// endPlugin ends the instance of the plugin, if there is one.
+func (n *node) endPlugin() {
+	if n.plugin != nil {
+		n.plugin.Close()
+	}
+	n.plugin = nil
+	n.instance++
+	n.effect, n.late = 0, nil
+}
+
+// newPlugin begins an instance of the plugin.
+func (n *node) newPlugin() bool {
+	plugin, err := n.w.subject.Begin()
+	if err != nil {
+		n.w.fail(ProtocolFault, n, "it cannot begin: %v", err)
+		return false
+	}
+	n.plugin = plugin
+	return true
+}
+
+// model is the model of the core.
+type model struct{ *node }
+
+// Start implements Core.
+func (n model) Start() {
 	n.chain = append([]block(nil), n.disk.blocks...)
 	n.height = uint64(len(n.chain)) + 1
 	n.signed = map[ballot][]byte{}
@@ -100,47 +158,31 @@ func (n *node) start() {
 	n.attempts, n.open, n.learning, n.bodies = map[uint64]*attempt{}, nil, nil, map[string]storedBody{}
 	maps.Copy(n.bodies, n.disk.bodies)
 	n.heads, n.behind = map[int]uint64{}, false
-	n.w.recorder.note(n.w, n, "starts at height %d", n.height)
+	n.w.recorder.note(n.w, n.node, "starts at height %d", n.height)
 	n.beginPlugin()
-	n.w.after(n.w.between(0, headEvery), n, n.tellHead)
+	n.w.after(n.w.between(0, headEvery), n.node, n.tellHead)
 }
 
-// crash ends the process. What is not durable is lost.
-func (n *node) crash() {
-	if !n.running {
-		return
-	}
-	n.w.recorder.note(n.w, n, "crashes at height %d, %d writes are lost", n.height, len(n.writes))
-	n.running, n.pausedTo = false, 0
-	n.process++
-	n.endPlugin()
-	for _, b := range n.chain[len(n.disk.blocks):] {
-		n.lost[b.height] = string(b.value)
-	}
+// End implements Core.
+func (n model) End() {
+	n.w.recorder.note(n.w, n.node, "crashes at height %d, %d writes are lost", n.height, len(n.writes))
+	n.forgetInstance()
 	n.writes, n.deferred = nil, false
 }
 
-// restartPlugin ends the plugin only.
-func (n *node) restartPlugin() {
-	if !n.up() {
-		return
-	}
-	n.w.recorder.note(n.w, n, "the plugin ends and starts again")
+// Restart implements Core.
+func (n model) Restart() {
 	n.endPlugin()
+	n.forgetInstance()
 	for i := range n.writes {
 		n.writes[i].sign = nil
 	}
 	n.beginPlugin()
 }
 
-func (n *node) endPlugin() {
-	if n.plugin != nil {
-		n.plugin.Close()
-	}
-	n.plugin = nil
-	n.instance++
+// forgetInstance drops what was of an instance of the plugin.
+func (n *node) forgetInstance() {
 	n.events, n.todo, n.held, n.signing, n.timers = nil, nil, nil, 0, map[uint64]int{}
-	n.effect = 0
 	n.forgetAttempts()
 }
 
@@ -156,12 +198,10 @@ func (n *node) beginPlugin() {
 	if n.deferred = len(n.writes) > 0 || n.learning != nil; n.deferred {
 		return
 	}
-	plugin, err := n.w.subject.Begin()
-	if err != nil {
-		n.w.fail(ProtocolFault, n, "it cannot begin: %v", err)
+	if !n.newPlugin() {
 		return
 	}
-	n.plugin, n.seq, n.answered, n.learned, n.failedAt = plugin, 0, 0, 0, -1
+	n.seq, n.answered, n.learned, n.failedAt = 0, 0, 0, -1
 	start := &ordov1.ConsensusEvent_Start{Height: n.height, Records: n.disk.records, State: n.disk.state, Config: n.w.subject.Config,
 		Pending: uint64(len(n.pool)), Validators: n.w.validators, Self: n.key.public, Scheme: n.w.scenario.Scheme, ChainId: Chain}
 	if last := len(n.chain); last > 0 {
@@ -190,22 +230,27 @@ func (n *node) tell(event *ordov1.ConsensusEvent) {
 	n.pumping = true
 	for len(n.events) > 0 && n.w.failure == nil && n.up() {
 		event, n.events = n.events[0], n.events[1:]
-		n.step(event)
+		event.NowMs = n.nowMs()
+		seq := event.Seq
+		n.step(event, func(actions []*ordov1.Action) { n.answer(seq, actions) })
 	}
 	n.pumping = false
 }
 
-// step has the protocol answer one event.
-func (n *node) step(event *ordov1.ConsensusEvent) {
+// step has the protocol answer one event. answer gets the actions when they take effect, in order.
+func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action)) {
 	w := n.w
-	event.NowMs = n.nowMs()
 	if w.steps++; w.steps > w.scenario.Steps {
 		w.fail(ProtocolFault, n, "it spins: %d events, and the run is not over", w.steps-1)
 		return
 	}
 	w.recorder.event(w, n, event)
-	seq := event.Seq
 	actions, err := n.plugin.Step(event)
+	if logging, ok := n.plugin.(sdk.Logging); ok {
+		for _, line := range logging.Lines() {
+			w.recorder.logged(w, n, line)
+		}
+	}
 	if err != nil {
 		w.fail(ProtocolFault, n, "event %s: %v", w.words().event(event), err)
 		return
@@ -213,16 +258,19 @@ func (n *node) step(event *ordov1.ConsensusEvent) {
 	w.recorder.actions(w, n, actions)
 	n.steps++
 	w.atEvent(n)
-	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now { // in order: none overtakes an earlier one
+	if n.effect = max(n.effect, w.now+n.extra(Late)); n.effect > w.now || len(n.late) > 0 { // in order: none overtakes an earlier one
+		n.late = append(n.late, func() { answer(actions) })
 		instance := n.instance
 		w.after(n.effect-w.now, n, func() {
 			if n.instance == instance {
-				n.answer(seq, actions)
+				next := n.late[0]
+				n.late = n.late[1:]
+				next()
 			}
 		})
 		return
 	}
-	n.answer(seq, actions)
+	answer(actions)
 }
 
 // answer takes the actions of an event. Those from before the protocol heard of a learned block are void, but for timers.

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
@@ -108,6 +109,13 @@ func (r *recorder) actions(w *world, n *node, actions []*ordov1.Action) {
 		if r.keep {
 			r.line(w, n, "  -> "+w.words().action(a))
 		}
+	}
+}
+
+// logged records a line that a protocol in this process wrote. It is not part of the digest: those of a plugin process go to its log.
+func (r *recorder) logged(w *world, n *node, line sdk.LogLine) {
+	if r.keep {
+		r.line(w, n, "  log "+line.String())
 	}
 }
 

@@ -37,6 +37,8 @@ type Scenario struct {
 	ForgetBodies bool
 	// Steps is the most events of a run (default 1,000,000): more means that the protocol spins.
 	Steps int
+	// Core makes what stands around the protocol in each node; nil: a model of the core.
+	Core func(*Host) Core
 	// Keep keeps all events and actions for Result.Transcript.
 	Keep bool
 }
@@ -65,6 +67,9 @@ func (s Scenario) complete() (Scenario, error) {
 	}
 	if s.Steps == 0 {
 		s.Steps = 1_000_000
+	}
+	if s.Core != nil && s.NoGuard {
+		return s, fmt.Errorf("consensustest: NoGuard is of the model of the core: this scenario has a core of its own, which has its guard")
 	}
 	if len(s.Latency) == 0 {
 		s.Latency = [][]time.Duration{{time.Millisecond}}

@@ -49,6 +49,13 @@ func (p inProcess) Step(event *ordov1.ConsensusEvent) (actions []*ordov1.Action,
 	return p.protocol.Step(event), nil
 }
 
+func (p inProcess) Lines() []sdk.LogLine {
+	if logging, ok := p.protocol.(sdk.Logging); ok {
+		return logging.Lines()
+	}
+	return nil
+}
+
 func (inProcess) Close() {}
 
 // Over is a plugin process: each instance is a Run stream of it. Certificates says whether the plugin has the capability of this name.

@@ -58,7 +58,13 @@ func Transcripts(t *testing.T, dir string, begin func(config []byte) (sdk.Protoc
 					}
 					log = append(log, e)
 					fmt.Fprintf(&out, "%s\n", line)
-					for _, a := range protocol.Step(proto.CloneOf(e)) {
+					actions := protocol.Step(proto.CloneOf(e))
+					if logging, ok := protocol.(sdk.Logging); ok {
+						for _, line := range logging.Lines() {
+							fmt.Fprintf(&out, "  log %s\n", line)
+						}
+					}
+					for _, a := range actions {
 						fmt.Fprintf(&out, "  -> %s\n", w.action(a))
 					}
 				}

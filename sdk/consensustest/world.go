@@ -219,7 +219,7 @@ func (w *world) transaction() {
 	id := uint64(len(w.supply) + 1)
 	w.supply = append(w.supply, id)
 	for _, n := range w.nodes {
-		w.after(0, n, func() { n.arrived(id) })
+		w.after(0, n, func() { n.core.Transaction(id) })
 	}
 	w.after(w.scenario.Every, nil, w.transaction)
 }

@@ -18,11 +18,12 @@ import (
 //	first NAME...         as it was first seen; like the block when it is not said
 //	shown BLOCK NAME...   its pre-confirmed order
 //	parent BLOCK HASH     of the block, instead of the right one
+//	network               several nodes took the transactions
 //	died one|several      over the time of all that was shown
 func TestCheck(t *testing.T) {
 	datadriven.RunTest(t, "testdata/check", func(t *testing.T, d *datadriven.TestData) string {
 		e := evidence{sights: map[uint64]*sight{}}
-		watch := newObserver(nil, newLedger())
+		watch := newObserver(client.Node{}, newLedger())
 		now := time.Unix(1_800_000_000, 0)
 		var first []client.Block
 		for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
@@ -56,6 +57,8 @@ func TestCheck(t *testing.T) {
 				var number uint64
 				fmt.Sscan(word[1], &number)
 				watch.saw(number, word[2:], now)
+			case "network":
+				e.network = true
 			case "parent":
 				e.blocks[len(e.blocks)-1].Parent = word[1]
 			case "died":

@@ -24,18 +24,18 @@ func (r *round) ask(ctx context.Context) {
 				continue
 			}
 			asked++
-			if why := r.status(ctx, e); strings.HasPrefix(why, "dropped") {
+			if why := r.statusOf(ctx, e); strings.HasPrefix(why, "dropped") {
 				r.ledger.drop(e, why)
 			}
 		}
 	}
 }
 
-// status is the last word of the node about a transaction: a finality, or an error.
-func (r *round) status(ctx context.Context, e *entry) string {
+// statusOf is the last word of the node about a transaction: a finality, or an error.
+func (r *round) statusOf(ctx context.Context, e *entry) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	s, err := r.node.Status(ctx, e.hash)
+	s, err := r.struck.status(ctx, e.hash)
 	if refusal := (*client.Error)(nil); errors.As(err, &refusal) {
 		var data string
 		if json.Unmarshal(refusal.Data, &data) == nil && strings.HasPrefix(data, "dropped") {
@@ -48,9 +48,9 @@ func (r *round) status(ctx context.Context, e *entry) string {
 	return s.Finality
 }
 
-// finish lets the node finish: it waits until the senders have ended and nothing is on its way.
+// finish waits until the senders have ended and nothing is on its way.
 func (r *round) finish(ctx context.Context) {
-	r.node.note("waiting until nothing is on its way")
+	r.struck.note("waiting until nothing is on its way")
 	ended := make(chan struct{})
 	go func() { r.load.work.Wait(); close(ended) }()
 	for begun, done := time.Now(), false; !done; {
@@ -58,7 +58,7 @@ func (r *round) finish(ctx context.Context) {
 		case <-ended:
 			done = true
 		case <-time.After(100 * time.Millisecond):
-			r.alive()
+			r.struck.alive()
 			if time.Since(begun) > upLimit {
 				r.fail("senders get no definite answer from a node that is left alone")
 				done = true
@@ -69,9 +69,9 @@ func (r *round) finish(ctx context.Context) {
 	}
 	last, moved := -1, time.Now()
 	for {
-		r.alive()
+		r.struck.alive()
 		open := r.ledger.open()
-		_, top, _ := r.watch.standing()
+		_, top, _ := r.struck.standing()
 		if len(open) == 0 {
 			break
 		}
@@ -80,7 +80,7 @@ func (r *round) finish(ctx context.Context) {
 		}
 		if time.Since(moved) > moveLimit {
 			r.fail("%d acknowledged transactions get into no block of a node that is left alone (pre-confirmed is block %d); such as %s: sender %d nonce %d %s: %s",
-				len(open), top, open[0].hash, open[0].sender, open[0].nonce, open[0].kind, r.status(ctx, open[0]))
+				len(open), top, open[0].hash, open[0].sender, open[0].nonce, open[0].kind, r.statusOf(ctx, open[0]))
 			break
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
@@ -92,7 +92,10 @@ func (r *round) finish(ctx context.Context) {
 		r.fail("%v", err)
 	default:
 	}
-	// Whatever was to be seen as pre-confirmed is accepted soon.
+}
+
+// shown waits until whatever was to be seen as pre-confirmed is accepted.
+func (r *nodeRound) shown(ctx context.Context) {
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); sleep(ctx, 50*time.Millisecond) {
 		r.watch.mu.Lock()
 		newest := uint64(0)
@@ -107,8 +110,8 @@ func (r *round) finish(ctx context.Context) {
 }
 
 // judge checks what is there, stops the node, and has the chain executed again.
-func (r *round) judge(ctx context.Context, o options) {
-	blocks, err := r.walk(ctx)
+func (r *nodeRound) judge(ctx context.Context, o options) {
+	blocks, err := walk(ctx, r.node.Node)
 	if err != nil {
 		r.fail("reading the chain: %v", err)
 		r.node.dump()
@@ -121,14 +124,8 @@ func (r *round) judge(ctx context.Context, o options) {
 	}
 	r.watch.mu.Unlock()
 	v := check(e)
-	r.told(ctx, e.entries, v)
-	for i, w := range v.wrong {
-		if i == 20 {
-			r.fail("and %d more", len(v.wrong)-i)
-			break
-		}
-		r.fail("%s", w)
-	}
+	r.told(ctx, r.node.Node, e.entries, v)
+	r.failAll(v.wrong)
 	if err := r.node.stop(); err != nil {
 		r.fail("at its end: %v\n%s", err, r.node.lastOutput(12))
 	}
@@ -139,18 +136,33 @@ func (r *round) judge(ctx context.Context, o options) {
 	if left := r.node.leftovers(); len(left) > 0 {
 		r.fail("left behind in the temp folder: %s", strings.Join(left, ", "))
 	}
-	for _, line := range r.node.alarms() {
+	for _, line := range alarms(r.node.log.Name()) {
 		r.fail("the node said: %s", line)
 	}
 	roots := 0
 	if !r.ephemeral {
 		roots = r.replay(ctx, o, blocks[len(blocks)-1])
 	}
-	r.report.round(r, v, len(blocks), roots)
+	r.report.round(r.round, v, len(blocks), roots)
+	r.report.instances += r.node.started
+	for _, n := range r.born {
+		r.report.restarts += n
+	}
 }
 
-// told looks whether the node tells of transactions and classes what is in its blocks.
-func (r *round) told(ctx context.Context, entries []entry, v *verdict) {
+// failAll tells what checks have found, up to a number that can be read.
+func (r *round) failAll(wrong []string) {
+	for i, w := range wrong {
+		if i == 20 {
+			r.fail("and %d more", len(wrong)-i)
+			break
+		}
+		r.fail("%s", w)
+	}
+}
+
+// told looks whether a node tells of transactions and classes what is in its blocks.
+func (r *round) told(ctx context.Context, n client.Node, entries []entry, v *verdict) {
 	asked := 0
 	for _, e := range entries {
 		if e.height == 0 {
@@ -158,27 +170,27 @@ func (r *round) told(ctx context.Context, entries []entry, v *verdict) {
 		}
 		if e.class != "" {
 			var class struct{ ABI string }
-			if err := r.node.Call(ctx, "starknet_getClass", map[string]any{"block_id": "latest", "class_hash": e.class}, &class); err != nil || class.ABI == "" {
+			if err := n.Call(ctx, "starknet_getClass", map[string]any{"block_id": "latest", "class_hash": e.class}, &class); err != nil || class.ABI == "" {
 				v.fail("class %s is declared in block %d, and getClass says: %v", e.class, e.height, err)
 			}
 		}
 		if asked++; asked%8 == 0 || e.class != "" {
-			if s := r.status(ctx, &e); s != "ACCEPTED_ON_L2" {
-				v.fail("%s is in block %d, its status is %s", e.hash, e.height, s)
+			if s, err := n.Status(ctx, e.hash); err != nil || s.Finality != "ACCEPTED_ON_L2" {
+				v.fail("%s is in block %d, its status at %s is %s: %v", e.hash, e.height, n.URL, s.Finality, err)
 			}
 		}
 	}
 }
 
 // walk reads the whole chain.
-func (r *round) walk(ctx context.Context) ([]client.Block, error) {
+func walk(ctx context.Context, n client.Node) ([]client.Block, error) {
 	var head uint64
-	if err := r.node.Call(ctx, "starknet_blockNumber", []any{}, &head); err != nil {
+	if err := n.Call(ctx, "starknet_blockNumber", []any{}, &head); err != nil {
 		return nil, err
 	}
 	var blocks []client.Block
 	for number := uint64(0); number <= head; number++ {
-		b, err := r.node.Block(ctx, number)
+		b, err := n.Block(ctx, number)
 		if err != nil {
 			return nil, fmt.Errorf("block %d: %w", number, err)
 		}
@@ -190,7 +202,7 @@ func (r *round) walk(ctx context.Context) ([]client.Block, error) {
 var replayed = regexp.MustCompile(`^(\d+) blocks with (\d+) transactions`)
 
 // replay executes the chain again from genesis in a fresh node, which compares every root and hash.
-func (r *round) replay(ctx context.Context, o options, head client.Block) (roots int) {
+func (r *nodeRound) replay(ctx context.Context, o options, head client.Block) (roots int) {
 	args := append([]string{"replay", "--data-dir", filepath.Join(r.dir, "data")}, r.genesis()...)
 	cmd := exec.CommandContext(ctx, filepath.Join(o.bin, "ordo"), args...)
 	cmd.Env = r.node.environment()

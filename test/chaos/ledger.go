@@ -36,10 +36,19 @@ type ledger struct {
 	faults  map[string]int // answers after which the same transaction was sent again
 	classes []string       // declared
 	acks    int
+
+	network bool // its nodes may take two transactions with one nonce, of which one comes into a block
+	places  map[place][]*entry
+}
+
+// place is where one transaction fits.
+type place struct {
+	sender int
+	nonce  uint64
 }
 
 func newLedger() *ledger {
-	return &ledger{entries: map[string]*entry{}, waiting: map[int]int{}, changed: make(chan struct{}), refused: map[string]int{}, faults: map[string]int{}}
+	return &ledger{entries: map[string]*entry{}, waiting: map[int]int{}, changed: make(chan struct{}), refused: map[string]int{}, faults: map[string]int{}, places: map[place][]*entry{}}
 }
 
 // signed is told before a transaction is sent for the first time.
@@ -51,6 +60,8 @@ func (l *ledger) signed(sender int, nonce uint64, kind string, tx *client.Tx) *e
 		e.class = client.Hex(tx.Class.Hash)
 	}
 	l.entries[e.hash] = e
+	at := place{sender, nonce}
+	l.places[at] = append(l.places[at], e)
 	return e
 }
 
@@ -65,6 +76,7 @@ func (l *ledger) acknowledge(e *entry) {
 	l.acks++
 	if e.height == 0 {
 		l.waiting[e.sender]++
+		l.lose(e)
 	}
 }
 
@@ -86,14 +98,34 @@ func (l *ledger) included(hash string, height uint64) bool {
 	if e == nil {
 		return false
 	}
-	if e.height == 0 && !e.acked.IsZero() && e.replaced == "" {
+	if e.height > 0 { // another node has told it
+		return true
+	}
+	if !e.acked.IsZero() && e.replaced == "" {
 		l.arrived(e)
 	}
 	e.height = height
 	if e.class != "" {
 		l.classes = append(l.classes, e.class)
 	}
+	for _, other := range l.places[place{e.sender, e.nonce}] {
+		l.lose(other)
+	}
 	return true
+}
+
+// lose records that another transaction with the nonce of an acknowledged one is in a block of a network. The lock is held.
+func (l *ledger) lose(e *entry) {
+	if !l.network || e.acked.IsZero() || e.height > 0 || e.dropped != "" || e.replaced != "" {
+		return
+	}
+	for _, other := range l.places[place{e.sender, e.nonce}] {
+		if other.height > 0 {
+			e.dropped = "another transaction with its nonce, by another node, is in a block"
+			l.arrived(e)
+			return
+		}
+	}
 }
 
 // arrived records that an entry is on its way no more. The lock is held.

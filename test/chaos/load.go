@@ -19,7 +19,7 @@ import (
 // load sends mixed transactions from several accounts at the same time, and holds on to each until the node has given a
 // definite answer, over as many of its instances as that takes.
 type load struct {
-	node    *node
+	nodes   []client.Node
 	ledger  *ledger
 	account felt.Felt       // a class that genesis declares; its constructor takes a public key
 	class   json.RawMessage // a class to declare, with ever new ABIs
@@ -43,13 +43,14 @@ type sender struct {
 	index  int
 	random *rand.Rand
 	nonce  uint64 // of the next transaction
+	at     int    // which of the nodes it sends by
 	fresh  uint64 // for what has to be new
 }
 
 // start sends until sending is over; then each sender finishes what it has begun. hard ends everything.
 func (l *load) start(sending, hard context.Context, seed uint64, accounts []genesis.Account) {
 	for i, a := range accounts {
-		s := &sender{load: l, Account: client.NewAccount(a, chainID), index: i, random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		s := &sender{load: l, Account: client.NewAccount(a, chainID), index: i, random: rand.New(rand.NewPCG(seed, uint64(i))), at: i}
 		step, pace := s.mixed, l.pace
 		switch i {
 		case 0:
@@ -208,7 +209,7 @@ func (s *sender) newcomer(sending, hard context.Context) error {
 		return nil // it has no money yet
 	}
 	// The new account is a sender of its own in the ledger.
-	own := &sender{load: s.load, Account: account, index: 1000*s.index + int(s.fresh), random: s.random}
+	own := &sender{load: s.load, Account: account, index: 1000*s.index + int(s.fresh), random: s.random, at: s.at}
 	tx := account.DeployAccount(s.account, salt)
 	e := s.ledger.signed(own.index, 0, "deploys itself", tx)
 	if err := s.deliver(hard, e, tx); err != nil {
@@ -276,6 +277,7 @@ func (s *sender) fill(hard context.Context, e *entry) error {
 			return nil
 		}
 		s.wait(hard, 300*time.Millisecond)
+		s.at++ // a node of a network may be behind
 		t := s.invoke(s.Account, e.nonce, "in the place of a rejected", s.transfer())
 		if err := s.deliver(hard, t.entry, t.tx); err != nil {
 			return err
@@ -289,7 +291,7 @@ func (s *sender) fill(hard context.Context, e *entry) error {
 func (s *sender) deliver(hard context.Context, e *entry, tx *client.Tx) error {
 	for {
 		ctx, cancel := context.WithTimeout(hard, 15*time.Second)
-		hash, err := s.node.Submit(ctx, tx)
+		hash, err := s.nodes[s.at%len(s.nodes)].Submit(ctx, tx)
 		cancel()
 		switch code := codeOf(err); {
 		case err == nil && hash != e.hash:
@@ -314,6 +316,7 @@ func (s *sender) deliver(hard context.Context, e *entry, tx *client.Tx) error {
 			return err
 		}
 		s.ledger.fault(err)
+		s.at++
 		select {
 		case <-time.After(30*time.Millisecond + time.Duration(s.random.Int64N(int64(100*time.Millisecond)))):
 		case <-hard.Done():
@@ -322,16 +325,22 @@ func (s *sender) deliver(hard context.Context, e *entry, tx *client.Tx) error {
 	}
 }
 
-// known asks whether the node has a transaction, until it answers.
+// known asks whether a node has a transaction, until one has it or all have answered.
 func (s *sender) known(hard context.Context, e *entry) (bool, error) {
 	for {
-		ctx, cancel := context.WithTimeout(hard, 15*time.Second)
-		_, err := s.node.Status(ctx, e.hash)
-		cancel()
-		switch code := codeOf(err); {
-		case err == nil:
-			return true, nil
-		case code == 29:
+		without := 0
+		for _, n := range s.nodes {
+			ctx, cancel := context.WithTimeout(hard, 15*time.Second)
+			_, err := n.Status(ctx, e.hash)
+			cancel()
+			switch code := codeOf(err); {
+			case err == nil:
+				return true, nil
+			case code == 29:
+				without++
+			}
+		}
+		if without == len(s.nodes) {
 			return false, nil
 		}
 		select {

@@ -6,6 +6,10 @@
 // five, in the middle of a start, in the middle of a recovery. Then it is left alone until nothing is on its way, read from
 // block 0, stopped, and executed again from genesis.
 //
+// With --localnet N a round is a network of N validators. The strikes fall on whole nodes and single plugins of any of them, and a node that was
+// killed is down for a while. At the end every node must have the same blocks, hashes and roots, each acknowledged transaction in exactly one
+// block or with a reason why it is in none, no evidence of a second signature, and a database that ordo db check finds whole.
+//
 // The seed decides what is sent, which process is struck and how; when a signal meets a process is up to the machine. So a seed
 // repeats the attack, not to the microsecond.
 package main
@@ -37,7 +41,11 @@ type options struct {
 	pace     time.Duration
 	dir      string
 	keep     bool
-	logLevel string
+
+	localnet  int    // nodes of a network; 0: one node
+	consensus string // of a network
+	basePort  int    // of a network
+	logLevel  string
 }
 
 func main() {
@@ -56,6 +64,9 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "folder for chains and logs; empty: a temporary one")
 	flag.StringVar(&o.logLevel, "log-level", "warn", "of the nodes")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of rounds without a violation too")
+	flag.IntVar(&o.localnet, "localnet", 0, "strike a network of so many validators (ordo localnet), not one node")
+	flag.StringVar(&o.consensus, "consensus", "comet", "its consensus plugin: a shipped name, or a path")
+	flag.IntVar(&o.basePort, "base-port", 0, "port of its first node; 0 takes free ones")
 	flag.Parse()
 	o.limit = time.Duration(minutes * float64(time.Minute))
 	o.targets = strings.Split(targets, ",")
@@ -98,7 +109,11 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(out, "seed %d; repeat with --seed %d --kills %d --round %d\n", o.seed, o.seed, o.kills, o.each)
+	again := ""
+	if o.localnet > 0 {
+		again = fmt.Sprintf(" --localnet %d --consensus %s", o.localnet, o.consensus)
+	}
+	fmt.Fprintf(out, "seed %d; repeat with --seed %d --kills %d --round %d%s\n", o.seed, o.seed, o.kills, o.each, again)
 	report := newReport(out)
 	begun := time.Now()
 	for number := 0; report.strikes < o.kills && time.Since(begun) < o.limit && ctx.Err() == nil; number++ {
@@ -109,16 +124,26 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 		if r.seed%3 == 0 { // now and then blocks with much in them
 			r.pace /= 6
 		}
-		spend := o.budget && number%5 == 4
-		r.ephemeral = number%7 == 3 && !spend && len(o.targets) > 1
+		spend := o.budget && number%5 == 4 && o.localnet == 0
+		r.ephemeral = number%7 == 3 && !spend && len(o.targets) > 1 && o.localnet == 0
 		r.dir = filepath.Join(o.dir, fmt.Sprintf("round-%d", number))
 		if err := os.MkdirAll(r.dir, 0o700); err != nil {
 			return nil, err
 		}
-		if spend {
-			err = r.spend(ctx, o)
+		kills, until := min(o.each, o.kills-report.strikes), begun.Add(o.limit)
+		if o.localnet > 0 {
+			n := &netRound{round: r}
+			r.network = fmt.Sprintf("%d validators of %s", o.localnet, o.consensus)
+			r.struck = n
+			err = n.run(ctx, o, kills, until)
 		} else {
-			err = r.run(ctx, o, min(o.each, o.kills-report.strikes), begun.Add(o.limit))
+			n := &nodeRound{round: r}
+			r.struck = n
+			if spend {
+				err = n.spend(ctx, o)
+			} else {
+				err = n.run(ctx, o, kills, until)
+			}
 		}
 		if ctx.Err() != nil {
 			break
@@ -142,7 +167,7 @@ func run(ctx context.Context, o options, out io.Writer) (*report, error) {
 }
 
 // run is an ordinary round.
-func (r *round) run(ctx context.Context, o options, kills int, until time.Time) error {
+func (r *nodeRound) run(ctx context.Context, o options, kills int, until time.Time) error {
 	finish, end, err := r.begin(ctx, o, r.flags(1_000_000, "1s"))
 	if end != nil {
 		defer end()

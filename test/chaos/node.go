@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,17 +121,19 @@ func (n *node) find(targets []string) (found []process) {
 	if i.Ended() {
 		return nil
 	}
-	all := processes()
+	return find(processes(), i.PID(), targets)
+}
+
+// find returns the targets among the processes: the core with this number and its plugins.
+func find(all map[int]process, pid int, targets []string) (found []process) {
 	for _, p := range all {
-		if p.PID == i.PID() {
+		if p.PID == pid {
 			p.stage = core
-		} else if p.Parent != i.PID() {
+		} else if p.Parent != pid {
 			continue
 		}
-		for _, target := range targets {
-			if p.stage == target && p.State != "Z" {
-				found = append(found, p)
-			}
+		if slices.Contains(targets, p.stage) && p.State != "Z" {
+			found = append(found, p)
 		}
 	}
 	return found
@@ -177,8 +180,8 @@ type plugin struct {
 	Restarts   uint64 `json:"restarts"`
 }
 
-// serving says whether the node answers and all its plugins are at work.
-func (n *node) serving(ctx context.Context) ([]plugin, error) {
+// serving says whether a node answers and all its plugins are at work.
+func serving(ctx context.Context, n client.Node) ([]plugin, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var list []plugin
@@ -263,9 +266,9 @@ func (n *node) why() string {
 	return strings.Join(found, "")
 }
 
-// alarms are the lines that no process may ever print, whatever is done to it.
-func (n *node) alarms() (found []string) {
-	raw, err := os.ReadFile(n.log.Name())
+// alarms are the lines of a log that no process may ever print, whatever is done to it.
+func alarms(log string) (found []string) {
+	raw, err := os.ReadFile(log)
 	if err != nil {
 		return []string{err.Error()}
 	}

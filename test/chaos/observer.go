@@ -13,7 +13,7 @@ import (
 // observer looks at the node as a wallet would, and remembers what it was shown: the order of each block before it was
 // decided, and each accepted block once.
 type observer struct {
-	node   *node
+	node   client.Node
 	ledger *ledger
 
 	mu       sync.Mutex
@@ -35,7 +35,7 @@ type sight struct {
 	conflict    string // an order that the longest does not begin with
 }
 
-func newObserver(n *node, l *ledger) *observer {
+func newObserver(n client.Node, l *ledger) *observer {
 	return &observer{node: n, ledger: l, sights: map[uint64]*sight{}, moved: time.Now()}
 }
 
@@ -48,6 +48,13 @@ func (o *observer) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(8 * time.Millisecond):
 		}
+	}
+}
+
+// runAccepted is run without a look at the pre-confirmed block: in a network a block that one node builds may not be the one that is decided.
+func (o *observer) runAccepted(ctx context.Context) {
+	for o.follow(ctx); sleep(ctx, 30*time.Millisecond); {
+		o.follow(ctx)
 	}
 }
 

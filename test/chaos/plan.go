@@ -15,6 +15,9 @@ type strike struct {
 	hold    time.Duration // after a SIGSTOP
 	resume  bool          // then SIGCONT; else SIGKILL. A plugin that is not resumed is left to the supervisor
 	again   *strike       // while the node recovers from this one
+	network bool
+	node    int           // of a network
+	down    time.Duration // how long a node of a network is down before it is started again
 }
 
 func (s strike) String() string {
@@ -28,6 +31,12 @@ func (s strike) String() string {
 		}
 	}
 	text := fmt.Sprintf("%s %s", signal, s.target())
+	if s.network {
+		text += fmt.Sprintf(" of node %d", s.node)
+	}
+	if s.down > 0 {
+		text += fmt.Sprintf(", down for %s", s.down)
+	}
 	if s.again != nil {
 		text += fmt.Sprintf(", then after %s %s", s.again.pause, s.again)
 	}
@@ -60,10 +69,11 @@ type planner struct {
 	random  *rand.Rand
 	targets []string
 	kill    bool // only SIGKILL
+	nodes   int  // of a network; 0: there is one node
 }
 
 func newPlanner(seed uint64, o options) *planner {
-	return &planner{random: rand.New(rand.NewPCG(seed, 0)), targets: o.targets, kill: o.killOnly}
+	return &planner{random: rand.New(rand.NewPCG(seed, 0)), targets: o.targets, kill: o.killOnly, nodes: o.localnet}
 }
 
 func (p *planner) next() strike {
@@ -85,6 +95,18 @@ func (p *planner) next() strike {
 }
 
 func (p *planner) one() strike {
+	s := p.aim()
+	if p.nodes > 0 {
+		s.network, s.node = true, p.random.IntN(p.nodes)
+		if s.has(core) && !s.resume {
+			s.down = p.between(0, 3*time.Second)
+		}
+	}
+	return s
+}
+
+// aim chooses the targets and the signal.
+func (p *planner) aim() strike {
 	var s strike
 	switch roll := p.random.IntN(100); {
 	case roll < 62:

@@ -31,13 +31,16 @@ type report struct {
 	orders, overDeath         int
 	overMany, rebuilt, undone int
 	spent                     int // rounds with a spent budget
+	compared, databases       int // blocks of all nodes of networks, and databases that ordo db check found whole
+	byNode                    map[int]int
+	proposers                 map[string]int // blocks of networks
 
 	mu    sync.Mutex
 	wrong []string
 }
 
 func newReport(out io.Writer) *report {
-	return &report{out: out, byTarget: map[string]map[string]int{}, times: map[string][]time.Duration{},
+	return &report{out: out, byTarget: map[string]map[string]int{}, times: map[string][]time.Duration{}, byNode: map[int]int{}, proposers: map[string]int{},
 		without: map[string]int{}, refused: map[string]int{}, faults: map[string]int{}, kinds: map[string]int{}}
 }
 
@@ -47,6 +50,9 @@ func (r *report) strike(s strike, found []process, served bool) {
 	r.processes += len(found)
 	if !served {
 		r.atStart++
+	}
+	if s.network {
+		r.byNode[s.node]++
 	}
 	signal := "SIGKILL"
 	if s.stop {
@@ -78,22 +84,29 @@ func (r *report) downtime(s strike, took time.Duration) {
 	r.times[target] = append(r.times[target], took)
 }
 
-func (r *report) orphan(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.wrong = append(r.wrong, text)
+// await has the processes of a core that has ended some time to end too.
+func (r *report) await(core string, left func() []string) {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		names := left()
+		if len(names) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.wrong = append(r.wrong, fmt.Sprintf("%s: %s ran on 5 s after the core had ended", core, strings.Join(names, ", ")))
+			return
+		}
+	}
 }
 
 // round adds what a round came to.
 func (r *report) round(o *round, v *verdict, blocks, roots int) {
 	signed, acked := o.ledger.counts()
 	r.signed, r.acked, r.included = r.signed+signed, r.acked+acked, r.included+v.included
-	r.blocks, r.roots, r.instances = r.blocks+blocks, r.roots+roots, r.instances+o.node.started
+	r.blocks, r.roots = r.blocks+blocks, r.roots+roots
 	r.orders, r.overDeath, r.overMany = r.orders+v.orders, r.overDeath+v.ordersOverDeath, r.overMany+v.ordersOverMany
 	r.rebuilt, r.undone = r.rebuilt+v.rebuilt, r.undone+v.ordersNotKept
-	for _, n := range o.born {
-		r.restarts += n
-	}
 	add(r.without, v.without)
 	add(r.refused, o.ledger.refused)
 	add(r.faults, o.ledger.faults)
@@ -131,6 +144,9 @@ func (r *report) print() {
 		fmt.Fprintf(w, "  %s\t%d\t%d\n", target, r.byTarget[target]["SIGKILL"], r.byTarget[target]["SIGSTOP"])
 	}
 	row("strikes", fmt.Sprintf("%d (%d processes), in %d rounds; %d during a recovery, %d during a start of the core", r.strikes, r.processes, r.rounds, r.again, r.atStart))
+	for _, node := range slices.Sorted(maps.Keys(r.byNode)) {
+		row(fmt.Sprintf("  of node %d", node), r.byNode[node])
+	}
 	row("restarts seen", fmt.Sprintf("%d of plugins, %d of cores (%d of their starts given up, a plugin was struck)", r.restarts, max(0, r.instances-r.rounds-r.spent), r.startsGivenUp))
 	if r.spent > 0 {
 		row("budgets spent", fmt.Sprintf("%d: the node stopped and said whose; started again", r.spent))
@@ -154,7 +170,13 @@ func (r *report) print() {
 		row("  not kept over the ends of several", fmt.Sprintf("%d (nothing is promised then)", r.undone))
 	}
 	row("blocks", r.blocks)
-	row("roots reached by ordo replay", r.roots)
+	if len(r.proposers) > 0 {
+		list("blocks of", r.proposers)
+		row("blocks compared between nodes", r.compared)
+		row("databases that ordo db check found whole", r.databases)
+	} else {
+		row("roots reached by ordo replay", r.roots)
+	}
 	row("violations", len(r.failed()))
 	w.Flush()
 	for _, text := range r.failed() {

@@ -10,7 +10,7 @@ import (
 
 // spend is a round of its own: one stage ends more often than the budget allows. The node must stop and say whose budget
 // it was; started again, it must have lost nothing.
-func (r *round) spend(ctx context.Context, o options) error {
+func (r *nodeRound) spend(ctx context.Context, o options) error {
 	const restarts = 2
 	finish, end, err := r.begin(ctx, o, r.flags(restarts, "60s"))
 	if end != nil {

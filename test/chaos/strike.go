@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
 
 // strikes hits the node until the time is over or enough was hit.
-func (r *round) strikes(ctx context.Context, o options, kills int, until time.Time) {
+func (r *nodeRound) strikes(ctx context.Context, o options, kills int, until time.Time) {
 	if r.ephemeral {
 		o.targets = slices.DeleteFunc(slices.Clone(o.targets), func(t string) bool { return t == core })
 	}
@@ -28,7 +27,7 @@ func (r *round) strikes(ctx context.Context, o options, kills int, until time.Ti
 			return
 		default:
 		}
-		if !r.moves(ctx) {
+		if !moves(ctx, r) {
 			r.fail("no block was accepted within %s under load by a node that was let alone", moveLimit)
 			r.revive(ctx)
 			return
@@ -36,23 +35,8 @@ func (r *round) strikes(ctx context.Context, o options, kills int, until time.Ti
 	}
 }
 
-// moves lets the node alone when it has accepted no block for long: a node that is struck each second has no time to build one.
-func (r *round) moves(ctx context.Context) bool {
-	head, _, since := r.watch.standing()
-	if time.Since(since) < breath {
-		return true
-	}
-	r.node.note("no block for %s: no strikes until there is one", breath)
-	for begun := time.Now(); time.Since(begun) < moveLimit && sleep(ctx, 50*time.Millisecond); r.alive() {
-		if now, _, _ := r.watch.standing(); now > head {
-			return true
-		}
-	}
-	return ctx.Err() != nil
-}
-
 // strike carries out one strike, with the one that follows it, and waits until all is at work again.
-func (r *round) strike(ctx context.Context, s strike) (hit int) {
+func (r *nodeRound) strike(ctx context.Context, s strike) (hit int) {
 	from := time.Now()
 	gone := map[int]bool{}
 	n := r.hit(ctx, s, gone)
@@ -83,7 +67,7 @@ func (r *round) strike(ctx context.Context, s strike) (hit int) {
 }
 
 // hit sends the signals of one strike, and starts the core again if it has ended. It returns how many processes it reached.
-func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
+func (r *nodeRound) hit(ctx context.Context, s strike, gone map[int]bool) int {
 	found := r.node.find(s.targets)
 	if len(found) == 0 {
 		return 0
@@ -129,31 +113,18 @@ func (r *round) hit(ctx context.Context, s strike, gone map[int]bool) int {
 	return len(found)
 }
 
-func (r *round) relaunch() error {
+func (r *nodeRound) relaunch() error {
 	old := r.node.current()
 	if _, err := r.node.launch(); err != nil {
 		return err
 	}
-	go func() { // beside the next instance, which is at work at once as under a service manager
-		deadline := time.Now().Add(5 * time.Second)
-		for {
-			left := r.node.orphans()
-			if len(left) == 0 {
-				return
-			}
-			if time.Now().After(deadline) {
-				r.report.orphan(fmt.Sprintf("round %d: %s ran on 5 s after instance %d of the core had ended", r.number, strings.Join(left, ", "), old.number))
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-	}()
+	go r.report.await(fmt.Sprintf("round %d: instance %d", r.number, old.number), r.node.orphans) // beside the next instance, which is at work at once as under a service manager
 	return nil
 }
 
 // up waits until the node serves and all plugins are at work, none of them one of the gone. A core that ended because a
 // plugin was struck while it started is started again: it served no client.
-func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
+func (r *nodeRound) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 	deadline := time.Now().Add(upLimit)
 	var last error
 	for ctx.Err() == nil {
@@ -170,7 +141,7 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("not at work within %s: %w", upLimit, last)
 		}
 		var list []plugin
-		if list, last = r.node.serving(ctx); last == nil {
+		if list, last = serving(ctx, r.node.Node); last == nil {
 			for _, p := range list {
 				if gone[p.PID] {
 					last = fmt.Errorf("%s is still the old process", p.Stage)
@@ -190,7 +161,7 @@ func (r *round) up(ctx context.Context, gone map[int]bool) (time.Time, error) {
 }
 
 // alive starts a node again that ended without having been struck.
-func (r *round) alive() {
+func (r *nodeRound) alive() {
 	i := r.node.current()
 	if !i.Ended() || i.asked {
 		return
@@ -208,7 +179,7 @@ func (r *round) alive() {
 }
 
 // revive ends a node that hangs and starts it again: whatever is wrong, nothing may be lost.
-func (r *round) revive(ctx context.Context) {
+func (r *nodeRound) revive(ctx context.Context) {
 	r.node.dump()
 	if err := r.relaunch(); err != nil {
 		r.fail("%v", err)

@@ -16,10 +16,10 @@ type senders struct {
 	nonces   []uint64
 }
 
-func newSenders(count int) *senders {
+func newSenders(count int, chain string) *senders {
 	s := &senders{nonces: make([]uint64, count)}
 	for _, a := range genesis.Accounts(0, count) {
-		s.accounts = append(s.accounts, client.NewAccount(a, chainID))
+		s.accounts = append(s.accounts, client.NewAccount(a, chain))
 	}
 	return s
 }
@@ -78,7 +78,7 @@ func TestLocalnetOfFour(t *testing.T) {
 	})
 	nodes := n.nodes(t)
 	phase("linked")
-	s := newSenders(8)
+	s := newSenders(8, chainID)
 	for n.status(t).Height < 30 {
 		s.round(t, nodes)
 	}

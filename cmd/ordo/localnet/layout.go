@@ -266,21 +266,42 @@ func set(c *config.Config, settings []string) error {
 		if !ok {
 			return fmt.Errorf("--set %s: write KEY=VALUE, with a key of ordo.toml", one)
 		}
-		if name, ours := strings.CutPrefix(key, "consensus.config."); ours {
-			if c.Consensus.Settings == nil {
-				c.Consensus.Settings = make(map[string]any)
+		if stage, name, ours := strings.Cut(key, ".config."); ours {
+			if err := setOfPlugin(c, stage, name, value); err != nil {
+				return fmt.Errorf("--set %s: %w", one, err)
 			}
-			c.Consensus.Settings[name] = typed(value)
 			continue
 		}
 		i := slices.IndexFunc(options, func(o config.Option) bool { return o.Key == key })
 		if i < 0 {
-			return fmt.Errorf("--set %s: there is no setting %s: ordo run --print-config shows all; those of the consensus plugin begin with consensus.config", one, key)
+			return fmt.Errorf("--set %s: there is no setting %s: ordo run --print-config shows all; those of a plugin begin with its stage and config, such as consensus.config", one, key)
 		}
 		if err := options[i].Set(c, value); err != nil {
 			return fmt.Errorf("--set %s: %w", one, err)
 		}
 	}
+	return nil
+}
+
+// setOfPlugin sets a key of a plugin's own settings; dots lead into tables.
+func setOfPlugin(c *config.Config, stage, name, value string) error {
+	of := map[string]*config.Stage{"ordering": &c.Ordering, "execution": &c.Execution, "storage": &c.Storage, "consensus": &c.Consensus}[stage]
+	if of == nil {
+		return fmt.Errorf("there is no stage %s: they are ordering, execution, storage and consensus", stage)
+	}
+	if of.Settings == nil {
+		of.Settings = make(map[string]any)
+	}
+	table, path := of.Settings, strings.Split(name, ".")
+	for _, key := range path[:len(path)-1] {
+		inner, is := table[key].(map[string]any)
+		if !is {
+			inner = make(map[string]any)
+			table[key] = inner
+		}
+		table = inner
+	}
+	table[path[len(path)-1]] = typed(value)
 	return nil
 }
 

@@ -42,7 +42,7 @@ func TestLayout(t *testing.T) {
 		}
 		l := example(takes)
 		if d.HasArg("set") {
-			l.Set = []string{"node.log_level=info", "consensus.config.build_ms=100"}
+			l.Set = []string{"node.log_level=info", "consensus.config.build_ms=100", "execution.config.block.max_transactions=500"}
 		}
 		node := 0
 		d.MaybeScanArgs(t, "node", &node)
@@ -182,7 +182,7 @@ func TestFoldersAreProtected(t *testing.T) {
 
 // TestSettingsOfAllNodesAreChecked: a wrong one is named before anything is made.
 func TestSettingsOfAllNodesAreChecked(t *testing.T) {
-	for _, one := range []string{"rpc.port", "rpc.prot=1", "rpc.port=x", "=1"} {
+	for _, one := range []string{"rpc.port", "rpc.prot=1", "rpc.port=x", "=1", "mempool.config.x=1"} {
 		c := config.Default()
 		if err := set(&c, []string{one}); err == nil || !strings.Contains(err.Error(), "--set "+one) {
 			t.Errorf("%q: %v", one, err)

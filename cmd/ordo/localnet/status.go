@@ -32,7 +32,8 @@ type NodeStatus struct {
 	Accepted uint64 `json:"accepted"`           // newest block with a root
 	Hash     string `json:"hash,omitempty"`     // of that block
 	Root     string `json:"root,omitempty"`     // of that block
-	Proposer *int   `json:"proposer,omitempty"` // of that block, by its sequencer's address
+	Round    uint64 `json:"round"`              // of the height that is being decided
+	Proposer *int   `json:"proposer,omitempty"` // of the newest decided block, by its sequencer's address
 	Lag      uint64 `json:"lag"`                // blocks behind the highest node
 	Pool     int    `json:"pool"`
 	Peers    int    `json:"peers"`
@@ -111,11 +112,14 @@ func (one *NodeStatus) ask(ctx context.Context, layout *Layout) {
 		Pending  int    `json:"pending"`
 		Peers    int    `json:"peers"`
 		Reports  uint64 `json:"reports"`
+		Round    uint64 `json:"round"`
+		Proposer string `json:"proposer"`
 	}
 	if node.Call(ctx, "ordo_network", []any{}, &info) != nil {
 		return
 	}
 	one.Answers, one.Height, one.Accepted, one.Pool, one.Peers, one.Reports = true, info.Decided, info.Accepted, info.Pending, info.Peers, info.Reports
+	one.Round, one.Proposer = info.Round, nil
 	var block struct {
 		Number    uint64    `json:"block_number"`
 		Hash      string    `json:"block_hash"`
@@ -123,10 +127,14 @@ func (one *NodeStatus) ask(ctx context.Context, layout *Layout) {
 		Sequencer felt.Felt `json:"sequencer_address"`
 	}
 	if node.Call(ctx, "starknet_getBlockWithTxHashes", []any{"latest"}, &block) == nil {
-		one.Accepted, one.Hash, one.Root, one.Proposer = block.Number, block.Hash, block.Root, nil
-		if k := layout.Proposer(block.Sequencer); k >= 0 {
-			one.Proposer = &k
-		}
+		one.Accepted, one.Hash, one.Root = block.Number, block.Hash, block.Root
+	}
+	proposer, err := felt.FromHex(info.Proposer)
+	if err != nil { // it has decided nothing since its start
+		proposer = block.Sequencer
+	}
+	if k := layout.Proposer(proposer); k >= 0 {
+		one.Proposer = &k
 	}
 	var plugins []rpc.PluginInfo
 	if node.Call(ctx, "ordo_plugins", []any{}, &plugins) == nil {

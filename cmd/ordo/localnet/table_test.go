@@ -17,7 +17,7 @@ func statuses() map[string]Status {
 	return map[string]Status{
 		"new": {Time: at, Nodes: []NodeStatus{{Node: 0, Kind: Validator, State: Starting, URL: "http://127.0.0.1:5050"}, {Node: 1, Kind: Validator, State: Up, Answers: true, URL: "http://127.0.0.1:5051"}}},
 		"busy": {Time: at, Height: 120, Faults: "partition 0|1, delay 20ms", Nodes: []NodeStatus{
-			{Node: 0, Kind: Validator, State: Up, Answers: true, Height: 120, Accepted: 118, Proposer: &one, Pool: 40, Peers: 2, Processor: 12.34, Load: 0.51, Memory: 300 << 20, URL: "http://127.0.0.1:5050"},
+			{Node: 0, Kind: Validator, State: Up, Answers: true, Height: 120, Round: 2, Accepted: 118, Proposer: &one, Pool: 40, Peers: 2, Processor: 12.34, Load: 0.51, Memory: 300 << 20, URL: "http://127.0.0.1:5050"},
 			{Node: 1, Kind: Validator, State: Paused, Height: 100, Accepted: 100, Proposer: &zero, Lag: 20, Processor: 125, Memory: 290 << 20, Restarts: 2, PluginRestarts: 3, URL: "http://127.0.0.1:5051"},
 			{Node: 2, Kind: Twin, Of: &one, State: Up, Height: 119, Lag: 1, URL: "http://127.0.0.1:5052"},
 			{Node: 3, Kind: Follower, State: Failed, Why: "exit status 1; its last lines:\nordo: no", Restarts: 1, URL: "http://127.0.0.1:5053"},

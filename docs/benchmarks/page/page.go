@@ -30,7 +30,7 @@ within one run travel better.
 func write(dir string) error {
 	p := &page{dir: dir}
 	p.text.WriteString(head)
-	for _, section := range []func() error{p.loadClosed, p.loadOpen, p.loadKinds, p.exec, p.commit, p.hop, p.start, p.growth} {
+	for _, section := range []func() error{p.loadClosed, p.loadOpen, p.loadKinds, p.exec, p.commit, p.hop, p.start, p.growth, p.network} {
 		if err := section(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,12 @@ func TestPage(t *testing.T) {
 	result("hop", `"hops":[{"end":"go","batch":1,"us_per_call":70},{"end":"go","batch":10,"us_per_call":90},{"end":"go","tls":true,"batch":1,"us_per_call":80}],"not_measured":["python: stat /a/b/plugin: no such file"]`)
 	result("start", `"cold":{"median_ms":900,"all_ms":[900],"phases":[{"until":"first answer","ms":900}]},"warm":{"median_ms":400,"all_ms":[400],"phases":[{"until":"first answer","ms":400}]}`)
 	result("growth", `"state":[{"keys":1000,"tx_per_second":500},{"keys":100000,"tx_per_second":490}],"blocks":[{"transactions":10,"execute_ms":8},{"transactions":100,"execute_ms":70,"seal_ms":3}],"pool":[{"waiting":10,"admit_us":2,"take_us":1},{"waiting":1000,"admit_us":2,"take_us":1}]`)
+	one := func(name string, n int, more string) string {
+		return fmt.Sprintf(`{"consensus":%q,"validators":%d,"empty":{"ms":{"p50":%d,"p99":40},"cpu_ms_per_validator":6.5,"cpu_ms_per_process":{"ordo":4,"ordo-consensus-%s":2.5}},`+
+			`"full":{"ms":{"p50":200,"p99":300},"cpu_ms_per_validator":80},"load":{"tx_per_second":900,"memory_mb_per_validator":250}%s}`, name, n, 3*n, name, more)
+	}
+	result("network", `"baseline":"solo, 1 validator","block_transactions":500,"runs":[`+one("solo", 1, `,"ratios":{"empty_p50":1,"full_p50":1,"tx_per_second":1}`)+","+
+		one("comet", 4, `,"ratios":{"empty_p50":4,"full_p50":1.5,"tx_per_second":0.5,"full_allowed_ms":840}`)+","+one("comet", 7, "")+`],"not_measured":["raft: it is not built"]`)
 	draw := func() string {
 		t.Helper()
 		if err := write(dir); err != nil {
@@ -51,13 +58,16 @@ func TestPage(t *testing.T) {
 		"Test CPU, 2 processors, 4.0 GB, Linux 6.1", "Command: `ordo bench test`", "**The machine was busy", "| vm | 2 | 95 | 100 | **0.950** |",
 		"a ratio of **12.0**", "| go | yes | 1 |", "Not measured: python; raw/hop.json says why.", "warm **400 ms**", "| 100000 | **490** |",
 		"| hash | by | ns | ratio |\n|---|---|---:|---:|\n| pedersen | ordo, in batches of 256 | 3600 | **1.0** |\n| pedersen | gnark-crypto | 54000 | **15.0** |\n\nNot measured: starknet-types-core; raw/commit.json says why.\n\nTest CPU",
+		"| comet | 4 | **12.0** / 40.0 | 6.5 | **200** / 300 | 840 | 80 | **900** | 250 MB |", "| comet | 4 | 4.00 | 1.50 | 0.50 |", "| comet | 7 | **21.0** / 40.0 | 6.5 | **200** / 300 | - |",
+		"hold 500 transfers", "Not measured: raft; raw/network.json says why.",
 		"load average at the start 3.00, 2 % of the processors in use.\nCommand: `ordo bench test`\n\n## A call", // and not busy
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	for _, name := range []string{"load-closed", "load-open", "load-kinds", "exec", "commit", "hop", "start", "growth-state", "growth-blocks", "growth-pool"} {
+	for _, name := range []string{"load-closed", "load-open", "load-kinds", "exec", "commit", "hop", "start", "growth-state", "growth-blocks", "growth-pool",
+		"network-empty", "network-full", "network-speed", "network-cpu"} {
 		picture, err := os.ReadFile(svg(dir, name))
 		if err != nil || !strings.Contains(string(picture), "<svg") || !strings.Contains(text, "("+name+".svg)") {
 			t.Errorf("%s.svg: %v", name, err)

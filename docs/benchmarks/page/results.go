@@ -168,6 +168,38 @@ type growth struct {
 	} `json:"pool"`
 }
 
+type heights struct {
+	Count     int                `json:"count"`
+	MS        percentiles        `json:"ms"`
+	CPU       float64            `json:"cpu_ms_per_validator"`
+	Processes map[string]float64 `json:"cpu_ms_per_process"`
+}
+
+type networks struct {
+	environment
+	Baseline string `json:"baseline"`
+	Block    int    `json:"block_transactions"`
+	Runs     []struct {
+		Consensus  string  `json:"consensus"`
+		Validators int     `json:"validators"`
+		Empty      heights `json:"empty"`
+		Full       heights `json:"full"`
+		Load       struct {
+			Speed  float64 `json:"tx_per_second"`
+			P99    float64 `json:"accepted_p99_ms"`
+			CPU    float64 `json:"cpu_ms_per_tx_and_validator"`
+			Memory float64 `json:"memory_mb_per_validator"`
+		} `json:"load"`
+		Ratios *struct {
+			Empty   float64 `json:"empty_p50"`
+			Full    float64 `json:"full_p50"`
+			Speed   float64 `json:"tx_per_second"`
+			Allowed float64 `json:"full_allowed_ms"`
+		} `json:"ratios"`
+	} `json:"runs"`
+	Not []string `json:"not_measured"`
+}
+
 // read decodes one result; false when it was not measured.
 func read(dir, name string, into any) (bool, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, "raw", name+".json"))

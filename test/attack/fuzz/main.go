@@ -1,4 +1,5 @@
-// Command fuzz runs the fuzz tests of this module one after the other. It finds them itself, so there is no list to keep.
+// Command fuzz runs the fuzz tests of the repository one after the other. It finds them itself, so there is no list to
+// keep; those of folders with a module of their own are among them.
 //
 //	go run ./test/attack/fuzz -time 60s      each for a minute
 //	go run ./test/attack/fuzz -total 1m      each for an equal part of a minute; building them is not counted
@@ -109,7 +110,13 @@ func build(work string, all []target, keep bool) (map[string]program, error) {
 		if _, done := programs[t.folder]; done {
 			continue
 		}
-		out, err := exec.Command("go", "list", "./"+t.folder).Output()
+		module, name := t.module()
+		inModule := func(args ...string) *exec.Cmd {
+			cmd := exec.Command("go", append(args, "./"+name)...)
+			cmd.Dir = module
+			return cmd
+		}
+		out, err := inModule("list").Output()
 		if err != nil {
 			return nil, fmt.Errorf("go list ./%s: %w", t.folder, err)
 		}
@@ -117,7 +124,7 @@ func build(work string, all []target, keep bool) (map[string]program, error) {
 		if !keep {
 			p.corpus = p.path + ".corpus"
 		}
-		if out, err := exec.Command("go", "test", "-c", "-fuzz", ".", "-o", p.path, "./"+t.folder).CombinedOutput(); err != nil {
+		if out, err := inModule("test", "-c", "-fuzz", ".", "-o", p.path).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s is not built: %w\n%s", t.folder, err, out)
 		}
 		programs[t.folder] = p
@@ -127,16 +134,29 @@ func build(work string, all []target, keep bool) (map[string]program, error) {
 
 var declared = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
 
-// find reads the tests of the module; folders with a module of their own are not its.
+// module is the folder of the test's module, and the folder of the test in it.
+func (t target) module() (root, name string) {
+	for root = filepath.FromSlash(t.folder); root != "."; root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+	}
+	name, err := filepath.Rel(root, filepath.FromSlash(t.folder))
+	if err != nil {
+		return ".", t.folder
+	}
+	return root, filepath.ToSlash(name)
+}
+
+// find reads the tests of all modules.
 func find(root string, wanted *regexp.Regexp) (all []target, err error) {
 	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.IsDir():
-			_, own := os.Stat(filepath.Join(file, "go.mod"))
 			name := d.Name()
-			if file != root && (own == nil || name == "testdata" || name == "target" || name == "node_modules" || strings.HasPrefix(name, ".")) {
+			if file != root && (name == "testdata" || name == "target" || name == "node_modules" || strings.HasPrefix(name, ".")) {
 				return filepath.SkipDir
 			}
 			return nil
