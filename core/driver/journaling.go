@@ -145,7 +145,7 @@ func (j *journaling) decide(c pipeline.Commit) {
 	h := c.Header
 	what, own := pipeline.Decided{Context: h.Context, Items: c.Items, Value: h.PartialHash, Round: h.Round, Degraded: h.Degraded, Certificate: c.Certificate}, c.Own
 	if c.Order != nil {
-		what, own = orderOf(&c), false
+		what, own = c.Decided(), false
 	}
 	step := journal.Step{Kind: journal.Decided, Height: c.Height, Block: what.Value, Note: encodeDecided(what, own)}
 	marked := make(chan struct{})

@@ -33,16 +33,6 @@ func (j *journaling) record(c pipeline.RecordDecision) {
 	})
 }
 
-// orderOf is the order that a decided block comes from.
-func orderOf(c *pipeline.Commit) pipeline.Decided {
-	d := pipeline.Decided{Context: c.Header.Context, Items: slices.Clone(c.Items), Value: c.Order.Value, Round: c.Header.Round, Degraded: c.Header.Degraded,
-		Certificate: c.Certificate, Parent: c.Order.Parent, Rest: c.Order.Rest}
-	for _, left := range c.Order.LeftOut { // by rising place
-		d.Items = slices.Insert(d.Items, left.Place, left.Item)
-	}
-	return d
-}
-
 // orderCertificate is what storage keeps in the place of the certificate: with the block it is the order that was decided.
 func orderCertificate(c *pipeline.Commit) []byte {
 	o := &ordov1.DecidedOrder{Certificate: c.Certificate, Value: c.Order.Value, ParentResult: c.Order.Parent, Rest: c.Order.Rest}

@@ -304,6 +304,16 @@ func (m *Machine) outcome(a *attempt) *Outcome {
 	return o
 }
 
+// Decided is the order that a block comes from.
+func (c *Commit) Decided() Decided {
+	d := Decided{Context: c.Header.Context, Items: slices.Clone(c.Items), Value: c.Order.Value, Round: c.Header.Round, Degraded: c.Header.Degraded,
+		Certificate: c.Certificate, Parent: c.Order.Parent, Rest: c.Order.Rest}
+	for _, left := range c.Order.LeftOut { // by rising place
+		d.Items = slices.Insert(d.Items, left.Place, left.Item)
+	}
+	return d
+}
+
 // refused are the transactions that leave the pool with an attempt's block although they are not in it. Of a decided order those are all that
 // execution rejected; what the pool has under the same hash with another signature stays.
 func (m *Machine) refused(a *attempt) (refused []mempool.Rejected) {
