@@ -19,7 +19,7 @@ func TestLazyLocalnet(t *testing.T) {
 	if err := nodes[2].Call(within(t, patient), "ordo_network", []any{}, &info); err != nil || info.Execution != "lazy" {
 		t.Errorf("execution is %q: %v", info.Execution, err)
 	}
-	s := newSenders(4, "SN_SEPOLIA")
+	s := newSenders(4, chainID)
 	s.round(t, nodes)
 	n.do(t, "kill", "3")
 	s.round(t, nodes[:3])
