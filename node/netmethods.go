@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/gateway"
-	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/network"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet"
@@ -111,13 +110,11 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 	return answer, nil
 }
 
-// Codes of ordo_relay.
-const (
-	relayInvalid  = -32009 // no node admits it
-	relayRejected = -32010 // this one does not, now
-)
+// relayInvalid is the code of ordo_relay for what is no transaction that a node would admit.
+const relayInvalid = -32009
 
-// relay admits a transaction that another node has admitted.
+// relay admits a transaction that another node has admitted. What is not admitted has the error that a client would get here: the other node
+// hands it on.
 func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error) {
 	encoded, err := base64.StdEncoding.DecodeString(p.String("transaction"))
 	if err != nil {
@@ -130,10 +127,8 @@ func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error
 	var rejected *gateway.Rejection
 	var invalid *gateway.InvalidError
 	switch {
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid) && !errors.As(err, &rejected):
 		return nil, rpc.Errorf(relayInvalid, "%v", err)
-	case errors.As(err, &rejected) || errors.Is(err, mempool.ErrNonceTooOld) || errors.Is(err, mempool.ErrFull):
-		return nil, rpc.Errorf(relayRejected, "%v", err)
 	case err != nil:
 		return nil, err
 	}
@@ -154,6 +149,8 @@ type networkInfo struct {
 	Peers     int    `json:"peers"`    // with a link
 	Reports   uint64 `json:"reports"`  // of consensus about validators
 	Dropped   uint64 `json:"dropped"`  // admitted transactions that were not passed on
+
+	Unadmitted uint64 `json:"unadmitted"` // transactions that a peer has admitted and this node has not
 
 	Round    uint64          `json:"round"`    // of the height that is being decided, as consensus tells
 	Proposer string          `json:"proposer"` // address that the newest decided block pays; empty before the first since the start
@@ -192,7 +189,7 @@ func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, err
 		info.Lag = n.follower.lag.Load()
 	}
 	if n.mesh != nil {
-		info.Dropped, info.Lag = n.mesh.dropped.Load(), max(info.Lag, n.mesh.lag())
+		info.Dropped, info.Unadmitted, info.Lag = n.mesh.dropped.Load(), n.mesh.unadmitted.Load(), max(info.Lag, n.mesh.lag())
 		for _, p := range n.mesh.list() {
 			info.Peers += min(1, len(p.Links))
 		}

@@ -63,6 +63,9 @@ type Config struct {
 	StateArchive string // devnet's setting, accepted; history is always kept
 
 	Ordering, Execution, Storage, Consensus Stage
+
+	Record    string // folder for what goes between the core and consensus; empty: it is not recorded
+	RecordMiB int    // most of it
 }
 
 // How a chain is executed.

@@ -131,6 +131,7 @@ func TestRulesAreOnThePages(t *testing.T) {
 		tests[page] = slices.Collect(maps.Keys(list))
 	}
 	tests["consensus"] = append(tests["consensus"], slices.Collect(maps.Keys(conformance.ConsensusNetwork))...)
+	tests["consensus"] = append(tests["consensus"], slices.Collect(maps.Keys(conformance.ConsensusEngine))...)
 	for page, names := range tests {
 		text, err := os.ReadFile("../../docs/spec/" + page + ".md")
 		if err != nil {

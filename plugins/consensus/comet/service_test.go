@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,11 +35,39 @@ func TestConformance(t *testing.T) {
 				subject.Config = config
 			}
 			conformance.RunBase(t, subject)
-			for _, rule := range []string{"stage is consensus", "verify takes no garbage"} { // the others are for hosted protocols
+			for _, rule := range []string{"stage is consensus", "verify takes no garbage"} { // the others are for hosted protocols; TestEngineConformance has those of engines
 				t.Run(rule, func(t *testing.T) { conformance.Consensus[rule](t, subject) })
 			}
 		})
 	}
+}
+
+// TestEngineConformance runs what every engine has to pass.
+func TestEngineConformance(t *testing.T) {
+	t.Parallel()
+	config := func(self conformance.EngineNode, all []conformance.EngineNode, more map[string]any) []byte {
+		settings := map[string]any{"listen": self.Address, "key_file": self.KeyFile, "log_level": "error"}
+		peers := []string{}
+		for _, n := range all {
+			peers = append(peers, hex.EncodeToString(n.Key)+"@"+n.Address)
+		}
+		settings["peers"] = peers
+		maps.Copy(settings, more)
+		text, err := json.Marshal(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	conformance.RunConsensusEngine(t, conformance.Engine{
+		Subject: conformance.Process(os.Args[0], serve),
+		Configure: func(self conformance.EngineNode, all []conformance.EngineNode) []byte {
+			return config(self, all, nil)
+		},
+		Twin: func(self conformance.EngineNode, all []conformance.EngineNode) []byte {
+			return config(self, all, map[string]any{"node_key_file": self.NodeKey})
+		},
+	})
 }
 
 // alone is the network of one validator: it needs no other to decide.

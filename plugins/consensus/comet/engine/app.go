@@ -16,7 +16,9 @@ import (
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-// app is the application that CometBFT calls. An error of PrepareProposal or ProcessProposal would end its consensus, so they return none.
+// app is the application that CometBFT calls. An error of PrepareProposal or ProcessProposal ends its consensus. So they return one only
+// when the core's stream has ended, and CometBFT ends too: an answer would become a proposal or a vote, and one that is signed and not
+// written down keeps this validator from any other in its round.
 type app struct {
 	abci.BaseApplication
 	settings *Settings
@@ -68,7 +70,10 @@ func (a *app) PrepareProposal(_ context.Context, r *abci.RequestPrepareProposal)
 	answer, err := a.session.ask(a.settings.prepareLimit(), func(call uint64) bridge.Input {
 		return bridge.Prepare{Call: call, Round: a.counters.roundOf(r.Height), MaxBytes: int(r.MaxTxBytes), Wanted: slices.ContainsFunc(r.Txs, wishes)}
 	})
-	if err != nil || answer.Payload == nil {
+	if err != nil {
+		return nil, err
+	}
+	if answer.Payload == nil {
 		return &abci.ResponsePrepareProposal{}, nil
 	}
 	return &abci.ResponsePrepareProposal{Txs: answer.Payload.Transactions()}, nil
@@ -84,7 +89,10 @@ func (a *app) ProcessProposal(_ context.Context, r *abci.RequestProcessProposal)
 	answer, err := a.session.ask(a.settings.TimeoutValidate, func(call uint64) bridge.Input {
 		return bridge.Process{Call: call, Round: a.counters.roundOf(r.Height), Payload: payload, From: a.key(r.ProposerAddress)}
 	})
-	if err != nil || !answer.Accept {
+	if err != nil {
+		return nil, err
+	}
+	if !answer.Accept {
 		a.counters.rejected.Add(1)
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
 	}

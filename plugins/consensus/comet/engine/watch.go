@@ -29,6 +29,9 @@ const (
 func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	dialing, enough := context.WithCancel(ctx)
+	defer enough()
+	e.redial(dialing, r)
 	var measured, told time.Time
 	late, others := 0, map[p2p.ID]bool{}
 	s.step(bridge.Woken{}, 0)
