@@ -65,7 +65,10 @@ func join(c *config.Config) (*membership, error) {
 			m.self = v
 		}
 	}
-	c.ChainID = m.validators.ChainID
+	if c.Lazy() && m.validators.Execution != config.ExecutionLazy {
+		return nil, fmt.Errorf("config: chain.execution is %s, and the network file %s says %s: the file says it for all nodes: change it there, on each of them", c.ExecutionMode, n.File, m.validators.Execution)
+	}
+	c.ChainID, c.ExecutionMode = m.validators.ChainID, m.validators.Execution
 	return m, nil
 }
 
@@ -126,7 +129,7 @@ func (m *mesh) start(n *Node) error {
 	m.learns = c.Follow != "" || !describedBy(consensus).has(sdk.CapEngine)
 	o := network.Options{
 		Key: n.member.key, ChainID: n.config.ChainID, Genesis: zero, Software: "ordo " + describedBy(consensus).Name, Follower: n.member.self == nil || c.Follow != "",
-		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Receiver: m, Source: m, Log: n.log.Named("network"), Limits: c.Limits,
+		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Lazy: n.config.Lazy(), Receiver: m, Source: m, Log: n.log.Named("network"), Limits: c.Limits,
 	}
 	for _, text := range c.Peers {
 		a, err := peer.ParseAddress(text)

@@ -1,11 +1,15 @@
 package virtual
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -40,8 +44,12 @@ func (c *chain) append(header *ordov1.BlockHeader, items []pipeline.Item) {
 // decided holds a block that the machine goes on with.
 func (n *node) decided(c pipeline.Commit, learned bool) {
 	h, context := n.host, c.Header.Context
+	value := c.Header.PartialHash
+	if c.Order != nil {
+		value = c.Order.Value
+	}
 	if !learned && len(c.Certificate) > 0 {
-		h.Certified(c.Height, c.Header.PartialHash, c.Certificate)
+		h.Certified(c.Height, value, c.Certificate)
 	}
 	for _, item := range c.Items {
 		if before, twice := n.chain.included[mempool.Key(item.Tx.Hash)]; twice {
@@ -53,9 +61,31 @@ func (n *node) decided(c pipeline.Commit, learned bool) {
 		_, diff := blockOn(n.chain.state, c.Items)
 		honest = valueOf(context, c.Items, diff)
 	}
-	h.Decided(c.Height, c.Header.PartialHash, honest, learned)
+	if c.Order != nil {
+		honest = n.honestOrder(c, honest)
+	}
+	h.Decided(c.Height, value, honest, learned)
 	n.chain.append(c.Header, c.Items)
 	n.audit()
+}
+
+// honestOrder is the value of an order whose block is what honest execution makes of it: nothing that fits is left out, nothing else is in.
+func (n *node) honestOrder(c pipeline.Commit, block []byte) []byte {
+	s, in, order := maps.Clone(n.chain.state), 0, c.Decided()
+	for i, item := range order.Items[:min(limit, len(order.Items))] {
+		if s.one(item.Tx).Status == ordov1.TransactionResult_REJECTED {
+			continue
+		}
+		if in >= len(c.Items) || !proto.Equal(c.Items[in].Tx, item.Tx) {
+			n.host.Note("transaction %d of the order of block %d is left out, and would run", i, c.Height)
+			return nil
+		}
+		in++
+	}
+	if in != len(c.Items) || !bytes.Equal(block, c.Header.PartialHash) {
+		return nil
+	}
+	return c.Order.Value
 }
 
 // accepts says whether execution rejects none of a block.
