@@ -18,6 +18,7 @@ import (
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/rpc"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -289,12 +290,22 @@ func (f *follower) SubmitAt(ctx context.Context, tx *ordov1.Transaction, class *
 	}
 	err = f.source.Call(ctx, "ordo_relay", map[string]any{"transaction": base64.StdEncoding.EncodeToString(encoded)}, nil)
 	if refused := (*client.Error)(nil); errors.As(err, &refused) {
-		return &gateway.Rejection{Code: ordov1.RejectionCode_OTHER, Reason: fmt.Sprintf("the node that this one follows: %s", refused.Message)}
+		return handedOn(refused)
 	}
 	if err != nil {
 		return fmt.Errorf("the node that this one follows: %w", err)
 	}
 	return f.driver.SubmitAt(ctx, tx, class, nonce)
+}
+
+// handedOn is what a client reads when the source does not admit its transaction: the words and the code of the source, so that it does not
+// matter to a client which of the nodes it asks.
+func handedOn(e *client.Error) error {
+	const most = 4 << 10
+	if len(e.Data) > most {
+		e.Data = nil
+	}
+	return &rpc.Error{Code: rpc.Code(e.Code), Message: e.Message[:min(len(e.Message), most)], Data: e.Data}
 }
 
 // Deploying implements gateway.Pool.

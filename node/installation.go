@@ -57,6 +57,9 @@ func (i Installation) Plugin(stage, choice string) (string, error) {
 	if _, err := os.Stat(choice); err == nil {
 		return "." + string(filepath.Separator) + choice, nil
 	}
+	if stage == "consensus" && choice == "malachite" { // shipped as source
+		return "", fmt.Errorf("--%s %s: it is built on request only: run ORDO_MALACHITE=1 make build in the folder of the source (Rust, about two minutes the first time)", stage, choice)
+	}
 	found := i.shipped(stage)
 	if near, ok := schema.Nearest(choice, found); ok {
 		return "", fmt.Errorf("--%s %s: no such plugin: did you mean %s?", stage, choice, near)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/gateway"
-	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/network"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet"
@@ -110,13 +109,11 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 	return answer, nil
 }
 
-// Codes of ordo_relay.
-const (
-	relayInvalid  = -32009 // no node admits it
-	relayRejected = -32010 // this one does not, now
-)
+// relayInvalid is the code of ordo_relay for what is no transaction that a node would admit.
+const relayInvalid = -32009
 
-// relay admits a transaction that another node has admitted.
+// relay admits a transaction that another node has admitted. What is not admitted has the error that a client would get here: the other node
+// hands it on.
 func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error) {
 	encoded, err := base64.StdEncoding.DecodeString(p.String("transaction"))
 	if err != nil {
@@ -129,10 +126,8 @@ func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error
 	var rejected *gateway.Rejection
 	var invalid *gateway.InvalidError
 	switch {
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid) && !errors.As(err, &rejected):
 		return nil, rpc.Errorf(relayInvalid, "%v", err)
-	case errors.As(err, &rejected) || errors.Is(err, mempool.ErrNonceTooOld) || errors.Is(err, mempool.ErrFull):
-		return nil, rpc.Errorf(relayRejected, "%v", err)
 	case err != nil:
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
 	"github.com/ordo-sequencer/ordo/core/network/peer"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -89,7 +90,8 @@ type mesh struct {
 	started atomic.Bool
 	serving chan struct{} // closed when it is started
 	early   early
-	outbox  chan []byte // admitted transactions that are to be passed on
+	disturb *disturb.Sender // nil: messages of consensus are sent as they are
+	outbox  chan []byte     // admitted transactions that are to be passed on
 	dropped atomic.Uint64
 	// unadmitted counts transactions of peers that this node did not admit, and that are not invalid.
 	unadmitted atomic.Uint64
@@ -136,6 +138,9 @@ func (m *mesh) start(n *Node) error {
 	if m.network, err = network.New(o); err != nil {
 		return err
 	}
+	if err := m.disturbed(n); err != nil {
+		return err
+	}
 	m.tell() // before any message of consensus
 	if err := m.network.Start(); err != nil {
 		return err
@@ -148,7 +153,7 @@ func (m *mesh) start(n *Node) error {
 	m.work.Go(m.announce)
 	m.work.Go(m.gossip)
 	if m.learns {
-		m.work.Go(m.catchUp)
+		m.work.Go(func() { m.catchUp().run(m.ctx) })
 	}
 	return nil
 }
@@ -239,7 +244,7 @@ func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 	for _, encoded := range batch {
 		work.Go(func() error {
 			err := m.gateway.Relay(m.ctx, encoded)
-			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) {
+			if wrong := (*gateway.InvalidError)(nil); errors.As(err, &wrong) && m.judges(err) {
 				count.Add(1)
 				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
 			} else if err != nil && m.ctx.Err() == nil {
@@ -342,62 +347,4 @@ func (m *mesh) Block(ctx context.Context, height uint64) (*network.Block, error)
 		return nil, err
 	}
 	return &network.Block{Height: b.Height, Value: network.Value(b.Value), Body: b.Body, Certificate: b.Certificate}, nil
-}
-
-// patience is how long a peer may be ahead before its blocks are fetched: what consensus decides here by itself costs nothing.
-const patience = 300 * time.Millisecond
-
-// lag is how many blocks the furthest of the linked peers says to be ahead.
-func (m *mesh) lag() int64 {
-	if !m.started.Load() {
-		return 0
-	}
-	height, ok := m.network.HighestHead()
-	if !ok {
-		return 0
-	}
-	return lagOf(height, m.driver.Chain().Next().GetNumber())
-}
-
-// catchUp executes the blocks of peers that are ahead. It tries again by itself as long as one is: no new head may come from a chain that
-// rests.
-func (m *mesh) catchUp() {
-	chain := m.driver.Chain()
-	behind := &lagLog{log: m.log.Named("network")}
-	var again <-chan time.Time
-	for pause := firstFollowPause; ; {
-		select {
-		case <-m.ahead:
-		case <-again:
-		case <-m.ctx.Done():
-			return
-		}
-		next := chain.Next().GetNumber()
-		wait, cancel := context.WithTimeout(m.ctx, patience)
-		_ = chain.Await(wait, func() bool { return chain.Next().GetNumber() > next })
-		cancel()
-		if m.ctx.Err() != nil {
-			return
-		}
-		err := m.network.CatchUp(m.ctx, chain.Next().GetNumber(), func(ctx context.Context, _ network.ID, b *network.Block) error {
-			err := m.driver.Learn(ctx, &driver.DecidedBlock{Height: b.Height, Value: b.Value[:], Body: b.Body, Certificate: b.Certificate})
-			if wrong := (*driver.WrongBlock)(nil); errors.As(err, &wrong) {
-				return network.Wrong(err)
-			}
-			if head, ok := m.network.HighestHead(); ok && err == nil {
-				behind.at(time.Now(), b.Height+1, head)
-			}
-			return err
-		})
-		if chain.Next().GetNumber() > next {
-			pause = firstFollowPause
-		}
-		if again = nil; m.lag() > 0 {
-			again = time.After(pause)
-			pause = min(2*pause, lastFollowPause)
-		}
-		if err != nil && m.ctx.Err() == nil {
-			m.log.Warn("catch-up stopped, and is tried again", "in", pause, "error", err)
-		}
-	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/ordo-sequencer/ordo/node/config"
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/recording"
 	"github.com/ordo-sequencer/ordo/starknet"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -46,9 +47,10 @@ type Node struct {
 	folder   *journal.Folder
 	driver   *driver.Driver
 	gateway  *gateway.Gateway
-	member   *membership // nil: a chain of one sequencer
-	mesh     *mesh       // nil: no peers
-	follower *follower   // nil: blocks do not come from a node's JSON-RPC
+	member   *membership       // nil: a chain of one sequencer
+	mesh     *mesh             // nil: no peers
+	recorder *recording.Writer // nil: nothing is recorded
+	follower *follower         // nil: blocks do not come from a node's JSON-RPC
 	server   *rpc.Server
 	metrics  *metrics // nil: not served
 	heights  *heights
@@ -208,6 +210,9 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 	if n.journal != nil { // a nil pointer in the interface would not be nil
 		options.Journal = n.journal
 	}
+	if options.Recorder, err = n.record(); err != nil {
+		return err
+	}
 	if n.driver, err = driver.New(options); err != nil {
 		return err
 	}
@@ -251,23 +256,6 @@ func stall(limit time.Duration) time.Duration {
 		return 365 * 24 * time.Hour
 	}
 	return limit
-}
-
-// supervisorEvents carries the supervisor's news to the node.
-type supervisorEvents struct{ driver *driver.Driver }
-
-func (e supervisorEvents) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
-	switch in := e.driver.StageDown(stage, why, why.Forced); {
-	case in.Asked:
-		return host.Questions
-	case in.Block:
-		return host.Block
-	}
-	return host.Process
-}
-
-func (e supervisorEvents) StageUp(stage ordov1.Stage, p *host.Plugin) error {
-	return e.driver.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
 }
 
 func (n *Node) startServer() error {
@@ -421,6 +409,9 @@ func (n *Node) close(schedule plan) error {
 	wait("the journal's disk", func() {
 		if n.journal != nil {
 			errs = append(errs, n.journal.Close())
+		}
+		if n.recorder != nil {
+			errs = append(errs, n.recorder.Close())
 		}
 		if n.folder != nil {
 			errs = append(errs, n.folder.Close())

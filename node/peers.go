@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/core/network/disturb"
+	"github.com/ordo-sequencer/ordo/sdk"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
@@ -21,6 +24,10 @@ func (p peers) Send(to, message []byte) {
 		return
 	}
 	height := m.driver.Chain().Next().GetNumber()
+	if m.disturb != nil {
+		m.disturb.Send(to, height, message)
+		return
+	}
 	var err error
 	if len(to) == 0 {
 		err = m.network.Broadcast(height, message)
@@ -32,6 +39,29 @@ func (p peers) Send(to, message []byte) {
 	if err != nil && !errors.Is(err, network.ErrNoLink) {
 		m.log.Error("a message of consensus is not sent", "error", err)
 	}
+}
+
+// disturbed puts faults between consensus and the network, for an experiment.
+func (m *mesh) disturbed(n *Node) (err error) {
+	path := n.config.Network.Faults
+	if path == "" || n.member.self == nil {
+		return nil
+	}
+	if describedBy(n.set.Plugin(ordov1.Stage_STAGE_CONSENSUS)).has(sdk.CapEngine) {
+		return errors.New("network.message_faults: this consensus has a network of its own, whose messages the node does not see: cut and delay its connections instead (ordo localnet partition, ordo localnet delay)")
+	}
+	o := disturb.Options{Path: path, Self: n.member.id, Send: m.network.Send, Log: m.log.Named("faults")}
+	for _, v := range n.member.validators.Members {
+		if id := network.ID(v.Key); id != n.member.id {
+			o.Peers = append(o.Peers, id)
+		}
+	}
+	if m.disturb, err = disturb.New(o); err != nil {
+		return fmt.Errorf("network.message_faults: %w", err)
+	}
+	m.log.Warn("EXPERIMENT: this node loses, delays and changes its own messages of consensus, as network.message_faults says: never in production", "file", path)
+	m.work.Go(func() { m.disturb.Run(m.ctx) })
+	return nil
 }
 
 // bodyPart is how large the parts are in which a body is published.

@@ -74,3 +74,20 @@ func describe(standing host.StageStatus, health driver.Health) rpc.PluginInfo {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// supervisorEvents carries the supervisor's news to the node.
+type supervisorEvents struct{ driver *driver.Driver }
+
+func (e supervisorEvents) StageDown(stage ordov1.Stage, why *host.Ended) host.Blame {
+	switch in := e.driver.StageDown(stage, why, why.Forced); {
+	case in.Asked:
+		return host.Questions
+	case in.Block:
+		return host.Block
+	}
+	return host.Process
+}
+
+func (e supervisorEvents) StageUp(stage ordov1.Stage, p *host.Plugin) error {
+	return e.driver.StageUp(stage, driver.Instance{Capabilities: p.Info().GetCapabilities(), Generation: p.Generation()})
+}

@@ -209,6 +209,24 @@ build_rust() {
   stamp rust "$key"
 }
 
+# The consensus plugin malachite is a Cargo workspace of its own, in the shared target folder: what it has in common with the execution plugin
+# is built once. It needs nothing beside Rust. Its sources are in the shared folder by a name that clones share, as above.
+malachite=plugins/consensus/malachite
+renew_malachite() {
+  [ "$(cat "$cache/malachite" 2>/dev/null)" = "$(fingerprint "$malachite")" ] && return
+  find "$malachite" \( -name '*.rs' -o -name '*.toml' \) -exec touch {} +
+}
+build_malachite() {
+  local key; key="$(fingerprint Cargo.toml sdk/rust sdk/proto "$malachite")-$(rustc --version | tr ' ' '-')"
+  if fresh malachite "$key" && [ -x bin/plugins/ordo-consensus-malachite ]; then return; fi
+  say "building the consensus plugin malachite (Rust; the first time takes about two minutes on 2 cores)"
+  renew_malachite
+  (cd "$malachite" && cargo build --release --locked) || fail "the consensus plugin malachite does not build (see above)"
+  fingerprint "$malachite" >"$cache/malachite"
+  place "$CARGO_TARGET_DIR/release/ordo-consensus-malachite" bin/plugins/ordo-consensus-malachite
+  stamp malachite "$key"
+}
+
 build_go() {
   local key; key="$(fingerprint go.mod go.sum cmd node core devnet starknet client sdk plugins/ordering plugins/storage plugins/consensus contracts)"
   if fresh go "$key" && [ -x bin/ordo ] && [ -x bin/ordo-bench ]; then return; fi

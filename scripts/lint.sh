@@ -63,6 +63,13 @@ clippy() {
   [ $failed = 124 ] || return $failed
   say "lint: clippy is not finished after $ORDO_CLIPPY_TIME s, its dependencies are new: make lint runs it to the end"
 }
+clippy_malachite() {
+  local failed=0
+  (cd "$malachite" && timeout "${ORDO_CLIPPY_TIME:-0}" cargo clippy --release --locked --all-targets -- -D warnings) || failed=$?
+  [ $failed = 124 ] || return $failed
+  say "lint: clippy of malachite is not finished after $ORDO_CLIPPY_TIME s, its dependencies are new: make lint runs it to the end"
+}
+rustfmt_all() { cargo fmt --all --check && (cd "$malachite" && cargo fmt --check); }
 
 step gofmt formatted
 step "go vet" vetted
@@ -72,5 +79,6 @@ step "make proto" generated
 if have shellcheck; then step shellcheck shells; else say "lint: no shellcheck: the scripts are not checked"; fi
 if [ "${ORDO_LINT:-all}" = go ]; then exit; fi
 check_native
-step rustfmt cargo fmt --all --check
+step rustfmt rustfmt_all
 step clippy clippy
+step "clippy of malachite" clippy_malachite

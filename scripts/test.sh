@@ -31,6 +31,7 @@ go run ./test/attack/fuzz -total 60s
 
 say "cargo test"
 cargo test --release --locked --workspace "${cargo_options[@]}"
+(cd "$malachite" && cargo test --release --locked)
 
 say "the Rust SDK in a crate outside of the workspace"
 go test -count=1 ./test/rustcrate

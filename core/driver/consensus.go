@@ -22,11 +22,12 @@ type consensus struct {
 	client ordov1.ConsensusClient
 	peers  Peers // nil: none
 	// follows says that the plugin only verifies certificates: blocks are learned, and no event reaches it.
-	follows bool
-	at      *consensusStream
-	talk    talk
-	unsent  atomic.Bool // a message for peers was dropped
-	found   evidence
+	follows  bool
+	recorder Recorder // nil: none
+	at       *consensusStream
+	talk     talk
+	unsent   atomic.Bool // a message for peers was dropped
+	found    evidence
 }
 
 // Peers are the other nodes, as consensus needs them; *network.Mesh implements it. Its methods do not block.
@@ -41,9 +42,22 @@ type Peers interface {
 	Fetch(ctx context.Context, value, from []byte, answer func(body []byte))
 }
 
+// Recorder keeps what goes between the core and consensus. Its methods do not block.
+type Recorder interface {
+	// Begin is called for each instance of the plugin.
+	Begin() RunRecorder
+}
+
+// RunRecorder keeps what goes between the core and one instance.
+type RunRecorder interface {
+	Event(*ordov1.ConsensusEvent)
+	Actions(*ordov1.Actions)
+}
+
 // consensusStream is the Run stream of one instance.
 type consensusStream struct {
 	*instance
+	record RunRecorder // nil: none
 	stream ordov1.Consensus_RunClient
 	events queue[*ordov1.ConsensusEvent]
 }
@@ -62,6 +76,9 @@ func (c *consensus) connect(i *instance, _ *pipeline.StageUp) (takeUp func(), er
 	}
 	return func() {
 		c.at = s
+		if c.recorder != nil {
+			s.record = c.recorder.Begin()
+		}
 		s.run(s.sendEvents)
 		s.run(func() { s.recvActions(&c.talk) })
 	}, nil
@@ -174,6 +191,9 @@ func (s *consensusStream) sendEvents() {
 	for s.ctx.Err() == nil {
 		for _, event := range s.events.take(s.ctx) {
 			s.pending.add(1)
+			if s.record != nil {
+				s.record.Event(event)
+			}
 			if err := s.stream.Send(event); err != nil {
 				return // recvActions gets the reason
 			}
@@ -199,6 +219,9 @@ func (s *consensusStream) recvActions(t *talk) {
 		}
 		if actions.GetSeq() != 0 { // else of an engine that acts by itself
 			s.pending.received(1)
+		}
+		if s.record != nil {
+			s.record.Actions(actions)
 		}
 		t.hear(time.Now(), actions.GetActions())
 		s.port.post(pipeline.Answered{Actions: actions})

@@ -71,6 +71,7 @@ type Options struct {
 	Clock    func() time.Time  // nil: time.Now
 	Log      hclog.Logger      // nil: none
 	Observer Observer          // nil: the log
+	Recorder Recorder          // of what goes between the core and consensus; nil: none
 }
 
 // Questions keeps count of what clients ask of execution; *crash.Ledger implements it.
@@ -218,7 +219,7 @@ func (d *Driver) makeStages(chainID felt.Felt) {
 		proposals: &proposals{port: d, client: client, chainID: chainID, limit: o.CallLimit}}
 	d.storage = &storage{port: d, log: d.log, client: ordov1.NewStorageClient(o.Stages.Storage), chain: d.chain, observer: o.Observer, journal: d.journal,
 		callLimit: o.CallLimit, rootStall: o.RootStall, head: storedHead{changed: make(chan struct{}, 1)}}
-	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers}
+	d.consensus = &consensus{port: d, log: d.log, peers: o.Peers, recorder: o.Recorder}
 	if o.Stages.Consensus != nil {
 		d.consensus.client = ordov1.NewConsensusClient(o.Stages.Consensus)
 	}

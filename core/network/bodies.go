@@ -129,10 +129,23 @@ func (b *bodies) keep(height uint64, v Value, data []byte) {
 	b.wake()
 }
 
+// maxWhole is how many whole proposals of one peer are held, whatever their size: a few for each of the heights that it may be ahead.
+const maxWhole = 64
+
 // insert puts a whole body in its place; a second one of the same peer and value is the same.
 func (b *bodies) insert(k wholeBody, o *body) {
 	if old := b.whole[k]; old != nil {
 		b.free(old)
+		delete(b.whole, k)
+	}
+	count := 0
+	for other := range b.whole {
+		if other.from == k.from {
+			count++
+		}
+	}
+	if count >= maxWhole {
+		b.evict(k.from)
 	}
 	b.whole[k] = o
 }

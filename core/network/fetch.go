@@ -189,7 +189,13 @@ func (l *link) blocks(a *answer, r *wire.Request_Blocks) wire.Answer_Status {
 			return wire.Answer_NOT_FOUND
 		}
 		data, err := proto.Marshal(&wire.Block{Height: height, Value: b.Value[:], Body: b.Body, Certificate: b.Certificate})
-		if err != nil || len(data) > l.n.o.Limits.Body || !a.item(data) {
+		if err == nil && len(data) > l.n.o.Limits.Body {
+			err = fmt.Errorf("it has %d bytes, peers take %d (network.body_bytes)", len(data), l.n.o.Limits.Body)
+		}
+		if err != nil {
+			l.n.o.Log.Warn("block cannot be sent to a peer", "height", height, "peer", l.id.Short(), "error", err)
+		}
+		if err != nil || !a.item(data) {
 			return wire.Answer_NOT_FOUND
 		}
 		if sent += len(data); sent >= answerBytes {

@@ -125,9 +125,14 @@ func (n *Network) accepts(id ID) error {
 func (n *Network) enterConn(secured net.Conn, id ID) (net.Conn, error) {
 	n.mu.Lock()
 	p := n.peers[id]
-	if p == nil {
+	switch {
+	case p == nil:
 		n.mu.Unlock()
 		return nil, identity.ErrUnknown
+	case p.conns >= maxConns: // others have come in since the key was accepted
+		n.mu.Unlock()
+		n.handshakes.Add(1)
+		return nil, fmt.Errorf("%d connections with this key are open", maxConns)
 	}
 	p.conns++
 	n.mu.Unlock()
@@ -145,8 +150,10 @@ func (n *Network) enterConn(secured net.Conn, id ID) (net.Conn, error) {
 		left()
 		return nil, fmt.Errorf("a connection of type %T", secured)
 	}
-	c.l.known(c)
-	c.left = left
+	if !c.entered(left) {
+		left()
+		return nil, net.ErrClosed
+	}
 	return secured, nil
 }
 
@@ -165,6 +172,10 @@ func (n *Network) serveControl(s stream) error {
 	}
 	defer n.tasks.Done()
 	hangup := func() { _ = auth.conn.Close() }
+	if auth.opened.control.Swap(true) { // a handshake is counted once for a connection
+		hangup()
+		return nil
+	}
 	late := time.AfterFunc(n.o.Limits.Handshake, hangup)
 	defer late.Stop()
 	stopped := context.AfterFunc(n.ctx, hangup)
@@ -241,6 +252,10 @@ func (n *Network) serveBulk(s stream) error {
 	if !ok {
 		return nil
 	}
+	if auth.opened.bulk.Swap(true) {
+		_ = auth.conn.Close()
+		return nil
+	}
 	late := time.AfterFunc(n.o.Limits.Handshake, func() { _ = auth.conn.Close() })
 	defer late.Stop()
 	frame := &wire.BulkFrame{}
@@ -268,7 +283,7 @@ func (n *Network) dial(p *known, address string) error {
 	n.dialing.Add(1)
 	done := sync.OnceFunc(func() { n.dialing.Add(-1) })
 	defer done()
-	id := p.address.ID
+	id := p.id
 	config, err := identity.Config(n.o.Key, func(other ID) error {
 		if other != id {
 			return fmt.Errorf("another key is there: %s", other)

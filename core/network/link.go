@@ -106,8 +106,8 @@ func misbehaved(format string, args ...any) *endError {
 
 // newLink is a link whose handshake is done, as far as this side knows.
 func (n *Network) newLink(p *known, hello *wire.Hello, dialed bool, hangup func()) *link {
-	l := &link{n: n, peer: p, id: p.address.ID, serial: n.serial.Add(1), dialed: dialed, hello: hello, hangup: hangup,
-		follower: hello.Follower || p.address.Follower,
+	l := &link{n: n, peer: p, id: p.id, serial: n.serial.Add(1), dialed: dialed, hello: hello, hangup: hangup,
+		follower: hello.Follower || p.follower,
 		since:    time.Now(), ended: make(chan struct{}), closed: make(chan struct{}), bulk: make(chan stream, 1),
 		queue: peer.NewQueue(n.o.Limits.Queue), sent: peer.NewKnown(n.seed, sentTransactions), got: peer.NewKnown(n.seed, gotTransactions), repeats: peer.NewKnown(n.seed, 1<<11),
 		pending: make(map[uint64]*fetch),

@@ -22,8 +22,10 @@ type conn struct {
 	net.Conn
 	l    *listener
 	host string
-	once sync.Once
-	left func() // set when a key was shown
+
+	mu     sync.Mutex
+	closed bool
+	left   func() // called at its end; set when a key was shown
 }
 
 // Accept implements net.Listener. Errors that pass, such as too many open files, are waited out by gRPC.
@@ -79,12 +81,26 @@ func (l *listener) known(c *conn) {
 	}
 }
 
+// entered tells that a key was shown; left is called at the end of the connection. It is false when that was before: one that takes its place
+// among the strangers has closed it.
+func (c *conn) entered(left func()) bool {
+	c.l.known(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.left = left
+	}
+	return !c.closed
+}
+
 func (c *conn) Close() error {
-	c.once.Do(func() {
-		c.l.known(c)
-		if c.left != nil {
-			c.left()
-		}
-	})
+	c.l.known(c)
+	c.mu.Lock()
+	left := c.left
+	c.closed, c.left = true, nil
+	c.mu.Unlock()
+	if left != nil {
+		left()
+	}
 	return c.Conn.Close()
 }

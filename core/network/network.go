@@ -59,15 +59,17 @@ type Network struct {
 
 // known is a peer that this node may have links with. The lock of the network protects it.
 type known struct {
-	address peer.Address
-	machine *peer.Machine
-	links   []*link
-	static  bool          // of the options or SetPeers, not of the file
-	wake    chan struct{} // its machine has changed
-	gone    chan struct{} // it is removed
-	offers  *peer.Budget  // handshakes
-	conns   int           // open connections that have shown its key
-	refusal string        // why its newest handshake was refused; the log has each once
+	id       ID   // never changes
+	follower bool // neither does this: a peer that becomes one, or is none any more, is a new one
+	address  peer.Address
+	machine  *peer.Machine
+	links    []*link
+	static   bool          // of the options or SetPeers, not of the file
+	wake     chan struct{} // its machine has changed
+	gone     chan struct{} // it is removed
+	offers   *peer.Budget  // handshakes
+	conns    int           // open connections that have shown its key
+	refusal  string        // why its newest handshake was refused; the log has each once
 }
 
 // New makes a network, which has no links before Start.
@@ -174,7 +176,7 @@ func (n *Network) setPeers(list []peer.Address, static bool) {
 			continue
 		}
 		p.static = static
-		if p.address.Follower != a.Follower { // the links know what they were made for
+		if p.follower != a.Follower { // the links know what they were made for
 			n.removePeer(id, p, now)
 			n.addPeer(a, static, now)
 		} else if p.address != a {
@@ -188,7 +190,7 @@ func (n *Network) setPeers(list []peer.Address, static bool) {
 func (n *Network) addPeer(a peer.Address, static bool, now time.Time) {
 	l := n.o.Limits
 	rules := peer.Rules{Self: n.id, Redial: l.Redial, RedialMax: l.RedialMax, Ban: l.Ban, Quiet: 3 * l.Heartbeat, Twins: n.o.Twins}
-	p := &known{address: a, static: static, wake: make(chan struct{}, 1), gone: make(chan struct{}), offers: peer.NewBudget(peer.Rates{peer.Requests: 4}, 10*time.Second, now)}
+	p := &known{id: a.ID, follower: a.Follower, address: a, static: static, wake: make(chan struct{}, 1), gone: make(chan struct{}), offers: peer.NewBudget(peer.Rates{peer.Requests: 4}, 10*time.Second, now)}
 	p.machine = peer.NewMachine(rules, a.ID, a.Dial != "", mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())), now)
 	n.peers[a.ID] = p
 	n.tasks.Go(func() { n.keep(p) })
@@ -228,7 +230,7 @@ func (n *Network) keep(p *known) {
 				failures := p.machine.Failures()
 				n.mu.Unlock()
 				if failures == 1 || failures%20 == 0 {
-					n.o.Log.Info("peer is not reached", "peer", p.address.ID.Short(), "address", address, "attempts", failures, "error", clean(err.Error()))
+					n.o.Log.Info("peer is not reached", "peer", p.id.Short(), "address", address, "attempts", failures, "error", clean(err.Error()))
 				}
 			}
 		}
@@ -320,7 +322,7 @@ func (n *Network) ban(p *known, reason string) {
 	}
 	if state != peer.Banned && state != peer.Removed {
 		n.bans.Add(1)
-		n.o.Log.Warn("peer misbehaved and is refused for a while", "peer", p.address.ID.String(), "for", time.Until(until).Round(time.Second), "reason", reason)
+		n.o.Log.Warn("peer misbehaved and is refused for a while", "peer", p.id.String(), "for", time.Until(until).Round(time.Second), "reason", reason)
 	}
 	signal(p.wake)
 }

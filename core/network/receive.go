@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -259,14 +260,15 @@ func (l *link) admit() {
 // clean makes text of a peer fit for a log: one line, printable, short.
 func clean(text string) string {
 	const most = 400
+	cut := len(text) > 2*most // before all that follows looks at it
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+		if !unicode.IsPrint(r) { // what moves a cursor, colours or turns text around, too
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > most {
-		text = text[:most] + "..."
+	}, strings.ToValidUTF8(text[:min(len(text), 2*most)], "?"))
+	if cut || len(text) > most {
+		text = strings.ToValidUTF8(text[:min(len(text), most)], "") + "..."
 	}
 	return text
 }

@@ -172,7 +172,7 @@ func (n *Network) Peers() []PeerInfo {
 	list := make([]PeerInfo, 0, len(n.peers))
 	for id, p := range n.peers {
 		state, since, reason := p.machine.State()
-		info := PeerInfo{ID: id, Address: p.address.Dial, Follower: p.address.Follower, State: state.String(), Since: since, Reason: reason,
+		info := PeerInfo{ID: id, Address: p.address.Dial, Follower: p.follower, State: state.String(), Since: since, Reason: reason,
 			Failures: p.machine.Failures(), Bans: p.machine.Bans()}
 		if until := p.machine.Until(); until.After(now) {
 			info.Until = &until

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,9 +36,13 @@ const dialTime = 2 * time.Second
 // linkAuth is what the handshake of TLS has found: the key of the other side, and the connection, which a link closes.
 type linkAuth struct {
 	credentials.TLSInfo
-	id   ID
-	conn net.Conn
+	id     ID
+	conn   net.Conn
+	opened *opened
 }
+
+// opened is which streams of a connection have come: of each there is one, so that what a handshake costs is counted.
+type opened struct{ control, bulk atomic.Bool }
 
 // linkCredentials is TLS that remembers its connection.
 type linkCredentials struct {
@@ -76,7 +81,7 @@ func (c *linkCredentials) finish(conn net.Conn, info credentials.AuthInfo, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, linkAuth{secured, id, conn}, nil
+	return conn, linkAuth{secured, id, conn, new(opened)}, nil
 }
 
 // authOf is what the handshake has found of the connection of a stream.

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ordo-sequencer/ordo/sdk/conformance"
 	"github.com/ordo-sequencer/ordo/sdk/consensustest"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 var schedules = flag.Int("schedules", 20, "random schedules")
@@ -73,6 +75,37 @@ func TestProtosAreTheSame(t *testing.T) {
 		}
 		if !bytes.Equal(ours, theirs) {
 			t.Errorf("%s differs from sdk/proto/ordo/v1: run make proto", name)
+		}
+	}
+}
+
+// TestLinesOfCode: what the protocol itself takes is fewer than 60 lines of code.
+func TestLinesOfCode(t *testing.T) {
+	text, err := os.ReadFile("plugin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, `"""`) {
+			lines++
+		}
+	}
+	if lines >= 60 {
+		t.Errorf("%d lines of code, the README says under 60", lines)
+	}
+}
+
+// TestHelpersKnowEveryAction: protocol.py has a function for each action of the plugin protocol.
+func TestHelpersKnowEveryAction(t *testing.T) {
+	text, err := os.ReadFile("protocol.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := (&ordov1.Action{}).ProtoReflect().Descriptor().Oneofs().ByName("action").Fields()
+	for i := range fields.Len() {
+		if name := string(fields.Get(i).Name()); !strings.Contains(string(text), "Action("+name+"=") {
+			t.Errorf("protocol.py does not make %s", name)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 """What every plugin in Python serves beside its stage, for a consensus protocol with a method step(event) -> list of actions.
 
-The protocol is docs/spec/plugin.md and docs/spec/consensus.md. examples/ordering-python has the same, explained step by step.
+What a protocol is written with is in protocol.py. The plugin protocol is docs/spec/plugin.md and docs/spec/consensus.md. examples/ordering-python has the same, explained step by step.
 """
 import json
 import os
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from concurrent import futures
+from datetime import datetime, timezone
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -27,10 +28,15 @@ import grpc  # noqa: E402  (only there in the environment)
 sys.path.insert(0, str(HERE / "proto"))
 base, base_services = grpc.protos_and_services("ordo/v1/base.proto")
 consensus, consensus_services = grpc.protos_and_services("ordo/v1/consensus.proto")
-Action = consensus.Action
+Action, ConsensusEvent = consensus.Action, consensus.ConsensusEvent
 
 # Run streams at a time: each keeps a thread as long as it is open.
 STREAMS = 256
+
+
+def log(line):
+    stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # six digits behind the second, as the host wants it
+    print(json.dumps({"@timestamp": stamp, **line}, default=str), file=sys.stderr, flush=True)
 
 
 def serve(name, protocol):
@@ -57,7 +63,10 @@ def serve(name, protocol):
                 if event.HasField("start") != (machine is None):
                     context.abort(grpc.StatusCode.FAILED_PRECONDITION, "run: Start is the first event of a stream, and only the first")
                 machine = machine or protocol()
-                yield consensus.Actions(seq=event.seq, actions=machine.step(event))
+                actions = machine.step(event)
+                for line in machine.lines():
+                    log(line)
+                yield consensus.Actions(seq=event.seq, actions=actions)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the node, which ends its plugins in order
     stop = threading.Event()

@@ -9,7 +9,7 @@ import (
 	"github.com/ordo-sequencer/ordo/test/virtual"
 )
 
-var deep = flag.Int("deep", 40, "random schedules with real machines and pools, for each number of validators")
+var deep = flag.Int("deep", 25, "random schedules with real machines and pools, for each number of validators")
 
 // TestRealMachines: the same over pipeline machines and pools of the core; besides, what was admitted is in one block, or waits. The long form
 // is `-deep 5000`.
@@ -23,5 +23,24 @@ func TestRealMachines(t *testing.T) {
 				return s
 			}})
 		})
+	}
+}
+
+// TestRealMachinesReplay: the same seed is the same run with real machines, too.
+func TestRealMachinesReplay(t *testing.T) {
+	for seed := range uint64(5) {
+		s := consensustest.Random(seed, 4, consensustest.Byzantine)
+		s.Core = virtual.Core
+		if one, other := run(t, s), run(t, s); one.Digest != other.Digest || one.Events != other.Events {
+			t.Errorf("seed %d: %d and %d events, %s and %s", seed, one.Events, other.Events, one.Digest, other.Digest)
+		}
+	}
+}
+
+// TestRealMachinesLearn: a node that was away takes the blocks on their certificates, and so does a follower.
+func TestRealMachinesLearn(t *testing.T) {
+	s := consensustest.Scenario{Seed: 1, Validators: 4, Followers: 1, Heights: 10, Core: virtual.Core, Faults: faults(t, "crash from=50ms to=2s nodes=2")}
+	if r := run(t, s); r.Learned < 15 {
+		t.Errorf("a follower and a node that was away learned %d blocks", r.Learned)
 	}
 }

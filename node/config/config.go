@@ -60,6 +60,9 @@ type Config struct {
 	StateArchive string // devnet's setting, accepted; history is always kept
 
 	Ordering, Execution, Storage, Consensus Stage
+
+	Record    string // folder for what goes between the core and consensus; empty: it is not recorded
+	RecordMiB int    // most of it
 }
 
 // Moments at which the answer to a transaction that is sent comes.

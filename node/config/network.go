@@ -30,6 +30,7 @@ type Network struct {
 	PeerFile string
 	Twins    bool // a key may have several links
 	Follow   string
+	Faults   string         // file of what this node does to its messages of consensus; empty: nothing
 	Limits   network.Limits // of what peers may cost
 
 	Ahead        time.Duration // of a proposal's time, after this node's clock
@@ -70,6 +71,10 @@ func networkOptions() []Option {
 				return nil
 			},
 			Get: func(c *Config) string { return strconv.FormatBool(c.Network.Twins) }},
+		{Key: "network.message_faults", Flag: "network-message-faults", Value: "FILE", Rare: true,
+			Help: "for experiments only: lose, delay and change this node's messages of consensus as this file says (ordo localnet fault writes it)",
+			Set:  func(c *Config, s string) error { c.Network.Faults = s; return nil },
+			Get:  func(c *Config) string { return c.Network.Faults }},
 		{Key: "proposal.ahead", Flag: "proposal-ahead", Default: "1s", Value: "DURATION", Rare: true, Help: "how far the time of another node's proposal may be ahead of this node's clock",
 			Set: func(c *Config, s string) (err error) {
 				if c.Network.Ahead, err = time.ParseDuration(s); err != nil || c.Network.Ahead < time.Millisecond || c.Network.Ahead > time.Hour {

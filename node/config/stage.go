@@ -135,7 +135,21 @@ func stageOptions() []Option {
 			text("tls.key", "FILE", "", "PEM of that certificate's key", file, func(s *Stage) *string { return &s.Key }),
 		)
 	}
-	return all
+	return append(all, recordOptions()...)
+}
+
+// recordOptions are about the recording of what goes between the core and consensus.
+func recordOptions() []Option {
+	most := limit("", 256, 1, 1<<20, "MiB of recordings in consensus.record; then nothing more is recorded",
+		func(c *Config, n int) { c.RecordMiB = n }, func(c *Config) int { return c.RecordMiB })
+	most.Key, most.Flag = "consensus.record_mib", "consensus-record-mib"
+	return []Option{
+		{Key: "consensus.record", Flag: "consensus-record", Value: "FOLDER", Rare: true,
+			Help: "record the events and actions between the core and a hosted protocol here, a file for each start; ordo localnet replay plays them again",
+			Set:  func(c *Config, s string) error { c.Record = s; return nil },
+			Get:  func(c *Config) string { return c.Record }},
+		most,
+	}
 }
 
 func checkChecksum(text string) error {

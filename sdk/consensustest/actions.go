@@ -10,9 +10,9 @@ import (
 // maxSend is the most bytes of a message.
 const maxSend = 1 << 20
 
-// runActions carries out actions up to the next barrier.
+// runActions carries out actions up to the next barrier. They wait while a block of a peer is executed.
 func (n *node) runActions() {
-	for len(n.todo) > 0 && !n.barrier() && n.w.failure == nil && n.up() {
+	for len(n.todo) > 0 && n.learning == nil && !n.barrier() && n.w.failure == nil && n.up() {
 		action := n.todo[0]
 		n.todo = n.todo[1:]
 		n.run(action)

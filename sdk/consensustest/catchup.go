@@ -3,7 +3,10 @@ package consensustest
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"time"
+
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
 // Times of catch-up: heads are told at intervals; a node that is behind waits, asks, and asks again.
@@ -61,6 +64,21 @@ func (n *node) askNext(round int) {
 	})
 }
 
+// dropActions drops what waits, but for timers: the height is decided elsewhere.
+func (n *node) dropActions() {
+	todo, held := n.todo, n.held
+	for i := range n.writes {
+		n.writes[i].sign = nil
+	}
+	n.todo, n.held, n.signing = nil, nil, 0
+	for _, a := range todo {
+		n.runTimer(a)
+	}
+	for _, event := range held {
+		n.tell(event)
+	}
+}
+
 // takeBlock takes a decided block of a peer: on its certificate, or on the word of a validator when the protocol makes none.
 func (n *node) takeBlock(from *node, b block) {
 	if b.height != n.height || n.learning != nil {
@@ -70,21 +88,12 @@ func (n *node) takeBlock(from *node, b block) {
 	if proven && n.w.verify(b.height, b.value, b.certificate) != nil || !proven && !from.signs() {
 		return
 	}
-	if n.open != nil {
-		n.abandon(n.open)
-	}
-	todo, held := n.todo, n.held
-	for i := range n.writes {
-		n.writes[i].sign = nil
-	}
-	n.todo, n.held, n.signing = nil, nil, 0
-	for _, a := range todo {
-		n.runTimer(a)
+	interrupted := n.open
+	if interrupted != nil {
+		interrupted.state, n.open = ended, nil
 	}
 	n.learning = &b
-	for _, event := range held {
-		n.tell(event)
-	}
+	instance := n.instance
 	n.w.after(n.runTime(), n, func() {
 		n.learning = nil
 		p, ok := readProposal(b.body)
@@ -93,10 +102,19 @@ func (n *node) takeBlock(from *node, b block) {
 		case !ok || p.parent != n.parent() || p.broken || !bytes.Equal(value, b.value):
 			if proven {
 				n.stop(Validity, fmt.Sprintf("the validators decided %x for block %d, this node comes to %x", b.value[:4], b.height, value[:4]))
+				return
 			}
+			if interrupted != nil && n.instance == instance {
+				n.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Failed_{Failed: &ordov1.ConsensusEvent_Failed{
+					Attempt: interrupted.id, Reason: "a block of a peer was executed, and was not what the peer said"}}})
+			}
+			n.announce()
+			n.runActions()
 		default:
 			n.w.recorder.note(n.w, n, "learns block %d from %s", b.height, from.name)
 			n.w.checks.learned++
+			n.learned = math.MaxUint64 // answers to what was held are void, too
+			n.dropActions()
 			n.learned = n.seq + 1
 			n.conclude(b)
 		}

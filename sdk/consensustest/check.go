@@ -170,7 +170,7 @@ func (c *checks) reported(n *node, r *ordov1.Action_Report) {
 	switch {
 	case !n.honest:
 	case !c.lied[string(r.About)]:
-		c.w.fail(Evidence, n, "it reports %s of %s, which is honest", r.Kind, c.w.words().key(r.About))
+		c.w.fail(Evidence, n, "it reports %s of %s, which is honest", r.Kind, c.w.words().Key(r.About))
 	default:
 		c.reports++
 	}

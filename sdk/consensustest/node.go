@@ -252,7 +252,7 @@ func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action))
 		}
 	}
 	if err != nil {
-		w.fail(ProtocolFault, n, "event %s: %v", w.words().event(event), err)
+		w.fail(ProtocolFault, n, "event %s: %v", w.words().Event(event), err)
 		return
 	}
 	w.recorder.actions(w, n, actions)
@@ -276,7 +276,7 @@ func (n *node) step(event *ordov1.ConsensusEvent, answer func([]*ordov1.Action))
 // answer takes the actions of an event. Those from before the protocol heard of a learned block are void, but for timers.
 func (n *node) answer(seq uint64, actions []*ordov1.Action) {
 	n.answered = max(n.answered, seq)
-	if n.learning != nil || seq < n.learned {
+	if seq < n.learned {
 		for _, a := range actions {
 			n.runTimer(a)
 		}

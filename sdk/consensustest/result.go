@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/transcript"
 )
 
 // Result is how a run went.
@@ -96,7 +97,7 @@ func (r *recorder) add(w *world, n *node, messages ...proto.Message) {
 func (r *recorder) event(w *world, n *node, e *ordov1.ConsensusEvent) {
 	r.add(w, n, e)
 	if r.keep {
-		if r.line(w, n, w.words().event(e)); e.GetDecided() != nil {
+		if r.line(w, n, w.words().Event(e)); e.GetDecided() != nil {
 			r.progress = len(r.lines)
 		}
 	}
@@ -107,7 +108,7 @@ func (r *recorder) actions(w *world, n *node, actions []*ordov1.Action) {
 	for _, a := range actions {
 		r.add(w, n, a)
 		if r.keep {
-			r.line(w, n, "  -> "+w.words().action(a))
+			r.line(w, n, "  -> "+w.words().Action(a))
 		}
 	}
 }
@@ -135,15 +136,15 @@ func (r *recorder) line(w *world, n *node, text string) {
 }
 
 // words are those of a run: keys by the names of their nodes.
-func (w *world) words() words {
-	return words{message: w.subject.Words, key: func(key []byte) string {
+func (w *world) words() transcript.Words {
+	return transcript.Words{Message: w.subject.Words, Key: func(key []byte) string {
 		for i, k := range w.keys {
 			if string(k.public) == string(key) {
 				return nodeName(i)
 			}
 		}
-		return text(key)
-	}, bytes: func(b []byte) string {
+		return transcript.Text(key)
+	}, Bytes: func(b []byte) string {
 		if len(b) > 6 {
 			return fmt.Sprintf("%x..%d", b[:4], len(b))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/sdk/transcript"
 )
 
 // Transcripts plays the files of a folder against one state machine, without any network. `begin` makes it from a configuration, `play` gives
@@ -34,7 +35,7 @@ import (
 // decided, failed, signed, and unknown for one of a later version. Bytes are text, or hexadecimal behind 0x. Rewrite the files with
 // `go test ./your/package -rewrite`, and read the difference. The words show the messages of the protocol; nil shows their bytes.
 func Transcripts(t *testing.T, dir string, begin func(config []byte) (sdk.Protocol, error), said func(message []byte) string) {
-	w := words{key: text, bytes: text, message: said}
+	w := transcript.Words{Key: transcript.Text, Bytes: transcript.Text, Message: said}
 	datadriven.Walk(t, dir, func(t *testing.T, path string) {
 		var protocol sdk.Protocol
 		var log []*ordov1.ConsensusEvent
@@ -65,7 +66,7 @@ func Transcripts(t *testing.T, dir string, begin func(config []byte) (sdk.Protoc
 						}
 					}
 					for _, a := range actions {
-						fmt.Fprintf(&out, "  -> %s\n", w.action(a))
+						fmt.Fprintf(&out, "  -> %s\n", w.Action(a))
 					}
 				}
 				return out.String()

@@ -2,17 +2,15 @@ package vote
 
 // Book holds the votes of a height. Signatures are checked before.
 type Book struct {
-	set     *Set
-	votes   map[slot][]*Vote // different ones of one validator, kind and round are a double vote: the first few are kept
+	set *Set
+	// votes are those of a kind and round, by validator. Different ones of one validator are a double vote: the first few are kept.
+	votes   map[ballot][][]*Vote
 	list    []*Vote
 	top     uint32
 	highest []uint32 // by validator: the highest round that it spoke of, plus 1
 }
 
-type slot struct {
-	kind, round uint32
-	signer      int
-}
+type ballot struct{ kind, round uint32 }
 
 // Bounds of what a validator that lies can fill: rounds ahead of this node's, and different votes of one kind and round. More than one is kept,
 // because others may have counted another one than this node heard first.
@@ -23,7 +21,7 @@ const (
 
 // NewBook makes the book of a height.
 func NewBook(set *Set) *Book {
-	return &Book{set: set, votes: map[slot][]*Vote{}, highest: make([]uint32, len(set.Validators))}
+	return &Book{set: set, votes: map[ballot][][]*Vote{}, highest: make([]uint32, len(set.Validators))}
 }
 
 // Has says whether the book has a vote, signature apart.
@@ -42,12 +40,16 @@ func (b *Book) Add(v *Vote, round uint32) (contradicts *Vote) {
 		return nil
 	}
 	b.highest[v.Signer] = max(b.highest[v.Signer], v.Round+1)
-	s := slot{v.Kind, v.Round, v.Signer}
-	before := b.votes[s]
+	before := b.Of(v.Kind, v.Round, v.Signer)
 	if v.Round > round && v.Round-round > RoundsAhead || len(before) == Different {
 		return nil
 	}
-	b.votes[s] = append(before, v)
+	row := b.votes[ballot{v.Kind, v.Round}]
+	if row == nil {
+		row = make([][]*Vote, len(b.set.Validators))
+		b.votes[ballot{v.Kind, v.Round}] = row
+	}
+	row[v.Signer] = append(before, v)
 	b.list = append(b.list, v)
 	b.top = max(b.top, v.Round)
 	if len(before) == 1 {
@@ -57,7 +59,12 @@ func (b *Book) Add(v *Vote, round uint32) (contradicts *Vote) {
 }
 
 // Of is what a validator said, of a kind in a round.
-func (b *Book) Of(kind, round uint32, signer int) []*Vote { return b.votes[slot{kind, round, signer}] }
+func (b *Book) Of(kind, round uint32, signer int) []*Vote {
+	if row := b.votes[ballot{kind, round}]; signer >= 0 && signer < len(row) {
+		return row[signer]
+	}
+	return nil
+}
 
 // All is every vote, in the order in which they came.
 func (b *Book) All() []*Vote { return b.list }
@@ -67,23 +74,27 @@ func (b *Book) Top() uint32 { return b.top }
 
 // Quorum says whether more than two thirds voted in a round: for a text, or for anything (nil).
 func (b *Book) Quorum(kind, round uint32, text *string) bool {
-	power := uint64(0)
-	for i, v := range b.set.Validators {
-		for _, vote := range b.Of(kind, round, i) {
+	return b.set.TwoThirds(b.power(b.votes[ballot{kind, round}], text))
+}
+
+func (b *Book) power(row [][]*Vote, text *string) (power uint64) {
+	for i, votes := range row {
+		for _, vote := range votes {
 			if text == nil || vote.Text == *text {
-				power += v.GetPower()
+				power += b.set.Validators[i].GetPower()
 				break
 			}
 		}
 	}
-	return b.set.TwoThirds(power)
+	return power
 }
 
 // Majority is the text that more than two thirds voted for in a round. ok is false when there is none.
 func (b *Book) Majority(kind, round uint32) (text string, ok bool) {
-	for i := range b.set.Validators {
-		for _, v := range b.Of(kind, round, i) {
-			if b.Quorum(kind, round, &v.Text) {
+	row := b.votes[ballot{kind, round}]
+	for _, votes := range row {
+		for _, v := range votes {
+			if b.set.TwoThirds(b.power(row, &v.Text)) {
 				return v.Text, true
 			}
 		}
@@ -93,8 +104,8 @@ func (b *Book) Majority(kind, round uint32) (text string, ok bool) {
 
 // For is the votes for a text in a round, one of each validator: a certificate, when they are a quorum.
 func (b *Book) For(kind, round uint32, text string) (list []*Vote) {
-	for i := range b.set.Validators {
-		for _, v := range b.Of(kind, round, i) {
+	for _, votes := range b.votes[ballot{kind, round}] {
+		for _, v := range votes {
 			if v.Text == text {
 				list = append(list, v)
 				break

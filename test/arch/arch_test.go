@@ -51,7 +51,8 @@ var floors = map[string][]string{
 var helpers = map[string][]string{
 	"test/facts": {}, "test/grammar": {}, "test/need": {}, "test/openrpc": {},
 	"test/mutate":    {"test/openrpc"},
-	"test/fakestage": {"sdk", "starknet"}, // stages speak the plugin protocol
+	"test/fakestage": {"sdk", "starknet"},         // stages speak the plugin protocol
+	"test/virtual":   {"core", "sdk", "starknet"}, // a core for protocols under test, also for those of examples and plugins
 }
 
 func in(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }

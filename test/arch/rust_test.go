@@ -11,6 +11,7 @@ import (
 
 // crates are the source folders of our Rust crates.
 var crates = []string{
+	"plugins/consensus/malachite/src",
 	"plugins/execution/blockifier/src",
 	"plugins/execution/blockifier/curve/src",
 	"plugins/execution/blockifier/lambdaworks-crypto/src",

@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,12 +63,30 @@ func proposers(t *testing.T, n client.Node, to uint64) map[string]int {
 }
 
 // TestLocalnetOfFour: transactions that are sent to each of four validators end up in blocks of several, all nodes have the same chain, and
-// that stays so when one is killed, one is cut off, and followers come late.
-func TestLocalnetOfFour(t *testing.T) {
-	need.Binaries(t, "plugins/ordo-consensus-comet")
+// that stays so when one is killed, one is cut off, and followers come late. Of raft one validator builds all blocks, and it is that one.
+func TestLocalnetOfFour(t *testing.T) { // an engine, and hosted protocols
+	t.Run("comet", func(t *testing.T) { ofFour(t, "comet", 30, 3) })
+	t.Run("malachite", func(t *testing.T) { ofFour(t, "malachite", 30, 3) })
+	t.Run("raft", func(t *testing.T) { ofFour(t, "raft", 10, 1) })
+}
+
+// without is the nodes but one, and the text of a partition that cuts it off.
+func without(nodes []client.Node, victim int) (others []client.Node, cut string) {
+	list := ""
+	for i, node := range nodes {
+		if i != victim {
+			others = append(others, node)
+			list += "," + strconv.Itoa(i)
+		}
+	}
+	return others, list[1:] + "|" + strconv.Itoa(victim)
+}
+
+func ofFour(t *testing.T, consensus string, blocks uint64, builders int) {
+	need.Binaries(t, "plugins/ordo-consensus-"+consensus)
 	start := time.Now()
 	phase := func(what string) { t.Logf("%s after %s", what, time.Since(start).Round(100*time.Millisecond)) }
-	n := launch(t, t.TempDir(), "--validators", "4", "--consensus", "comet", "--base-port", "0")
+	n := launch(t, t.TempDir(), "--validators", "4", "--consensus", consensus, "--base-port", "0")
 	n.awaits(t, "all are linked", func(s status) bool {
 		for _, one := range s.Nodes {
 			if one.Peers != 3 {
@@ -79,7 +98,7 @@ func TestLocalnetOfFour(t *testing.T) {
 	nodes := n.nodes(t)
 	phase("linked")
 	s := newSenders(8, chainID)
-	for n.status(t).Height < 30 {
+	for n.status(t).Height < blocks {
 		s.round(t, nodes)
 	}
 	head := n.status(t).Height
@@ -87,34 +106,43 @@ func TestLocalnetOfFour(t *testing.T) {
 		reaches(t, node, head)
 		same(t, node, nodes[0])
 	}
-	if by := proposers(t, nodes[0], head); len(by) < 3 {
+	if by := proposers(t, nodes[0], head); len(by) < builders {
 		t.Errorf("blocks by proposer: %v", by)
 	}
 
-	phase("30 blocks")
-	n.do(t, "kill", "3")
-	for range 3 {
-		s.round(t, nodes[:3])
+	phase("the first blocks")
+	victim := 3
+	if builders == 1 {
+		victim = n.builder(t)
 	}
-	phase("3 rounds without node 3")
-	n.do(t, "restart", "3")
+	others, _ := without(nodes, victim)
+	n.do(t, "kill", strconv.Itoa(victim))
+	for range 3 {
+		s.round(t, others)
+	}
+	phase("3 rounds without a node")
+	n.do(t, "restart", strconv.Itoa(victim))
 	for range 3 {
 		s.round(t, nodes)
 	}
 
-	phase("3 rounds with node 3 again")
-	n.do(t, "partition", "0,1,2|3")
-	n.awaits(t, "node 3 is alone", func(s status) bool { return s.Nodes[3].Peers == 0 })
-	alone := n.status(t).Nodes[3].Height
-	for range 3 {
-		s.round(t, nodes[:3])
+	phase("3 rounds with it again")
+	if builders == 1 {
+		victim = n.builder(t)
 	}
-	if now := n.status(t); now.Nodes[3].Height > alone+1 || now.Height <= alone {
-		t.Errorf("during the partition node 3 is at block %d, it was at %d, the others are at %d", now.Nodes[3].Height, alone, now.Height)
+	others, cut := without(nodes, victim)
+	n.do(t, "partition", cut)
+	n.awaits(t, "a node is alone", func(s status) bool { return s.Nodes[victim].Peers == 0 })
+	alone := n.status(t).Nodes[victim].Height
+	for range 3 {
+		s.round(t, others)
+	}
+	if now := n.status(t); now.Nodes[victim].Height > alone+1 || now.Height <= alone {
+		t.Errorf("during the partition node %d is at block %d, it was at %d, the others are at %d", victim, now.Nodes[victim].Height, alone, now.Height)
 	}
 	phase("3 rounds in a partition")
 	n.do(t, "heal")
-	n.awaits(t, "node 3 is there again", func(s status) bool { return s.Nodes[3].Height >= s.Height })
+	n.awaits(t, "the node is there again", func(s status) bool { return s.Nodes[victim].Height >= s.Height })
 	s.round(t, nodes)
 
 	phase("healed")

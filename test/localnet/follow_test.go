@@ -3,8 +3,14 @@ package localnet
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +142,7 @@ func (c *chain) grow(t *testing.T, blocks int) uint64 {
 // TestFollowerOfASoloNode: a follower that comes late has the same chain, serves it, passes writes on, and is not led astray by kills of
 // either side.
 func TestFollowerOfASoloNode(t *testing.T) {
+	t.Parallel()
 	data, mine := t.TempDir(), t.TempDir()
 	first := dev(t, "--data-dir", data)
 	c := newChain(first.Node)
@@ -153,6 +160,20 @@ func TestFollowerOfASoloNode(t *testing.T) {
 			t.Fatalf("a transaction that was sent to the follower is %+v at %s: %v", got, n.URL, err)
 		}
 	}
+
+	// What the node rejects and the follower cannot know of has the node's own error.
+	dear, cheap := *c.sender, *c.sender
+	dear.Tip, cheap.Tip = 100, 1
+	transfer := client.Transfer(genesis.STRKAddress(), felt.FromUint64(907), 1)
+	if _, err := first.Submit(within(t, patient), dear.Invoke(c.nonce+1, transfer)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := follower.Submit(within(t, patient), cheap.Invoke(c.nonce+1, transfer))
+	if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Code != 64 {
+		t.Errorf("a replacement that pays less, by the follower: %v", err)
+	}
+	c.send(t, follower.Node)
+	c.nonce++
 
 	kill(t, follower)
 	head = c.grow(t, 12)
@@ -177,14 +198,31 @@ func TestFollowerOfASoloNode(t *testing.T) {
 	}
 }
 
+// answer writes what a node would say of its blocks.
+func answer(head, blocks string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		fmt.Fprintf(w, `{"jsonrpc": "2.0", "id": 1, "result": {"head": %s, "blocks": [%s]}}`, head, blocks)
+	}
+}
+
+// endless writes blocks until the other side has enough.
+func endless(w http.ResponseWriter) {
+	piece := []byte(strings.Repeat(`{"height": 1},`, 1<<14))
+	_, err := io.WriteString(w, `{"jsonrpc": "2.0", "id": 1, "result": {"head": 9, "blocks": [`)
+	for err == nil {
+		_, err = w.Write(piece)
+	}
+}
+
 // TestFollowerIsNotLiedTo: whatever the source says of a block, the follower serves none that differs from the chain, and goes on when the
 // source is honest again.
 func TestFollowerIsNotLiedTo(t *testing.T) {
+	t.Parallel()
 	node := dev(t)
-	c := newChain(node.Node)
+	chain := newChain(node.Node)
 	s := newSource(t, node.URL)
 	follower := dev(t, "--network-follow", s.URL)
-	head := c.grow(t, 12) // from here on the hash of a block ten below is in each
+	head := chain.grow(t, 12) // from here on the hash of a block ten below is in each
 	reaches(t, follower.Node, head)
 	type blocks = []map[string]any
 	for name, lie := range map[string]func(blocks) blocks{
@@ -208,7 +246,7 @@ func TestFollowerIsNotLiedTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.set("", nil) // away, so that there are several blocks to lie about
-			head = c.grow(t, 2)
+			head = chain.grow(t, 2)
 			s.set(node.URL, lie)
 			about := s.lies(t, 2)
 			if got := same(t, follower.Node, node.Node); got >= about {
@@ -216,6 +254,31 @@ func TestFollowerIsNotLiedTo(t *testing.T) {
 			}
 			s.set(node.URL, nil)
 			reaches(t, follower.Node, head)
+			same(t, follower.Node, node.Node)
+		})
+	}
+	for name, c := range map[string]struct {
+		instead func(http.ResponseWriter)
+		want    string // in the log of the follower
+	}{
+		"a head that never comes":    {answer("18446744073709551615", ""), "block 0"},
+		"more blocks than asked for": {answer("9", strings.Repeat(`{"height": 1},`, 64)+`{"height": 1}`), "more than 64 blocks"},
+		"blocks without an end":      {endless, "larger than 128 MiB"},
+		"no JSON":                    {func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, "not JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.instead(c.instead)
+			head = chain.grow(t, 1)
+			s.lies(t, 1)
+			ctx := within(t, patient)
+			if _, ok := follower.Out.Await(ctx, regexp.MustCompile(regexp.QuoteMeta("from="+s.URL)+".*"+c.want), follower.Done()); !ok {
+				t.Errorf("the follower does not say of %s: %s\n%s", s.URL, c.want, follower.Out)
+			}
+			s.set(node.URL, nil)
+			reaches(t, follower.Node, head)
+			if behind, _, err := lag(t, follower.Node); err != nil || behind > 1 {
+				t.Errorf("the follower has all, and says to be %d blocks behind: %v", behind, err)
+			}
 			same(t, follower.Node, node.Node)
 		})
 	}

@@ -159,7 +159,7 @@ func (h *host) write(t *testing.T, name, text string) {
 // page is what docs/operators.md has for four hosts.
 type page struct {
 	network, config, follower string
-	keys            [5]string // as the page abbreviates them, by host
+	keys                      [5]string // as the page abbreviates them, by host
 }
 
 // readPage takes the files out of the page. Text that is not there fails the test: it changes with the page.
@@ -278,7 +278,7 @@ func fourHosts(t *testing.T) {
 	hosts[3].run(t)
 	phase("host 3 was killed, and is there again")
 
-	// Two followers, as the page says: by the JSON-RPC of host 1, and by links with the validators, who are told its key.
+	// Two followers, as the page says: by the JSON-RPC of host 1, and by links with the validators, which are told its key.
 	key := sh(t, ordo, "key", "new", filepath.Join(hosts[6].dir, "node.key"))
 	for _, h := range hosts[1:5] {
 		h.write(t, "peers", key+" follower\n")

@@ -2,6 +2,7 @@ package localnet
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -26,6 +27,9 @@ type status struct {
 		Height   uint64 `json:"height"`
 		Peers    int    `json:"peers"`
 		Restarts int    `json:"restarts"`
+		Proposer *int   `json:"proposer"`
+
+		Processor float64 `json:"processor_seconds"`
 	} `json:"nodes"`
 }
 
@@ -68,11 +72,43 @@ func (n *network) do(t *testing.T, args ...string) string {
 
 func (n *network) status(t *testing.T) (s status) {
 	t.Helper()
-	out := n.do(t, "status", "--json")
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	decode(t, n.do(t, "status", "--json"), &s)
 	return s
+}
+
+// builder is the node that built the newest block.
+func (n *network) builder(t *testing.T) int {
+	t.Helper()
+	for _, one := range n.status(t).Nodes {
+		if one.Proposer != nil {
+			return *one.Proposer
+		}
+	}
+	t.Fatal("no node says which one built its newest block")
+	return 0
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+var listens = regexp.MustCompile(`(?m)^listen = "(.*)"$`)
+
+// meshAddress is where a node listens for peers, by its configuration.
+func meshAddress(t *testing.T, config string) string {
+	t.Helper()
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := listens.FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("no listen in %s", text)
+	}
+	return string(found[1])
 }
 
 // nodes are the clients of all nodes.

@@ -13,6 +13,7 @@ import (
 // TestLocalnetOfOne drives a network of one validator and two followers by its commands: kill, restart, pause, resume, cut, and the end of
 // the command itself.
 func TestLocalnetOfOne(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "net")
 	n := launch(t, dir, "--validators", "1", "--consensus", "solo", "--base-port", "0", "--set", "genesis.accounts=3")
 	for _, source := range []string{"peers", "url"} {
@@ -128,6 +129,7 @@ func running(pid int) bool {
 
 // TestLocalnetSaysWhatIsWrong: before anything runs.
 func TestLocalnetSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	busy := launch(t, filepath.Join(t.TempDir(), "busy"), "--validators", "1", "--consensus", "solo", "--base-port", "0")
 	port := busy.nodes(t)[0].URL
 	port = port[strings.LastIndexByte(port, ':')+1:]

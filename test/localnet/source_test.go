@@ -27,6 +27,7 @@ type source struct {
 	lie    func([]map[string]any) []map[string]any // nil: it is honest
 	told   int                                     // lies since the last change
 	about  uint64                                  // the lowest block that a lie was about
+	other  func(http.ResponseWriter)               // nil: it answers
 	more   chan struct{}
 }
 
@@ -41,11 +42,19 @@ func newSource(t *testing.T, target string) *source {
 func (s *source) set(target string, lie func([]map[string]any) []map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.target, s.lie, s.told, s.about = target, lie, 0, math.MaxUint64
+	s.target, s.lie, s.told, s.about, s.other = target, lie, 0, math.MaxUint64, nil
 	select {
 	case <-s.more:
 	default:
 	}
+}
+
+// instead has it write something else where it is asked for blocks.
+func (s *source) instead(write func(http.ResponseWriter)) {
+	s.set("", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.other = write
 }
 
 // lies waits until the lie was told so often, and returns the lowest block that it was about.
@@ -73,8 +82,20 @@ func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	target := s.target
+	target, other := s.target, s.other
 	s.mu.Unlock()
+	if other != nil && bytes.Contains(body, []byte("ordo_decidedBlocks")) {
+		w.Header().Set("Content-Type", "application/json")
+		other(w)
+		s.mu.Lock()
+		s.told++
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+		return
+	}
 	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return

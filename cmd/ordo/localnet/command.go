@@ -32,7 +32,7 @@ type options struct {
 	dir, consensus, chainID string
 	validators, basePort    int
 	set                     []string
-	json                    bool
+	json, record            bool
 	every                   time.Duration
 }
 
@@ -55,11 +55,13 @@ func NewCommand(out, errs io.Writer, serve func()) *cobra.Command {
 	f.IntVar(&o.basePort, "base-port", 5050, "port of node 0; 0 takes free ones")
 	f.StringVar(&o.chainID, "chain-id", "TESTNET", "chain id of a new network: MAINNET, TESTNET, or a name of your own")
 	f.StringArrayVar(&o.set, "set", nil, "KEY=VALUE: a setting of every node of a new network, with its key in ordo.toml; may be repeated")
+	f.BoolVar(&o.record, "record", false, "record what goes between each node and its hosted protocol (node-K/record); ordo localnet replay plays it again")
 	f.DurationVar(&o.every, "every", 0, "time between two tables or lines (1s on a terminal and with --json, otherwise 10s)")
 	f.SortFlags = false
 	cmd.PersistentFlags().StringVar(&o.dir, "dir", "localnet", "folder of the network")
 	cmd.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON: one object a line")
 	cmd.AddCommand(o.controls(out)...)
+	cmd.AddCommand(o.replayCommand(out))
 	return cmd
 }
 
@@ -89,6 +91,9 @@ func (o *options) run(cmd *cobra.Command, out, errs io.Writer) (err error) {
 	}
 	screen := o.screen(out, errs)
 	n := newLocalnet(dir, binary, l, screen.event)
+	if n.record = o.record; o.record && !l.hosted() {
+		return fmt.Errorf("localnet --record: %s is an engine, which acts by its own clock and network: a replay of its events would not be the same; record a hosted protocol", l.Consensus)
+	}
 	if err := n.Start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while starting

@@ -18,13 +18,14 @@ import (
 
 // Request is what a control command asks of the localnet that runs in a folder: one a connection, one line of JSON.
 type Request struct {
-	Command string        `json:"command"`
-	Node    int           `json:"node,omitempty"`
-	Groups  string        `json:"groups,omitempty"` // of partition
-	Delay   string        `json:"delay,omitempty"`
-	Jitter  time.Duration `json:"jitter,omitempty"`
-	Rate    int64         `json:"rate,omitempty"`
-	Follow  Source        `json:"follow,omitempty"`
+	Command string          `json:"command"`
+	Node    int             `json:"node,omitempty"`
+	Groups  string          `json:"groups,omitempty"` // of partition
+	Delay   string          `json:"delay,omitempty"`
+	Jitter  time.Duration   `json:"jitter,omitempty"`
+	Rate    int64           `json:"rate,omitempty"`
+	Follow  Source          `json:"follow,omitempty"`
+	Message *faults.Message `json:"message,omitempty"` // of fault; nil ends all rules
 }
 
 // Answer is what comes back: one line of JSON.
@@ -155,6 +156,15 @@ func (c *control) answer(r Request) Answer {
 		return c.faults(func(p faults.Plan) (faults.Plan, error) { return p.Heal(), nil })
 	case "delay":
 		return c.faults(func(p faults.Plan) (faults.Plan, error) { return p.Delayed(r.Delay, r.Jitter, r.Rate) })
+	case "fault":
+		err := n.Fault(r.Message)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		a := Answer{Faults: n.faultText()}
+		if err != nil {
+			a.Error = err.Error()
+		}
+		return a
 	case "stop":
 		c.stop()
 		return Answer{}
@@ -173,7 +183,7 @@ func (c *control) faults(next func(faults.Plan) (faults.Plan, error)) Answer {
 	err := c.net.Change(next)
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	a := Answer{Faults: c.net.plan.String()}
+	a := Answer{Faults: c.net.faultText()}
 	if err != nil {
 		a.Error = err.Error()
 	}

@@ -93,6 +93,7 @@ func (o *options) controls(out io.Writer) []*cobra.Command {
 			}},
 		plain("heal", "End a partition"),
 		delay,
+		o.faultCommand(ask),
 		ofNode("twin", "Start a second node with the key of a validator and data of its own"),
 		add,
 		plain("stop", "End the network in order, as SIGTERM does, and wait until it has ended"),
@@ -122,7 +123,7 @@ func (o *options) print(out io.Writer, r Request, a Answer) error {
 		_, err = io.WriteString(out, a.Status.Table())
 	case a.Node != nil:
 		_, err = fmt.Fprintf(out, "node %d is %s, %s\n", *a.Node, a.State, a.URL)
-	case r.Command == "partition" || r.Command == "heal" || r.Command == "delay":
+	case r.Command == "partition" || r.Command == "heal" || r.Command == "delay" || r.Command == "fault":
 		if a.Faults == "" {
 			a.Faults = "none"
 		}

@@ -18,17 +18,19 @@ import (
 type Localnet struct {
 	dir    string // absolute
 	binary string // the ordo that the nodes are
+	record bool   // what goes between the nodes and their consensus is kept
 	tell   func(Event)
 
 	actions sync.Mutex // one action at a time
 	work    sync.WaitGroup
 
-	mu      sync.Mutex
-	layout  *Layout
-	nodes   []*running
-	plan    faults.Plan
-	proxies []placed
-	last    Status
+	mu       sync.Mutex
+	layout   *Layout
+	nodes    []*running
+	plan     faults.Plan
+	messages []faults.Message // rules about messages of consensus
+	proxies  []placed
+	last     Status
 }
 
 // placed is a proxy and the way that it stands on.
@@ -67,6 +69,12 @@ func (n *Localnet) Start(ctx context.Context) error {
 }
 
 func (n *Localnet) start(ctx context.Context) error {
+	n.mu.Lock()
+	err := n.writeMessages() // those of an earlier run have ended with it
+	n.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	for k := range n.nodes {
 		if err := n.wire(k); err != nil {
 			return err
@@ -134,6 +142,7 @@ func (n *Localnet) Add(ctx context.Context, m Member) (node int, err error) {
 	if err == nil {
 		n.layout = &grown
 		n.nodes = append(n.nodes, &running{state: Stopped})
+		err = n.writeMessages()
 	}
 	n.mu.Unlock()
 	if err != nil {

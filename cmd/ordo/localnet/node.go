@@ -51,7 +51,7 @@ func (n *Localnet) begin(k int) error {
 			return fmt.Errorf("node %d: another program listens at %s: end it", k, address)
 		}
 	}
-	p, err := launch(n.binary, n.dir, k)
+	p, err := launch(n.binary, n.dir, k, n.layout.flags(n.dir, k, n.record))
 	if err != nil {
 		return err
 	}

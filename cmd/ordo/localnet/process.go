@@ -28,7 +28,7 @@ type process struct {
 const maxLog = 64 << 20
 
 // launch starts a node. It is a process group of its own, so that ctrl-C reaches only this process, and the kernel kills it when this process ends.
-func launch(binary, dir string, node int) (*process, error) {
+func launch(binary, dir string, node int, flags []string) (*process, error) {
 	folder := folderOf(dir, node)
 	p := &process{log: filepath.Join(folder, "log"), done: make(chan struct{})}
 	if info, err := os.Stat(p.log); err == nil && info.Size() > maxLog {
@@ -44,7 +44,7 @@ func launch(binary, dir string, node int) (*process, error) {
 	if p.from, err = out.Seek(0, io.SeekEnd); err != nil {
 		return nil, err
 	}
-	p.cmd = exec.Command(binary, "run", "--config", filepath.Join(folder, "ordo.toml"))
+	p.cmd = exec.Command(binary, append([]string{"run", "--config", filepath.Join(folder, "ordo.toml")}, flags...)...)
 	p.cmd.Env = environment(os.Environ())
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

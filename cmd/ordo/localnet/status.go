@@ -55,7 +55,7 @@ func (n *Localnet) Status(ctx context.Context) Status {
 	all, err := allProcesses()
 	n.mu.Lock()
 	before := n.last
-	s := Status{Time: now, Faults: n.plan.String(), Nodes: make([]NodeStatus, len(n.nodes))}
+	s := Status{Time: now, Faults: n.faultText(), Nodes: make([]NodeStatus, len(n.nodes))}
 	layout := n.layout
 	for k, r := range n.nodes {
 		one := &s.Nodes[k]

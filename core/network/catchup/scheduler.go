@@ -14,7 +14,7 @@ import (
 type Rules struct {
 	Range    int           // blocks in one request
 	Ahead    int           // heights above the next one that are asked for
-	Bytes    int           // of blocks that are held; above it only the next one is asked for
+	Bytes    int           // of blocks that are held; above it only the next one is asked for, and above twice as many none is held but the next
 	EachPeer int           // requests to one peer at a time
 	Timeout  time.Duration // without a piece of an answer
 	Pause    time.Duration // of a peer that failed; it doubles to PauseMax
@@ -217,6 +217,10 @@ func (s *Scheduler) Received(id uint64, item Item, now time.Time) (known bool, e
 	r.at++
 	r.alive, r.begun = now, now
 	item.From = r.Peer
+	if item.Height > s.next && s.bytes+item.Bytes > 2*s.rules.Bytes { // of many large answers at a time: it is asked for again, with what follows
+		s.end(r)
+		return true, nil
+	}
 	if item.Height >= s.next && s.held[item.Height] == nil {
 		s.held[item.Height] = &item
 		s.bytes += item.Bytes

@@ -272,3 +272,46 @@ func TestCatchUpSkips(t *testing.T) {
 		t.Error("an answer to nothing is known")
 	}
 }
+
+// TestLargeAnswersAreBounded: answers that are all asked for while nothing is held bring much more than is to be held. What is too much is thrown
+// away, is asked for again, and every block is applied.
+func TestLargeAnswersAreBounded(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	rules := testRules()
+	const size, head = 900, 60
+	s := New(rules, 1, 0)
+	for i := range byte(4) {
+		s.SetHead(identity.ID{i + 1}, head)
+	}
+	next := uint64(1)
+	for range 500 {
+		send, _ := s.Poll(now)
+		slices.Reverse(send) // the next block comes last
+		for _, r := range send {
+			for h := r.From; h < r.From+uint64(r.Count); h++ {
+				if _, err := s.Received(r.ID, Item{Height: h, Bytes: size}, now); err != nil {
+					t.Fatal(err)
+				}
+				if s.Bytes() > 2*rules.Bytes+size {
+					t.Fatalf("%d bytes are held", s.Bytes())
+				}
+			}
+			s.Done(r.ID, now)
+		}
+		for {
+			i, ok := s.Next()
+			if !ok {
+				break
+			}
+			if i.Height != next {
+				t.Fatalf("block %d, want %d", i.Height, next)
+			}
+			next++
+			s.Applied()
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if next != head+1 || !s.Finished() {
+		t.Errorf("block %d comes next", next)
+	}
+}

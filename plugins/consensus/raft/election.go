@@ -16,11 +16,11 @@ import (
 // this one draws from key and term, so that a run repeats exactly.
 type election struct {
 	leads  bool
-	leader uint64 // that was told to the log
 	tried  uint64 // elections since a leader was heard
 	leased bool   // a leader was heard since the timer was set: no election is needed
-	// refused: the block of the leader is invalid here. Then its messages do not put off an election.
-	refused bool
+	// refused is the term of a leader whose block is invalid here, 0: there is none. Its messages do not put off an election.
+	refused uint64
+	told    uint64 // term whose leader was told to the log
 
 	beats  uint64            // heartbeats of this node as the leader
 	heard  map[uint64]uint64 // by validator: the beat at which it was heard last
@@ -61,15 +61,13 @@ func (p *Raft) electionExpired() {
 	p.setElection()
 }
 
-// noticeRole follows what raft says about who leads.
+// noticeRole follows what raft says about the leader.
 func (p *Raft) noticeRole() {
 	status := p.node.BasicStatus()
 	leads := status.RaftState == raftLeader
-	if status.Lead != p.leader && status.Lead != etcd.None {
+	if status.Lead != etcd.None && status.GetTerm() != p.told {
+		p.told = status.GetTerm()
 		p.Info("a leader is elected", "leader", status.Lead-1, "term", status.GetTerm())
-	}
-	if status.Lead != p.leader {
-		p.leader, p.refused = status.Lead, false
 	}
 	switch {
 	case leads && !p.leads:
@@ -118,7 +116,7 @@ func (p *Raft) majority() bool {
 
 // contact puts an election off: the leader was heard.
 func (p *Raft) contact() {
-	if p.refused {
+	if p.refused != 0 && p.refused == p.node.BasicStatus().GetTerm() {
 		return
 	}
 	p.leased, p.tried = true, 0

@@ -14,7 +14,7 @@ import (
 )
 
 // tail is how many entries below the newest decided one are kept for validators that are a little behind. A snapshot takes the place of what is
-// older; it holds nothing but a height, and the core of who gets it catches up by itself.
+// older; it holds nothing but a height, and the core of the validator that gets it catches up by itself.
 const tail = 16
 
 // store is the log of raft: in memory, and whole in each lasting record.

@@ -167,7 +167,7 @@ func id(place int) uint64 { return uint64(place) + 1 }
 func (p *Raft) begin(height, pending uint64) {
 	p.height, p.attempt, p.building, p.mine, p.checking, p.deciding = height, 0, 0, 0, 0, false
 	p.blocks, p.pending, p.demanded, p.paused = map[proposed]*block{}, pending > 0, false, false
-	p.refused, p.warned = false, map[int]bool{}
+	p.refused, p.warned = 0, map[int]bool{}
 }
 
 func (p *Raft) decided(e *sdk.Decided) {
@@ -305,7 +305,7 @@ func (p *Raft) verdict(e *sdk.Verdict) {
 // judged takes the verdict on a block. One that is invalid is tried again: its time is compared with the clock of this node.
 func (p *Raft) judged(of proposed, b *block, e *sdk.Verdict) {
 	if b.valid = e.GetValid(); b.valid {
-		p.refused = false
+		p.refused = 0
 		return
 	}
 	b.waits = true
@@ -314,7 +314,9 @@ func (p *Raft) judged(of proposed, b *block, e *sdk.Verdict) {
 		return
 	}
 	_, final := p.committed[p.height]
-	p.refused = !final // the leader of a block that is invalid here is none to wait for
+	if !final { // the leader of a block that is invalid here is none to wait for
+		p.refused, p.leased = p.node.BasicStatus().GetTerm(), false
+	}
 	if b.invalid == 0 {
 		b.invalid = p.now
 		p.Error("a block is invalid here", "value", fmt.Sprintf("%x", of.value), "builder", of.builder, "committed", final, "reason", e.GetReason())

@@ -13,9 +13,10 @@ import (
 	"github.com/ordo-sequencer/ordo/plugins/consensus/raft"
 	"github.com/ordo-sequencer/ordo/sdk"
 	"github.com/ordo-sequencer/ordo/sdk/consensustest"
+	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 )
 
-var schedules = flag.Int("schedules", 100, "random schedules for each number of validators")
+var schedules = flag.Int("schedules", 40, "random schedules for each number of validators")
 
 // quick are times that fit into the 1.2 s in which a random schedule has its faults.
 const quick = `{"heartbeat_ms":20,"election_ms":150,"block_ms":100,"retry_ms":50}`
@@ -151,4 +152,48 @@ func TestTranscripts(t *testing.T) {
 		c, err := raft.ParseConfig(config)
 		return raft.New(c), err
 	}, words)
+}
+
+// TestAnotherResult: a validator whose execution comes to other values than that of the others stops nothing, also when it leads.
+func TestAnotherResult(t *testing.T) {
+	for seed := range uint64(20) {
+		run(t, consensustest.Scenario{Seed: seed, Validators: 4, Heights: 5, Every: 50 * time.Millisecond,
+			Faults: []consensustest.Fault{{Kind: consensustest.Diverge, Nodes: []int{int(seed % 4)}}}})
+	}
+}
+
+// forgetful is raft that persists nothing.
+type forgetful struct{ *raft.Raft }
+
+func (p forgetful) Step(e *ordov1.ConsensusEvent) (kept []*ordov1.Action) {
+	for _, a := range p.Raft.Step(e) {
+		if a.GetPersist() == nil {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
+
+// TestForgettingForks: a validator that forgets its vote and its log in a crash lets two leaders be elected, or entries be lost that others have
+// acknowledged.
+func TestForgettingForks(t *testing.T) {
+	c, _ := raft.ParseConfig(nil)
+	s := subject()
+	s.Begin = consensustest.InProcess(func() sdk.Protocol { return forgetful{raft.New(c)} }, nil).Begin
+	fired := map[consensustest.Checker]int{}
+	for seed := range uint64(60) {
+		scenario := consensustest.Random(seed, 3, consensustest.CrashOnly)
+		scenario.Faults = append(scenario.Faults, consensustest.Fault{Kind: consensustest.Crash, Nodes: []int{0, 1}, From: 400 * time.Millisecond, To: 401 * time.Millisecond})
+		r, err := consensustest.Run(s, scenario)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Failure != nil {
+			fired[r.Failure.Checker]++
+		}
+	}
+	t.Logf("fired: %v", fired)
+	if fired[consensustest.Agreement] == 0 {
+		t.Error("two leaders of one term forked nothing")
+	}
 }

@@ -15,8 +15,9 @@
 //! ```
 //!
 //! [`v1`] is the generated plugin protocol. [`listen`] and [`connect`] are for the sockets that `Configure` names. A plugin logs by
-//! the macros of [`tracing`], see [`logging`].
+//! the macros of [`tracing`], see [`logging`]. A consensus protocol brings only its state machine: [`consensus`].
 
+pub mod consensus;
 mod handshake;
 mod lifecycle;
 pub mod logging;

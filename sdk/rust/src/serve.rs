@@ -39,6 +39,14 @@ pub fn serve<F>(build: F) -> ExitCode
 where
     F: FnOnce(&Host) -> Routes,
 {
+    serve_as::<F, F>(build)
+}
+
+/// Serves for the crate that `C` is of, whose log lines are the plugin's own.
+pub(crate) fn serve_as<C, F>(build: F) -> ExitCode
+where
+    F: FnOnce(&Host) -> Routes,
+{
     let program = std::env::args().next().unwrap_or_else(|| "this program".into());
     let start = match handshake::start(&handshake::Environment::of_the_process()) {
         Ok(start) => start,
@@ -48,7 +56,7 @@ where
         }
     };
     if !matches!(start, Start::ByHand) {
-        logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref(), &[crate_of::<F>()]);
+        logging::install(std::env::var("ORDO_PLUGIN_LOG").ok().as_deref(), &[crate_of::<C>()]);
     }
     let result = match start {
         Start::ByHand => {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/sdk"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
+	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
 
 // Fault is what to do wrong.
@@ -41,6 +42,9 @@ type Fault struct {
 
 	// Marker is a file that gets a line each time the fault is injected: a test looks there whether it was.
 	Marker string
+
+	// Built are mutations of the proposals that the core gives to consensus, one after the other: see falseProposals.
+	Built []string
 
 	// Crash has bytes for methods: a request of the method with them ends the process, a moment after it came.
 	Crash map[string][]byte
@@ -86,7 +90,9 @@ type proxy struct {
 	real  *grpc.ClientConn
 	read  *grpc.ClientConn // its socket for reads, once it is configured
 	done  atomic.Int64     // answers of the method
-	mutex sync.Mutex
+	// chainID is that of the configuration.
+	chainID felt.Felt
+	mutex   sync.Mutex
 }
 
 // start runs the honest plugin, as go-plugin does it.
@@ -133,6 +139,9 @@ func (p *proxy) pass(to *grpc.ClientConn, in grpc.ServerStream) error {
 			if name == "Configure" {
 				m = p.configure(m)
 			}
+			if name == "Run" && len(p.fault.Built) > 0 {
+				m = p.propose(m)
+			}
 			if mark := p.fault.Crash[name]; len(mark) > 0 && bytes.Contains(m, mark) {
 				time.Sleep(moment)
 				p.mark()
@@ -173,7 +182,13 @@ var readSocket string
 // configure puts us between storage and its readers.
 func (p *proxy) configure(m frame) frame {
 	var req ordov1.ConfigureRequest
-	if proto.Unmarshal(m, &req) != nil || req.Listen["read"] == "" {
+	if proto.Unmarshal(m, &req) != nil {
+		return m
+	}
+	if len(p.fault.Built) > 0 {
+		p.learn(&req)
+	}
+	if req.Listen["read"] == "" {
 		return m
 	}
 	readSocket = req.Listen["read"]

@@ -54,6 +54,46 @@ var mutations = map[string]func(frame) (frame, bool){
 		return true
 	}),
 
+	// execution: results that are well formed, and wrong
+	"a wrong fee": results(func(r *ordov1.BuildResponse_Results) bool {
+		return flip(r.Results[len(r.Results)-1].ActualFee)
+	}),
+	"a wrong event": results(func(r *ordov1.BuildResponse_Results) bool {
+		for _, one := range r.Results {
+			for _, e := range one.Events {
+				if flip(e.Data) {
+					return true
+				}
+			}
+		}
+		return false
+	}),
+	"a success called a revert": results(func(r *ordov1.BuildResponse_Results) bool {
+		one := r.Results[0]
+		if one.Status != ordov1.TransactionResult_SUCCEEDED {
+			return false
+		}
+		one.Status, one.Reason = ordov1.TransactionResult_REVERTED, "an injected fault"
+		return true
+	}),
+	"a wrong balance": closed(func(c *ordov1.BuildResponse_Closed) bool {
+		for _, s := range c.StateDiff.GetStorage() {
+			if flip(s.Entries) { // the value of its last entry
+				return true
+			}
+		}
+		return false
+	}),
+	"a wrong nonce": closed(func(c *ordov1.BuildResponse_Closed) bool { return flip(c.StateDiff.Nonces) }),
+	"a change left out": closed(func(c *ordov1.BuildResponse_Closed) bool {
+		n := len(c.StateDiff.Nonces) - 64
+		if n < 0 {
+			return false
+		}
+		c.StateDiff.Nonces = c.StateDiff.Nonces[:n]
+		return true
+	}),
+
 	// execution: the end of a block
 	"closed elsewhere": closed(func(c *ordov1.BuildResponse_Closed) bool { c.N += 3; return true }),
 	"no diff":          closed(func(c *ordov1.BuildResponse_Closed) bool { c.StateDiff = nil; return true }),

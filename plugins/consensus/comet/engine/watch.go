@@ -32,6 +32,9 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 	defer tick.Stop()
 	again := time.NewTicker(ringAgain)
 	defer again.Stop()
+	dialing, enough := context.WithCancel(ctx)
+	defer enough()
+	e.redial(dialing, r)
 	var measured, told time.Time
 	late, others := 0, map[p2p.ID]bool{}
 	s.step(bridge.Woken{}, 0)
