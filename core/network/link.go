@@ -43,22 +43,21 @@ type link struct {
 	closed chan struct{}           // nothing more comes in on control
 	bulk   chan stream             // the side that listens: its second stream
 
-	mu           sync.Mutex
-	queue        *peer.Queue
-	sent         *peer.Known // transactions that the peer was sent
-	got          *peer.Known // and those that came from it
-	head         Head
-	hasHead      bool
-	pending      map[uint64]*fetch
-	lastAsked    uint64
-	repeats      *peer.Known // control messages that it has sent
-	budget       *peer.Budget
-	control      chan struct{} // something waits for the control stream
-	bulkWaits    chan struct{} // the same for bulk
-	room         chan struct{} // something was sent on bulk
-	inbound      chan [][]byte
-	inboundBytes atomic.Int64
-	requests     chan *wire.Request
+	mu        sync.Mutex
+	queue     *peer.Queue
+	sent      *peer.Known // transactions that the peer was sent
+	got       *peer.Known // and those that came from it
+	head      Head
+	hasHead   bool
+	pending   map[uint64]*fetch
+	lastAsked uint64
+	repeats   *peer.Known // control messages that it has sent
+	budget    *peer.Budget
+	control   chan struct{} // something waits for the control stream
+	bulkWaits chan struct{} // the same for bulk
+	room      chan struct{} // something was sent on bulk
+	inbound   *inbound
+	requests  chan *wire.Request
 
 	lastIn  atomic.Int64 // Unix nanoseconds of the newest frame
 	reading atomic.Int32 // frames that are in the hands of the core now
@@ -114,7 +113,7 @@ func (n *Network) newLink(p *known, hello *wire.Hello, dialed bool, hangup func(
 		pending: make(map[uint64]*fetch),
 		budget:  peer.NewBudget(n.rates(), n.o.Limits.Burst, time.Now()),
 		control: make(chan struct{}, 1), bulkWaits: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		inbound: make(chan [][]byte, 1024), requests: make(chan *wire.Request, maxRequests)}
+		inbound: newInbound(n.o.Limits.Inbound), requests: make(chan *wire.Request, maxRequests)}
 	l.ctx, l.close = context.WithCancelCause(n.ctx)
 	l.lastIn.Store(time.Now().UnixNano())
 	return l

@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -209,31 +210,20 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 			return
 		}
 	}
-	bytes = 0
 	for _, tx := range f.Transactions {
 		digest := l.got.Digest(tx)
 		l.mu.Lock()
 		repeated := !l.got.Add(digest)
 		l.mu.Unlock()
-		switch {
-		case repeated:
+		if repeated {
 			l.useless(repeat)
-		case l.n.firstSeen(digest):
+		}
+		if l.n.firstSeen(digest) { // or dropped when it came before
 			fresh = append(fresh, tx)
-			bytes += len(tx)
 		}
 	}
-	if len(fresh) == 0 {
+	if len(fresh) == 0 || l.inbound.put(fresh) {
 		return
-	}
-	if l.inboundBytes.Load()+int64(bytes) <= int64(limits.Inbound) {
-		l.inboundBytes.Add(int64(bytes))
-		select {
-		case l.inbound <- fresh:
-			return
-		default:
-			l.inboundBytes.Add(-int64(bytes))
-		}
 	}
 	l.counts.inboundDropped.Add(uint64(len(fresh)))
 	for _, tx := range fresh {
@@ -243,15 +233,10 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 
 // forgetInbound makes what was not admitted before the link ended new again, so that it is taken from another peer.
 func (l *link) forgetInbound() {
-	for {
-		select {
-		case batch := <-l.inbound:
-			for _, tx := range batch {
-				l.n.forget(l.got.Digest(tx))
-			}
-		default:
-			return
-		}
+	batch, done := l.inbound.take(math.MaxInt)
+	defer done()
+	for _, tx := range batch {
+		l.n.forget(l.got.Digest(tx))
 	}
 }
 
@@ -261,16 +246,13 @@ func (l *link) admit() {
 		select {
 		case <-l.ctx.Done():
 			return
-		case batch := <-l.inbound:
+		case <-l.inbound.more:
+			batch, done := l.inbound.take(l.n.o.Limits.BatchCount)
 			if invalid := l.n.o.Receiver.Transactions(l.id, batch); invalid > 0 {
 				l.counts.invalid.Add(uint64(invalid))
 				l.charge(peer.Invalid, invalid)
 			}
-			bytes := 0
-			for _, tx := range batch {
-				bytes += len(tx)
-			}
-			l.inboundBytes.Add(-int64(bytes))
+			done()
 		}
 	}
 }

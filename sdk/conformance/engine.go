@@ -372,6 +372,17 @@ func engineReports(t *testing.T, e Engine) {
 }
 
 func engineDrains(t *testing.T, e Engine) {
+	silent := engineNodes(t, e, 1, false)[0]
+	silent.launch()
+	open(t, silent.instance)                                                                           // a core that ended before it sent Start
+	if _, err := silent.instance.plugin().Describe(within(t), &ordov1.DescribeRequest{}); err != nil { // behind it on the same connection
+		t.Fatal(err)
+	}
+	short, enough := context.WithTimeout(context.Background(), 10*time.Second)
+	defer enough()
+	if _, err := silent.instance.plugin().Drain(short, &ordov1.DrainRequest{DeadlineMs: 5000}); err != nil {
+		t.Fatalf("drain beside a stream without Start: %v", err)
+	}
 	n := alone(t, e)
 	n.demand()
 	n.blocks(1)

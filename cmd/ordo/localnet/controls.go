@@ -3,14 +3,36 @@ package localnet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 )
+
+// ended waits until no localnet runs in a folder: a script may start it again at once.
+func ended(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, actionTime, fmt.Errorf("localnet: it has not ended within %s", actionTime))
+	defer cancel()
+	for {
+		held, err := lock(dir)
+		switch {
+		case err == nil:
+			return held.Close()
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // the folder is gone too
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
 
 // controls are the commands that do something to a localnet that runs.
 func (o *options) controls(out io.Writer) []*cobra.Command {
@@ -20,6 +42,9 @@ func (o *options) controls(out io.Writer) []*cobra.Command {
 			return err
 		}
 		a, err := Ask(ctx, dir, r)
+		if err == nil && r.Command == "stop" {
+			err = ended(ctx, dir)
+		}
 		if err != nil {
 			return err
 		}
@@ -71,7 +96,7 @@ func (o *options) controls(out io.Writer) []*cobra.Command {
 		o.faultCommand(ask),
 		ofNode("twin", "Start a second node with the key of a validator and data of its own"),
 		add,
-		plain("stop", "End the network in order, as SIGTERM does"),
+		plain("stop", "End the network in order, as SIGTERM does, and wait until it has ended"),
 		{Use: "clean", Short: "Remove the folder of a network that does not run", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				dir, err := filepath.Abs(o.dir)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +25,7 @@ const (
 	layoutFile  = "localnet.json"
 	lockFile    = "lock"
 	controlFile = "control.sock"
+	makingFile  = "unfinished" // there while a new localnet is made: without the layout file, what is beside it is of one that was not finished
 )
 
 // errNone means that a folder holds no localnet.
@@ -84,17 +87,23 @@ func create(dir string, l *Layout, validators int) (err error) {
 	if err != nil {
 		return err
 	}
+	unfinished := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == makingFile })
 	for _, e := range entries {
-		if e.Name() != lockFile {
+		if e.Name() != lockFile && !(unfinished && ours(e.Name())) {
 			return fmt.Errorf("%s is not empty and holds no localnet (there is %s): choose another folder with --dir", dir, e.Name())
 		}
 	}
+	if unfinished {
+		if err := unmake(dir); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, makingFile), nil, 0o600); err != nil {
+		return err
+	}
 	defer func() {
 		if err != nil { // what was made so far would look like files of the user's
-			for k := range l.Members {
-				_ = os.RemoveAll(folderOf(dir, k))
-			}
-			_ = os.Remove(networkPath(dir))
+			err = errors.Join(err, unmake(dir))
 		}
 	}()
 	for k := range validators {
@@ -111,7 +120,33 @@ func create(dir string, l *Layout, validators int) (err error) {
 			return err
 		}
 	}
-	return l.write(dir)
+	if err := l.write(dir); err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(dir, makingFile))
+}
+
+// ours tells whether create makes an entry of this name.
+func ours(name string) bool {
+	_, err := strconv.Atoi(strings.TrimPrefix(name, "node-"))
+	return name == makingFile || name == filepath.Base(networkPath("")) || strings.HasPrefix(name, "node-") && err == nil || strings.HasPrefix(name, layoutFile)
+}
+
+// unmake removes what create has made; the file that says so goes last.
+func unmake(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if ours(e.Name()) && e.Name() != makingFile {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, makingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // makeKey makes a node's folder and key.
@@ -192,7 +227,9 @@ func (l *Layout) add(dir string, m Member) (node int, err error) {
 // clean removes the folder of a localnet in which nothing runs.
 func clean(dir string) error {
 	if _, err := readLayout(dir); err != nil {
-		return fmt.Errorf("clean: %w: nothing is removed", err)
+		if _, unfinished := os.Stat(filepath.Join(dir, makingFile)); unfinished != nil || !errors.Is(err, errNone) {
+			return fmt.Errorf("clean: %w: nothing is removed", err)
+		}
 	}
 	held, err := lock(dir)
 	if err != nil {

@@ -180,6 +180,54 @@ func TestFoldersAreProtected(t *testing.T) {
 	}
 }
 
+// TestAHalfMadeFolderIsMadeAnew: what a killed command left behind is made anew, or removed by clean; files of the user's beside it are kept.
+func TestAHalfMadeFolderIsMadeAnew(t *testing.T) {
+	half := func() (dir string) {
+		dir = t.TempDir()
+		l := newLayout("SN_SEPOLIA", time.Now())
+		l.BasePort, l.Consensus = 6000, "solo"
+		if err := create(dir, l, 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, makingFile)); !os.IsNotExist(err) {
+			t.Fatalf("a finished folder says that it is not: %v", err)
+		}
+		if err := os.Rename(filepath.Join(dir, layoutFile), filepath.Join(dir, layoutFile+".new")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, makingFile), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	dir := half()
+	if err := create(dir, newLayout("SN_SEPOLIA", time.Now()), 1); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := readLayout(dir); err != nil || len(l.Members) != 1 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, name := range []string{"node-1", "node-2", makingFile, layoutFile + ".new"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+	dir = half()
+	if err := clean(dir); err != nil {
+		t.Error(err)
+	}
+	dir = half()
+	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(dir, newLayout("SN_SEPOLIA", time.Now()), 1); err == nil || !strings.Contains(err.Error(), "there is mine") {
+		t.Errorf("create beside a file of the user's: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node-2")); err != nil {
+		t.Error("something was removed all the same")
+	}
+}
+
 // TestSettingsOfAllNodesAreChecked: a wrong one is named before anything is made.
 func TestSettingsOfAllNodesAreChecked(t *testing.T) {
 	for _, one := range []string{"rpc.port", "rpc.prot=1", "rpc.port=x", "=1", "mempool.config.x=1"} {

@@ -28,9 +28,10 @@ type app struct {
 
 	keys      map[string][]byte // of the validators, by CometBFT's address
 	peers     map[p2p.ID]bool
-	replayed  int64           // Info: up to here the core has everything
-	finalized int64           // the newest height of FinalizeBlock; of the consensus connection
-	committed atomic.Int64    // the newest height of Commit
+	replayed  int64        // Info: up to here the core has everything
+	finalized int64        // the newest height of FinalizeBlock; of the consensus connection
+	committed atomic.Int64 // the newest height of Commit
+	heard     heard
 	inSync    func() bool     // whether block sync, which takes no error, is at work
 	refused   map[string]bool // nodes that the log has named; of the query connection
 }
@@ -61,6 +62,7 @@ func (a *app) Query(_ context.Context, q *abci.RequestQuery) (*abci.ResponseQuer
 // CheckTx lets bells into the mempool, each for its height.
 func (a *app) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
 	if rings(r.Tx, a.committed.Load()) {
+		a.heard.add(r.Tx)
 		return &abci.ResponseCheckTx{}, nil
 	}
 	return &abci.ResponseCheckTx{Code: 1}, nil

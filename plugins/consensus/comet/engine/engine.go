@@ -36,8 +36,8 @@ type Engine struct {
 	draining chan struct{} // closed by Drain
 
 	mu      sync.Mutex
-	running *session
-	stopped chan struct{} // closed when CometBFT has stopped for running
+	taken   bool          // a stream is open
+	stopped chan struct{} // closed when CometBFT has stopped for it; nil: it was not started
 }
 
 // New is an engine at rest.
@@ -64,8 +64,9 @@ func (e *Engine) Run(stream ordov1.Consensus_RunServer) error {
 	worked := make(chan error, 1)
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
+	stopped := e.stopped
 	go func() {
-		defer close(e.stopped)
+		defer close(stopped)
 		worked <- e.work(ctx, session)
 	}()
 
@@ -87,24 +88,35 @@ func (e *Engine) Run(stream ordov1.Consensus_RunServer) error {
 	session.end()
 	cancel()
 	<-worked
-	e.mu.Lock()
-	e.running, e.stopped = nil, nil
-	e.mu.Unlock()
+	e.free()
 	return err
+}
+
+// free lets another stream begin.
+func (e *Engine) free() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.taken, e.stopped = false, nil
 }
 
 // begin opens a session, if none is open.
 func (e *Engine) begin(stream ordov1.Consensus_RunServer) (*session, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.running != nil {
+	taken := e.taken
+	e.taken = true
+	e.mu.Unlock()
+	if taken {
 		return nil, status.Error(codes.FailedPrecondition, "run: comet serves another stream: one process is one validator")
 	}
-	session, err := newSession(e.settings.Log, e.settings.Bridge, stream)
-	if err == nil {
-		e.running, e.stopped = session, make(chan struct{})
+	session, err := newSession(e.settings.Log, e.settings.Bridge, stream) // waits for Start, and nothing else waits for that
+	if err != nil {
+		e.free()
+		return nil, err
 	}
-	return session, err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = make(chan struct{})
+	return session, nil
 }
 
 // Drain stops CometBFT. The stream stays open, and its events are answered, until the core ends it. It is called once.

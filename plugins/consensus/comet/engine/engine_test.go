@@ -20,7 +20,7 @@ func TestABellRingsForItsHeightOnly(t *testing.T) {
 	if len(bell) != bellSize || string(bell) == string(newBell(bridge.Pending, 8)) || wishes(bell) || !wishes(newBell(bridge.BlockWish, 8)) {
 		t.Fatalf("%x", bell)
 	}
-	for committed, want := range map[int64]bool{5: false, 6: true, 7: true, 8: false, 9: false} {
+	for committed, want := range map[int64]bool{4: false, 5: true, 6: true, 7: true, 8: false, 9: false} {
 		if rings(bell, committed) != want {
 			t.Errorf("after height %d: %v", committed, !want)
 		}
@@ -28,6 +28,32 @@ func TestABellRingsForItsHeightOnly(t *testing.T) {
 	if rings(bell[1:], 7) || rings(append([]byte("lleb"), bell[4:]...), 7) || rings(newBell(bridge.NoBell, 8), 7) || rings(nil, 0) {
 		t.Error("what is no bell rings")
 	}
+}
+
+// TestOneBellIsEnough: a node rings only for what no bell of the height asks for yet, and again for all when bells may have been lost.
+func TestOneBellIsEnough(t *testing.T) {
+	var h heard
+	expect := func(height int64, what bridge.Bell, want bool) {
+		t.Helper()
+		if h.enough(height, what) != want {
+			t.Errorf("height %d, bell %d: %v", height, what, !want)
+		}
+	}
+	expect(8, bridge.Pending, false)
+	h.add(newBell(bridge.Pending, 8))
+	expect(8, bridge.Pending, true)
+	expect(8, bridge.BlockWish, false)
+	expect(9, bridge.Pending, false)
+	h.add(newBell(bridge.BlockWish, 8))
+	h.add(newBell(bridge.Pending, 8))
+	h.add(newBell(bridge.Pending, 7))
+	expect(8, bridge.BlockWish, true)
+	h.add(newBell(bridge.Pending, 9))
+	expect(9, bridge.BlockWish, false)
+	expect(9, bridge.Pending, true)
+	expect(8, bridge.Pending, false)
+	h.forget()
+	expect(9, bridge.Pending, false)
 }
 
 // TestLiarsDoNotMakeANodeStartAgain: heights that peers claim count when one of them at least must be honest.

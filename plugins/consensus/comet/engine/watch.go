@@ -18,6 +18,7 @@ import (
 
 const (
 	watchEvery  = time.Second
+	ringAgain   = 200 * time.Millisecond // a bell may be lost, and then a height waits for it
 	measureWAL  = 10 * time.Second
 	tellWAL     = 10 * time.Minute
 	behind      = 50               // heights: gossip is slower than a busy chain, and block sync runs at the start only
@@ -29,6 +30,8 @@ const (
 func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	again := time.NewTicker(ringAgain)
+	defer again.Stop()
 	dialing, enough := context.WithCancel(ctx)
 	defer enough()
 	e.redial(dialing, r)
@@ -45,6 +48,9 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 			return "the node stops"
 		case bell := <-s.bells:
 			e.ring(r, bell)
+		case <-again.C:
+			r.app.heard.forget()
+			s.step(bridge.Woken{}, 0)
 		case now := <-tick.C:
 			if now.Sub(measured) >= measureWAL {
 				measured = now
@@ -61,13 +67,15 @@ func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string)
 			if late >= behindFor {
 				return fmt.Sprintf("this node is at CometBFT's height %d, more than %d behind its peers (%v)", own, behind, heights)
 			}
-			s.step(bridge.Woken{}, 0)
 		}
 	}
 }
 
-// ring wakes all nodes for the next height.
+// ring wakes all nodes for the next height, unless a bell that is on its way does.
 func (e *Engine) ring(r *running, what bridge.Bell) {
+	if r.app.heard.enough(r.app.committed.Load()+1, what) {
+		return
+	}
 	e.counters.bells.Add(1)
 	// In a goroutine: while CometBFT commits, its mempool is locked.
 	go func() {
