@@ -47,6 +47,9 @@ func Banner(out io.Writer, c config.Config, m *Node) {
 		fmt.Fprintln(&b, "Keys:                    they follow from the seed, which is no secret: for development only")
 	}
 	fmt.Fprintf(&b, "Chain id:                %s (%s)\n", c.ChainID, felt.MustShortString(c.ChainID))
+	if c.Lazy() {
+		fmt.Fprintln(&b, "Execution:               lazy: consensus decides an order of transactions, which runs then")
+	}
 	if c.DataDir != "" {
 		fmt.Fprintf(&b, "Chain is kept in:        %s\n", c.DataDir)
 	} else {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
 	"github.com/ordo-sequencer/ordo/core/rpc"
+	"github.com/ordo-sequencer/ordo/node/config"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
 	"github.com/ordo-sequencer/ordo/starknet/felt"
 )
@@ -26,10 +28,11 @@ import (
 // follower brings the blocks of another node, by its JSON-RPC, and hands what clients send here on to it. It is the pool of the
 // gateway: a transaction is admitted here when it is admitted there.
 type follower struct {
-	source  client.Node
-	log     hclog.Logger
-	chainID string
-	driver  *driver.Driver
+	source    client.Node
+	log       hclog.Logger
+	chainID   string
+	execution string // eager or lazy
+	driver    *driver.Driver
 
 	lag    atomic.Int64 // blocks
 	behind *lagLog
@@ -45,7 +48,7 @@ func (n *Node) newFollower() *follower {
 		return nil
 	}
 	source := client.Node{URL: url, HTTP: &http.Client{Transport: bounded{http.DefaultTransport}}}
-	f := &follower{source: source, log: n.log.Named("follow"), chainID: n.config.ChainID}
+	f := &follower{source: source, log: n.log.Named("follow"), chainID: n.config.ChainID, execution: n.config.ExecutionMode}
 	f.behind = &lagLog{log: f.log}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -250,6 +253,9 @@ func (f *follower) fetch(ctx context.Context, from uint64) (*decidedBlocks, erro
 	defer cancel()
 	answer := &decidedBlocks{}
 	err := f.source.Call(ctx, "ordo_decidedBlocks", map[string]any{"from": from}, answer)
+	if theirs := cmp.Or(answer.Execution, config.ExecutionEager); err == nil && theirs != f.execution {
+		return nil, fmt.Errorf("its execution is %q, here it is %s: set chain.execution as it is there, with an empty data folder", theirs, f.execution)
+	}
 	return answer, err
 }
 

@@ -46,8 +46,9 @@ func (e *networkExtension) Methods(s *rpc.Server) map[string]rpc.Method {
 
 // decidedBlocks are consecutive blocks for a node that follows. Bytes are in base64.
 type decidedBlocks struct {
-	Head   uint64           `json:"head"` // newest block with a root
-	Blocks decidedBlockList `json:"blocks"`
+	Head      uint64           `json:"head"`      // newest block with a root
+	Execution string           `json:"execution"` // eager or lazy; empty in answers of nodes before: eager
+	Blocks    decidedBlockList `json:"blocks"`
 }
 
 // decidedBlockList is read up to the number of blocks that an answer may have: an empty block takes more memory than text.
@@ -92,7 +93,7 @@ func (e *networkExtension) decidedBlocks(ctx context.Context, p *rpc.Params) (an
 		return nil, err
 	}
 	chain := e.node.driver.Chain()
-	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Blocks: decidedBlockList{}}
+	answer := &decidedBlocks{Head: chain.Latest().GetContext().GetNumber(), Execution: e.node.config.ExecutionMode, Blocks: decidedBlockList{}}
 	size := 0
 	for height := from; height <= answer.Head && len(answer.Blocks) < decidedCount && size < decidedBytes; height++ {
 		b, err := e.node.driver.Decided(ctx, height)
@@ -137,6 +138,7 @@ func (e *networkExtension) relay(ctx context.Context, p *rpc.Params) (any, error
 // networkInfo is what ordo_network tells.
 type networkInfo struct {
 	Key       string `json:"key,omitempty"`       // of this node
+	Execution string `json:"execution"`           // eager or lazy
 	Validator bool   `json:"validator"`           // its key is in the network file, and it does not follow
 	Sequencer string `json:"sequencer,omitempty"` // address that blocks of this node pay
 	Follows   string `json:"follows,omitempty"`
@@ -168,7 +170,7 @@ func (e *networkExtension) network(ctx context.Context, p *rpc.Params) (any, err
 		return nil, rpc.InvalidParam("heights", "at most %d are kept", keptHeights)
 	}
 	chain := n.driver.Chain()
-	info := networkInfo{Follows: n.config.Network.Follow, Pending: n.driver.Pending(), Accepted: chain.Latest().GetContext().GetNumber()}
+	info := networkInfo{Execution: n.config.ExecutionMode, Follows: n.config.Network.Follow, Pending: n.driver.Pending(), Accepted: chain.Latest().GetContext().GetNumber()}
 	if next := chain.Next().GetNumber(); next > 0 {
 		info.Decided = next - 1
 	}

@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordo-sequencer/ordo/core/driver"
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/network"
 	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
@@ -65,7 +65,10 @@ func join(c *config.Config) (*membership, error) {
 			m.self = v
 		}
 	}
-	c.ChainID = m.validators.ChainID
+	if c.Lazy() && m.validators.Execution != config.ExecutionLazy {
+		return nil, fmt.Errorf("config: chain.execution is %s, and the network file %s says %s: the file says it for all nodes: change it there, on each of them", c.ExecutionMode, n.File, m.validators.Execution)
+	}
+	c.ChainID, c.ExecutionMode = m.validators.ChainID, m.validators.Execution
 	return m, nil
 }
 
@@ -126,7 +129,7 @@ func (m *mesh) start(n *Node) error {
 	m.learns = c.Follow != "" || !describedBy(consensus).has(sdk.CapEngine)
 	o := network.Options{
 		Key: n.member.key, ChainID: n.config.ChainID, Genesis: zero, Software: "ordo " + describedBy(consensus).Name, Follower: n.member.self == nil || c.Follow != "",
-		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Receiver: m, Source: m, Log: n.log.Named("network"), Limits: c.Limits,
+		Listen: c.Listen, PeerFile: c.PeerFile, Twins: c.Twins, Lazy: n.config.Lazy(), Receiver: m, Source: m, Log: n.log.Named("network"), Limits: c.Limits,
 	}
 	for _, text := range c.Peers {
 		a, err := peer.ParseAddress(text)
@@ -152,6 +155,9 @@ func (m *mesh) start(n *Node) error {
 	close(m.serving)
 	m.work.Go(m.announce)
 	m.work.Go(m.gossip)
+	if o.Follower {
+		m.work.Go(m.sendAgain)
+	}
 	if m.learns {
 		m.work.Go(func() { m.catchUp().run(m.ctx) })
 	}
@@ -186,8 +192,8 @@ func (m *mesh) tell() {
 	}
 }
 
-// admitted queues a transaction that a client sent for the peers. Its method does not block: one that finds no room is not passed on, and
-// waits here until this node proposes.
+// admitted queues a transaction that a client sent for the peers. It does not block. A transaction that finds no room is not passed on: it waits
+// here until this node proposes, or, when it follows, until it is sent again.
 func (m *mesh) admitted(b *gateway.Broadcast) {
 	if !m.started.Load() {
 		return
@@ -236,7 +242,7 @@ func (m *mesh) Message(from network.ID, _ uint64, data []byte) {
 // BodyPart implements network.Receiver: a body is used when it is whole.
 func (m *mesh) BodyPart(network.ID, network.BodyPart) {}
 
-// Transactions implements network.Receiver.
+// Transactions implements network.Receiver. What is not admitted at this moment may come again.
 func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 	var count atomic.Int64
 	var work errgroup.Group
@@ -248,6 +254,9 @@ func (m *mesh) Transactions(from network.ID, batch [][]byte) (invalid int) {
 				count.Add(1)
 				m.log.Debug("a peer passed an invalid transaction on", "peer", from.Short(), "error", err)
 			} else if err != nil && m.ctx.Err() == nil {
+				if !errors.Is(err, mempool.ErrNonceTooOld) {
+					m.network.Forget(encoded)
+				}
 				if n := m.unadmitted.Add(1); n%1000 == 1 {
 					m.log.Warn("transactions that a peer has admitted are not admitted here", "peer", from.Short(), "not admitted", n, "error", err)
 				}
@@ -265,77 +274,6 @@ func (m *mesh) Head(_ network.ID, head network.Head) {
 		select {
 		case m.ahead <- struct{}{}:
 		default:
-		}
-	}
-}
-
-// Linked implements network.Receiver: a peer that is linked gets what waits here.
-func (m *mesh) Linked(id network.ID, up bool) {
-	if !up {
-		return
-	}
-	if !m.sharing.begin(id) {
-		return
-	}
-	m.work.Go(func() {
-		defer m.sharing.turn(m.ctx, id)()
-		var batch [][]byte
-		for _, w := range m.driver.Waiting() {
-			if w.Tx.Type == ordov1.TransactionType_L1_HANDLER {
-				continue // each node has those from L1
-			}
-			b := &gateway.Broadcast{Transaction: w.Tx}
-			if w.Class != nil {
-				b.Class = &gateway.SierraClass{Hash: w.Class.Hash, Definition: w.Class.Definition}
-			}
-			if encoded, err := b.Encode(); err == nil {
-				batch = append(batch, encoded)
-			}
-			if len(batch) == 512 {
-				m.network.GossipTo(id, batch)
-				batch = nil
-			}
-		}
-		if len(batch) > 0 && m.ctx.Err() == nil {
-			m.network.GossipTo(id, batch)
-		}
-	})
-}
-
-// sharing bounds what it costs to give linked peers what waits in the pool: one peer at a time, and a rest as long as that took, so that
-// one which links again and again keeps neither the pool nor a processor busy.
-type sharing struct {
-	one  sync.Mutex // held by the peer that is served
-	mu   sync.Mutex
-	next map[network.ID]bool // peers that wait for their turn
-}
-
-// begin is false when the peer waits already: it will get what waits then.
-func (s *sharing) begin(id network.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next[id] {
-		return false
-	}
-	if s.next == nil {
-		s.next = map[network.ID]bool{}
-	}
-	s.next[id] = true
-	return true
-}
-
-// turn waits for the turn of a peer; over ends it.
-func (s *sharing) turn(ctx context.Context, id network.ID) (over func()) {
-	s.one.Lock()
-	s.mu.Lock()
-	delete(s.next, id)
-	s.mu.Unlock()
-	began := time.Now()
-	return func() {
-		defer s.one.Unlock()
-		select {
-		case <-time.After(time.Since(began)):
-		case <-ctx.Done():
 		}
 	}
 }

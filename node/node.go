@@ -188,6 +188,8 @@ func (n *Node) startNode(ctx context.Context, recovery *journal.Recovery) (err e
 		RootStall:      4 * stall(n.config.Supervision.CallTimeout),
 		StallAfter:     stallAfter(n.config, describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS))),
 		Proposals:      pipeline.Tolerance{AheadMs: uint64(n.config.Network.Ahead / time.Millisecond), PricePercent: n.config.Network.PricePercent},
+		Lazy:           n.config.Lazy(),
+		Order:          n.config.Order,
 		Certificates:   describedBy(plugin(ordov1.Stage_STAGE_CONSENSUS)).has(sdk.CapCertificates),
 		Follow:         n.config.Network.Follow != "",
 		Recovery:       recovery,

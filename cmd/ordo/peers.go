@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/client"
 	"github.com/ordo-sequencer/ordo/core/network"
+	"github.com/ordo-sequencer/ordo/node/config"
 )
 
 const peersLong = `List the peers of a running node.
@@ -24,6 +25,7 @@ queue. --json has all counters.`
 // nodeInfo is what ordo_network tells.
 type nodeInfo struct {
 	Key       string `json:"key"`
+	Execution string `json:"execution"`
 	Validator bool   `json:"validator"`
 	Follows   string `json:"follows"`
 	Lag       int64  `json:"lag"`
@@ -91,6 +93,9 @@ func printPeers(out io.Writer, info nodeInfo, list []network.PeerInfo, now time.
 		part = "validator " + info.Key
 	case info.Key != "":
 		part = "no validator, " + info.Key
+	}
+	if info.Execution == config.ExecutionLazy {
+		part += ", lazy execution"
 	}
 	fmt.Fprintf(out, "%s; decided %d, accepted %d, %d transactions wait, %d reports of consensus\n", part, info.Decided, info.Accepted, info.Pending, info.Reports)
 	if len(list) == 0 {

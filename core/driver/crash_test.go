@@ -31,7 +31,15 @@ func crashOffset(t *testing.T, stride int) int {
 
 // A crash at every write, sync and rename of the journal, and on both sides of every Commit and Apply: the next start has all
 // that was promised, each once, in nonce order, and goes on with what clients were shown, in the same order.
-func TestEveryCrashPoint(t *testing.T) {
+func TestEveryCrashPoint(t *testing.T) { everyCrashPoint(t, 3) }
+
+// TestEveryCrashPointOfOrders is the same where what is decided is an order, and is executed then.
+func TestEveryCrashPointOfOrders(t *testing.T) {
+	everyCrashPoint(t, 9, func(o *Options) { o.Lazy = true })
+}
+
+// everyCrashPoint tries each point, or one of so many.
+func everyCrashPoint(t *testing.T, part int, change ...func(*Options)) {
 	const accounts, nonces = 3, 6
 	w := newWorld(t)
 	var txs [][]*ordov1.Transaction
@@ -50,13 +58,13 @@ func TestEveryCrashPoint(t *testing.T) {
 	kinds := map[string]int{}
 	stride, offset := 1, 0
 	if os.Getenv("ORDO_CRASH_POINTS") == "" {
-		stride, offset = 3, crashOffset(t, 3)
+		stride, offset = part, crashOffset(t, part)
 	}
 	points := 0
 	for at, blown := 1+offset, true; blown; at += stride {
 		synctest.Test(t, func(t *testing.T) {
 			var what string
-			what, blown = crashAt(t, at, txs, handlers, flat)
+			what, blown = crashAt(t, at, txs, handlers, flat, change...)
 			kinds[what]++
 			points++
 		})
@@ -65,10 +73,10 @@ func TestEveryCrashPoint(t *testing.T) {
 }
 
 // crashAt ends a computer at one of its writes, and holds the next one against it. blown is false when there were fewer writes.
-func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat []*ordov1.Transaction) (what string, blown bool) {
+func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat []*ordov1.Transaction, change ...func(*Options)) (what string, blown bool) {
 	first := newFuse(at)
 	storage := fakestage.NewStorage()
-	m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo())
+	m, err := boot(t, storage, &memory{fuse: first, files: map[string]*page{}}, first, fakestage.Solo(), change...)
 	if err == nil {
 		m.live(append(slices.Clip(txs), handlers))
 		if !first.reached() { // it lived to the end, or has a moment more
@@ -88,7 +96,7 @@ func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat [
 		fuse := newFuse(1 + at*7%30)
 		storage.Restarted()
 		had := storage.Count()
-		second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo())
+		second, err := boot(t, storage, m.disk.survivor(fuse, at%2 == 0), fuse, fakestage.Solo(), change...)
 		if err == nil {
 			second.live(txs)
 		}
@@ -97,7 +105,7 @@ func crashAt(t *testing.T, at int, txs [][]*ordov1.Transaction, handlers, flat [
 		second.earlier = append(m.earlier, m.eyes)
 		m, name = second, name+fmt.Sprintf(" with %d blocks, and at %d with %d", had, fuse.at, storage.Count())
 	}
-	m.again(t, name, storage, txs, flat, at%2 == 0)
+	m.again(t, name, storage, txs, flat, at%2 == 0, change...)
 	if t.Failed() {
 		t.Fatalf("after %s", name)
 	}
@@ -133,11 +141,11 @@ func (m *computer) stored(name string, txs []*ordov1.Transaction) {
 }
 
 // again turns the computer on after a crash and holds it against what was promised and shown.
-func (m *computer) again(t *testing.T, name string, storage *fakestage.Storage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool) {
+func (m *computer) again(t *testing.T, name string, storage *fakestage.Storage, txs [][]*ordov1.Transaction, flat []*ordov1.Transaction, keep bool, change ...func(*Options)) {
 	t.Helper()
 	storage.Restarted()
 	fuse := newFuse(0)
-	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo())
+	next, err := boot(t, storage, m.disk.survivor(fuse, keep), fuse, fakestage.Solo(), change...)
 	defer next.off()
 	if err != nil {
 		t.Fatalf("%s: start: %v", name, err)

@@ -41,12 +41,14 @@ type Options struct {
 	Block   Block    // what new blocks carry
 	Genesis *Genesis // committed when storage is empty, compared when it is not; nil: storage must hold a chain
 
-	Network         pipeline.Network   // the validators; zero: a chain of one sequencer
-	Proposals       pipeline.Tolerance // what a proposer may choose
-	Peers           Peers              // nil: none
-	Certificates    bool               // the consensus plugin serves Verify
-	Follow          bool               // this node takes no part in consensus: blocks come by Learn
-	ConsensusConfig []byte             // JSON object, sent with Start
+	Network         pipeline.Network     // the validators; zero: a chain of one sequencer
+	Proposals       pipeline.Tolerance   // what a proposer may choose
+	Lazy            bool                 // consensus decides orders, and what is decided is executed; it belongs to the chain
+	Order           pipeline.OrderLimits // of this node's orders
+	Peers           Peers                // nil: none
+	Certificates    bool                 // the consensus plugin serves Verify
+	Follow          bool                 // this node takes no part in consensus: blocks come by Learn
+	ConsensusConfig []byte               // JSON object, sent with Start
 	Pool            mempool.Options
 	Chunk, Window   int // of a build; see pipeline.Options
 	MaxCommits      int
@@ -279,7 +281,7 @@ func (d *Driver) Start(ctx context.Context) error {
 	machine, commands := pipeline.New(pipeline.Options{
 		Capabilities: pipeline.Capabilities{ordov1.Stage_STAGE_ORDERING: o.Stages.OrderingCapabilities, ordov1.Stage_STAGE_CONSENSUS: o.Stages.ConsensusCapabilities},
 		Chunk:        o.Chunk, Window: o.Window, MaxCommits: o.MaxCommits, Replay: d.execution.proposals.replay, Template: d.template,
-		Journaled: o.Journal != nil, Network: o.Network, Proposals: o.Proposals,
+		Journaled: o.Journal != nil, Network: o.Network, Proposals: o.Proposals, Lazy: o.Lazy, ChainID: o.ChainID, Order: o.Order,
 	}, d.pool.Pool, uint64(d.now().UnixMilli()), *head)
 	d.machine = machine
 	d.pool.mu.Unlock()

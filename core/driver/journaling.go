@@ -31,6 +31,7 @@ type journaling struct {
 	// The fields below are the loop's.
 	decided  map[uint64]chan struct{} // decisions on their way to the journal, by height; closed when durable
 	accepted uint64                   // the newest block that the journal knows to be accepted
+	recorded uint64                   // height of the order that was given to the journal last, before it was executed
 }
 
 // admit makes a transaction durable before its sender is told that it is admitted.
@@ -138,10 +139,15 @@ func (j *journaling) persist(c pipeline.Persist) {
 
 // decide makes a decision durable, beside the loop; the block goes to storage afterwards.
 func (j *journaling) decide(c pipeline.Commit) {
-	if j.journal == nil {
+	if j.journal == nil || c.Order != nil && j.recorded == c.Height {
 		return
 	}
-	step := journal.Step{Kind: journal.Decided, Height: c.Height, Block: c.Header.PartialHash, Note: encodeDecided(c)}
+	h := c.Header
+	what, own := pipeline.Decided{Context: h.Context, Items: c.Items, Value: h.PartialHash, Round: h.Round, Degraded: h.Degraded, Certificate: c.Certificate}, c.Own
+	if c.Order != nil {
+		what, own = c.Decided(), false
+	}
+	step := journal.Step{Kind: journal.Decided, Height: c.Height, Block: what.Value, Note: encodeDecided(what, own)}
 	marked := make(chan struct{})
 	j.decided[c.Height] = marked
 	j.port.spawn(func() {
@@ -152,12 +158,15 @@ func (j *journaling) decide(c pipeline.Commit) {
 	})
 }
 
-// encodeDecided is what is needed to build a block again. The node's own transactions are in the journal and need only a name.
-func encodeDecided(c pipeline.Commit) []byte {
-	h := c.Header
-	note := &ordov1.CommitRequest{Certificate: c.Certificate, Header: &ordov1.BlockHeader{Context: h.Context, Round: h.Round, Degraded: h.Degraded}}
-	for _, item := range c.Items {
-		if c.Own {
+// encodeDecided is what is needed to build a block again, or to execute an order. The node's own transactions are in the journal and need only a
+// name; those of an order may leave it before the block is stored.
+func encodeDecided(d pipeline.Decided, own bool) []byte {
+	note := &ordov1.CommitRequest{Certificate: d.Certificate, Header: &ordov1.BlockHeader{Context: d.Context, Round: d.Round, Degraded: d.Degraded}}
+	if d.Parent != nil {
+		noteOrder(note, &d)
+	}
+	for _, item := range d.Items {
+		if own {
 			note.Transactions = append(note.Transactions, &ordov1.Transaction{Hash: item.Tx.Hash})
 			continue
 		}
@@ -170,7 +179,7 @@ func encodeDecided(c pipeline.Commit) []byte {
 	return b
 }
 
-func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) (*pipeline.Decided, error) {
+func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting, order bool) (*pipeline.Decided, error) {
 	note := &ordov1.CommitRequest{}
 	if err := proto.Unmarshal(h.Note, note); err != nil {
 		return nil, err
@@ -179,6 +188,11 @@ func decodeDecided(h *journal.Height, waiting map[mempool.Key]*journal.Waiting) 
 		return nil, fmt.Errorf("its note is of block %d", note.Header.GetContext().GetNumber())
 	}
 	one := &pipeline.Decided{Context: note.Header.Context, Value: h.Decided, Round: note.Header.Round, Degraded: note.Header.Degraded, Certificate: note.Certificate}
+	if order {
+		if err := readNote(one); err != nil {
+			return nil, err
+		}
+	}
 	classes := map[string]*ordov1.Class{}
 	for _, class := range note.Classes {
 		classes[string(class.Hash)] = class

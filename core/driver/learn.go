@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
 	ordov1 "github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1"
@@ -16,7 +14,7 @@ import (
 // DecidedBlock is a block as nodes hand it to each other: what it can be executed again from, and the proof that it was decided.
 type DecidedBlock struct {
 	Height      uint64
-	Value       []byte // partial hash
+	Value       []byte // that consensus decided: partial hash, or hash of the order
 	Body        []byte // an ordo.v1.Proposal
 	Certificate []byte
 }
@@ -33,11 +31,15 @@ func (d *Driver) Decided(ctx context.Context, height uint64) (*DecidedBlock, err
 	if err != nil || b == nil {
 		return nil, err
 	}
-	body, err := proposalOf(ctx, d.read.client, b)
+	body, err := d.bodyOf(ctx, d.read.client, b)
 	if err != nil {
 		return nil, err
 	}
-	return &DecidedBlock{Height: height, Value: b.Header.PartialHash, Body: body, Certificate: b.Certificate}, nil
+	value, certificate, err := d.decidedAs(b)
+	if err != nil {
+		return nil, err
+	}
+	return &DecidedBlock{Height: height, Value: value, Body: body, Certificate: certificate}, nil
 }
 
 // Learn executes a block that other nodes decided, and returns when this node has decided it, too. A *WrongBlock is the fault of the
@@ -84,6 +86,9 @@ func (d *Driver) readLearned(ctx context.Context, b *DecidedBlock) (*pipeline.Le
 	if why != "" {
 		return nil, wrong("%s", why)
 	}
+	if kind := d.kindOf(p); kind != "" {
+		return nil, wrong("%s", kind)
+	}
 	proven, err := d.verify(ctx, b)
 	if err != nil {
 		return nil, err
@@ -102,7 +107,8 @@ func (d *Driver) readLearned(ctx context.Context, b *DecidedBlock) (*pipeline.Le
 	if invalid != "" {
 		return nil, wrong("%s", invalid)
 	}
-	learned := &pipeline.Learned{Height: b.Height, Proven: proven, Decided: pipeline.Decided{Context: p.Context, Value: b.Value, Certificate: b.Certificate, FromPeer: true}}
+	learned := &pipeline.Learned{Height: b.Height, Proven: proven, Decided: pipeline.Decided{Context: p.Context, Value: b.Value, Certificate: b.Certificate, FromPeer: true,
+		Parent: p.ParentResult, Rest: p.Rest}}
 	for _, tx := range p.Transactions {
 		item := pipeline.Item{Tx: tx}
 		if tx.Type == ordov1.TransactionType_DECLARE {
@@ -182,7 +188,7 @@ func (d *Driver) Deliver(ctx context.Context, from, data []byte) error {
 }
 
 // proposalOf writes a stored block as the proposal that it was, with classes as their authors sent them.
-func proposalOf(ctx context.Context, read ordov1.StorageReadClient, b *ordov1.Block) ([]byte, error) {
+func proposalOf(ctx context.Context, read ordov1.StorageReadClient, b *ordov1.Block) (*ordov1.Proposal, error) {
 	proposal := &ordov1.Proposal{Context: b.Header.Context, Transactions: b.Transactions, N: uint64(len(b.Transactions))}
 	var declared []byte
 	for _, tx := range b.Transactions {
@@ -197,6 +203,5 @@ func proposalOf(ctx context.Context, read ordov1.StorageReadClient, b *ordov1.Bl
 	for _, class := range proposal.Classes {
 		class.Casm = nil // compiled by each node itself
 	}
-	packed, err := proto.Marshal(proposal)
-	return packed, err
+	return proposal, nil
 }

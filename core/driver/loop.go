@@ -118,6 +118,8 @@ func (d *Driver) carryOut(commands []pipeline.Command) {
 			d.consensus.report(c)
 		case pipeline.RefuseSignature:
 			d.log.Error("consensus wants a second text signed in the place of a first: refused", "height", c.Height, "kind", c.Kind, "round", c.Round)
+		case pipeline.RecordDecision:
+			d.journal.record(c)
 		case pipeline.Persist:
 			d.journal.persist(c)
 

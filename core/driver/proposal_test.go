@@ -173,10 +173,9 @@ func TestADecidedProposalKeepsItsOwnTransactions(t *testing.T) {
 	theirs := proto.Clone(mine).(*ordov1.Transaction)
 	theirs.Signature = num(77)
 	waiting := map[mempool.Key]*journal.Waiting{mempool.Key(mine.Hash): {Tx: mine}}
-	header := &ordov1.BlockHeader{Context: &ordov1.BlockContext{Number: 4}}
 	for _, own := range []bool{true, false} {
-		c := pipeline.Commit{Own: own, Header: header, Items: []pipeline.Item{{Tx: theirs}}}
-		d, err := decodeDecided(&journal.Height{Number: 4, Note: encodeDecided(c)}, waiting)
+		c := pipeline.Decided{Context: &ordov1.BlockContext{Number: 4}, Items: []pipeline.Item{{Tx: theirs}}}
+		d, err := decodeDecided(&journal.Height{Number: 4, Note: encodeDecided(c, own)}, waiting, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,8 +61,12 @@ func (d *Driver) sameChain(ctx context.Context, at *ordov1.HeadResponse, r *jour
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(b.Header.PartialHash, one.Block) {
-			return fmt.Errorf("block %d of storage is 0x%x, the journal saw 0x%x decided there: %s", one.Height, b.Header.PartialHash, one.Block, remedy)
+		value, _, err := d.decidedAs(b)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(value, one.Block) {
+			return fmt.Errorf("block %d of storage is 0x%x, the journal saw 0x%x decided there: %s", one.Height, value, one.Block, remedy)
 		}
 		break
 	}
@@ -189,7 +193,7 @@ func (d *Driver) redecide(r *journal.Recovery, waiting map[mempool.Key]*journal.
 	}
 	height := head.Height + 1
 	for ; open[height] != nil && len(open[height].Decided) > 0; height++ {
-		one, err := decodeDecided(open[height], waiting)
+		one, err := decodeDecided(open[height], waiting, d.options.Lazy)
 		if err != nil {
 			return fmt.Errorf("journal: block %d was decided and cannot be built again: %w", height, err)
 		}

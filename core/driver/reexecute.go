@@ -36,12 +36,13 @@ func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, 
 	if err != nil {
 		return nil, fmt.Errorf("reexecute: source: genesis: %w", err)
 	}
+	_, o.Lazy, _ = readGenesis(zero.Certificate)
 	o.Genesis = &Genesis{Context: zero.Header.Context, Diff: zero.StateDiff, Classes: classes}
 	n, err := New(o)
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{source: source, events: make(chan *ordov1.ConsensusEvent, 16), answers: make(chan *ordov1.Actions, 16), ended: make(chan struct{})}
+	r := &replayer{driver: n, source: source, events: make(chan *ordov1.ConsensusEvent, 16), answers: make(chan *ordov1.Actions, 16), ended: make(chan struct{})}
 	n.consensus.client, n.execution.proposals.replay = r, true
 	if err := n.Start(ctx); err != nil {
 		return nil, fmt.Errorf("reexecute: %w", err)
@@ -64,6 +65,7 @@ func Reexecute(ctx context.Context, source ordov1.StorageReadClient, o Options, 
 type replayer struct {
 	grpc.ClientStream // the parts of a stream that the node does not use
 
+	driver       *Driver
 	source       ordov1.StorageReadClient
 	ctx          context.Context
 	events       chan *ordov1.ConsensusEvent
@@ -71,6 +73,8 @@ type replayer struct {
 	ended        chan struct{} // the source has no more blocks
 	invalid      error
 	current      *ordov1.Block
+	value        []byte // that was decided of it
+	certificate  []byte
 	zero         *ordov1.BlockHeader
 	blocks       uint64
 	transactions uint64
@@ -124,7 +128,7 @@ func (r *replayer) run() {
 		case *ordov1.ConsensusEvent_Verdict_:
 			if e.Verdict.Valid {
 				actions.Actions = []*ordov1.Action{{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{
-					Attempt: 1, Value: r.current.Header.PartialHash, Certificate: r.current.Certificate}}}}
+					Attempt: 1, Value: r.value, Certificate: r.certificate}}}}
 			} else {
 				err = fmt.Errorf("block %d runs differently: %s", r.current.Header.Context.Number, e.Verdict.Reason)
 			}
@@ -159,12 +163,15 @@ func (r *replayer) propose(height uint64) ([]*ordov1.Action, error) {
 		return nil, nil
 	}
 	r.current = b
-	packed, err := proposalOf(r.ctx, r.source, b)
+	packed, err := r.driver.bodyOf(r.ctx, r.source, b)
+	if err == nil {
+		r.value, r.certificate, err = r.driver.decidedAs(b)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("source: block %d: %w", height, err)
 	}
 	return []*ordov1.Action{{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{
-		Attempt: 1, Round: b.Header.Round, Proposal: packed, Value: b.Header.PartialHash}}}}, nil
+		Attempt: 1, Round: b.Header.Round, Proposal: packed, Value: r.value}}}}, nil
 }
 
 // compare follows the new chain and holds each block against the stored one.

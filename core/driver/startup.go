@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ordo-sequencer/ordo/core/chainview"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -22,9 +21,6 @@ type Genesis struct {
 	Diff      *ordov1.StateDiff
 	Classes   []*ordov1.Class
 }
-
-// certificate of block 0 names its chain: a block hash does not cover the chain id.
-func (d *Driver) certificate() []byte { return []byte("genesis " + d.options.ChainID) }
 
 // Bootstrap commits block 0. Storage must be empty.
 func (d *Driver) Bootstrap(ctx context.Context, g *Genesis) error {
@@ -81,8 +77,11 @@ func (d *Driver) firstRoot(ctx context.Context, header *ordov1.BlockHeader) erro
 
 // matches compares block 0 of storage with what the operator asks for.
 func (d *Driver) matches(stored *ordov1.Block, g *Genesis) error {
-	if name, ok := strings.CutPrefix(string(stored.Certificate), "genesis "); ok && name != d.options.ChainID {
+	switch name, lazy, known := readGenesis(stored.Certificate); {
+	case known && name != d.options.ChainID:
 		return fmt.Errorf("the stored chain is %s, not %s: use its chain id or another data directory", name, d.options.ChainID)
+	case known && lazy != d.options.Lazy:
+		return fmt.Errorf("the stored chain has %s execution, not %s: that is fixed with block 0: set it as it is, or use another data directory", executionName(lazy), executionName(d.options.Lazy))
 	}
 	if g == nil {
 		return nil
@@ -168,7 +167,11 @@ func (d *Driver) restore(ctx context.Context, at *ordov1.HeadResponse) (*pipelin
 		if err != nil {
 			return nil, err
 		}
-		head.Parent = &ordov1.ConsensusEvent_Parent{Value: tip.Header.PartialHash, Certificate: tip.Certificate}
+		value, certificate, err := d.decidedAs(tip)
+		if err != nil {
+			return nil, err
+		}
+		head.Parent = &ordov1.ConsensusEvent_Parent{Value: value, Certificate: certificate}
 	}
 	var decided []*chainview.Block
 	for height := at.AcceptedHeight + 1; height <= at.Height; height++ {

@@ -116,6 +116,9 @@ func (s *storage) commit(c pipeline.Commit) {
 		s.observer.Decided(block)
 		s.journal.decide(c)
 	}
+	if c.Order != nil {
+		c.Certificate = orderCertificate(&c)
+	}
 	s.at.commits.push(decision{c, s.journal.decided[c.Height]})
 }
 

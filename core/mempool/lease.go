@@ -81,6 +81,8 @@ type Rejected struct {
 	Hash Key
 	Code ordov1.RejectionCode
 	Why  error
+	// Ordered: another node chose the order. A transaction that it put before those of its account that come first stays.
+	Ordered bool
 }
 
 // CommitBlock applies a decided block: its transactions leave, also those of a peer's proposal, the rejected ones leave too, the nonces of
@@ -126,8 +128,8 @@ func (p *Pool) Reject(refused []Rejected) (dropped []Dropped) {
 		if e == nil {
 			continue
 		}
-		if a := e.account; a != nil && r.Code == ordov1.RejectionCode_INVALID_NONCE && e.Nonce > a.committed && a.find(a.committed) == nil {
-			continue // its predecessor was rejected: now it waits behind a gap
+		if a := e.account; a != nil && r.Code == ordov1.RejectionCode_INVALID_NONCE && e.Nonce > a.committed && (r.Ordered || a.find(a.committed) == nil) {
+			continue // its predecessor was rejected, or was not there: now it waits behind a gap
 		}
 		p.remove(e)
 		dropped = append(dropped, Dropped{Hash: r.Hash, Why: r.Why, Sender: e.Tx.Sender})

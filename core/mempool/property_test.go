@@ -226,11 +226,11 @@ func properties(t *testing.T, seed int64, r dice, steps int) {
 			for _, e := range taken[:n] {
 				switch {
 				case e.account != nil && broken[e.Sender]:
-					refused = append(refused, Rejected{e.Hash, ordov1.RejectionCode_INVALID_NONCE, fmt.Errorf("nonce")})
+					refused = append(refused, Rejected{Hash: e.Hash, Code: ordov1.RejectionCode_INVALID_NONCE, Why: fmt.Errorf("nonce")})
 					continue
 				case e.account != nil && r.Intn(6) == 0:
 					broken[e.Sender] = true
-					refused = append(refused, Rejected{e.Hash, ordov1.RejectionCode_VALIDATION_FAILURE, fmt.Errorf("no")})
+					refused = append(refused, Rejected{Hash: e.Hash, Code: ordov1.RejectionCode_VALIDATION_FAILURE, Why: fmt.Errorf("no")})
 					continue
 				}
 				included = append(included, e.Hash)

@@ -99,10 +99,10 @@ func TestTranscripts(t *testing.T) {
 			case "commit-block", "reject":
 				var refused []Rejected
 				for _, k := range keys(d, "rejected") {
-					refused = append(refused, Rejected{k, ordov1.RejectionCode_INSUFFICIENT_BALANCE, fmt.Errorf("balance too low")})
+					refused = append(refused, Rejected{Hash: k, Code: ordov1.RejectionCode_INSUFFICIENT_BALANCE, Why: fmt.Errorf("balance too low")})
 				}
 				for _, k := range keys(d, "bad-nonce") {
-					refused = append(refused, Rejected{k, ordov1.RejectionCode_INVALID_NONCE, fmt.Errorf("invalid nonce")})
+					refused = append(refused, Rejected{Hash: k, Code: ordov1.RejectionCode_INVALID_NONCE, Why: fmt.Errorf("invalid nonce")})
 				}
 				nonces := map[Key]uint64{}
 				for _, a := range d.CmdArgs {

@@ -13,7 +13,8 @@
 //	Announce                              the newest decided block; it is also the heartbeat
 //	PublishBody                           a proposal, part by part while it is built
 //	KeepBody, FetchBody, RejectBody       proposals by their value
-//	Gossip, GossipTo                      transactions that this node admitted
+//	Gossip, GossipTo, GossipAgain         transactions that this node admitted
+//	Forget                                a transaction of a peer that may be admitted later
 //	CatchUp                               decided blocks of peers, in order, until there are no more
 //	Blame                                 the core found that what a peer sent is wrong
 //	SetPeers, Reload, Peers, Stats        the peers and their links

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,8 +31,15 @@ func streamPath(name string) string { return "/" + wire.Mesh_ServiceDesc.Service
 
 // sayHello is what this node says of itself on a link.
 func (n *Network) sayHello(session []byte) *wire.Hello {
-	return &wire.Hello{Version: protocolVersion, ChainId: n.o.ChainID, Genesis: n.o.Genesis[:], Instance: n.instance[:], Session: session, Software: n.o.Software, Follower: n.o.Follower}
+	h := &wire.Hello{Version: protocolVersion, ChainId: n.o.ChainID, Genesis: n.o.Genesis[:], Instance: n.instance[:], Session: session, Software: n.o.Software, Follower: n.o.Follower}
+	if n.o.Lazy {
+		h.Execution = lazyExecution
+	}
+	return h
 }
+
+// lazyExecution is what a node says whose network executes what is decided.
+const lazyExecution = "lazy"
 
 func helloFrame(h *wire.Hello) rawFrame {
 	return encode(&wire.ControlFrame{Frame: &wire.ControlFrame_Hello{Hello: h}})
@@ -53,6 +61,8 @@ func (n *Network) checkHello(h *wire.Hello) *endError {
 		return differs("chain id", n.o.ChainID, clean(h.ChainId))
 	case !bytes.Equal(h.Genesis, n.o.Genesis[:]):
 		return differs("hash of block 0", fmt.Sprintf("0x%x", n.o.Genesis), fmt.Sprintf("0x%.64x", h.Genesis))
+	case h.Execution != n.sayHello(nil).Execution:
+		return differs("execution", cmp.Or(n.sayHello(nil).Execution, "eager"), cmp.Or(clean(h.Execution), "eager"))
 	case len(h.Instance) != 16 || len(h.Session) != 16:
 		return misbehaved("a Hello with an instance of %d bytes and a session of %d, want 16", len(h.Instance), len(h.Session))
 	}

@@ -17,6 +17,7 @@ type Options struct {
 	Genesis  [32]byte // the hash of block 0
 	Software string   // name and version of the program, for people
 	Follower bool     // this node takes no part in consensus
+	Lazy     bool     // what is decided is executed: it must be the same on both sides of a link
 
 	Listen   string // host:port; "": no peer can dial this node
 	Peers    []peer.Address

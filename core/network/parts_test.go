@@ -136,6 +136,26 @@ func TestGossipCrosses(t *testing.T) {
 	third.wait("all", func() bool { return len(third.transactions) == len(list) })
 }
 
+// TestDroppedTransactionsComeAgain: a transaction that its receiver had no room for is handed over when it is sent again, one that it has is not.
+func TestDroppedTransactionsComeAgain(t *testing.T) {
+	t.Parallel()
+	nodes := newMesh(t, 2, nil)
+	list := [][]byte{[]byte("dropped"), []byte("admitted"), []byte("then another")}
+	nodes[0].Gossip(list[:2])
+	nodes[1].wait("both", func() bool { return len(nodes[1].transactions) == 2 })
+	nodes[1].Forget(list[0])
+	nodes[0].Gossip(list[:2]) // it was sent
+	nodes[0].GossipAgain(list[:2])
+	nodes[1].wait("again", func() bool { return nodes[1].transactions["dropped"] == 2 })
+	nodes[0].Gossip(list[2:])
+	nodes[1].wait("the next", func() bool { return nodes[1].transactions["then another"] == 1 })
+	nodes[1].mu.Lock()
+	defer nodes[1].mu.Unlock()
+	if nodes[1].transactions["dropped"] != 2 || nodes[1].transactions["admitted"] != 1 {
+		t.Errorf("%v", nodes[1].transactions)
+	}
+}
+
 // TestMetrics: every metric has a value, and registers.
 func TestMetrics(t *testing.T) {
 	t.Parallel()

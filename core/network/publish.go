@@ -82,12 +82,18 @@ func (n *Network) sendHeadTo(l *link) {
 
 // Gossip sends transactions that this node has admitted to the peers that do not have them yet. The network passes on nothing by
 // itself: a node of a mesh in which not all are linked with all gives what came from peers to Gossip too.
-func (n *Network) Gossip(transactions [][]byte) { n.gossip(n.allLinks(false), transactions) }
+func (n *Network) Gossip(transactions [][]byte) { n.gossip(n.allLinks(false), transactions, false) }
+
+// GossipAgain is Gossip of transactions that were sent and still wait after a while, to validators: one that was dropped on the way, or not
+// admitted there at that moment, is not lost. Peers count what they had as repeated, so it is for few at a time.
+func (n *Network) GossipAgain(transactions [][]byte) { n.gossip(n.allLinks(true), transactions, true) }
 
 // GossipTo is Gossip to one peer: what waits in the pool, when a link to it was made.
-func (n *Network) GossipTo(to ID, transactions [][]byte) { n.gossip(n.linksOf(to), transactions) }
+func (n *Network) GossipTo(to ID, transactions [][]byte) {
+	n.gossip(n.linksOf(to), transactions, false)
+}
 
-func (n *Network) gossip(links []*link, transactions [][]byte) {
+func (n *Network) gossip(links []*link, transactions [][]byte, again bool) {
 	limits := n.o.Limits
 	digests := make([]uint64, len(transactions))
 	n.seenMu.Lock()
@@ -122,7 +128,7 @@ func (n *Network) gossip(links []*link, transactions [][]byte) {
 		missing := make([][]byte, 0, len(transactions))
 		l.mu.Lock()
 		for i, tx := range transactions {
-			if !l.got.Has(digests[i]) && l.sent.Add(digests[i]) {
+			if fresh := l.sent.Add(digests[i]); (fresh || again) && !l.got.Has(digests[i]) {
 				missing = append(missing, tx)
 			}
 		}
@@ -147,6 +153,9 @@ func (n *Network) firstSeen(digest uint64) bool {
 	defer n.seenMu.Unlock()
 	return n.seen.Add(digest)
 }
+
+// Forget makes a transaction of a peer new again that was not admitted now and may be later: it is handed over when it comes again.
+func (n *Network) Forget(transaction []byte) { n.forget(n.seen.Digest(transaction)) }
 
 // forget makes a transaction new again that was not handed to the core.
 func (n *Network) forget(digest uint64) {

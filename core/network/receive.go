@@ -215,10 +215,10 @@ func (l *link) transactionsFrame(f *wire.Transactions) {
 		l.mu.Lock()
 		repeated := !l.got.Add(digest)
 		l.mu.Unlock()
-		switch {
-		case repeated:
+		if repeated {
 			l.useless(repeat)
-		case l.n.firstSeen(digest):
+		}
+		if l.n.firstSeen(digest) { // or dropped when it came before
 			fresh = append(fresh, tx)
 		}
 	}

@@ -64,6 +64,9 @@ func (e *env) action(line string) *ordov1.Action {
 	case "abandon":
 		return &ordov1.Action{Action: &ordov1.Action_Abandon_{Abandon: &ordov1.Action_Abandon{Attempt: args["attempt"]}}}
 	case "decide":
+		if args["valid"] > 0 {
+			value = e.valid
+		}
 		if len(value) == 0 && e.last != nil {
 			value = e.last.Value
 		}
@@ -78,6 +81,7 @@ func (e *env) action(line string) *ordov1.Action {
 		if args["time"] > 0 {
 			p.Context.Timestamp = args["time"]
 		}
+		var items []Item
 		for _, tx := range strings.Split(texts["txs"], ",") {
 			if tx != "" {
 				tx, bare := strings.CutSuffix(tx, "!")
@@ -85,6 +89,7 @@ func (e *env) action(line string) *ordov1.Action {
 				if bare {
 					t.Signature = nil
 				}
+				items = append(items, Item{Tx: t})
 				p.Transactions = append(p.Transactions, t)
 			}
 		}
@@ -101,6 +106,18 @@ func (e *env) action(line string) *ordov1.Action {
 			p.Context.StarknetVersion = "0.13.1"
 		case "unknown":
 			p.Context.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 1})
+		}
+		if e.lazy {
+			p.ParentResult = e.m.parentResult()
+			if texts["parent"] != "" {
+				p.ParentResult = []byte(texts["parent"])
+			}
+			if texts["n"] == "" {
+				p.N = uint64(len(items))
+			}
+			if len(value) == 0 {
+				value = orderValue("C", p.Context, p.ParentResult, items, nil)
+			}
 		}
 		b, err := proto.Marshal(p)
 		if err != nil {

@@ -135,7 +135,7 @@ func (m *Machine) repropose(old *attempt, b *ordov1.Action_Build) error {
 	if m.attempts[b.Attempt] != nil {
 		return fmt.Errorf("pipeline: consensus: attempt %d of height %d exists already: the consensus plugin is broken", b.Attempt, m.height)
 	}
-	if p := old.fromPeer(); p != nil && !(old.block != nil && old.block.header != nil && bytes.Equal(old.block.header.PartialHash, p.value)) {
+	if p := old.fromPeer(); p != nil && (old.value() == nil || !bytes.Equal(old.value(), p.value)) {
 		return fmt.Errorf("pipeline: consensus: build: attempt %d of height %d is a proposal that was not found valid and cannot be proposed again: the consensus plugin is broken", b.ReuseAttempt, m.height)
 	}
 	n := len(old.all())

@@ -33,6 +33,7 @@ type attempt struct {
 	readers readers
 	resume  resume
 	block   *block // of a closed attempt; nil before
+	agreed  []byte // value of an attempt whose order is proposed; nil: it is a block
 }
 
 // timers are those of an attempt that were set and not cancelled; the retry timer runs while the attempt is paused. They are two
@@ -79,6 +80,17 @@ type block struct {
 	classes  []*ordov1.Class
 	instance uint64 // of execution, in which it was closed
 	header   *ordov1.BlockHeader
+}
+
+// value is what consensus decides of a built attempt.
+func (a *attempt) value() []byte {
+	switch {
+	case a.agreed != nil:
+		return a.agreed
+	case a.block != nil && a.block.header != nil:
+		return a.block.header.PartialHash
+	}
+	return nil
 }
 
 // accepting says whether what becomes ready in the pool will go into this attempt without more being said.

@@ -35,7 +35,7 @@ func (m *Machine) executed(in Executed) error {
 			return nil
 		}
 	}
-	if m.learning() && a == m.open {
+	if m.learning() && a == m.open && a.ordered() == nil {
 		if at := slices.IndexFunc(a.results, isRejected); at >= 0 { // no node keeps them with a block
 			m.unlearn(a, fmt.Sprintf("transaction %d is rejected: %s: %s", at, a.results[at].Rejection, a.results[at].Reason))
 			return nil

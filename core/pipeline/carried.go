@@ -15,7 +15,7 @@ func (m *Machine) beginConsensus() {
 	if len(m.recovery.redo) > 0 || m.isDown(ordov1.Stage_STAGE_CONSENSUS) {
 		return
 	}
-	if c.startDeferred = len(c.writes) > 0 || m.learning(); c.startDeferred {
+	if c.startDeferred = len(c.writes) > 0 || m.learning() || m.ordered != nil; c.startDeferred {
 		return
 	}
 	n := &m.options.Network
@@ -64,6 +64,9 @@ func (m *Machine) detachConsensus() {
 
 // lastOwn is the attempt that is carried over: the open one, or the built one of the latest build. nil when there is none.
 func (m *Machine) lastOwn() (last *attempt) {
+	if m.options.Lazy {
+		return nil // nothing of it was shown
+	}
 	if a := m.open; a != nil && a.source.own() && (!a.state.waiting() || len(a.order) > 0 && (a.state != held || a.fromPool() != nil)) {
 		return a
 	}

@@ -106,6 +106,12 @@ type (
 		Diff        *ordov1.StateDiff
 		Classes     []*ordov1.Class
 		Certificate []byte
+		Order       *Outcome // of a decided order; nil: a block was decided
+	}
+	// RecordDecision makes a decided order durable before it is executed; DecisionRecorded answers.
+	RecordDecision struct {
+		Height uint64
+		Decided
 	}
 	// Stored says that storage has the block durably.
 	Stored struct {
@@ -179,6 +185,7 @@ type (
 )
 
 func (Tell) command()              {}
+func (RecordDecision) command()    {}
 func (Open) command()              {}
 func (Add) command()               {}
 func (Close) command()             {}

@@ -15,8 +15,12 @@ func (m *Machine) decide(d *ordov1.Action_Decide) error {
 		return fmt.Errorf("pipeline: consensus: decide: height %d has no attempt %d: the consensus plugin is broken", m.height, d.Attempt)
 	case a.state != built:
 		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d is %s, neither built nor found valid: the consensus plugin is broken", d.Attempt, m.height, a.state)
-	case !bytes.Equal(a.block.header.PartialHash, d.Value):
-		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.block.header.PartialHash, d.Value)
+	case !bytes.Equal(a.value(), d.Value):
+		return fmt.Errorf("pipeline: consensus: decide: attempt %d of height %d has value %x, not %x: the consensus plugin is broken", d.Attempt, m.height, a.value(), d.Value)
+	}
+	if m.options.Lazy {
+		m.decideOrder(a, d)
+		return nil
 	}
 	return m.conclude(a, d.Certificate)
 }
@@ -35,7 +39,7 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 	if err != nil {
 		return err
 	}
-	if dropped := m.pool.CommitBlock(m.height, included, a.rejected(), nonces); len(dropped) > 0 {
+	if dropped := m.pool.CommitBlock(m.height, included, m.refused(a), nonces); len(dropped) > 0 {
 		m.emit(ReportDropped{dropped})
 	}
 	if b.instance == m.execution.instance && !m.isDown(ordov1.Stage_STAGE_EXECUTION) {
@@ -44,15 +48,19 @@ func (m *Machine) conclude(a *attempt, certificate []byte) error {
 		m.execution.adoption = adoptNext // the execution that closed it is gone: the next one takes the block from storage
 	}
 	commit := Commit{Own: !a.source.borrowed(), Height: m.height, Header: b.header, Items: b.items, Results: b.results, Diff: b.diff, Classes: b.classes, Certificate: certificate}
+	value := b.header.PartialHash
+	if s := a.ordered(); s != nil {
+		value, commit.Order = s.block.Value, m.outcome(a)
+	}
 	m.storage.pending = append(m.storage.pending, commit)
 
-	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: b.header.PartialHash, Pending: uint64(m.pool.Ready())}
+	decided := &ordov1.ConsensusEvent_Decided{Height: m.height, Value: value, Pending: uint64(m.pool.Ready())}
 	m.timestamp = a.context.Timestamp
 	m.height++
-	m.attempts, m.open, m.carried = map[uint64]*attempt{}, nil, nil
+	m.attempts, m.open, m.carried, m.ordered = map[uint64]*attempt{}, nil, nil, nil
 	c := &m.consensus
 	c.records, c.signed, c.blockRequested, c.bodies = nil, map[ballot][]byte{}, false, bodies{}
-	c.parent = &ordov1.ConsensusEvent_Parent{Value: b.header.PartialHash, Certificate: certificate}
+	c.parent = &ordov1.ConsensusEvent_Parent{Value: value, Certificate: certificate}
 	// Before Commit, which is the driver's longest work: consensus thinks about the next height meanwhile.
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Decided_{Decided: decided}})
 	m.emit(commit)

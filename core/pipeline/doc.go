@@ -20,6 +20,7 @@
 //     compiled here, and whose certificate is valid where the chain has certificates.
 //  7. With Options.Journaled, make the order of what Open and Add hand over durable and say so with OrderPersisted, for results of
 //     anything else are not shown.
+//  8. Make what RecordDecision hands over durable and say so with DecisionRecorded; after a restart it is in Head.Decided.
 //
 // # What the machine keeps for sure
 //
@@ -27,6 +28,13 @@
 // hash of the block ten below is known, and only while storage is at most MaxCommits blocks behind. Transactions that an
 // attempt took from the pool go back in their order unless that attempt is decided. What Preconfirm has shown of an attempt
 // that consensus does not abandon is in its block, in the same order, whichever process ends meanwhile.
+//
+// # Lazy execution
+//
+// With Options.Lazy the value of an attempt is the hash of an order, and nothing runs before it is decided: an attempt goes from held to
+// built when it takes no more transactions, or when a peer's order is found to have its value and to name this node's result of the block
+// below. What is decided is recorded, then an attempt of its own executes it; a rejected transaction is left out, and so is everything
+// from the one on that the block has no room for. Actions wait until Decided is told.
 //
 // # States and inputs
 //
@@ -76,6 +84,7 @@
 //	applied         =        =        =           -           -           -           -           -           -           -           -
 //	adopted         =        =        =           =           =           -           -           -           -           -           =
 //	committed       =        =        =           =           =           =           =           =           =           =           =
+//	recorded        held     -        -           -           -           -           -           -           -           -           -
 //	no-room         =        =        =           =           =           =           =           =           =           =           =
 //	root            =        =        =           =           =           =           =           =           =           =           =
 //	down-ordering   =        =        =           =           =           =           =           =           =           =           =

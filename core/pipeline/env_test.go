@@ -28,8 +28,10 @@ type env struct {
 	builds  map[uint64]*build
 	work    []Command // for the automatic stages
 	last    *ordov1.ConsensusEvent_Built
+	valid   []byte // value of the last proposal that was found valid
 	out     strings.Builder
 	err     error
+	lazy    bool // the machine executes what is decided
 }
 
 type build struct {
@@ -38,6 +40,7 @@ type build struct {
 	ran     []*ordov1.TransactionResult
 	n       uint64
 	seal    HashHeader
+	nonces  map[string]uint64 // after what ran
 }
 
 // Names are short strings left in the bytes of hashes and addresses: account "a", its transaction of nonce 3 "a/3".
@@ -195,6 +198,8 @@ func (e *env) answerItself(c Command) {
 		if e.auto["root"] {
 			e.step(RootComputed{&ordov1.Root{Height: c.Height, BlockHash: fmt.Appendf(nil, "hash-%d", c.Height)}})
 		}
+	case RecordDecision:
+		e.step(DecisionRecorded{c.Height})
 	case Tell: // a solo protocol: build when there is something, decide at once
 		e.unheard--
 		e.seq++

@@ -16,11 +16,17 @@ func (m *Machine) advance() {
 	if (a.state == held || a.state == interrupted) && m.blockedReason() == "" {
 		m.tryOpen(a)
 	}
+	if m.open != a {
+		return // it has a value, or failed
+	}
 	if !a.state.streaming() {
 		return
 	}
 	dry := m.feed(a)
 	n := len(a.results)
+	if m.incomplete(a) {
+		return
+	}
 	end, bounded := a.source.end(a.order)
 	switch {
 	case n > m.visibleLimit(a): // what is not shown yet cannot be closed over
@@ -42,6 +48,10 @@ func (m *Machine) advance() {
 // that of its opening, and a block that waits for its first transaction must not be as old as its parent.
 func (m *Machine) tryOpen(a *attempt) {
 	m.setDeadline(a)
+	if m.options.Lazy && a.ordered() == nil {
+		m.tryOrder(a)
+		return
+	}
 	closes := a.intake.kind != unsealed
 	switch some := m.pool.Ready() > 0 || len(a.order) > 0; {
 	case a.fromPool() == nil, closes && (some || a.allowsEmpty()), some && m.capabilities.arrival:
@@ -60,6 +70,9 @@ func (m *Machine) openBuild(a *attempt) {
 	switch {
 	case a.context == nil:
 		a.context = m.context(m.now)
+	case a.ordered() != nil && !bytes.Equal(a.context.OldBlockHash, old):
+		m.differentOrder(a.ordered(), fmt.Sprintf("it names another hash for block %d", m.height-hashLag))
+		return
 	case m.learning() && !bytes.Equal(a.context.OldBlockHash, old): // CheckLearned may have looked before that hash was known
 		m.unlearn(a, fmt.Sprintf("it names another hash for block %d", m.height-hashLag))
 		return
@@ -148,7 +161,7 @@ func (m *Machine) setIdle(a *attempt) {
 	if a.fromPool() == nil || a.timers.idleMs == 0 || a.timers.idle || a.intake.kind == sealed {
 		return
 	}
-	if len(a.items) > 0 || !m.capabilities.arrival && m.pool.Ready() > 0 {
+	if len(a.items) > 0 || (m.options.Lazy || !m.capabilities.arrival) && m.pool.Ready() > 0 {
 		a.timers.idle = true
 		m.emit(SetTimer{TimerID{IdleTimer, a.lease}, a.timers.idleMs})
 	}

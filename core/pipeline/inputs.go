@@ -74,6 +74,8 @@ type (
 		From []byte // key
 		Data []byte
 	}
+	// DecisionRecorded answers RecordDecision: the decision is durable.
+	DecisionRecorded struct{ Height uint64 }
 	// Persisted answers Persist: the bytes are durable.
 	Persisted struct{}
 	// NoRoom says that storage cannot take the block for now; the driver asks again.
@@ -97,26 +99,27 @@ type (
 	Drain struct{}
 )
 
-func (Answered) input()       {}
-func (PoolChanged) input()    {}
-func (BlockRequested) input() {}
-func (TimerFired) input()     {}
-func (Executed) input()       {}
-func (Full) input()           {}
-func (Closed) input()         {}
-func (BuildFailed) input()    {}
-func (Checked) input()        {}
-func (HeaderHashed) input()   {}
-func (Applied) input()        {}
-func (Committed) input()      {}
-func (RootComputed) input()   {}
-func (Delivered) input()      {}
-func (OrderPersisted) input() {}
-func (Adopted) input()        {}
-func (Persisted) input()      {}
-func (NoRoom) input()         {}
-func (StageDown) input()      {}
-func (StageUp) input()        {}
-func (Drain) input()          {}
-func (Fetched) input()        {}
-func (Learned) input()        {}
+func (Answered) input()         {}
+func (PoolChanged) input()      {}
+func (BlockRequested) input()   {}
+func (TimerFired) input()       {}
+func (Executed) input()         {}
+func (Full) input()             {}
+func (Closed) input()           {}
+func (BuildFailed) input()      {}
+func (Checked) input()          {}
+func (HeaderHashed) input()     {}
+func (Applied) input()          {}
+func (Committed) input()        {}
+func (RootComputed) input()     {}
+func (Delivered) input()        {}
+func (OrderPersisted) input()   {}
+func (Adopted) input()          {}
+func (Persisted) input()        {}
+func (NoRoom) input()           {}
+func (StageDown) input()        {}
+func (StageUp) input()          {}
+func (Drain) input()            {}
+func (Fetched) input()          {}
+func (Learned) input()          {}
+func (DecisionRecorded) input() {}

@@ -44,7 +44,12 @@ func (m *Machine) CheckLearned(p *ordov1.Proposal) string {
 // learn begins to execute a block that other nodes have decided. What consensus wants waits meanwhile; it is told when this node has come to the
 // same value.
 func (m *Machine) learn(in Learned) {
-	if in.Height != m.height || m.draining || m.learning() || len(m.recovery.redo) > 0 {
+	if in.Height != m.height || m.draining || m.learning() || m.ordered != nil || len(m.recovery.redo) > 0 {
+		return
+	}
+	d := in.Decided
+	source := &redoSource{block: &d, learned: true, proven: in.Proven, ordered: m.options.Lazy}
+	if source.ordered && !m.sameOrder(source) {
 		return
 	}
 	if a := m.open; a != nil {
@@ -55,10 +60,7 @@ func (m *Machine) learn(in Learned) {
 	if m.carried != nil {
 		m.becomeAbandoned(m.carried)
 	}
-	d := in.Decided
-	a := m.newAttempt(&redoSource{block: &d, learned: true, proven: in.Proven}, d.Round)
-	a.context, a.degraded, a.order = d.Context, d.Degraded, d.Items
-	m.open = a
+	m.open = m.executing(source)
 }
 
 // unlearn lets go of a learned block that came to something else here. A certificate proves a value and not the body that came with it, so the

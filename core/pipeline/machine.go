@@ -31,6 +31,7 @@ type Machine struct {
 	attempts  map[uint64]*attempt
 	open      *attempt // the one attempt that may have a stream; nil when none is to be worked on
 	carried   *attempt // begun for an earlier instance of consensus or before a restart: the next Build takes it over
+	ordered   *attempt // executes the order that is decided at this height, when that is durable; nil: none is decided
 	builds    uint64   // last build id given out
 	draining  bool
 
@@ -101,6 +102,12 @@ func New(options Options, p Pool, nowMs uint64, head Head) (*Machine, []Command)
 	}
 	if options.MaxCommits == 0 {
 		options.MaxCommits = 8
+	}
+	if options.Order.Transactions == 0 {
+		options.Order.Transactions = DefaultOrderTransactions
+	}
+	if options.Order.Bytes == 0 {
+		options.Order.Bytes = DefaultOrderBytes
 	}
 	m := &Machine{options: options, pool: p, now: nowMs, height: head.Height + 1, timestamp: head.Timestamp,
 		attempts: map[uint64]*attempt{}, down: map[ordov1.Stage]string{},
@@ -205,6 +212,8 @@ func (m *Machine) step(input Input) error {
 		m.storage.noRoom = in.Why
 	case Persisted:
 		return m.persisted()
+	case DecisionRecorded:
+		return m.decisionRecorded(in.Height)
 	case StageDown:
 		return m.stageDown(in)
 	case StageUp:
@@ -246,7 +255,7 @@ func (m *Machine) announce() {
 	switch {
 	case ready == 0:
 		m.consensus.announced = false
-	case !m.consensus.announced && !m.draining && !m.consensusDown() && !(m.open != nil && m.open != m.carried && m.open.accepting()):
+	case !m.consensus.announced && !m.draining && m.ordered == nil && !m.consensusDown() && !(m.open != nil && m.open != m.carried && m.open.accepting()):
 		m.consensus.announced = true
 		m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Ready_{Ready: &ordov1.ConsensusEvent_Ready{Pending: uint64(ready)}}})
 	}

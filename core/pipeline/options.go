@@ -30,6 +30,9 @@ type Options struct {
 	Journaled    bool         // results are shown only when OrderPersisted says that their order would survive a restart
 	Network      Network      // the validators; zero: a chain of one sequencer
 	Proposals    Tolerance    // what a proposer may choose
+	Lazy         bool         // consensus decides the order of transactions, and what is decided is executed; else it decides blocks that have run
+	ChainID      string       // part of the value of an order
+	Order        OrderLimits  // of this node's own orders
 
 	// Template is the context of a block opened now, but for number and old_block_hash. The timestamp is raised to the
 	// parent's when it is below.
@@ -77,15 +80,17 @@ type Head struct {
 }
 
 // Decided is a block that was decided before a restart and that storage does not have. It is built again before anything
-// else happens.
+// else happens. Where execution is lazy it is an order.
 type Decided struct {
 	Context     *ordov1.BlockContext
 	Items       []Item
-	Value       []byte // its partial hash: what it must come to again
+	Value       []byte // its partial hash, what it must come to again; the hash of an order
 	Round       uint32
 	Degraded    bool
 	Certificate []byte
-	FromPeer    bool // its transactions came with another node's proposal
+	FromPeer    bool   // its transactions came with another node's proposal
+	Parent      []byte // of an order: the partial hash that it names for the block below
+	Rest        []byte // of an order: digests of the transactions after Items, for which the block had no room
 }
 
 // Order is an attempt from before a restart that was not decided: the next Build of its height takes it over.

@@ -11,11 +11,20 @@ func (m *Machine) tellBuilt(a *attempt) {
 	if a == m.carried {
 		return
 	}
-	told := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.block.header.PartialHash, N: uint64(len(a.items))}
+	told := &ordov1.ConsensusEvent_Built{Attempt: a.id, Value: a.value(), N: uint64(len(a.items))}
+	items := a.order
+	if a.agreed != nil {
+		told.N = uint64(len(items))
+	} else {
+		items = a.block.items
+	}
 	if m.capabilities.proposals || a.publish {
 		// What was rejected here makes a proposal invalid there.
-		proposal := &ordov1.Proposal{Context: a.context, N: uint64(len(a.block.items))}
-		for _, item := range a.block.items {
+		proposal := &ordov1.Proposal{Context: a.context, N: uint64(len(items))}
+		if a.agreed != nil {
+			proposal.ParentResult = m.parentResult()
+		}
+		for _, item := range items {
 			proposal.Transactions = append(proposal.Transactions, item.Tx)
 			if item.Class != nil {
 				proposal.Classes = append(proposal.Classes, item.Class)
@@ -38,10 +47,7 @@ func (m *Machine) tellBuilt(a *attempt) {
 
 // verdict tells consensus whether a proposal is good.
 func (m *Machine) verdict(a *attempt, valid bool, reason string) {
-	v := &ordov1.ConsensusEvent_Verdict{Attempt: a.id, Valid: valid, Reason: reason}
-	if a.block != nil && a.block.header != nil {
-		v.Value = a.block.header.PartialHash
-	}
+	v := &ordov1.ConsensusEvent_Verdict{Attempt: a.id, Valid: valid, Reason: reason, Value: a.value()}
 	m.tell(&ordov1.ConsensusEvent{Event: &ordov1.ConsensusEvent_Verdict_{Verdict: v}})
 }
 

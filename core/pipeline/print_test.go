@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -20,6 +22,9 @@ func (e *env) carryOut(out []Command) {
 			e.unheard++
 			if b := c.Event.GetBuilt(); b != nil {
 				e.last = b
+			}
+			if v := c.Event.GetVerdict(); v.GetValid() {
+				e.valid = v.Value
 			}
 		case Open:
 			e.builds[c.Build] = &build{context: c.Context}
@@ -76,8 +81,22 @@ func (e *env) carryOut(out []Command) {
 			if c.Again {
 				line += " (again)"
 			}
+			if c.Order != nil {
+				line += fmt.Sprintf(" order=%s", words(c.Order.Value))
+				for _, left := range c.Order.LeftOut {
+					line += fmt.Sprintf(" left-out=%d:%s", left.Place, name(left.Tx.Hash))
+				}
+				if n := len(c.Order.Rest) / 32; n > 0 {
+					line += fmt.Sprintf(" rest=%d", n)
+				}
+			}
 			if len(c.Items) != len(c.Results) {
 				e.t.Fatalf("commit of %d transactions with %d results", len(c.Items), len(c.Results))
+			}
+		case RecordDecision:
+			stage, line = "record", fmt.Sprintf("record decision height=%d value=%s: %s", c.Height, words(c.Value), names(c.Items))
+			if c.FromPeer {
+				line += " (of another node)"
 			}
 		case Adopt:
 			stage, line = "apply", fmt.Sprintf("adopt height=%d", c.Height)
@@ -108,11 +127,11 @@ func (e *env) carryOut(out []Command) {
 		case Persist:
 			line = "persist " + persisted(c)
 		case Publish:
-			line = fmt.Sprintf("publish height=%d value=%s", c.Height, c.Value)
+			line = fmt.Sprintf("publish height=%d value=%s", c.Height, words(c.Value))
 		case Keep:
-			line = fmt.Sprintf("keep height=%d value=%s", c.Height, c.Value)
+			line = fmt.Sprintf("keep height=%d value=%s", c.Height, words(c.Value))
 		case Fetch:
-			line = fmt.Sprintf("fetch build=%d value=%s from=%s", c.Build, c.Value, c.From)
+			line = fmt.Sprintf("fetch build=%d value=%s from=%s", c.Build, words(c.Value), c.From)
 		case Unlearned:
 			line = fmt.Sprintf("unlearned height=%d: %s", c.Height, c.Why)
 		case Report:
@@ -140,7 +159,7 @@ func event(e *ordov1.ConsensusEvent) string {
 			s += fmt.Sprintf(" state=%s", v.Start.State)
 		}
 		if p := v.Start.Parent; p != nil && len(p.Certificate) > 0 {
-			s += fmt.Sprintf(" parent=%s certificate=%s", p.Value, p.Certificate)
+			s += fmt.Sprintf(" parent=%s certificate=%s", words(p.Value), p.Certificate)
 		}
 		for _, validator := range v.Start.Validators {
 			s += fmt.Sprintf(" validator=%s", validator.Key)
@@ -156,7 +175,7 @@ func event(e *ordov1.ConsensusEvent) string {
 	case *ordov1.ConsensusEvent_Timer_:
 		return fmt.Sprintf("timer id=%d", v.Timer.Id)
 	case *ordov1.ConsensusEvent_Built_:
-		s := fmt.Sprintf("built attempt=%d n=%d value=%s", v.Built.Attempt, v.Built.N, v.Built.Value)
+		s := fmt.Sprintf("built attempt=%d n=%d value=%s", v.Built.Attempt, v.Built.N, words(v.Built.Value))
 		if v.Built.Proposal != nil {
 			p := &ordov1.Proposal{}
 			if err := proto.Unmarshal(v.Built.Proposal, p); err != nil {
@@ -169,7 +188,7 @@ func event(e *ordov1.ConsensusEvent) string {
 		if v.Verdict.Missing {
 			return fmt.Sprintf("verdict attempt=%d missing: %s", v.Verdict.Attempt, v.Verdict.Reason)
 		}
-		return fmt.Sprintf("verdict attempt=%d valid=%v value=%s %s", v.Verdict.Attempt, v.Verdict.Valid, v.Verdict.Value, v.Verdict.Reason)
+		return fmt.Sprintf("verdict attempt=%d valid=%v value=%s %s", v.Verdict.Attempt, v.Verdict.Valid, words(v.Verdict.Value), v.Verdict.Reason)
 	case *ordov1.ConsensusEvent_Decided_:
 		return fmt.Sprintf("decided height=%d pending=%d", v.Decided.Height, v.Decided.Pending)
 	case *ordov1.ConsensusEvent_Failed_:
@@ -189,7 +208,7 @@ func persisted(c Persist) (s string) {
 	log := readRecords(c.Data)
 	var all []string
 	for _, k := range log.bodies {
-		all = append(all, fmt.Sprintf("body value=%s", k.value))
+		all = append(all, fmt.Sprintf("body value=%s", words(k.value)))
 	}
 	for _, r := range log.records {
 		all = append(all, string(r))
@@ -198,4 +217,12 @@ func persisted(c Persist) (s string) {
 		all = append(all, fmt.Sprintf("guard height=%d kind=%d round=%d: %s", c.Height, g.Kind, g.Round, g.Data))
 	}
 	return strings.Join(all, ", ")
+}
+
+// words writes a value: that of a block is text, that of an order a hash, which is cut.
+func words(value []byte) string {
+	if utf8.Valid(value) && !bytes.ContainsFunc(value, unicode.IsControl) {
+		return string(value)
+	}
+	return fmt.Sprintf("%x..", value[:4])
 }

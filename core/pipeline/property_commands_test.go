@@ -25,7 +25,7 @@ func (c *chaos) perform(out []Command) {
 				}
 			}
 			switch v := command.Event.GetVerdict(); {
-			case v != nil && v.Valid && c.stripped[v.Attempt]:
+			case v != nil && v.Valid && c.stripped[v.Attempt] && !c.lazy:
 				c.fatal("a proposal with a rejected transaction was found valid")
 			case v != nil && v.Valid:
 				c.built[v.Attempt] = v.Value
@@ -88,9 +88,10 @@ func (c *chaos) perform(out []Command) {
 			if !c.down[ordov1.Stage_STAGE_EXECUTION] { // else there is no process to answer
 				c.work = append(c.work, command)
 			}
-		case Apply, Adopt, Fetch:
+		case Apply, Adopt, Fetch, RecordDecision:
 			c.work = append(c.work, command)
 		case Close:
+			c.ran = int(command.N)
 			c.work = append(c.work, command)
 		case Commit:
 			if !command.Again {
@@ -128,6 +129,11 @@ func (c *chaos) commit(b Commit) {
 		c.fatal("block %d after %d", b.Height, c.height-1)
 	}
 	c.decided(b)
+	if c.lazy != (b.Order != nil) {
+		c.fatal("block %d has the order %v", b.Height, b.Order)
+	} else if c.lazy {
+		c.orders = append(c.orders, executedOrder{b, c.ran})
+	}
 	if c.chained == nil {
 		c.chained = map[string]uint64{}
 	}

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -22,7 +21,7 @@ func (c *chaos) consensus() {
 	}
 	answer := &ordov1.Actions{Seq: c.events[0]}
 	c.events = c.events[1:]
-	if len(c.events) == 0 && !c.m.learning() && !c.barrier && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
+	if len(c.events) == 0 && !c.m.learning() && c.m.ordered == nil && !c.barrier && c.r.Intn(3) > 0 { // it acts on what it knows, not on the past
 		answer.Actions = c.actions()
 	}
 	c.give(Answered{answer})
@@ -76,7 +75,7 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 	if c.faithful {
 		switch {
 		case len(ready) > 0:
-			do("%s", "decide attempt="+fmt.Sprint(ready[0])+" value="+strings.ReplaceAll(string(c.built[ready[0]]), " ", "_"))
+			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Decide_{Decide: &ordov1.Action_Decide{Attempt: ready[0], Value: c.built[ready[0]]}}})
 		case c.running == 0 || !c.tried[c.running]:
 			c.running = begin()
 			do("build attempt=%d idle=%d deadline=%d empty", c.running, c.r.Intn(2), c.r.Intn(2))
@@ -117,11 +116,15 @@ func (c *chaos) actions() (actions []*ordov1.Action) {
 		if proposal := c.proposal(a); proposal != nil {
 			foreign := begin()
 			c.ns[foreign], c.foreign[foreign] = c.last.N, true
+			value := c.built[a]
 			if c.r.Intn(2) == 0 {
 				proposal = c.strip(proposal)
 				c.stripped[foreign] = true
+				if c.lazy { // an honest order has such transactions, too
+					value, c.ns[foreign] = c.orderIn(proposal)
+				}
 			}
-			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: c.built[a], From: []byte("us")}}})
+			actions = append(actions, &ordov1.Action{Action: &ordov1.Action_Validate_{Validate: &ordov1.Action_Validate{Attempt: foreign, Proposal: proposal, Value: value, From: []byte("us")}}})
 		}
 	default:
 		c.running = begin()
@@ -143,12 +146,15 @@ func (c *chaos) peerProposes(attempt uint64) *ordov1.Action {
 		p.Transactions, items = append(p.Transactions, tx), append(items, Item{Tx: tx})
 	}
 	p.N = uint64(len(items))
+	if c.lazy {
+		p.ParentResult = c.m.parentResult()
+	}
 	proposal, err := proto.Marshal(p)
 	if err != nil {
 		c.fatal("proposal of a peer: %v", err)
 	}
 	c.ns[attempt], c.foreign[attempt] = p.N, true
-	v := &ordov1.Action_Validate{Attempt: attempt, Proposal: proposal, Value: value(own, items), From: []byte("us")}
+	v := &ordov1.Action_Validate{Attempt: attempt, Proposal: proposal, Value: c.valueOf(own, p.ParentResult, items), From: []byte("us")}
 	if c.r.Intn(3) == 0 { // the body comes on another way
 		c.bodies[string(v.Value)], v.Proposal = proposal, nil
 	}
@@ -164,7 +170,8 @@ func (c *chaos) peersDecide() Learned {
 	for i := range c.r.Intn(4) {
 		d.Items = append(d.Items, Item{Tx: transaction(c.t, fmt.Sprintf("q/%d", c.chained["q"]+uint64(i)), "")})
 	}
-	d.Value = value(d.Context, d.Items)
+	d.Parent = c.m.parentResult()
+	d.Value = c.valueOf(d.Context, d.Parent, d.Items)
 	in := Learned{c.m.Height(), c.r.Intn(2) == 0, d}
 	if c.r.Intn(8) == 0 {
 		in.Height-- // late

@@ -15,7 +15,7 @@ func (c *chaos) stage() {
 	}
 	at := 0
 	switch c.work[0].(type) {
-	case Apply, Adopt, Commit, Check, HashHeader, Fetch: // each of them works on its own
+	case Apply, Adopt, Commit, Check, HashHeader, Fetch, RecordDecision: // each of them works on its own
 		at = c.r.Intn(len(c.work))
 	}
 	for i, command := range c.work[:at] {
@@ -57,7 +57,7 @@ func (c *chaos) answer(at int) {
 		switch roll := c.r.Intn(30); {
 		case roll == 4 && !c.calm:
 			c.breaks(command.Build)
-		case roll < 4 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && !c.m.learning() && c.height >= c.decidedBefore:
+		case roll < 4 && len(b.ran) > 0 && !c.full[command.Build] && !c.calm && !c.faithful && (!c.m.learning() || c.lazy) && c.height >= c.decidedBefore:
 			c.full[command.Build] = true
 			c.give(Full{command.Build, uint64(len(b.ran)), "a limit"})
 		default:
@@ -82,6 +82,8 @@ func (c *chaos) answer(at int) {
 			body = nil // no peer has it
 		}
 		c.give(Fetched{command.Build, body})
+	case RecordDecision:
+		c.give(DecisionRecorded{command.Height})
 	case Apply:
 		c.applied = command.Height
 		c.give(Applied{command.Height})
@@ -118,6 +120,9 @@ func (c *chaos) results(id uint64, n int, _ []string, _ int) {
 		if string(item.Tx.Signature) == stripped {
 			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_VALIDATION_FAILURE, stripped
 		}
+		if c.lazy && !isRejected(result) && !c.takesNonce(b, item.Tx) {
+			result.Status, result.Rejection, result.Reason = ordov1.TransactionResult_REJECTED, ordov1.RejectionCode_INVALID_NONCE, "nonce"
+		}
 		r.Results = append(r.Results, result)
 	}
 	b.ran = append(b.ran, r.Results...)
@@ -128,7 +133,10 @@ func (c *chaos) closed(id uint64) {
 	b := c.builds[id]
 	diff := &ordov1.StateDiff{}
 	last := map[string][]byte{}
-	for i := range b.ran[:b.n] {
+	for i, r := range b.ran[:b.n] {
+		if c.lazy && isRejected(r) {
+			continue
+		}
 		n, _ := mempool.Nonce(b.items[i].Tx.Nonce)
 		last[name(b.items[i].Tx.Sender)] = word(n + 1)
 	}

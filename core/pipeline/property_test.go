@@ -74,6 +74,8 @@ type chaos struct {
 	drained           bool
 	inputs, acts      *table
 	decidedBefore     uint64 // blocks that were decided before a restart: they come out as they were
+	orders            []executedOrder
+	ran               int // transactions of the block that was closed last
 }
 
 // newChaos makes a run. The seed says what may happen in it: by its remainders some runs have a faithful consensus, processes
@@ -86,6 +88,7 @@ func newChaos(t *testing.T, seed int64) *chaos {
 	c.mortal, c.faithful, c.values = seed%5 > 0, seed%5 > 2, map[uint64]string{0: ""}
 	c.journaled, c.deadly = seed%3 > 0, c.mortal && seed%7 == 3 && seed%4 != 2
 	c.env = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+	c.lazy = seed%11 == 6 && !c.deadly
 	if seed%7 == 5 {
 		c.drainIn = drainStates[int(seed/7)%len(drainStates)]
 	}
@@ -101,7 +104,7 @@ func (c *chaos) run() {
 		c.restarted(&head)
 	}
 	var out []Command
-	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template, Network: c.network()}, c.pool, c.now, head)
+	c.m, out = New(Options{Capabilities: abilities(c.seed%2 == 0, true), Chunk: 3, Window: 2, MaxCommits: 2, Journaled: c.journaled, Template: template, Network: c.network(), Lazy: c.lazy}, c.pool, c.now, head)
 	c.perform(out)
 	for range 400 {
 		c.now += uint64(c.r.Intn(50))
@@ -123,6 +126,7 @@ func (c *chaos) restarted(head *Head) {
 		c.submit(tx, "", false)
 		return Item{Tx: c.pool.Get(mempool.Key(key(tx))).Tx}
 	}
+	parent := head.Block
 	for height := uint64(1); height <= uint64(c.r.Intn(3)); height++ {
 		d := Decided{Context: template(c.now), FromPeer: c.r.Intn(2) == 0, Certificate: []byte("signed")}
 		d.Context.Number = height
@@ -136,7 +140,8 @@ func (c *chaos) restarted(head *Head) {
 				d.Items = append(d.Items, submit("b"))
 			}
 		}
-		d.Value = value(d.Context, d.Items)
+		d.Value, d.Parent = c.valueOf(d.Context, parent, d.Items), parent
+		parent = value(d.Context, d.Items)
 		head.Decided = append(head.Decided, d)
 	}
 	order := &Order{Context: template(c.now)}
@@ -287,6 +292,7 @@ func (c *chaos) finish() {
 			c.note()
 		}
 		if c.m.Settled() && (c.drained || c.allSettled()) {
+			c.replicate()
 			return
 		}
 		if len(c.events) == 0 {
@@ -297,7 +303,7 @@ func (c *chaos) finish() {
 		}
 		answer := &ordov1.Actions{Seq: c.events[0]}
 		c.events = c.events[1:]
-		if len(c.events) == 0 {
+		if len(c.events) == 0 && c.m.ordered == nil {
 			found := uint64(0)
 			for a := range c.built {
 				found = max(found, a)

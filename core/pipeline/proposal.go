@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/big"
 
@@ -35,6 +36,10 @@ func (m *Machine) checkProposal(p *ordov1.Proposal, from []byte, decided bool) s
 		return "the proposal has no context"
 	case c.Number != m.height:
 		return fmt.Sprintf("the proposal is for height %d, not %d", c.Number, m.height)
+	case !m.options.Lazy && len(p.ParentResult)+len(p.Rest) > 0:
+		return "the proposal is an order, and this network decides blocks (execution)"
+	case m.options.Lazy && (p.N != uint64(len(p.Transactions)) || len(p.Rest) > 0 && !m.options.Replay):
+		return fmt.Sprintf("the proposal does not list all of its order: it counts %d transactions and brings %d", p.N+uint64(len(p.Rest)/sha256.Size), len(p.Transactions))
 	case p.N > uint64(len(p.Transactions)):
 		return fmt.Sprintf("the proposal counts %d transactions and brings %d", p.N, len(p.Transactions))
 	case c.Timestamp < m.timestamp:

@@ -34,8 +34,8 @@ func (c *consensus) waits() bool {
 	return false
 }
 
-// barrier says whether actions of consensus have to wait: for the disk, or for a learned block.
-func (m *Machine) barrier() bool { return m.consensus.waits() || m.learning() }
+// barrier says whether actions of consensus have to wait: for the disk, for a learned block, or for a decided order.
+func (m *Machine) barrier() bool { return m.consensus.waits() || m.learning() || m.ordered != nil }
 
 // write queues a write, behind the bodies that are not written yet, and gives it to the driver when none is on its way.
 func (m *Machine) write(w write) {

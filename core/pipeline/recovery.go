@@ -23,19 +23,19 @@ func (m *Machine) nextRedo() {
 		return
 	}
 	d := &m.recovery.redo[0]
-	a := m.newAttempt(&redoSource{block: d}, d.Round)
-	a.context, a.degraded, a.order = d.Context, d.Degraded, d.Items
-	if !d.FromPeer {
-		m.pool.Lease(a.lease, keys(d.Items))
+	source := &redoSource{block: d, ordered: m.options.Lazy}
+	if source.ordered && !m.sameOrder(source) {
+		return
 	}
+	a := m.executing(source)
 	m.open = a
 }
 
 // redone takes a block that was decided and is built.
 func (m *Machine) redone(a *attempt) error {
-	d := a.redo()
-	same := bytes.Equal(a.block.header.PartialHash, d.Value)
-	if a.source.(*redoSource).learned {
+	d, source := a.redo(), a.source.(*redoSource)
+	same := source.ordered || bytes.Equal(a.block.header.PartialHash, d.Value)
+	if source.learned {
 		if !same {
 			m.unlearn(a, fmt.Sprintf("0x%x there, 0x%x here", d.Value, a.block.header.PartialHash))
 			return nil
@@ -55,6 +55,12 @@ func (m *Machine) redone(a *attempt) error {
 	}
 	if err := m.conclude(a, d.Certificate); err != nil {
 		return err
+	}
+	if len(m.recovery.redo) == 0 { // an order that was decided by now
+		if m.consensus.startDeferred {
+			m.beginConsensus()
+		}
+		return m.runActions()
 	}
 	m.recovery.redo = m.recovery.redo[1:]
 	m.nextRedo()

@@ -45,11 +45,14 @@ type proposalSource struct {
 	fetched  []byte           // the body, where it came by its value
 }
 
-// redoSource builds a block that is decided: before a restart, or by the other validators.
+// redoSource builds a block that is decided: before a restart, or by the other validators. Where execution is lazy, it executes an order,
+// whether this node proposed it or not.
 type redoSource struct {
 	block   *Decided
 	learned bool // by the others
 	proven  bool // by a certificate
+	ordered bool // it is an order: what is rejected or does not fit is left out; independent of all else
+	hidden  bool // of an order: not shown before its block is decided
 }
 
 func (*poolSource) own() bool     { return true }
@@ -60,7 +63,12 @@ func (*redoSource) own() bool     { return false }
 func (*poolSource) borrowed() bool     { return false }
 func (s *fixedSource) borrowed() bool  { return s.peer }
 func (*proposalSource) borrowed() bool { return true }
-func (s *redoSource) borrowed() bool   { return s.block.FromPeer }
+func (s *redoSource) borrowed() bool {
+	if s.ordered {
+		return s.hidden
+	}
+	return s.block.FromPeer
+}
 
 func (s *poolSource) end([]Item) (int, bool)      { return s.limit, s.limit > 0 }
 func (*fixedSource) end(order []Item) (int, bool) { return len(order), true }
@@ -90,4 +98,12 @@ func (a *attempt) redo() *Decided {
 func (a *attempt) allowsEmpty() bool {
 	p := a.fromPool()
 	return p == nil || p.allowEmpty
+}
+
+// ordered returns the decided order that the attempt executes; nil when it has another source.
+func (a *attempt) ordered() *redoSource {
+	if s, ok := a.source.(*redoSource); ok && s.ordered {
+		return s
+	}
+	return nil
 }

@@ -89,6 +89,14 @@ func (m *Machine) becomeBuilt(a *attempt, header *ordov1.BlockHeader) {
 	m.open = nil
 }
 
+// becomeOrdered gives an attempt the hash of its order as its value. It has no stream: what is decided is executed by another one.
+func (m *Machine) becomeOrdered(a *attempt, value []byte) {
+	m.cancelTimers(a)
+	m.become(a, built, held)
+	a.agreed = value
+	m.open = nil
+}
+
 // becomeInterrupted forgets what came of a stream that is gone. What was handed over is handed over again, in the same order.
 func (m *Machine) becomeInterrupted(a *attempt) {
 	p := a.fromPool()
@@ -123,8 +131,8 @@ func (m *Machine) becomeFailed(a *attempt) { m.become(a, failed, abandoned, buil
 // becomeAbandoned lets an attempt go; what it took from the pool stands there again where it stood.
 func (m *Machine) becomeAbandoned(a *attempt) {
 	m.cancelTimers(a)
-	switch a.state {
-	case checking, held, failed, abandoned: // it has no stream
+	switch {
+	case a.state == checking || a.state == held || a.state.ended() || a.agreed != nil: // it has no stream
 	default:
 		m.emit(Abort{a.build})
 	}

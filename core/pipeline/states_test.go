@@ -25,6 +25,7 @@ func TestTransitionsAreChecked(t *testing.T) {
 		{"closing", []state{running, full}, func(m *Machine, a *attempt) { m.becomeClosing(a, 0) }},
 		{"hashing", []state{closing}, func(m *Machine, a *attempt) { m.becomeHashing(a, &ordov1.BuildResponse_Closed{}) }},
 		{"built", []state{hashing}, func(m *Machine, a *attempt) { m.becomeBuilt(a, &ordov1.BlockHeader{}) }},
+		{"ordered", []state{held}, func(m *Machine, a *attempt) { m.becomeOrdered(a, []byte("order")) }},
 		{"interrupted", []state{running, full, closing}, (*Machine).becomeInterrupted},
 		{"paused", []state{interrupted}, func(m *Machine, a *attempt) { m.becomePaused(a, 1) }},
 		{"unpaused", []state{paused}, (*Machine).becomeUnpaused},

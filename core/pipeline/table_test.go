@@ -179,6 +179,8 @@ func (c *chaos) rowOf(in Input) string {
 		return "delivered"
 	case Persisted:
 		return "persisted"
+	case DecisionRecorded:
+		return "recorded"
 	case Applied:
 		return "applied"
 	case Adopted:

@@ -43,11 +43,14 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 	e.now = number("at", e.now)
 	switch d.Cmd {
 	case "start":
-		*e = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}}
+		*e = env{t: t, now: 1000, pool: mempool.New(mempool.Options{}), builds: map[uint64]*build{}, auto: map[string]bool{}, lazy: d.HasArg("lazy")}
 		for _, stage := range list("auto") {
 			e.auto[stage] = true
 		}
 		head := Head{Height: number("height", 0), Timestamp: number("timestamp", 0), Hashes: map[uint64][]byte{}}
+		if d.HasArg("block") { // partial hash of the head
+			head.Block = []byte(text("block"))
+		}
 		head.Accepted = number("accepted", head.Height)
 		for h := range head.Accepted + 1 {
 			head.Hashes[h] = fmt.Appendf(nil, "hash-%d", h)
@@ -58,7 +61,8 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		var out []Command
 		e.m, out = New(Options{Capabilities: abilities(d.HasArg("arrival"), d.HasArg("proposals")), Chunk: int(number("chunk", 0)), Window: int(number("window", 0)),
 			MaxCommits: int(number("max-commits", 0)), Journaled: d.HasArg("journaled"), Template: template,
-			Network: keeping(network(list("validators"), text("self")), number("kept-bytes", 0)), Proposals: Tolerance{PricePercent: number("price-percent", 0)}}, e.pool, e.now, head)
+			Network: keeping(network(list("validators"), text("self")), number("kept-bytes", 0)), Proposals: Tolerance{PricePercent: number("price-percent", 0)},
+			Lazy: e.lazy, ChainID: "C", Order: OrderLimits{Transactions: int(number("order-transactions", 0)), Gas: number("order-gas", 0)}}, e.pool, e.now, head)
 		if d.HasArg("engine") {
 			e.m.capabilities.engine = true
 		}
@@ -133,6 +137,8 @@ func (e *env) run(t *testing.T, d *datadriven.TestData) string {
 		}
 	case "adopted":
 		e.step(Adopted{number("height", e.m.storage.committed)})
+	case "recorded":
+		e.step(DecisionRecorded{number("height", e.m.Height())})
 	case "persisted":
 		e.step(Persisted{})
 	case "order-persisted":
@@ -170,7 +176,10 @@ func (e *env) before(head *Head, fields []string) {
 	if len(fields) == 0 {
 		return
 	}
-	c, value := template(e.now), ""
+	c, value, parent, rest := template(e.now), "", head.Block, []byte(nil)
+	if e.m != nil {
+		parent = e.m.parentResult()
+	}
 	c.Number = head.Height + uint64(len(head.Decided)) + 1
 	var items []Item
 	for _, f := range fields[1:] {
@@ -178,6 +187,10 @@ func (e *env) before(head *Head, fields []string) {
 		switch {
 		case k == "time":
 			fmt.Sscan(v, &c.Timestamp)
+		case k == "parent": // as an order names it
+			parent = []byte(v)
+		case k == "rest": // of an order: transactions that did not come with it
+			rest = appendDigests(rest, []Item{{Tx: transaction(e.t, v, "")}})
 		case k == "value":
 			value = strings.ReplaceAll(v, "_", " ")
 		case valued:
@@ -193,16 +206,24 @@ func (e *env) before(head *Head, fields []string) {
 		case fields[0] == "state":
 			head.State = []byte(f)
 		case fields[0] == "theirs":
-			items = append(items, Item{Tx: transaction(e.t, f, "")})
+			f, bare := strings.CutSuffix(f, "!")
+			tx := transaction(e.t, f, "")
+			if bare {
+				tx.Signature = nil
+			}
+			items = append(items, Item{Tx: tx})
 		case e.pool.Get(mempool.Key(key(f))) != nil:
 			items = append(items, Item{Tx: e.pool.Get(mempool.Key(key(f))).Tx})
 		}
 	}
+	if e.lazy && value == "" {
+		value = string(orderValue("C", c, parent, items, rest))
+	}
 	switch fields[0] {
 	case "decided":
-		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed")})
+		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), Parent: parent, Rest: rest})
 	case "theirs": // decided, proposed by another node
-		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), FromPeer: true})
+		head.Decided = append(head.Decided, Decided{Context: c, Items: items, Value: []byte(value), Certificate: []byte("signed"), FromPeer: true, Parent: parent, Rest: rest})
 	case "order":
 		head.Order = &Order{Context: c, Items: items}
 	}

@@ -17,8 +17,7 @@ import (
 // that for itself. The second one is right: it knows only what all agree on.
 func TestResearchersHour(t *testing.T) {
 	const ms = time.Millisecond
-	regions := [][]time.Duration{ // one way; the fourth validator is in the first region
-		{1 * ms, 40 * ms, 75 * ms}, {40 * ms, 1 * ms, 55 * ms}, {75 * ms, 55 * ms, 1 * ms}}
+	regions := consensustest.Regions("us-east", "eu-west", "ap-northeast") // the fourth validator is in the first region
 	scenario := func(seed uint64) consensustest.Scenario {
 		equivocator := int(seed % 4)
 		return consensustest.Scenario{Seed: seed, Validators: 4, Heights: 5, Latency: regions, Every: 100 * ms, Limit: 20 * time.Second, Faults: []consensustest.Fault{

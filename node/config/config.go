@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordo-sequencer/ordo/core/gateway"
+	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	ChainID         string // as the protocol spells it: SN_SEPOLIA, SN_MAIN, or the operator's own
 	BlockGeneration BlockGeneration
 	StartTime       uint64 // of a new chain; 0: the clock's
+	ExecutionMode   string // ExecutionEager or ExecutionLazy; a network file says it, too
+	Order           pipeline.OrderLimits
 	Gas             GasPrices
 
 	Seed           uint32
@@ -64,6 +67,15 @@ type Config struct {
 	Record    string // folder for what goes between the core and consensus; empty: it is not recorded
 	RecordMiB int    // most of it
 }
+
+// How a chain is executed.
+const (
+	ExecutionEager = "eager" // blocks run, then one of them is decided
+	ExecutionLazy  = "lazy"  // an order is decided, then it runs
+)
+
+// Lazy says whether what is decided is executed.
+func (c Config) Lazy() bool { return c.ExecutionMode == ExecutionLazy }
 
 // Moments at which the answer to a transaction that is sent comes.
 const (

@@ -173,6 +173,7 @@ func checkFollow(text string) error {
 type Validators struct {
 	ChainID     string
 	GenesisTime uint64 // seconds since 1970
+	Execution   string // ExecutionEager or ExecutionLazy
 	Members     []*ordov1.Validator
 }
 
@@ -180,6 +181,7 @@ type Validators struct {
 type networkFile struct {
 	ChainID     string `toml:"chain_id"`
 	GenesisTime uint64 `toml:"genesis_time"`
+	Execution   string `toml:"execution"` // eager when it is missing
 	Validators  []struct {
 		Key     string `toml:"key"`
 		Power   uint64 `toml:"power"`
@@ -219,8 +221,10 @@ func parseNetwork(raw []byte) (*Validators, error) {
 		}
 		return nil, err
 	}
-	v := &Validators{ChainID: f.ChainID, GenesisTime: f.GenesisTime}
-	switch {
+	v := &Validators{ChainID: f.ChainID, GenesisTime: f.GenesisTime, Execution: cmp.Or(f.Execution, ExecutionEager)}
+	switch _, err := parseExecution(v.Execution); {
+	case err != nil:
+		return nil, fmt.Errorf("execution: %w", err)
 	case f.ChainID == "":
 		return nil, errors.New("chain_id is missing")
 	case f.GenesisTime == 0 || f.GenesisTime > 253402300799:
@@ -255,6 +259,9 @@ func parseNetwork(raw []byte) (*Validators, error) {
 func (v *Validators) Format() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# What all nodes of this network have alike. A node with another file has another block 0, or takes other blocks.\nchain_id = %q\ngenesis_time = %d\n", v.ChainID, v.GenesisTime)
+	if v.Execution == ExecutionLazy {
+		fmt.Fprintf(&b, "execution = %q\n", v.Execution)
+	}
 	members := slices.Clone(v.Members)
 	slices.SortStableFunc(members, func(a, b *ordov1.Validator) int { return cmp.Compare(b.Power, a.Power) })
 	for _, m := range members {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ordo-sequencer/ordo/core/pipeline"
 	"github.com/ordo-sequencer/ordo/core/rpc"
 	"github.com/ordo-sequencer/ordo/devnet/genesis"
 )
@@ -117,6 +118,22 @@ func chainOptions() []Option {
 				return err
 			},
 			Get: func(c *Config) string { return strconv.FormatUint(c.StartTime, 10) }},
+		{Key: "chain.execution", Flag: "chain-execution", Default: ExecutionEager, Value: "eager|lazy",
+			Help: "eager: blocks run before consensus decides one; lazy: consensus decides an order, which runs then. Of a new chain, and fixed with it; a network file says it for its network",
+			Set: func(c *Config, s string) (err error) {
+				c.ExecutionMode, err = parseExecution(s)
+				return err
+			},
+			Get: func(c *Config) string { return c.ExecutionMode }},
+		orderOption("transactions", pipeline.DefaultOrderTransactions, "transactions of an order that this node proposes, where execution is lazy", func(c *Config) *int { return &c.Order.Transactions }),
+		orderOption("bytes", pipeline.DefaultOrderBytes, "bytes of such an order", func(c *Config) *int { return &c.Order.Bytes }),
+		{Key: "chain.order_gas", Flag: "chain-order-gas", Default: "0", Number: true, Rare: true, Value: "NUMBER",
+			Help: "L2 gas that the transactions of such an order allow, together; 0: any",
+			Set: func(c *Config, s string) (err error) {
+				c.Order.Gas, err = whole(s, 1<<63)
+				return err
+			},
+			Get: func(c *Config) string { return strconv.FormatUint(c.Order.Gas, 10) }},
 		{Key: "chain.state_archive_capacity", Flag: "state-archive-capacity", DevnetEnv: "STATE_ARCHIVE_CAPACITY", Default: "full", Value: "none|full",
 			Help: "accepted as devnet's; the history is kept in any case",
 			Set: func(c *Config, s string) error {
@@ -128,6 +145,20 @@ func chainOptions() []Option {
 			},
 			Get: func(c *Config) string { return c.StateArchive }},
 	}
+}
+
+// parseExecution reads how a chain is executed.
+func parseExecution(s string) (string, error) {
+	if s != ExecutionEager && s != ExecutionLazy {
+		return "", fmt.Errorf("%q: choose %s or %s", s, ExecutionEager, ExecutionLazy)
+	}
+	return s, nil
+}
+
+func orderOption(key string, otherwise int, help string, of func(*Config) *int) Option {
+	o := count("", otherwise, help, of)
+	o.Key, o.Flag = "chain.order_"+key, "chain-order-"+key
+	return o
 }
 
 func setChainID(c *Config, s string) error {

@@ -121,8 +121,11 @@ func networkLearned(t *testing.T, s Subject) {
 	}
 }
 
-// events are the events of a node up to which it is restarted at each.
-const events = 40
+// events are the events of a node up to which it is restarted at each; at each of the first, every node crashes once, since they do different things.
+const (
+	events   = 40
+	eachNode = 16
+)
 
 func networkRestarts(t *testing.T, s Subject) { atEvery(t, s, consensustest.Restart, 0) }
 
@@ -131,7 +134,13 @@ func networkCrashes(t *testing.T, s Subject) { atEvery(t, s, consensustest.Crash
 func atEvery(t *testing.T, s Subject, kind consensustest.Kind, away time.Duration) {
 	subject := hosted(t, s)
 	for k := 1; k <= events; k++ {
-		play(t, subject, uint64(k), consensustest.Fault{Kind: kind, Nodes: []int{k % 4}, Event: k, To: away})
+		nodes := []int{k % 4}
+		if k <= eachNode && kind == consensustest.Crash {
+			nodes = []int{0, 1, 2, 3}
+		}
+		for _, node := range nodes {
+			play(t, subject, uint64(k), consensustest.Fault{Kind: kind, Nodes: []int{node}, Event: k, To: away})
+		}
 	}
 }
 

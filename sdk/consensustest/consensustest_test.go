@@ -3,6 +3,7 @@ package consensustest_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -205,4 +206,18 @@ func TestLatencyMatrix(t *testing.T) {
 	if took[1] < took[0]+5*80*ms {
 		t.Errorf("10 blocks in %v near by and in %v between two regions", took[0], took[1])
 	}
+}
+
+// TestRegions: the matrix is half of the round trips, and a name that is not known says which are.
+func TestRegions(t *testing.T) {
+	table := consensustest.Regions("us-east", "ap-northeast")
+	if table[0][1] != 72500*time.Microsecond || table[1][0] != table[0][1] || table[0][0] != 500*time.Microsecond {
+		t.Errorf("%v", table)
+	}
+	defer func() {
+		if why := fmt.Sprint(recover()); !strings.Contains(why, "eu-west") {
+			t.Errorf("a region that is not there: %s", why)
+		}
+	}()
+	consensustest.Regions("atlantis")
 }

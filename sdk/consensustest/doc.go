@@ -19,7 +19,10 @@
 // time, the guard of signatures, catch-up. An action that a core must refuse ends the run. There is one heap of things to come, ordered by time and
 // number, and nothing else moves the clock.
 //
-// Checkers: Agreement, Validity, Certificate, DoubleSign, Durable, Liveness, Evidence, Halted, ProtocolFault.
+// Scenario.Core puts another core in the place of the model. That of test/virtual has the core's own pipeline machine and pool.
+//
+// Checkers: Agreement, Validity, Certificate, DoubleSign, Durable, Liveness, Evidence, Halted, ProtocolFault; of a core of its own also
+// Transactions and CoreFault.
 //
 // Transcripts plays one state machine without any network, from files of events that an author writes.
 package consensustest

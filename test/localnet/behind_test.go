@@ -61,7 +61,8 @@ func lag(t *testing.T, n client.Node) (lag, decided uint64, err error) {
 // TestFollowerFarBehind: a follower that is far behind a node under load catches up over kills of itself, serves no block that is not the
 // node's meanwhile, and says how far it is. ORDO_FOLLOW_BLOCKS=10000 is the long form, `make follow`.
 func TestFollowerFarBehind(t *testing.T) {
-	blocks := blocksBehind(t, 240)
+	t.Parallel()
+	blocks := blocksBehind(t, 160)
 	first := dev(t, "--block-generation-on", "demand")
 	c := newChain(first.Node)
 	began := time.Now()
@@ -116,6 +117,7 @@ func TestFollowerFarBehind(t *testing.T) {
 // TestFollowerTakesNoBlockWithoutCertificate: whatever a source says in the place of a certificate, the follower takes no block without the
 // signatures of the validators, names the source, and goes on when it is honest.
 func TestFollowerTakesNoBlockWithoutCertificate(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "net")
 	n := launch(t, dir, "--validators", "1", "--consensus", "comet", "--base-port", "0", "--set", "genesis.accounts=3")
 	node := n.nodes(t)[0]

@@ -23,6 +23,7 @@ const insideVariable = "ORDO_TEST_HOSTS_INSIDE"
 // TestFourHosts: the network of docs/operators.md, from the files as the page has them, on four hosts and two more for followers. A host is a
 // network namespace; all hang on one bridge. It runs where the machine lets a test make such namespaces, and says elsewhere why it does not.
 func TestFourHosts(t *testing.T) {
+	t.Parallel()
 	need.Binaries(t, "plugins/ordo-consensus-comet", "plugins/ordo-execution-blockifier")
 	if os.Getenv(insideVariable) != "" {
 		fourHosts(t)

@@ -19,6 +19,7 @@ type load struct {
 	work sync.WaitGroup
 
 	mu      sync.Mutex
+	holding chan struct{}  // closed when senders may go on; nil: they were never held
 	targets []client.Node  // that transactions are sent to
 	readers []client.Node  // that are asked for them
 	acked   []string       // hashes, in the order of their answers
@@ -45,6 +46,28 @@ func startLoad(ctx context.Context, nodes []client.Node, accounts int) *load {
 func (l *load) end() {
 	l.stop()
 	l.work.Wait()
+}
+
+// hold has the senders wait before their next transaction; release lets them go on.
+func (l *load) hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	holding := make(chan struct{})
+	l.holding = holding
+	return sync.OnceFunc(func() { close(holding) })
+}
+
+// held waits while the senders are held.
+func (l *load) held(ctx context.Context) {
+	l.mu.Lock()
+	holding := l.holding
+	l.mu.Unlock()
+	if holding != nil {
+		select {
+		case <-holding:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // to names the nodes that transactions are sent to from now on, and those that are asked.
@@ -75,7 +98,7 @@ func (l *load) acknowledged() []string {
 func (l *load) send(ctx context.Context, account int, a *client.Account) {
 	for nonce := uint64(0); ctx.Err() == nil; nonce++ {
 		tx := a.Invoke(nonce, client.Transfer(genesis.STRKAddress(), felt.FromUint64(uint64(700+account)), 1))
-		if !l.submit(ctx, account, tx) {
+		if l.held(ctx); !l.submit(ctx, account, tx) {
 			return
 		}
 		l.mu.Lock()

@@ -75,7 +75,7 @@ func (s *stage) back(k int, since uint64) {
 	s.t.Helper()
 	reaches(s.t, s.members[k], s.head())
 	delete(s.others, k)
-	if _, err := s.judge.safety(s.ctx(), since, s.honest()); err != nil {
+	if _, err := s.judge.safety(s.ctx(), min(since, s.judge.checked), s.honest()); err != nil {
 		s.t.Fatal(err)
 	}
 	s.load.to(s.honest(), s.honest())
@@ -137,7 +137,7 @@ func (s *stage) await(what string, holds func() (bool, error)) {
 		select {
 		case <-ctx.Done():
 			s.t.Fatalf("not so within %s: %s: %v", limit, what, err)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(2 * pause):
 		}
 	}
 }

@@ -1,10 +1,15 @@
 package virtual
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ordo-sequencer/ordo/core/mempool"
 	"github.com/ordo-sequencer/ordo/core/pipeline"
@@ -39,8 +44,12 @@ func (c *chain) append(header *ordov1.BlockHeader, items []pipeline.Item) {
 // decided holds a block that the machine goes on with.
 func (n *node) decided(c pipeline.Commit, learned bool) {
 	h, context := n.host, c.Header.Context
+	value := c.Header.PartialHash
+	if c.Order != nil {
+		value = c.Order.Value
+	}
 	if !learned && len(c.Certificate) > 0 {
-		h.Certified(c.Height, c.Header.PartialHash, c.Certificate)
+		h.Certified(c.Height, value, c.Certificate)
 	}
 	for _, item := range c.Items {
 		if before, twice := n.chain.included[mempool.Key(item.Tx.Hash)]; twice {
@@ -52,9 +61,31 @@ func (n *node) decided(c pipeline.Commit, learned bool) {
 		_, diff := blockOn(n.chain.state, c.Items)
 		honest = valueOf(context, c.Items, diff)
 	}
-	h.Decided(c.Height, c.Header.PartialHash, honest, learned)
+	if c.Order != nil {
+		honest = n.honestOrder(c, honest)
+	}
+	h.Decided(c.Height, value, honest, learned)
 	n.chain.append(c.Header, c.Items)
 	n.audit()
+}
+
+// honestOrder is the value of an order whose block is what honest execution makes of it: nothing that fits is left out, nothing else is in.
+func (n *node) honestOrder(c pipeline.Commit, block []byte) []byte {
+	s, in, order := maps.Clone(n.chain.state), 0, c.Decided()
+	for i, item := range order.Items[:min(limit, len(order.Items))] {
+		if s.one(item.Tx).Status == ordov1.TransactionResult_REJECTED {
+			continue
+		}
+		if in >= len(c.Items) || !proto.Equal(c.Items[in].Tx, item.Tx) {
+			n.host.Note("transaction %d of the order of block %d is left out, and would run", i, c.Height)
+			return nil
+		}
+		in++
+	}
+	if in != len(c.Items) || !bytes.Equal(block, c.Header.PartialHash) {
+		return nil
+	}
+	return c.Order.Value
 }
 
 // accepts says whether execution rejects none of a block.
@@ -117,10 +148,22 @@ func transaction(id uint64) *ordov1.Transaction {
 		ResourceBounds: &ordov1.ResourceBounds{L2GasPrice: []byte{1}}, Signature: []byte(signature)}
 }
 
-// Transaction implements consensustest.Core: it is admitted when the journal has it.
+// Transaction implements consensustest.Core: it is admitted when the journal has it. A client whose earlier transactions this node does not have
+// sends those again: they came while it was down.
 func (n *node) Transaction(id uint64) {
-	if n.host.Up() && n.machine != nil {
-		n.admit(id)
+	if !n.host.Up() || n.machine == nil {
+		return
+	}
+	missing := []uint64{id}
+	for before := id; before > accounts; {
+		before -= accounts
+		if _, included := n.chain.included[keyOf(before)]; included || n.pool.Get(keyOf(before)) != nil {
+			break
+		}
+		missing = append(missing, before)
+	}
+	for _, one := range slices.Backward(missing) {
+		n.admit(one)
 	}
 }
 

@@ -33,6 +33,8 @@ func (n *node) carryOut(commands []pipeline.Command) {
 		case pipeline.RefuseSignature:
 			h.Note("a second text for kind %d of round %d is not signed", c.Kind, c.Round)
 			h.Fail(consensustest.DoubleSign, "it wants to sign a second text as kind %d of round %d at height %d", c.Kind, c.Round, c.Height)
+		case pipeline.RecordDecision:
+			n.record(c)
 		case pipeline.Persist:
 			n.journal.persist(c)
 		case pipeline.SetTimer:

@@ -15,6 +15,7 @@ import (
 type node struct {
 	host *consensustest.Host
 	disk disk
+	lazy bool // what is decided is executed
 
 	// of the process that runs
 	machine   *pipeline.Machine
@@ -35,6 +36,11 @@ type node struct {
 
 // Core makes the core of a node.
 func Core(host *consensustest.Host) consensustest.Core { return &node{host: host, disk: newDisk()} }
+
+// LazyCore makes the core of a node whose network executes what is decided.
+func LazyCore(host *consensustest.Host) consensustest.Core {
+	return &node{host: host, disk: newDisk(), lazy: true}
+}
 
 // Start implements consensustest.Core.
 func (n *node) Start() {
@@ -118,7 +124,7 @@ func (n *node) options() pipeline.Options {
 	if h.Number()%2 == 1 { // an ordering that scores before it says that something is ready
 		delete(c, ordov1.Stage_STAGE_ORDERING)
 	}
-	return pipeline.Options{Capabilities: c, Journaled: true, Network: network, Chunk: 8, Window: 2, MaxCommits: 4,
+	return pipeline.Options{Capabilities: c, Journaled: true, Network: network, Chunk: 8, Window: 2, MaxCommits: 4, Lazy: n.lazy, ChainID: consensustest.Chain,
 		Template: func(nowMs uint64) *ordov1.BlockContext {
 			return &ordov1.BlockContext{Timestamp: nowMs / 1000, StarknetVersion: "0.14.4", Sequencer: h.Key(), L1Gas: &ordov1.GasPrice{Wei: []byte{100}}}
 		}}

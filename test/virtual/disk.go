@@ -24,7 +24,8 @@ type disk struct {
 	arrivals []uint64             // their ids, in order
 	logs     map[uint64][]byte    // what was persisted for a height
 	lasting  []byte
-	decided  map[uint64][]byte // notes, by height
+	decided  map[uint64][]byte           // notes, by height
+	ordered  map[uint64]pipeline.Decided // orders that were decided, where execution is lazy
 	order    *savedOrder
 	process  int // counts those that began: attempts of one are not those of another
 }
@@ -34,6 +35,15 @@ type stored struct {
 	header      *ordov1.BlockHeader
 	items       []pipeline.Item
 	certificate []byte
+	order       *pipeline.Decided // that it comes from; nil: the block was decided
+}
+
+// value is what consensus decided.
+func (b *stored) value() []byte {
+	if b.order != nil {
+		return b.order.Value
+	}
+	return b.header.PartialHash
 }
 
 // savedOrder is the newest order in the journal.
@@ -47,7 +57,7 @@ type savedOrder struct {
 }
 
 func newDisk() disk {
-	return disk{hashes: map[uint64][]byte{0: []byte("block 0 of every run is this one")}, admitted: map[mempool.Key]bool{}, logs: map[uint64][]byte{}, decided: map[uint64][]byte{}}
+	return disk{hashes: map[uint64][]byte{0: []byte("block 0 of every run is this one")}, admitted: map[mempool.Key]bool{}, logs: map[uint64][]byte{}, decided: map[uint64][]byte{}, ordered: map[uint64]pipeline.Decided{}}
 }
 
 // stateAt is the state behind a stored block.
@@ -200,9 +210,14 @@ func (n *node) head() *pipeline.Head {
 	if head.Height > 0 {
 		last := d.blocks[head.Height-1]
 		head.Timestamp, head.Block = last.header.Context.Timestamp, last.header.PartialHash
-		head.Parent = &ordov1.ConsensusEvent_Parent{Value: head.Block, Certificate: last.certificate}
+		head.Parent = &ordov1.ConsensusEvent_Parent{Value: last.value(), Certificate: last.certificate}
 	}
 	height := head.Height + 1
+	for order, known := d.ordered[height]; known; order, known = d.ordered[height] {
+		order.FromPeer = true
+		head.Decided = append(head.Decided, order)
+		height++
+	}
 	for ; d.decided[height] != nil; height++ {
 		one, err := n.decodeDecided(d.decided[height])
 		if err != nil {
@@ -225,19 +240,37 @@ func (n *node) head() *pipeline.Head {
 
 // commit takes a decision: it becomes durable, and then storage gets the block.
 func (n *node) commit(c pipeline.Commit) {
-	value := c.Header.PartialHash
+	b := stored{header: c.Header, items: c.Items, certificate: c.Certificate}
+	if c.Order != nil {
+		order := c.Decided()
+		b.order = &order
+	}
+	value := b.value()
 	learned := n.peers.learning == c.Height
 	n.peers.learning = 0
 	n.decided(c, learned)
 	note := encodeDecided(c)
 	n.journal.write(func() {
-		n.disk.decided[c.Height] = note
+		if b.order != nil {
+			n.disk.ordered[c.Height] = *b.order
+		} else {
+			n.disk.decided[c.Height] = note
+		}
 		n.host.Durable(c.Height, value)
 		n.storage.put(n.host.WriteTime, func() {
-			n.disk.blocks = append(n.disk.blocks, stored{c.Header, c.Items, c.Certificate})
+			n.disk.blocks = append(n.disk.blocks, b)
 			n.post(pipeline.Committed{Height: c.Height})
 			n.followRoot(c.Height)
 		})
+	})
+}
+
+// record makes a decided order durable before it is executed.
+func (n *node) record(c pipeline.RecordDecision) {
+	n.journal.write(func() {
+		n.disk.ordered[c.Height] = c.Decided
+		n.host.Durable(c.Height, c.Value)
+		n.post(pipeline.DecisionRecorded{Height: c.Height})
 	})
 }
 
@@ -249,6 +282,7 @@ func (n *node) stored(c pipeline.Stored) {
 	}
 	d.arrivals = slices.DeleteFunc(d.arrivals, func(id uint64) bool { return !d.admitted[keyOf(id)] })
 	maps.DeleteFunc(d.logs, func(height uint64, _ []byte) bool { return height <= c.Height })
+	maps.DeleteFunc(d.ordered, func(height uint64, _ pipeline.Decided) bool { return height <= c.Height })
 	maps.DeleteFunc(d.decided, func(height uint64, _ []byte) bool { return height <= c.Height })
 	n.toldStored()
 }

@@ -7,6 +7,8 @@
 //	s.Core = virtual.Core
 //	result, err := consensustest.Run(subject, s)
 //
+// With LazyCore the network decides orders, and executes what is decided: the same checkers hold it.
+//
 // What is the core's own here: core/pipeline, core/mempool, and what a block of a peer must be (pipeline.ReadLearned). What is modelled, by
 // what core/driver and core/journal do: the journal, the loop, the answers of execution and storage, bodies, gossip of transactions, and
 // catch-up. A run has the faults, checkers, transcripts and shrinking of its host, and one checker more: what was admitted is in one block,

@@ -97,7 +97,7 @@ func (n *node) Receive(from *consensustest.Host, p consensustest.Packet) {
 	case ask:
 		if p.height > 0 && p.height <= uint64(len(n.disk.blocks)) {
 			b := n.disk.blocks[p.height-1]
-			n.host.Send(from, decided{p.height, b.header.PartialHash, proposalOf(b), b.certificate})
+			n.host.Send(from, decided{p.height, b.value(), proposalOf(b), b.certificate})
 		}
 	case decided:
 		n.learn(from, p)
@@ -118,8 +118,12 @@ func (n *node) Receive(from *consensustest.Host, p consensustest.Packet) {
 
 // proposalOf is a stored block as the proposal that it was.
 func proposalOf(b stored) []byte {
-	p := &ordov1.Proposal{Context: b.header.Context, N: uint64(len(b.items))}
-	for _, item := range b.items {
+	p, items := &ordov1.Proposal{Context: b.header.Context}, b.items
+	if b.order != nil {
+		items, p.ParentResult, p.Rest = b.order.Items, b.order.Parent, b.order.Rest
+	}
+	p.N = uint64(len(items))
+	for _, item := range items {
 		p.Transactions = append(p.Transactions, item.Tx)
 	}
 	bytes, _ := proto.Marshal(p)
@@ -303,7 +307,8 @@ func (n *node) learn(from *consensustest.Host, b decided) {
 		n.host.Note("block %d of %s is not taken: %s", b.height, from, why)
 		return
 	}
-	learned := pipeline.Learned{Height: b.height, Proven: proven, Decided: pipeline.Decided{Context: p.Context, Value: b.value, Certificate: b.certificate, FromPeer: true}}
+	learned := pipeline.Learned{Height: b.height, Proven: proven, Decided: pipeline.Decided{Context: p.Context, Value: b.value, Certificate: b.certificate, FromPeer: true,
+		Parent: p.ParentResult, Rest: p.Rest}}
 	for _, tx := range p.Transactions {
 		learned.Items = append(learned.Items, pipeline.Item{Tx: tx})
 	}

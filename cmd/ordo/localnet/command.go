@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ The commands below do to the running network in --dir what networks meet.`
 // options are those of ordo localnet itself.
 type options struct {
 	dir, consensus, chainID string
+	execution               string
 	validators, basePort    int
 	set                     []string
 	json, record            bool
@@ -54,6 +56,7 @@ func NewCommand(out, errs io.Writer, serve func()) *cobra.Command {
 	f.StringVar(&o.consensus, "consensus", "comet", "its consensus plugin: a shipped name, or a path")
 	f.IntVar(&o.basePort, "base-port", 5050, "port of node 0; 0 takes free ones")
 	f.StringVar(&o.chainID, "chain-id", "TESTNET", "chain id of a new network: MAINNET, TESTNET, or a name of your own")
+	f.StringVar(&o.execution, "execution", config.ExecutionEager, "execution of a new network: eager: blocks run before one is decided; lazy: an order is decided, then it runs")
 	f.StringArrayVar(&o.set, "set", nil, "KEY=VALUE: a setting of every node of a new network, with its key in ordo.toml; may be repeated")
 	f.BoolVar(&o.record, "record", false, "record what goes between each node and its hosted protocol (node-K/record); ordo localnet replay plays it again")
 	f.DurationVar(&o.every, "every", 0, "time between two tables or lines (1s on a terminal and with --json, otherwise 10s)")
@@ -120,6 +123,7 @@ func (o *options) layout(ctx context.Context, cmd *cobra.Command, dir string) (*
 		for flag, is := range map[string]bool{
 			"validators": o.validators == len(l.validators()), "base-port": o.basePort == l.BasePort || o.basePort == 0,
 			"consensus": o.consensus == l.Consensus || pathOf(o.consensus) == l.Consensus, "set": slices.Equal(o.set, l.Set), "chain-id": false,
+			"execution": o.execution == cmp.Or(l.Execution, config.ExecutionEager),
 		} {
 			if given(flag) && !is {
 				return nil, fmt.Errorf("%s holds a network that was made with another --%s: start it without the flag, edit its files, or remove it with ordo localnet clean", dir, flag)
@@ -137,7 +141,7 @@ func (o *options) layout(ctx context.Context, cmd *cobra.Command, dir string) (*
 		return nil, fmt.Errorf("--base-port %d: choose 1 to %d, or 0", o.basePort, 65536-portsNeeded)
 	}
 	c := config.Default()
-	if err := set(&c, append([]string{"chain.id=" + o.chainID}, o.set...)); err != nil {
+	if err := set(&c, append([]string{"chain.id=" + o.chainID, "chain.execution=" + o.execution}, o.set...)); err != nil {
 		return nil, err
 	}
 	installed, err := node.Installed()
@@ -146,6 +150,9 @@ func (o *options) layout(ctx context.Context, cmd *cobra.Command, dir string) (*
 	}
 	l = newLayout(c.ChainID, time.Now())
 	l.BasePort, l.Set = o.basePort, o.set
+	if c.Lazy() {
+		l.Execution = c.ExecutionMode
+	}
 	if l.Consensus, l.Takes, err = consensus(ctx, installed, o.consensus, o.validators); err != nil {
 		return nil, err
 	}

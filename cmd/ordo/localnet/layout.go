@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -20,11 +21,12 @@ type Layout struct {
 	ChainID     string   `json:"chain_id"`
 	GenesisTime uint64   `json:"genesis_time"`
 	BasePort    int      `json:"base_port"`
-	Consensus   string   `json:"consensus"`     // a shipped name or an absolute path
-	Takes       Takes    `json:"takes"`         // of the settings that an engine needs, those that this one has
-	Set         []string `json:"set,omitempty"` // KEY=VALUE for every node
-	Seed        uint64   `json:"seed"`          // of jitter
-	Members     []Member `json:"nodes"`         // node K is the one with index K
+	Execution   string   `json:"execution,omitempty"` // eager or lazy; eager when it is missing
+	Consensus   string   `json:"consensus"`           // a shipped name or an absolute path
+	Takes       Takes    `json:"takes"`               // of the settings that an engine needs, those that this one has
+	Set         []string `json:"set,omitempty"`       // KEY=VALUE for every node
+	Seed        uint64   `json:"seed"`                // of jitter
+	Members     []Member `json:"nodes"`               // node K is the one with index K
 }
 
 // layoutVersion is that of the file.
@@ -166,7 +168,7 @@ func (l *Layout) Ports(node int) []string {
 
 // Network is the network file.
 func (l *Layout) Network() *config.Validators {
-	v := &config.Validators{ChainID: l.ChainID, GenesisTime: l.GenesisTime}
+	v := &config.Validators{ChainID: l.ChainID, GenesisTime: l.GenesisTime, Execution: cmp.Or(l.Execution, config.ExecutionEager)}
 	for _, k := range l.validators() {
 		key := l.Members[k].Key
 		v.Members = append(v.Members, &ordov1.Validator{Key: key[:], Power: 1, Address: sequencer(k).Append(nil)})
@@ -204,6 +206,7 @@ func (l *Layout) Config(dir string, node int) (config.Config, error) {
 	c.DataDir = filepath.Join(folder, "data")
 	c.Consensus.Plugin = l.Consensus
 	c.Network.File = networkPath(dir)
+	c.ExecutionMode = cmp.Or(l.Execution, config.ExecutionEager)
 	c.Network.KeyFile = filepath.Join(folder, "node.key")
 	c.Network.Twins = true
 	switch {

@@ -253,16 +253,17 @@ func (*ControlFrame_Consensus) isControlFrame_Frame() {}
 
 func (*ControlFrame_Goodbye) isControlFrame_Frame() {}
 
-// Hello says which chain a node is of. A difference in version, chain_id or genesis ends the link, with Goodbye.
+// Hello says which chain a node is of. A difference in version, chain_id, genesis or execution ends the link, with Goodbye.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of this protocol
 	ChainId       string                 `protobuf:"bytes,2,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"`
-	Genesis       []byte                 `protobuf:"bytes,3,opt,name=genesis,proto3" json:"genesis,omitempty"`    // 32 bytes: the hash of block 0
-	Instance      []byte                 `protobuf:"bytes,4,opt,name=instance,proto3" json:"instance,omitempty"`  // 16 random bytes of the process
-	Session       []byte                 `protobuf:"bytes,5,opt,name=session,proto3" json:"session,omitempty"`    // 16 random bytes of the link: the side that dialed chooses them, the other repeats them
-	Software      string                 `protobuf:"bytes,6,opt,name=software,proto3" json:"software,omitempty"`  // for people
-	Follower      bool                   `protobuf:"varint,7,opt,name=follower,proto3" json:"follower,omitempty"` // takes no part in consensus: it is sent no consensus messages, and sends none
+	Genesis       []byte                 `protobuf:"bytes,3,opt,name=genesis,proto3" json:"genesis,omitempty"`     // 32 bytes: the hash of block 0
+	Instance      []byte                 `protobuf:"bytes,4,opt,name=instance,proto3" json:"instance,omitempty"`   // 16 random bytes of the process
+	Session       []byte                 `protobuf:"bytes,5,opt,name=session,proto3" json:"session,omitempty"`     // 16 random bytes of the link: the side that dialed chooses them, the other repeats them
+	Software      string                 `protobuf:"bytes,6,opt,name=software,proto3" json:"software,omitempty"`   // for people
+	Follower      bool                   `protobuf:"varint,7,opt,name=follower,proto3" json:"follower,omitempty"`  // takes no part in consensus: it is sent no consensus messages, and sends none
+	Execution     string                 `protobuf:"bytes,8,opt,name=execution,proto3" json:"execution,omitempty"` // "lazy": what is decided is executed; "": what has run is decided
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,11 +347,18 @@ func (x *Hello) GetFollower() bool {
 	return false
 }
 
+func (x *Hello) GetExecution() string {
+	if x != nil {
+		return x.Execution
+	}
+	return ""
+}
+
 // Head is the newest decided block of a node. It is sent when it changes, and at least every second; empty where there is none yet.
 type Head struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // 32 bytes: its partial hash
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // 32 bytes: its partial hash, also where orders are decided
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1102,7 +1110,7 @@ const file_wire_network_proto_rawDesc = "" +
 	"\x04head\x18\x02 \x01(\v2\x15.ordo.network.v1.HeadH\x00R\x04head\x12:\n" +
 	"\tconsensus\x18\x03 \x01(\v2\x1a.ordo.network.v1.ConsensusH\x00R\tconsensus\x124\n" +
 	"\agoodbye\x18\x04 \x01(\v2\x18.ordo.network.v1.GoodbyeH\x00R\agoodbyeB\a\n" +
-	"\x05frame\"\xc4\x01\n" +
+	"\x05frame\"\xe2\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x19\n" +
 	"\bchain_id\x18\x02 \x01(\tR\achainId\x12\x18\n" +
@@ -1110,7 +1118,8 @@ const file_wire_network_proto_rawDesc = "" +
 	"\binstance\x18\x04 \x01(\fR\binstance\x12\x18\n" +
 	"\asession\x18\x05 \x01(\fR\asession\x12\x1a\n" +
 	"\bsoftware\x18\x06 \x01(\tR\bsoftware\x12\x1a\n" +
-	"\bfollower\x18\a \x01(\bR\bfollower\"4\n" +
+	"\bfollower\x18\a \x01(\bR\bfollower\x12\x1c\n" +
+	"\texecution\x18\b \x01(\tR\texecution\"4\n" +
 	"\x04Head\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"7\n" +

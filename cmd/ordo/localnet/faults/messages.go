@@ -11,6 +11,7 @@ import (
 
 	"github.com/ordo-sequencer/ordo/core/network/disturb"
 	"github.com/ordo-sequencer/ordo/core/network/identity"
+	"github.com/ordo-sequencer/ordo/sdk/regions"
 )
 
 // Message is one rule about messages of a hosted protocol, in numbers of nodes.
@@ -53,7 +54,7 @@ func ParseNodes(text string) (nodes []int, err error) {
 
 // SetRegions takes names of regions, or a file: a line for each sender, with the one-way times to each receiver, such as "0ms 40ms".
 func (m *Message) SetRegions(text string) error {
-	known := Regions()
+	known := regions.Names()
 	var names []string
 	for _, word := range strings.Split(text, ",") {
 		names = append(names, strings.TrimSpace(word))
@@ -120,7 +121,7 @@ func (m *Message) way(from, to int) time.Duration {
 		return m.Matrix[from%n][to%n]
 	}
 	if n := len(m.Regions); n > 0 {
-		return RoundTrip(m.Regions[from%n], m.Regions[to%n]) / 2
+		return regions.RoundTrip(m.Regions[from%n], m.Regions[to%n]) / 2
 	}
 	return 0
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/sdk/regions"
 )
 
 // Fault is what happens to bytes on their way from one node to another. The zero value is a connection without a fault.
@@ -36,7 +38,7 @@ const MaxNodes = 64
 func (p Plan) Between(from, to int) Fault {
 	f := Fault{Delay: p.delay, Jitter: p.jitter, Rate: p.rate, Cut: p.groupOf(from) != p.groupOf(to)}
 	if n := len(p.regions); n > 0 {
-		f.Delay += RoundTrip(p.regions[from%n], p.regions[to%n]) / 2
+		f.Delay += regions.RoundTrip(p.regions[from%n], p.regions[to%n]) / 2
 	}
 	return f
 }
@@ -93,8 +95,8 @@ func (p Plan) Delayed(text string, jitter time.Duration, rate int64) (Plan, erro
 	}
 	for _, word := range strings.Split(text, ",") {
 		region := strings.TrimSpace(word)
-		if !slices.Contains(Regions(), region) {
-			return p, fmt.Errorf("delay %q: choose a duration such as 50ms, 0, or regions among %s", text, strings.Join(Regions(), ", "))
+		if !slices.Contains(regions.Names(), region) {
+			return p, fmt.Errorf("delay %q: choose a duration such as 50ms, 0, or regions among %s", text, strings.Join(regions.Names(), ", "))
 		}
 		p.regions = append(p.regions, region)
 	}

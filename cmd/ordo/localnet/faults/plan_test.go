@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ordo-sequencer/ordo/sdk/regions"
 )
 
 func mustPartition(t *testing.T, p Plan, groups string) Plan {
@@ -61,10 +63,10 @@ func TestDelaysAreHalfARoundTrip(t *testing.T) {
 	if p.Between(0, 3).Delay != 500*time.Microsecond || p.Between(3, 4) != p.Between(0, 1) {
 		t.Error("node 3 is not in the region of node 0")
 	}
-	for _, a := range Regions() {
-		for _, b := range Regions() {
-			if RoundTrip(a, b) != RoundTrip(b, a) || RoundTrip(a, b) == 0 || (a == b) != (RoundTrip(a, b) == time.Millisecond) {
-				t.Errorf("%s to %s: %s, back %s", a, b, RoundTrip(a, b), RoundTrip(b, a))
+	for _, a := range regions.Names() {
+		for _, b := range regions.Names() {
+			if regions.RoundTrip(a, b) != regions.RoundTrip(b, a) || regions.RoundTrip(a, b) == 0 || (a == b) != (regions.RoundTrip(a, b) == time.Millisecond) {
+				t.Errorf("%s to %s: %s, back %s", a, b, regions.RoundTrip(a, b), regions.RoundTrip(b, a))
 			}
 		}
 	}

@@ -30,11 +30,11 @@ const (
 func (e *Engine) watch(ctx context.Context, r *running, s *session) (why string) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	again := time.NewTicker(ringAgain)
-	defer again.Stop()
 	dialing, enough := context.WithCancel(ctx)
 	defer enough()
 	e.redial(dialing, r)
+	again := time.NewTicker(ringAgain)
+	defer again.Stop()
 	var measured, told time.Time
 	late, others := 0, map[p2p.ID]bool{}
 	s.step(bridge.Woken{}, 0)

@@ -110,8 +110,12 @@ impl Blocks {
         Some(round)
     }
 
-    /// A build has ended without a block.
+    /// An attempt has ended without a block: a build, or a validation that a block which others had decided took the place of. Both are tried again.
     pub fn failed(&mut self, attempt: u64) -> bool {
+        if let Some((_, id, round)) = self.validating.take_if(|(open, ..)| *open == attempt) {
+            self.later.insert(id, round);
+            return true;
+        }
         let ended = self.building.take_if(|(open, _)| *open == attempt).is_some();
         self.resting |= ended;
         ended
@@ -252,6 +256,10 @@ mod tests {
         blocks.retry();
         assert!(blocks.can_build());
         assert_eq!(blocks.next(round(0), 3), validate(3, 1, 0));
+        assert!(blocks.failed(3) && blocks.can_build());
+        assert_eq!(blocks.next(round(0), 4), Want::Nothing);
+        blocks.retry();
+        assert_eq!(blocks.next(round(0), 4), validate(4, 1, 0));
     }
 
     #[test]

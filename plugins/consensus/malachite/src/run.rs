@@ -244,7 +244,7 @@ async fn take(height: &mut Height<'_>, state: &mut State<Ordo>, event: Event, no
             info!(
                 height = height.number,
                 cause = failed.reason,
-                "the block was not built: it is tried again after resend_ms"
+                "an attempt failed: it is tried again after resend_ms"
             );
             height.retry();
         }

@@ -220,7 +220,7 @@ func (x *VerifyResponse) GetReason() string {
 	return ""
 }
 
-// A value under agreement is named by the partial hash of its block.
+// A value under agreement is named by the partial hash of its block; where the network executes what is decided (lazy), by the hash of its order.
 type ConsensusEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -743,11 +743,15 @@ func (*Action_Halt_) isAction_Action() {}
 
 // Proposal is what Built carries and Validate takes: enough to re-execute.
 type Proposal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Context       *BlockContext          `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
-	Transactions  []*Transaction         `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
-	Classes       []*Class               `protobuf:"bytes,3,rep,name=classes,proto3" json:"classes,omitempty"`
-	N             uint64                 `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"` // how many of the transactions are in the block; one that is rejected makes the proposal invalid
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Context      *BlockContext          `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
+	Transactions []*Transaction         `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	Classes      []*Class               `protobuf:"bytes,3,rep,name=classes,proto3" json:"classes,omitempty"`
+	N            uint64                 `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"` // how many of the transactions are in the block; one that is rejected makes the proposal invalid
+	// The fields below are those of an order, which is executed when it is decided. A rejected transaction is left out then, and so is
+	// everything from the one on that the block has no room for.
+	ParentResult  []byte `protobuf:"bytes,5,opt,name=parent_result,json=parentResult,proto3" json:"parent_result,omitempty"` // partial hash of the block below, as the proposer executed it; empty: not an order
+	Rest          []byte `protobuf:"bytes,6,opt,name=rest,proto3" json:"rest,omitempty"`                                     // of a decided order that one node hands to another: digests of the transactions after those listed, which did not fit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +814,158 @@ func (x *Proposal) GetN() uint64 {
 	return 0
 }
 
+func (x *Proposal) GetParentResult() []byte {
+	if x != nil {
+		return x.ParentResult
+	}
+	return nil
+}
+
+func (x *Proposal) GetRest() []byte {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+// DecidedOrder is stored in the place of the certificate where execution is lazy: with the block it is the order that was decided.
+type DecidedOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // of the consensus plugin
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`             // hash of the order
+	ParentResult  []byte                 `protobuf:"bytes,3,opt,name=parent_result,json=parentResult,proto3" json:"parent_result,omitempty"`
+	LeftOut       []*LeftOut             `protobuf:"bytes,4,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"` // by rising place; the last one may be the first that did not fit
+	Rest          []byte                 `protobuf:"bytes,5,opt,name=rest,proto3" json:"rest,omitempty"`                      // digests of those after it, 32 bytes each
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecidedOrder) Reset() {
+	*x = DecidedOrder{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecidedOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecidedOrder) ProtoMessage() {}
+
+func (x *DecidedOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecidedOrder.ProtoReflect.Descriptor instead.
+func (*DecidedOrder) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DecidedOrder) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *DecidedOrder) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *DecidedOrder) GetParentResult() []byte {
+	if x != nil {
+		return x.ParentResult
+	}
+	return nil
+}
+
+func (x *DecidedOrder) GetLeftOut() []*LeftOut {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *DecidedOrder) GetRest() []byte {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+// LeftOut is a transaction of an order that is not in its block.
+type LeftOut struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Place         uint32                 `protobuf:"varint,1,opt,name=place,proto3" json:"place,omitempty"` // in the order
+	Transaction   *Transaction           `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Class         *Class                 `protobuf:"bytes,3,opt,name=class,proto3" json:"class,omitempty"` // that it declares, as its author sent it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeftOut) Reset() {
+	*x = LeftOut{}
+	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeftOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeftOut) ProtoMessage() {}
+
+func (x *LeftOut) ProtoReflect() protoreflect.Message {
+	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
+func (*LeftOut) Descriptor() ([]byte, []int) {
+	return file_ordo_v1_consensus_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *LeftOut) GetPlace() uint32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *LeftOut) GetTransaction() *Transaction {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+func (x *LeftOut) GetClass() *Class {
+	if x != nil {
+		return x.Class
+	}
+	return nil
+}
+
 // Start: the height to decide next. First event of a stream, and never again on it.
 type ConsensusEvent_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -829,7 +985,7 @@ type ConsensusEvent_Start struct {
 
 func (x *ConsensusEvent_Start) Reset() {
 	*x = ConsensusEvent_Start{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +997,7 @@ func (x *ConsensusEvent_Start) String() string {
 func (*ConsensusEvent_Start) ProtoMessage() {}
 
 func (x *ConsensusEvent_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[7]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1094,7 @@ type ConsensusEvent_Parent struct {
 
 func (x *ConsensusEvent_Parent) Reset() {
 	*x = ConsensusEvent_Parent{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1106,7 @@ func (x *ConsensusEvent_Parent) String() string {
 func (*ConsensusEvent_Parent) ProtoMessage() {}
 
 func (x *ConsensusEvent_Parent) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[8]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1146,7 @@ type ConsensusEvent_Ready struct {
 
 func (x *ConsensusEvent_Ready) Reset() {
 	*x = ConsensusEvent_Ready{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1158,7 @@ func (x *ConsensusEvent_Ready) String() string {
 func (*ConsensusEvent_Ready) ProtoMessage() {}
 
 func (x *ConsensusEvent_Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[9]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1190,7 @@ type ConsensusEvent_CreateBlock struct {
 
 func (x *ConsensusEvent_CreateBlock) Reset() {
 	*x = ConsensusEvent_CreateBlock{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1202,7 @@ func (x *ConsensusEvent_CreateBlock) String() string {
 func (*ConsensusEvent_CreateBlock) ProtoMessage() {}
 
 func (x *ConsensusEvent_CreateBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[10]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1227,7 @@ type ConsensusEvent_Timer struct {
 
 func (x *ConsensusEvent_Timer) Reset() {
 	*x = ConsensusEvent_Timer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1239,7 @@ func (x *ConsensusEvent_Timer) String() string {
 func (*ConsensusEvent_Timer) ProtoMessage() {}
 
 func (x *ConsensusEvent_Timer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[11]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,8 +1266,8 @@ func (x *ConsensusEvent_Timer) GetId() uint64 {
 type ConsensusEvent_Built struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       uint64                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`       // partial hash
-	N             uint64                 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`              // transactions in the block
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`       // partial hash; hash of the order where execution is lazy
+	N             uint64                 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`              // transactions in the block, or in the order
 	Proposal      []byte                 `protobuf:"bytes,4,opt,name=proposal,proto3" json:"proposal,omitempty"` // opaque payload that Validate of another node takes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1119,7 +1275,7 @@ type ConsensusEvent_Built struct {
 
 func (x *ConsensusEvent_Built) Reset() {
 	*x = ConsensusEvent_Built{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1287,7 @@ func (x *ConsensusEvent_Built) String() string {
 func (*ConsensusEvent_Built) ProtoMessage() {}
 
 func (x *ConsensusEvent_Built) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[12]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1344,7 @@ type ConsensusEvent_Verdict struct {
 
 func (x *ConsensusEvent_Verdict) Reset() {
 	*x = ConsensusEvent_Verdict{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1356,7 @@ func (x *ConsensusEvent_Verdict) String() string {
 func (*ConsensusEvent_Verdict) ProtoMessage() {}
 
 func (x *ConsensusEvent_Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[13]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1417,7 @@ type ConsensusEvent_Message struct {
 
 func (x *ConsensusEvent_Message) Reset() {
 	*x = ConsensusEvent_Message{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1429,7 @@ func (x *ConsensusEvent_Message) String() string {
 func (*ConsensusEvent_Message) ProtoMessage() {}
 
 func (x *ConsensusEvent_Message) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[14]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1473,7 @@ type ConsensusEvent_Decided struct {
 
 func (x *ConsensusEvent_Decided) Reset() {
 	*x = ConsensusEvent_Decided{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1485,7 @@ func (x *ConsensusEvent_Decided) String() string {
 func (*ConsensusEvent_Decided) ProtoMessage() {}
 
 func (x *ConsensusEvent_Decided) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[15]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1540,7 @@ type ConsensusEvent_Signed struct {
 
 func (x *ConsensusEvent_Signed) Reset() {
 	*x = ConsensusEvent_Signed{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1552,7 @@ func (x *ConsensusEvent_Signed) String() string {
 func (*ConsensusEvent_Signed) ProtoMessage() {}
 
 func (x *ConsensusEvent_Signed) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[16]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1594,7 @@ type ConsensusEvent_Failed struct {
 
 func (x *ConsensusEvent_Failed) Reset() {
 	*x = ConsensusEvent_Failed{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1606,7 @@ func (x *ConsensusEvent_Failed) String() string {
 func (*ConsensusEvent_Failed) ProtoMessage() {}
 
 func (x *ConsensusEvent_Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[17]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1660,7 @@ type Action_Build struct {
 
 func (x *Action_Build) Reset() {
 	*x = Action_Build{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1672,7 @@ func (x *Action_Build) String() string {
 func (*Action_Build) ProtoMessage() {}
 
 func (x *Action_Build) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[18]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1754,7 @@ type Action_Seal struct {
 
 func (x *Action_Seal) Reset() {
 	*x = Action_Seal{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1766,7 @@ func (x *Action_Seal) String() string {
 func (*Action_Seal) ProtoMessage() {}
 
 func (x *Action_Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[19]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1799,7 @@ type Action_Abandon struct {
 
 func (x *Action_Abandon) Reset() {
 	*x = Action_Abandon{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1811,7 @@ func (x *Action_Abandon) String() string {
 func (*Action_Abandon) ProtoMessage() {}
 
 func (x *Action_Abandon) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[20]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1849,7 @@ type Action_Validate struct {
 
 func (x *Action_Validate) Reset() {
 	*x = Action_Validate{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1861,7 @@ func (x *Action_Validate) String() string {
 func (*Action_Validate) ProtoMessage() {}
 
 func (x *Action_Validate) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[21]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1931,7 @@ type Action_Decide struct {
 
 func (x *Action_Decide) Reset() {
 	*x = Action_Decide{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1943,7 @@ func (x *Action_Decide) String() string {
 func (*Action_Decide) ProtoMessage() {}
 
 func (x *Action_Decide) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[22]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1990,7 @@ type Action_SetTimer struct {
 
 func (x *Action_SetTimer) Reset() {
 	*x = Action_SetTimer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2002,7 @@ func (x *Action_SetTimer) String() string {
 func (*Action_SetTimer) ProtoMessage() {}
 
 func (x *Action_SetTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[23]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2041,7 @@ type Action_CancelTimer struct {
 
 func (x *Action_CancelTimer) Reset() {
 	*x = Action_CancelTimer{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2053,7 @@ func (x *Action_CancelTimer) String() string {
 func (*Action_CancelTimer) ProtoMessage() {}
 
 func (x *Action_CancelTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[24]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2086,7 @@ type Action_Send struct {
 
 func (x *Action_Send) Reset() {
 	*x = Action_Send{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2098,7 @@ func (x *Action_Send) String() string {
 func (*Action_Send) ProtoMessage() {}
 
 func (x *Action_Send) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[25]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2139,7 @@ type Action_Persist struct {
 
 func (x *Action_Persist) Reset() {
 	*x = Action_Persist{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2151,7 @@ func (x *Action_Persist) String() string {
 func (*Action_Persist) ProtoMessage() {}
 
 func (x *Action_Persist) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[26]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2195,7 @@ type Action_Sign struct {
 
 func (x *Action_Sign) Reset() {
 	*x = Action_Sign{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2207,7 @@ func (x *Action_Sign) String() string {
 func (*Action_Sign) ProtoMessage() {}
 
 func (x *Action_Sign) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[27]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2263,7 @@ type Action_Report struct {
 
 func (x *Action_Report) Reset() {
 	*x = Action_Report{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2275,7 @@ func (x *Action_Report) String() string {
 func (*Action_Report) ProtoMessage() {}
 
 func (x *Action_Report) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[28]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2322,7 @@ type Action_Halt struct {
 
 func (x *Action_Halt) Reset() {
 	*x = Action_Halt{}
-	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2334,7 @@ func (x *Action_Halt) String() string {
 func (*Action_Halt) ProtoMessage() {}
 
 func (x *Action_Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_ordo_v1_consensus_proto_msgTypes[29]
+	mi := &file_ordo_v1_consensus_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,12 +2508,24 @@ const file_ordo_v1_consensus_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x1a\x1e\n" +
 	"\x04Halt\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reasonB\b\n" +
-	"\x06action\"\xad\x01\n" +
+	"\x06action\"\xe6\x01\n" +
 	"\bProposal\x12/\n" +
 	"\acontext\x18\x01 \x01(\v2\x15.ordo.v1.BlockContextR\acontext\x128\n" +
 	"\ftransactions\x18\x02 \x03(\v2\x14.ordo.v1.TransactionR\ftransactions\x12(\n" +
 	"\aclasses\x18\x03 \x03(\v2\x0e.ordo.v1.ClassR\aclasses\x12\f\n" +
-	"\x01n\x18\x04 \x01(\x04R\x01n2|\n" +
+	"\x01n\x18\x04 \x01(\x04R\x01n\x12#\n" +
+	"\rparent_result\x18\x05 \x01(\fR\fparentResult\x12\x12\n" +
+	"\x04rest\x18\x06 \x01(\fR\x04rest\"\xac\x01\n" +
+	"\fDecidedOrder\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12#\n" +
+	"\rparent_result\x18\x03 \x01(\fR\fparentResult\x12+\n" +
+	"\bleft_out\x18\x04 \x03(\v2\x10.ordo.v1.LeftOutR\aleftOut\x12\x12\n" +
+	"\x04rest\x18\x05 \x01(\fR\x04rest\"}\n" +
+	"\aLeftOut\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\rR\x05place\x126\n" +
+	"\vtransaction\x18\x02 \x01(\v2\x14.ordo.v1.TransactionR\vtransaction\x12$\n" +
+	"\x05class\x18\x03 \x01(\v2\x0e.ordo.v1.ClassR\x05class2|\n" +
 	"\tConsensus\x124\n" +
 	"\x03Run\x12\x17.ordo.v1.ConsensusEvent\x1a\x10.ordo.v1.Actions(\x010\x01\x129\n" +
 	"\x06Verify\x12\x16.ordo.v1.VerifyRequest\x1a\x17.ordo.v1.VerifyResponseB9Z7github.com/ordo-sequencer/ordo/sdk/proto/ordo/v1;ordov1b\x06proto3"
@@ -2374,7 +2542,7 @@ func file_ordo_v1_consensus_proto_rawDescGZIP() []byte {
 	return file_ordo_v1_consensus_proto_rawDescData
 }
 
-var file_ordo_v1_consensus_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_ordo_v1_consensus_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_ordo_v1_consensus_proto_goTypes = []any{
 	(*Validator)(nil),                  // 0: ordo.v1.Validator
 	(*VerifyRequest)(nil),              // 1: ordo.v1.VerifyRequest
@@ -2383,73 +2551,78 @@ var file_ordo_v1_consensus_proto_goTypes = []any{
 	(*Actions)(nil),                    // 4: ordo.v1.Actions
 	(*Action)(nil),                     // 5: ordo.v1.Action
 	(*Proposal)(nil),                   // 6: ordo.v1.Proposal
-	(*ConsensusEvent_Start)(nil),       // 7: ordo.v1.ConsensusEvent.Start
-	(*ConsensusEvent_Parent)(nil),      // 8: ordo.v1.ConsensusEvent.Parent
-	(*ConsensusEvent_Ready)(nil),       // 9: ordo.v1.ConsensusEvent.Ready
-	(*ConsensusEvent_CreateBlock)(nil), // 10: ordo.v1.ConsensusEvent.CreateBlock
-	(*ConsensusEvent_Timer)(nil),       // 11: ordo.v1.ConsensusEvent.Timer
-	(*ConsensusEvent_Built)(nil),       // 12: ordo.v1.ConsensusEvent.Built
-	(*ConsensusEvent_Verdict)(nil),     // 13: ordo.v1.ConsensusEvent.Verdict
-	(*ConsensusEvent_Message)(nil),     // 14: ordo.v1.ConsensusEvent.Message
-	(*ConsensusEvent_Decided)(nil),     // 15: ordo.v1.ConsensusEvent.Decided
-	(*ConsensusEvent_Signed)(nil),      // 16: ordo.v1.ConsensusEvent.Signed
-	(*ConsensusEvent_Failed)(nil),      // 17: ordo.v1.ConsensusEvent.Failed
-	(*Action_Build)(nil),               // 18: ordo.v1.Action.Build
-	(*Action_Seal)(nil),                // 19: ordo.v1.Action.Seal
-	(*Action_Abandon)(nil),             // 20: ordo.v1.Action.Abandon
-	(*Action_Validate)(nil),            // 21: ordo.v1.Action.Validate
-	(*Action_Decide)(nil),              // 22: ordo.v1.Action.Decide
-	(*Action_SetTimer)(nil),            // 23: ordo.v1.Action.SetTimer
-	(*Action_CancelTimer)(nil),         // 24: ordo.v1.Action.CancelTimer
-	(*Action_Send)(nil),                // 25: ordo.v1.Action.Send
-	(*Action_Persist)(nil),             // 26: ordo.v1.Action.Persist
-	(*Action_Sign)(nil),                // 27: ordo.v1.Action.Sign
-	(*Action_Report)(nil),              // 28: ordo.v1.Action.Report
-	(*Action_Halt)(nil),                // 29: ordo.v1.Action.Halt
-	(*BlockContext)(nil),               // 30: ordo.v1.BlockContext
-	(*Transaction)(nil),                // 31: ordo.v1.Transaction
-	(*Class)(nil),                      // 32: ordo.v1.Class
+	(*DecidedOrder)(nil),               // 7: ordo.v1.DecidedOrder
+	(*LeftOut)(nil),                    // 8: ordo.v1.LeftOut
+	(*ConsensusEvent_Start)(nil),       // 9: ordo.v1.ConsensusEvent.Start
+	(*ConsensusEvent_Parent)(nil),      // 10: ordo.v1.ConsensusEvent.Parent
+	(*ConsensusEvent_Ready)(nil),       // 11: ordo.v1.ConsensusEvent.Ready
+	(*ConsensusEvent_CreateBlock)(nil), // 12: ordo.v1.ConsensusEvent.CreateBlock
+	(*ConsensusEvent_Timer)(nil),       // 13: ordo.v1.ConsensusEvent.Timer
+	(*ConsensusEvent_Built)(nil),       // 14: ordo.v1.ConsensusEvent.Built
+	(*ConsensusEvent_Verdict)(nil),     // 15: ordo.v1.ConsensusEvent.Verdict
+	(*ConsensusEvent_Message)(nil),     // 16: ordo.v1.ConsensusEvent.Message
+	(*ConsensusEvent_Decided)(nil),     // 17: ordo.v1.ConsensusEvent.Decided
+	(*ConsensusEvent_Signed)(nil),      // 18: ordo.v1.ConsensusEvent.Signed
+	(*ConsensusEvent_Failed)(nil),      // 19: ordo.v1.ConsensusEvent.Failed
+	(*Action_Build)(nil),               // 20: ordo.v1.Action.Build
+	(*Action_Seal)(nil),                // 21: ordo.v1.Action.Seal
+	(*Action_Abandon)(nil),             // 22: ordo.v1.Action.Abandon
+	(*Action_Validate)(nil),            // 23: ordo.v1.Action.Validate
+	(*Action_Decide)(nil),              // 24: ordo.v1.Action.Decide
+	(*Action_SetTimer)(nil),            // 25: ordo.v1.Action.SetTimer
+	(*Action_CancelTimer)(nil),         // 26: ordo.v1.Action.CancelTimer
+	(*Action_Send)(nil),                // 27: ordo.v1.Action.Send
+	(*Action_Persist)(nil),             // 28: ordo.v1.Action.Persist
+	(*Action_Sign)(nil),                // 29: ordo.v1.Action.Sign
+	(*Action_Report)(nil),              // 30: ordo.v1.Action.Report
+	(*Action_Halt)(nil),                // 31: ordo.v1.Action.Halt
+	(*BlockContext)(nil),               // 32: ordo.v1.BlockContext
+	(*Transaction)(nil),                // 33: ordo.v1.Transaction
+	(*Class)(nil),                      // 34: ordo.v1.Class
 }
 var file_ordo_v1_consensus_proto_depIdxs = []int32{
 	0,  // 0: ordo.v1.VerifyRequest.validators:type_name -> ordo.v1.Validator
-	7,  // 1: ordo.v1.ConsensusEvent.start:type_name -> ordo.v1.ConsensusEvent.Start
-	9,  // 2: ordo.v1.ConsensusEvent.ready:type_name -> ordo.v1.ConsensusEvent.Ready
-	10, // 3: ordo.v1.ConsensusEvent.create_block:type_name -> ordo.v1.ConsensusEvent.CreateBlock
-	11, // 4: ordo.v1.ConsensusEvent.timer:type_name -> ordo.v1.ConsensusEvent.Timer
-	12, // 5: ordo.v1.ConsensusEvent.built:type_name -> ordo.v1.ConsensusEvent.Built
-	13, // 6: ordo.v1.ConsensusEvent.verdict:type_name -> ordo.v1.ConsensusEvent.Verdict
-	14, // 7: ordo.v1.ConsensusEvent.message:type_name -> ordo.v1.ConsensusEvent.Message
-	15, // 8: ordo.v1.ConsensusEvent.decided:type_name -> ordo.v1.ConsensusEvent.Decided
-	17, // 9: ordo.v1.ConsensusEvent.failed:type_name -> ordo.v1.ConsensusEvent.Failed
-	16, // 10: ordo.v1.ConsensusEvent.signed:type_name -> ordo.v1.ConsensusEvent.Signed
+	9,  // 1: ordo.v1.ConsensusEvent.start:type_name -> ordo.v1.ConsensusEvent.Start
+	11, // 2: ordo.v1.ConsensusEvent.ready:type_name -> ordo.v1.ConsensusEvent.Ready
+	12, // 3: ordo.v1.ConsensusEvent.create_block:type_name -> ordo.v1.ConsensusEvent.CreateBlock
+	13, // 4: ordo.v1.ConsensusEvent.timer:type_name -> ordo.v1.ConsensusEvent.Timer
+	14, // 5: ordo.v1.ConsensusEvent.built:type_name -> ordo.v1.ConsensusEvent.Built
+	15, // 6: ordo.v1.ConsensusEvent.verdict:type_name -> ordo.v1.ConsensusEvent.Verdict
+	16, // 7: ordo.v1.ConsensusEvent.message:type_name -> ordo.v1.ConsensusEvent.Message
+	17, // 8: ordo.v1.ConsensusEvent.decided:type_name -> ordo.v1.ConsensusEvent.Decided
+	19, // 9: ordo.v1.ConsensusEvent.failed:type_name -> ordo.v1.ConsensusEvent.Failed
+	18, // 10: ordo.v1.ConsensusEvent.signed:type_name -> ordo.v1.ConsensusEvent.Signed
 	5,  // 11: ordo.v1.Actions.actions:type_name -> ordo.v1.Action
-	18, // 12: ordo.v1.Action.build:type_name -> ordo.v1.Action.Build
-	19, // 13: ordo.v1.Action.seal:type_name -> ordo.v1.Action.Seal
-	20, // 14: ordo.v1.Action.abandon:type_name -> ordo.v1.Action.Abandon
-	21, // 15: ordo.v1.Action.validate:type_name -> ordo.v1.Action.Validate
-	22, // 16: ordo.v1.Action.decide:type_name -> ordo.v1.Action.Decide
-	23, // 17: ordo.v1.Action.set_timer:type_name -> ordo.v1.Action.SetTimer
-	24, // 18: ordo.v1.Action.cancel_timer:type_name -> ordo.v1.Action.CancelTimer
-	25, // 19: ordo.v1.Action.send:type_name -> ordo.v1.Action.Send
-	26, // 20: ordo.v1.Action.persist:type_name -> ordo.v1.Action.Persist
-	27, // 21: ordo.v1.Action.sign:type_name -> ordo.v1.Action.Sign
-	28, // 22: ordo.v1.Action.report:type_name -> ordo.v1.Action.Report
-	29, // 23: ordo.v1.Action.halt:type_name -> ordo.v1.Action.Halt
-	30, // 24: ordo.v1.Proposal.context:type_name -> ordo.v1.BlockContext
-	31, // 25: ordo.v1.Proposal.transactions:type_name -> ordo.v1.Transaction
-	32, // 26: ordo.v1.Proposal.classes:type_name -> ordo.v1.Class
-	0,  // 27: ordo.v1.ConsensusEvent.Start.validators:type_name -> ordo.v1.Validator
-	8,  // 28: ordo.v1.ConsensusEvent.Start.parent:type_name -> ordo.v1.ConsensusEvent.Parent
-	0,  // 29: ordo.v1.ConsensusEvent.Decided.validators:type_name -> ordo.v1.Validator
-	3,  // 30: ordo.v1.Consensus.Run:input_type -> ordo.v1.ConsensusEvent
-	1,  // 31: ordo.v1.Consensus.Verify:input_type -> ordo.v1.VerifyRequest
-	4,  // 32: ordo.v1.Consensus.Run:output_type -> ordo.v1.Actions
-	2,  // 33: ordo.v1.Consensus.Verify:output_type -> ordo.v1.VerifyResponse
-	32, // [32:34] is the sub-list for method output_type
-	30, // [30:32] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	20, // 12: ordo.v1.Action.build:type_name -> ordo.v1.Action.Build
+	21, // 13: ordo.v1.Action.seal:type_name -> ordo.v1.Action.Seal
+	22, // 14: ordo.v1.Action.abandon:type_name -> ordo.v1.Action.Abandon
+	23, // 15: ordo.v1.Action.validate:type_name -> ordo.v1.Action.Validate
+	24, // 16: ordo.v1.Action.decide:type_name -> ordo.v1.Action.Decide
+	25, // 17: ordo.v1.Action.set_timer:type_name -> ordo.v1.Action.SetTimer
+	26, // 18: ordo.v1.Action.cancel_timer:type_name -> ordo.v1.Action.CancelTimer
+	27, // 19: ordo.v1.Action.send:type_name -> ordo.v1.Action.Send
+	28, // 20: ordo.v1.Action.persist:type_name -> ordo.v1.Action.Persist
+	29, // 21: ordo.v1.Action.sign:type_name -> ordo.v1.Action.Sign
+	30, // 22: ordo.v1.Action.report:type_name -> ordo.v1.Action.Report
+	31, // 23: ordo.v1.Action.halt:type_name -> ordo.v1.Action.Halt
+	32, // 24: ordo.v1.Proposal.context:type_name -> ordo.v1.BlockContext
+	33, // 25: ordo.v1.Proposal.transactions:type_name -> ordo.v1.Transaction
+	34, // 26: ordo.v1.Proposal.classes:type_name -> ordo.v1.Class
+	8,  // 27: ordo.v1.DecidedOrder.left_out:type_name -> ordo.v1.LeftOut
+	33, // 28: ordo.v1.LeftOut.transaction:type_name -> ordo.v1.Transaction
+	34, // 29: ordo.v1.LeftOut.class:type_name -> ordo.v1.Class
+	0,  // 30: ordo.v1.ConsensusEvent.Start.validators:type_name -> ordo.v1.Validator
+	10, // 31: ordo.v1.ConsensusEvent.Start.parent:type_name -> ordo.v1.ConsensusEvent.Parent
+	0,  // 32: ordo.v1.ConsensusEvent.Decided.validators:type_name -> ordo.v1.Validator
+	3,  // 33: ordo.v1.Consensus.Run:input_type -> ordo.v1.ConsensusEvent
+	1,  // 34: ordo.v1.Consensus.Verify:input_type -> ordo.v1.VerifyRequest
+	4,  // 35: ordo.v1.Consensus.Run:output_type -> ordo.v1.Actions
+	2,  // 36: ordo.v1.Consensus.Verify:output_type -> ordo.v1.VerifyResponse
+	35, // [35:37] is the sub-list for method output_type
+	33, // [33:35] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ordo_v1_consensus_proto_init() }
@@ -2490,7 +2663,7 @@ func file_ordo_v1_consensus_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ordo_v1_consensus_proto_rawDesc), len(file_ordo_v1_consensus_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
