@@ -182,8 +182,11 @@ func runNetwork(ctx context.Context, o networkOptions) (*NetworkReport, error) {
 			}
 			say := func(what string) { bar.Describe(fmt.Sprintf("%s, %d validators: %s", engine, n, what)); _ = bar.Add(1) }
 			run, err := measureNetwork(ctx, o, engine, n, say)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
+			if ctx.Err() != nil { // what was measured until then is worth having
+				if report.compare(); len(report.Runs) == 0 {
+					report = nil
+				}
+				return report, ctx.Err()
 			}
 			if err != nil {
 				err = fmt.Errorf("%s, %d validators: %w", engine, n, err)
