@@ -37,7 +37,6 @@ func short(t *testing.T, o options) *report {
 	if testing.Short() {
 		t.Skip("starts and kills real processes for half a minute")
 	}
-	t.Parallel() // much of its time is waiting
 	o.seed = uint64(time.Now().UnixNano()) % 1_000_000_000
 	if text := os.Getenv("ORDO_CHAOS_SEED"); text != "" {
 		var err error

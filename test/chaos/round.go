@@ -19,7 +19,7 @@ const (
 	upLimit   = 60 * time.Second // until everything is at work after a strike
 	moveLimit = 45 * time.Second // without an accepted block under load
 	breath    = 12 * time.Second // without an accepted block, before the strikes pause
-	silence   = "1s"             // of a plugin, before the supervisor takes it for wedged
+	silence   = "2s"             // of a plugin, before the supervisor takes it for wedged
 )
 
 // setting is how a node runs in a round.
