@@ -20,8 +20,11 @@ type Checker struct {
 // prefix begins the names of the specification's methods; others have no rows.
 const prefix = "starknet_"
 
-// methodNotFound is JSON-RPC's error for a method that is not served.
-const methodNotFound = -32601
+// JSON-RPC's errors for a request that is none, whatever its method, and for a method that is not served.
+const (
+	invalidRequest = -32600
+	methodNotFound = -32601
+)
 
 // Answer tells how an answer differs from what the table has: failure is the error that it holds, nil when it holds a result.
 func (c *Checker) Answer(method string, result, failure json.RawMessage) error {
@@ -37,7 +40,7 @@ func (c *Checker) Answer(method string, result, failure json.RawMessage) error {
 	}
 	m, ok := c.Methods[method]
 	switch {
-	case !ok && strings.HasPrefix(method, prefix) && e.Code != methodNotFound:
+	case !ok && strings.HasPrefix(method, prefix) && e.Code != methodNotFound && e.Code != invalidRequest:
 		return fmt.Errorf("%s: version %s has no such method", method, c.Version)
 	case !ok:
 		return nil
