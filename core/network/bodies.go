@@ -245,16 +245,6 @@ func (b *bodies) arriving(from ID, height uint64) (on bool, changed <-chan struc
 	return on, b.changed
 }
 
-// reject drops a body of a peer that was found to be wrong.
-func (b *bodies) reject(v Value, from ID) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if o := b.whole[wholeBody{v, from}]; o != nil {
-		b.free(o)
-		delete(b.whole, wholeBody{v, from})
-	}
-}
-
 // decided drops everything of a height and below it.
 func (b *bodies) decided(height uint64) {
 	b.drop(func(o *body) bool { return o.height <= height })

@@ -12,7 +12,7 @@
 //	Broadcast, Send                       a message of consensus to all validators, to one
 //	Announce                              the newest decided block; it is also the heartbeat
 //	PublishBody                           a proposal, part by part while it is built
-//	KeepBody, FetchBody, RejectBody       proposals by their value
+//	KeepBody, FetchBody                   proposals by their value
 //	Gossip, GossipTo, GossipAgain         transactions that this node admitted
 //	Forget                                a transaction of a peer that may be admitted later
 //	CatchUp                               decided blocks of peers, in order, until there are no more

@@ -253,12 +253,6 @@ func (l *link) roomForAnswer() bool {
 // KeepBody adds a proposal that this node has verified, or built without publishing it: it is served to peers until its height is decided.
 func (n *Network) KeepBody(height uint64, v Value, data []byte) { n.bodies.keep(height, v, data) }
 
-// RejectBody tells that the body of a peer does not match its value. It is dropped, and the peer is blamed.
-func (n *Network) RejectBody(v Value, from ID, reason string) {
-	n.bodies.reject(v, from)
-	n.Blame(from, "a wrong proposal: "+reason)
-}
-
 // slowest is how many times Limits.Fetch a whole body or block may take.
 const slowest = 3
 
@@ -266,7 +260,7 @@ const slowest = 3
 const fetchPause = 100 * time.Millisecond
 
 // FetchBody is the proposal with a value: one that came already, or that is coming from the peer, or else from any validator that is asked for it, this peer
-// first. It does not check that the body has the value: the core does, and calls RejectBody. It tries until ctx ends.
+// first. It does not check that the body has the value: Validate does. It tries until ctx ends.
 func (n *Network) FetchBody(ctx context.Context, height uint64, v Value, from ID) (*Body, error) {
 	for {
 		if b := n.bodies.find(v, from); b != nil {

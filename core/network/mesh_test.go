@@ -349,7 +349,7 @@ func TestProposals(t *testing.T) {
 	if _, err := nodes[1].FetchBody(short, 5, Value{9}, nodes[2].ID()); !errors.Is(err, ErrNotFound) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a body that there is not: %v", err)
 	}
-	nodes[1].RejectBody(Value{5}, nodes[0].ID(), "it hashes to another value")
+	nodes[1].Blame(nodes[0].ID(), "a fault of the core's")
 	until(t, "banned", func() bool { return stateOf(nodes[1], nodes[0].ID()).State == "banned" })
 	if _, err = nodes[1].FetchBody(t.Context(), 5, Value{6}, nodes[0].ID()); err != nil {
 		t.Error(err)

@@ -33,8 +33,6 @@ func TestBodiesAreBounded(t *testing.T) {
 				b.leave(from)
 			case 2:
 				b.keep(h, Value{byte(round)}, bytes.Repeat([]byte{0}, r.IntN(900)))
-			case 3:
-				b.reject(Value{byte(round)}, from)
 			default:
 				p := &wire.BodyPart{Height: h, Round: round, Index: next[key], Data: bytes.Repeat(from[:1], r.IntN(300)), Last: r.IntN(4) == 0}
 				if r.IntN(10) == 0 {
